@@ -11,7 +11,7 @@ type scanQuestion struct {
 	wanted       int
 	found        int    // number of matching events in the in-memory log
 	position     uint64 // position before the oldest of them, or the newest position if there are none
-	lowWatermark uint64 // of the in-memory log
+	lowWatermark uint64 // low watermark of the in-memory log
 }
 
 // backwardScan finds the position of a start with Last if the in-memory log has too few matching events. It goes
@@ -100,12 +100,12 @@ func (b *backwardScan) addFound(found []uint64) {
 	}
 }
 
-// Limits of the use of a Seeker.
+// These limit the use of a Seeker.
 const (
-	maxSeekFilters  = 64 // a larger filter set is scanned for
-	scansBeforeSeek = 4  // for filters with wildcards, so many chunks are scanned before the Seeker is used; most scans end there and cost the log less
-	maxSparse       = 64 // so many elements are read one by one in one read
-	denseSeqs       = 8  // if so many of the found events are within the length of a chunk, whole chunks are read
+	maxSeekFilters  = 64 // for a larger filter set, the log is scanned
+	scansBeforeSeek = 4  // for filters with wildcards, this number of chunks is scanned before the Seeker is used: most scans end before, and cost the log less
+	maxSparse       = 64 // maximum number of elements that one read fetches one by one
+	denseSeqs       = 8  // if this number of found events is within the length of a chunk, whole chunks are read
 )
 
 // usesSeeker reports whether the Seeker is used to find the missing events.
@@ -113,8 +113,9 @@ func (b *backwardScan) usesSeeker(rr *replayReader) bool {
 	return rr.seeker != nil && b.set.Len() <= maxSeekFilters && (b.set.exact() || b.scanned >= scansBeforeSeek)
 }
 
-// sparseSeqs returns those of the found events that are to be read one by one. The last of found is the first seq of
-// the in-memory log. It returns nil if the first is not seq+1, or if the events are so dense that whole chunks are read.
+// sparseSeqs returns those of the found events that must be read one by one. The last element of
+// found is the first seq of the in-memory log. It returns nil if the first found event is not
+// seq+1, or if the events are so dense that whole chunks should be read.
 func (rr *replayReader) sparseSeqs(found []uint64, seq uint64) []uint64 {
 	if rr.seeker == nil || len(found) < 2 || found[0] != seq+1 {
 		return nil

@@ -8,7 +8,7 @@ type Batch struct {
 	Events   []*Event
 
 	group     *group
-	coalesced []coalescedWrite // the buffers are reused by later batches
+	coalesced []coalescedWrite // buffers are reused by later batches
 }
 
 // coalescedWrite is a range of the batch's events in one wire format, copied together so that they can be written

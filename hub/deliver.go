@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Limits of one step of deliver.
+// These limit one step of deliver.
 const (
 	maxDelivered = 128  // number of events that are matched before they are added
 	maxMatches   = 4096 // number of matches after which the events are added; the matches of the last event may exceed it
@@ -15,10 +15,10 @@ const (
 
 // delivery is the state of deliver. Its memory is reused by the next call.
 type delivery struct {
-	mu          sync.Mutex // makes successive calls of the engine safe for the fields below; locked before Hub.mu
+	mu          sync.Mutex // held by deliver, so that successive calls of the engine may use the fields below; locked before Hub.mu
 	candidates  []*group   // reused by matchTopic and applyErasure
 	matched     []groupMatch
-	stepsInHold int // steps since Hub.mu was locked
+	stepsInHold int // number of steps since Hub.mu was locked
 }
 
 // groupMatch is a group that an event matches.
@@ -27,7 +27,7 @@ type groupMatch struct {
 	event int // index of the event in the argument of matchGroups and addEvents
 }
 
-// maxReusable limits the elements in each slice that a delivery keeps for reuse.
+// maxReusable is the maximum number of elements that a delivery keeps in each slice for reuse.
 const maxReusable = 1024
 
 // deliver adds the engine's events to the in-memory log and to the groups. Matching filters with topics is the
@@ -91,8 +91,9 @@ func (h *Hub) matchTopic(t *topicTokens, event int) {
 	clear(d.candidates)
 }
 
-// addEvents adds the matched events to the in-memory log and to the groups. It may release the lock between two
-// steps. At that time, only some of the groups may have an event; see addition.
+// addEvents adds the matched events to the in-memory log and to the groups. It may release the lock
+// between two steps. While the lock is released, only some of the groups may have an event; see
+// addition.
 func (h *Hub) addEvents(events []*Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -129,8 +130,8 @@ func (h *Hub) addEvents(events []*Event) {
 	}
 }
 
-// addEvent adds an event to the in-memory log and to the groups that match it. mu must be held. It may be released
-// meanwhile.
+// addEvent adds an event to the in-memory log and to the groups that match it. mu must be held.
+// addEvent may release it for a moment.
 func (h *Hub) addEvent(e *Event, matched []groupMatch) {
 	h.memlog.add(e)
 	h.stats.published.Add(1)
@@ -173,8 +174,9 @@ func (h *Hub) enqueueGroup(g *group) {
 	}
 }
 
-// addDeletedRange applies a deleted range of the log. It removes all older events from the in-memory log, so that
-// every subscription reads through the replay reader and meets the range at its position. It queues all groups.
+// addDeletedRange applies a deleted range of the log. It removes all older events from the
+// in-memory log. Every subscription then reads through the replay reader, and passes the range at
+// its position. addDeletedRange queues all groups.
 func (h *Hub) addDeletedRange(deletedRange *Event) {
 	for !h.memlog.clear() {
 		h.yield()

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// ownWriteTimeout limits how long Publish waits until its own events are delivered. Usually that takes far less. If
-// the hub lags behind its log, Publish returns before.
+// ownWriteTimeout is the longest time that Publish waits until its own events are delivered.
+// Usually that takes far less. If the hub lags behind its log, Publish returns before they are
+// delivered.
 const ownWriteTimeout = 250 * time.Millisecond
 
 // deliveryWait is a wait for the delivery of an event. Guarded by Hub.mu.
@@ -17,7 +18,8 @@ type deliveryWait struct {
 	done chan struct{} // closed when the event was delivered
 }
 
-// maxWaitsEnded limits the waits that one call of endDeliveryWaits ends, and so how long Hub.mu is held.
+// maxWaitsEnded is the maximum number of waits that one call of endDeliveryWaits ends. It limits
+// how long Hub.mu is held.
 const maxWaitsEnded = 256
 
 // waitDelivered blocks until all events up to seq were delivered. It returns false if the context ends before.

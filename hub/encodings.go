@@ -9,7 +9,8 @@ import (
 // encodingShare is the divisor for the encodings' part of Retention.Bytes. The rest is for the events.
 const encodingShare = 8
 
-// maxEvictions limits the events that one call of makeRoom evicts, and so how long the cache is locked.
+// maxEvictions is the maximum number of events that one call of makeRoom evicts. It limits how long
+// the cache is locked.
 const maxEvictions = 256
 
 // encodingCache limits the memory of the cached encodings of the in-memory log's events. The limit is separate from

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Engine decides the order of events and keeps it. The hub is its only user.
+// Engine determines the order of events and keeps it. Only the hub uses it.
 type Engine interface {
 	// Start starts the engine and returns the position after which it delivers. From then on the engine
 	// calls deliver with every event of the log exactly once, in the order of seq, with ID and Time set.

@@ -33,7 +33,7 @@ func (h *Hub) Erase(ctx context.Context, id Cursor) error {
 	h.stats.erased.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()
-	h.waitDelivered(ctx, at) // if the hub lags behind its log, it removes the event later
+	h.waitDelivered(ctx, at) // if the hub lags behind its log, it removes the event from memory later
 	return nil
 }
 

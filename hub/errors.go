@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// Errors of Publish, Erase and Subscribe for valid input.
+// These are the errors of Publish, Erase and Subscribe for valid input.
 var (
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("the hub is closed")
 	// ErrUnavailable is wrapped if the engine cannot accept events or confirm a position now. Try again later.
 	ErrUnavailable = errors.New("storage unavailable")
-	// ErrNoEvent is returned if the log does not contain the event, or no longer.
+	// ErrNoEvent is returned if the log does not contain the event, or contains it no longer.
 	ErrNoEvent = errors.New("the log has no event with this ID")
 	// ErrKeyReused is returned if the idempotency key was used for different events.
 	ErrKeyReused = errors.New("this idempotency key was used for other events")

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of an event's members (docs/protocol.md#events).
+// These are the limits of an event's members (docs/protocol.md#events).
 const (
 	MaxTypeLen          = 128     // bytes
 	MaxKeyLen           = 128     // bytes
@@ -19,7 +19,7 @@ const (
 // Encoding is the kind of an event's data.
 type Encoding uint8
 
-// The kinds of data. JSON data is one RFC 8259 text without surrounding white space.
+// These are the kinds of data. JSON data is one RFC 8259 text without surrounding white space.
 const (
 	JSON Encoding = iota
 	Text
@@ -52,8 +52,9 @@ type Event struct {
 	encodings atomic.Pointer[encoding] // written with encodingCache.mu held
 	cache     *encodingCache           // nil until the event is in the in-memory log; while it is nil, encodings are not cached
 
-	// Set when the event is added to the in-memory log, and static from then on. Unlike Time, neither
-	// decreases from one event to the next. In nanoseconds since 1970.
+	// These fields are set when the event is added to the in-memory log, and are static from then
+	// on. Both are in nanoseconds since 1970. Unlike Time, they never decrease from one event to
+	// the next.
 
 	maxTime int64 // the latest Time up to this event; used for searches by time and for loss marks
 	// ageTime is like maxTime, but never ahead of this machine's clock; used for retention by age. The memory

@@ -63,7 +63,7 @@ func (h *Hub) work() {
 		for _, s := range subs {
 			s.sink.Ready(&b)
 		}
-		if len(b.Events) > 0 { // one reading of the clock for all subscribers
+		if len(b.Events) > 0 { // the clock is read once for all subscribers
 			h.stats.latency.observe(time.Since(time.Unix(0, b.Events[0].ageTime)))
 		}
 		b.dropEvents()

@@ -116,7 +116,7 @@ func (c *compiled) covers(f Filter, except int) bool {
 		return false
 	}
 	var t topicTokens
-	t.split(f.text) // treated as a topic, see the function covers
+	t.split(f.text) // f is treated as a topic, see the function covers
 	for i := range c.blocks {
 		for found := c.blocks[i].find(&t); found != 0; found &= found - 1 {
 			if n := i*blockFilters + lowest(found); n != except && c.at(n).Cover(f) {

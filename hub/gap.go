@@ -3,7 +3,7 @@ package hub
 // GapReason is the reason why events are missing (docs/protocol.md#gaps).
 type GapReason string
 
-// The reasons of a gap.
+// These are the reasons of a gap.
 const (
 	GapExpired GapReason = "expired" // retention removed the events
 	GapEpoch   GapReason = "epoch"   // the cursor belongs to another epoch of the log

@@ -2,8 +2,8 @@ package hub
 
 import "slices"
 
-// Limits of the pending events of a group. When they are exceeded, the group reads its next events from the
-// in-memory log.
+// These limit the pending events of a group. If they are exceeded, the group reads its next events
+// from the in-memory log.
 const (
 	maxPendingEvents = 1024
 	maxPendingBytes  = 1 << 20
@@ -14,8 +14,8 @@ const (
 type group struct {
 	set          FilterSet
 	number       uint32   // in the index; owned by the index, as are the next two fields
-	anchors      []anchor // of its filters
-	visitedRound uint64   // the last index.searchRound that found the group
+	anchors      []anchor // anchors of its filters
+	visitedRound uint64   // the newest value of index.searchRound for which a search found the group
 
 	subs []*Subscription
 	// subsShared is set while a worker iterates over subs. Changes must then be made to a copy.

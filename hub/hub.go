@@ -31,9 +31,9 @@ type Hub struct {
 	keys         *idempotency
 	stats        counters
 
-	closing    context.Context // canceled once Close has closed the engine
+	closing    context.Context // canceled when Close has closed the engine
 	stop       context.CancelFunc
-	wakeExpiry chan struct{} // capacity 1: wakes expire when the in-memory log is no longer empty
+	wakeExpiry chan struct{} // capacity 1: wakes expire when the first event is added to an empty in-memory log
 	running    sync.WaitGroup
 	yielded    func()     // for tests: called by yield while mu is not held; static
 	erasing    sync.Mutex // held by Erase, so that a second erasure of the same event returns ErrNoEvent
@@ -52,7 +52,7 @@ type Hub struct {
 	delivery delivery // owned by deliver
 }
 
-// startTimeout is how long New waits for the events that the log already has.
+// startTimeout is the longest time that New waits for the events that are already in the log.
 const startTimeout = time.Minute
 
 // New starts a hub. When New returns, the in-memory log has the newest events of the engine's log. The caller

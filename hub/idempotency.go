@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Limits of idempotency keys (docs/protocol.md#idempotency-keys).
+// These are the limits of idempotency keys (docs/protocol.md#idempotency-keys).
 const (
 	MaxIdempotencyKeyLen = 128     // bytes
 	MaxIdempotencyKeys   = 100_000 // maximum for all subjects together; keys are never forgotten early
@@ -86,7 +86,7 @@ func (k *idempotency) idOf(names ...string) keyID {
 
 type keyRecord struct {
 	subject keyID
-	digest  Digest // of the events
+	digest  Digest // digest of the events
 	receipt Receipt
 	pending bool // the first publish is running; digest and receipt are not set yet
 }
@@ -103,7 +103,7 @@ type KeyClaim struct {
 	id           keyID      // hash of subject and key
 	earlier      *keyRecord // record of an earlier publish; nil: this is the first
 	ended        bool
-	ifSpare      bool // from ClaimKeyIfSpare; static
+	ifSpare      bool // set by ClaimKeyIfSpare; static
 }
 
 // ClaimKey begins a publish with an idempotency key. For IdempotencyPeriod after a successful publish, another
@@ -244,10 +244,11 @@ func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now tim
 	k.expiry.push(expiring{id, now.Sub(k.start) + IdempotencyPeriod})
 }
 
-// maxExpired limits the keys that removeExpired removes in one hold of the lock.
+// maxExpired is the maximum number of keys that removeExpired removes while it holds the lock once.
 const maxExpired = 512
 
-// removeExpired removes all keys that have expired. mu must be held; it is released in between if there are many.
+// removeExpired removes all keys that have expired. mu must be held. If there are many keys,
+// removeExpired releases it for a moment after every maxExpired.
 func (k *idempotency) removeExpired(now time.Time) {
 	for n := 1; k.expiry.len() > 0 && k.expiry.at(0).at <= now.Sub(k.start); n++ {
 		k.remove(k.expiry.pop().key)

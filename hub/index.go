@@ -48,7 +48,7 @@ type anchor struct {
 // anchorSize is the memory of one anchor in bytes, including its entry in the map.
 const anchorSize = 8 + 24
 
-// Kinds of anchors. The kinds below MaxTopicTokens are the positions of tokens.
+// These are the kinds of anchors. The kinds below MaxTopicTokens are the positions of tokens.
 const (
 	exactTopic  = MaxTopicTokens + iota
 	anywhere    // filters that have only wildcards; also the key of the only anchor of this kind
@@ -220,7 +220,7 @@ func shrinkList(list []indexEntry) []indexEntry {
 // gatherState is the state of a search by gather. The zero value begins a search.
 type gatherState struct {
 	begun     bool
-	kind      int // of the current anchor
+	kind      int // kind of the current anchor
 	remaining int // number of entries of the current anchor that have not been visited; 0: none has been visited
 }
 

@@ -16,8 +16,8 @@ var latencyBounds = [...]time.Duration{
 
 // Latency is a histogram of delivery latencies. See Stats.Latency.
 type Latency struct {
-	// Buckets counts the observations up to each bound that exceed the bound before it. Slower ones are in
-	// Count only.
+	// Buckets maps each bound to the number of observations that do not exceed it, but exceed the
+	// previous bound. Observations above all bounds are only in Count.
 	Buckets map[time.Duration]uint64
 	Count   uint64
 	Sum     time.Duration
@@ -29,7 +29,8 @@ type latencies struct {
 	sum    atomic.Int64
 }
 
-// observe counts one latency. A negative one, measured by a clock that was set back, counts as zero.
+// observe counts one latency. A negative latency, which a clock that was set back can cause, counts
+// as zero.
 func (l *latencies) observe(d time.Duration) {
 	d = max(d, 0)
 	i := 0

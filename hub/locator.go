@@ -23,8 +23,8 @@ type locator struct {
 // startQuestion is what a startSearch searches for.
 type startQuestion struct {
 	origin origin
-	since  time.Time    // byTime: the position before the first event of this time or later; in UTC
-	scan   scanQuestion // byLast
+	since  time.Time    // for byTime: find the position before the first event of this time or later; in UTC
+	scan   scanQuestion // for byLast
 	// byCursor: the seq of the newest event, which shows whether the cursor is past the end of the log
 }
 
@@ -33,11 +33,11 @@ type startSearch struct {
 	question startQuestion // static
 	scan     *backwardScan // for a start byLast; owned by the locator's goroutine until done
 
-	subs    map[*Subscription]struct{} // that wait; guarded by locator.mu, as is inQueue
-	inQueue *list.Element              // nil while it is being advanced, and when done
+	subs    map[*Subscription]struct{} // subscriptions that wait; guarded by locator.mu, as is inQueue
+	inQueue *list.Element              // nil while the search is being advanced, and when it is done
 
 	done atomic.Bool
-	seq  uint64 // the result; written before done
+	seq  uint64 // the result; written before done is set
 }
 
 func newLocator(rr *replayReader) *locator {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Limits of the loss index.
+// These are the limits of the loss index.
 const (
 	maxPendingRemovals = 65536 // number of elements that may be removed between two updates without making gaps inexact
 	lossReadEvents     = 2048

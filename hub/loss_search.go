@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// maxTopicSearch limits the nodes that one search visits for all filters of a set.
+// maxTopicSearch is the maximum number of nodes that one search visits for all filters of a set.
 const maxTopicSearch = 1024
 
 // topicSearch visits the topics that filters select. It gives up at its limit, because wildcards before the last
@@ -105,7 +105,7 @@ const (
 // lossResult is the result of a lossSearch.
 type lossResult struct {
 	kind lossKind
-	seq  uint64 // of the lost event, or of the newest one that it may be
+	seq  uint64 // seq of the lost event, or of the newest event that may be it
 }
 
 // lossSearch searches for removed events that match a set. It works in pieces. It includes events that are removed
@@ -118,11 +118,12 @@ type lossSearch struct {
 	counts func(lossMark) bool
 	after  uint64 // used if counts compares the seq
 
-	// Used when all topics with losses are visited, from the newest loss to the oldest.
+	// These fields are used when all topics with losses are visited, from the newest loss to the
+	// oldest.
 
 	begun                bool
 	next                 *topicNode // the next topic to visit; nil: all were visited
-	startedAt, checkedTo uint64     // the current walk began at the loss with the first seq; earlier walks have visited the losses up to the second
+	startedAt, checkedTo uint64     // the current walk began at the loss startedAt; earlier walks have visited the losses up to checkedTo
 }
 
 // searchLosses does one piece of a search, and done reports whether the search is complete. It first visits the

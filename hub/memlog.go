@@ -17,7 +17,7 @@ type Retention struct {
 	GapTopics int
 }
 
-// Defaults of Retention.
+// These are the defaults of Retention.
 const (
 	DefaultRetainEvents = 65536
 	DefaultRetainBytes  = 64 << 20
@@ -34,7 +34,8 @@ func (r Retention) withDefaults() Retention {
 	}
 }
 
-// maxRemovals limits the events that one call of trim or clear removes, and so how long Hub.mu is held.
+// maxRemovals is the maximum number of events that one call of trim or clear removes. It limits how
+// long Hub.mu is held.
 const maxRemovals = 64
 
 // memlog is the in-memory log: the retained events by seq and by topic, and the losses of topics. It is guarded by
@@ -46,13 +47,13 @@ type memlog struct {
 	topics       topicTree
 	latest       map[conflationKey]*Event // newest retained event for each topic and key
 	cache        encodingCache
-	bytes        int64  // of the events, see Event.size
+	bytes        int64  // bytes of the events, see Event.size
 	lastSeq      uint64 // seq of the newest element that was added
 	lowWatermark uint64 // seq of the newest element that was removed: all later ones are retained
 
 	adding addition
 
-	maxTime, ageTime int64 // of the newest event, see Event
+	maxTime, ageTime int64 // those of the newest event, see Event
 	clockRead        int64 // the latest reading of this machine's clock
 	// timesOverlap is set if an event that is no longer retained may have a later time than a retained event.
 	timesOverlap bool
@@ -69,7 +70,7 @@ type memlog struct {
 type addition struct {
 	running       bool
 	lastSeqBefore uint64 // memlog.lastSeq before the element
-	deletedTo     uint64 // seq of the element if it is a deleted range; else 0
+	deletedTo     uint64 // seq of the element if it is a deleted range, otherwise 0
 }
 
 // mayReach reports whether the element may still be added to the group.
@@ -150,8 +151,8 @@ func (l *memlog) trim(now time.Time) (done bool) {
 	return done
 }
 
-// nextRemoval reports whether the oldest event must be removed, and why. Events with an ageTime before horizon
-// are too old.
+// nextRemoval reports whether the oldest event must be removed, and for which reason. Events with
+// an ageTime before horizon are too old.
 func (l *memlog) nextRemoval(horizon int64) (why removal, due bool) {
 	switch {
 	case l.events.len() == 0:

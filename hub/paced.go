@@ -9,7 +9,8 @@ import (
 const (
 	// logRetry is the pause after a read of the log that failed.
 	logRetry = 250 * time.Millisecond
-	// minPause is the shortest pause. Shorter ones are saved up, because a timer is not more exact.
+	// minPause is the shortest pause. Shorter pauses are added up until they reach it, because
+	// timers are not more exact.
 	minPause = time.Millisecond
 )
 

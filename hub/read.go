@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// maxVisits limits the events or topics that are visited in one hold of Hub.mu, so that it is held for less than a
-// millisecond. Longer work releases the lock in between.
+// maxVisits is the maximum number of events or topics that are visited while Hub.mu is held once,
+// so that it is held for less than a millisecond. Longer work releases the lock in between.
 const maxVisits = 512
 
 // ReadLimit limits one read. An event larger than Bytes is returned alone.
@@ -53,7 +53,7 @@ type lastSearch struct {
 	before       uint64 // events with this seq or a greater one have been visited
 	found        int
 	position     uint64 // position before the oldest event that was found, or lastSeq if none was found
-	lowWatermark uint64 // if all events were visited: the low watermark at that time; else 0
+	lowWatermark uint64 // the low watermark when all events had been visited; 0: not all were visited
 }
 
 func (l *memlog) newLastSearch(set FilterSet, wanted int) *lastSearch {

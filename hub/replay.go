@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Limits of one read of the durable log.
+// These limit one read of the durable log.
 const (
 	chunkEvents = 512
 	chunkBytes  = 512 << 10
-	maxChunks   = 16 // cached or being read, in total
-	// chunkLife is about how long a chunk is cached. It is short, because a chunk may have events that the log has
-	// removed since.
+	maxChunks   = 16 // maximum number of chunks that are cached or being read
+	// chunkLife is the approximate time for which a chunk is cached. It is short, because the log
+	// may remove events that are in the chunk.
 	chunkLife = time.Second
 )
 
@@ -30,35 +30,36 @@ const (
 type replayReader struct {
 	log    Log
 	seeker Seeker        // nil if the log is not a Seeker
-	wakeup chan struct{} // capacity 1: the queue has a query, or chunks are to be read ahead
+	wakeup chan struct{} // capacity 1: the queue has a query, or chunks must be read ahead
 
 	matcher     MatchReader   // nil if the log is not a MatchReader
 	matchWakeup chan struct{} // capacity 1: the queue has a query for a filtered chunk
 	matchRule   matchRule     // static
 
 	mu        sync.Mutex
-	chunks    []chunk // cached; the newest last
-	reserved  int     // chunks that are being read
+	chunks    []chunk // cached chunks, the newest last
+	reserved  int     // number of chunks that are being read
 	queue     queryQueue
 	picks     int        // number of queries that nextQuery has picked
 	readAhead chunkQuery // the chunk that a subscriber will need next; until is 0 if there is none
-	sweptTo   uint64     // the upward sweep of nextQuery continues with the first chunk query at or after this seq
+	sweptTo   uint64     // the current upward sweep of nextQuery continues with the first chunk query at or after this seq
 	losses    lossIndex
-	reads     map[*logRead]struct{} // running
-	// slowMatches contains the subscriptions that read unfiltered chunks for a while, and the end of that time.
+	reads     map[*logRead]struct{} // reads that have not returned
+	// slowMatches has the subscriptions that must read unfiltered chunks for a while, with the end
+	// of that time.
 	slowMatches map[*Subscription]time.Time
 	yielded     func() // for tests: called by resolveSweeps while mu is not held; static
 }
 
-// chunk is a range of the log. Its elements are all that the log has in (from, to].
+// chunk is a part of the log. Its elements are everything that the log has in (from, to].
 type chunk struct {
 	from, to uint64
 	elements []*Event // events and deleted ranges, see Engine.Start
 	size     int64
-	readAt   time.Time // when it was read from the log
+	readAt   time.Time // time at which it was read from the log
 	depth    int       // number of consecutive forward reads before this one
 	readEnd  uint64    // end of the last chunk that the same read returned
-	sparse   bool      // only requested elements were read; the log may have others between them
+	sparse   bool      // only certain elements were read; the log may have others between them
 	set      FilterSet // if not empty, only elements that concern this set were read
 }
 
@@ -70,14 +71,14 @@ type chunkQuery struct {
 	set   FilterSet // chunks filtered by this set suffice
 
 	filtered bool      // a filtered chunk is preferred
-	since    time.Time // for a filtered chunk: when the query was made
+	since    time.Time // for a filtered chunk: time at which the query was made
 
 	sub *Subscription
 
-	// owned by queryQueue
+	// queryQueue owns these fields.
 
 	number   uint64 // ascends in the order in which queries were enqueued
-	matching bool   // it waits for a filtered chunk
+	matching bool   // the query waits for a filtered chunk
 	inOldest *list.Element
 }
 
@@ -136,7 +137,7 @@ func (rr *replayReader) enqueue(q chunkQuery) {
 	}
 }
 
-// wake makes run and runMatching look for a query.
+// wake makes run and runMatching check for queries.
 func (rr *replayReader) wake() {
 	wake(rr.wakeup)
 	wake(rr.matchWakeup)
@@ -198,12 +199,13 @@ func (rr *replayReader) run(ctx context.Context) {
 	})
 }
 
-// nextQuery picks the next query. Every second pick is the one with the lowest seq above that of the last such pick. So
-// subscribers move up through the log together and share chunks. After the highest seq, the sweep begins again with the
-// lowest.
+// nextQuery picks the next query. Every second pick belongs to a sweep through the log: it is the
+// query with the lowest seq above that of the previous such pick. So subscribers move up through
+// the log together and share chunks. After the highest seq, the sweep begins again with the lowest.
 //
-// The other picks alternate between the query for the chunk nearest to the in-memory log and the query that has waited
-// longest. Otherwise a query could wait forever in a log that grows faster than it is read.
+// The other picks alternate between the query for the chunk nearest to the in-memory log and the
+// query that has waited longest. Without them, a query could wait forever in a log that grows
+// faster than it is read.
 func (rr *replayReader) nextQuery() (q chunkQuery, ok bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -215,7 +217,7 @@ func (rr *replayReader) nextQuery() (q chunkQuery, ok bool) {
 	switch {
 	case rr.picks%2 == 0:
 		q = *cmp.Or(rr.queue.chunkFrom(rr.sweptTo), rr.queue.chunkFrom(0))
-		rr.sweptTo = q.seq + 1 // a query for this chunk that comes later waits for the next sweep
+		rr.sweptTo = q.seq + 1 // a later query for this chunk waits for the next sweep
 	case rr.picks%4 == 1:
 		q = *rr.queue.newestChunk()
 	default:
@@ -231,7 +233,7 @@ func (rr *replayReader) elementsAfter(ctx context.Context, seq uint64) (elements
 	for {
 		rr.mu.Lock()
 		c, ok := rr.cached(&q)
-		elements = slices.Clone(c.elements) // erase changes those of the chunk
+		elements = slices.Clone(c.elements) // a copy, because erase changes the elements of the chunk
 		rr.mu.Unlock()
 		if ok {
 			return elements, c.to, nil

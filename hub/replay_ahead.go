@@ -2,12 +2,12 @@ package hub
 
 import "time"
 
-// maxReadAhead limits the chunks of one read to half of the cache. A subscriber can then read the other half while
-// the next chunks are being read.
+// maxReadAhead limits the chunks of one read to half of the cache. A subscriber can then read one
+// half of the cache while the other half is being filled.
 const maxReadAhead = maxChunks / 2
 
-// planReadAhead schedules a read of the chunks after c before a subscriber asks for them. It does so if subscribers
-// have read forward to c and have further to go. mu must be held.
+// planReadAhead schedules a read of the chunks after c before a subscriber asks for them, if
+// subscribers have read forward to c and will read further. mu must be held.
 func (rr *replayReader) planReadAhead(c *chunk, until uint64) {
 	if c.depth == 0 || c.readEnd >= until || rr.hasChunk(c.readEnd) {
 		return
@@ -36,9 +36,9 @@ func (rr *replayReader) hasChunk(seq uint64) bool {
 // partial reports whether the log may have elements in the range of the chunk that the chunk lacks.
 func (c *chunk) partial() bool { return c.sparse || c.set.Len() > 0 }
 
-// makeRoom returns the number n of chunks to read for a query, and depth, the number of consecutive forward reads
-// before it. n doubles with depth, within the limit that remains if subscribers read at several places. It removes
-// old chunks to make room for n, which it reserves.
+// makeRoom returns the number n of chunks to read for a query, and depth, the number of consecutive
+// forward reads before this one. n doubles with depth. Its limit is lower if subscribers read at
+// several positions. makeRoom removes old chunks to make room for n chunks, and reserves that room.
 func (rr *replayReader) makeRoom(q chunkQuery) (depth, n int) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -69,7 +69,7 @@ func (rr *replayReader) reserve(n int) {
 	rr.trimChunks(room, int64(room)*chunkBytes)
 }
 
-// release gives up room after a read has failed.
+// release returns reserved room after a read has failed.
 func (rr *replayReader) release(n int) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()

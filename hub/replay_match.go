@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// A subscriber whose filters match few events reads the log faster through a MatchReader: in filtered chunks, which
-// contain only the elements that concern its filters. A separate goroutine reads them, so that a slow read delays
-// no other subscriber. If such a read fails or takes long, the subscriber reads unfiltered chunks like the others.
+// If a subscriber's filters match few events, it reads the log faster through a MatchReader, in
+// filtered chunks. These have only the elements that concern its filters. A separate goroutine
+// reads them, so that a slow read does not delay other subscribers. If such a read fails or takes
+// long, the subscriber reads unfiltered chunks, as other subscribers do.
 
 // matchRule determines when filtered chunks are read.
 type matchRule struct {
-	share    uint64 // at most one of so many events may match
-	chunks   int    // the number of consecutive stretches, each of at least chunkEvents, for which that must hold
-	distance uint64 // the smallest number of seqs to read
-	cost     uint64 // a filtered chunk may cost as much as cost unfiltered chunks for each waiting query
+	share    uint64 // at most one of this number of events may match
+	chunks   int    // number of consecutive stretches, each of at least chunkEvents, in which so few events must match
+	distance uint64 // minimum number of seqs that are still to be read
+	cost     uint64 // a filtered chunk may cost as much as this number of unfiltered chunks per waiting query
 }
 
 var defaultMatchRule = matchRule{share: 64, chunks: 2, distance: 8 * chunkEvents, cost: 8}
@@ -32,7 +33,7 @@ const (
 type density struct {
 	from    uint64 // position at which the current stretch begins
 	matched uint64
-	sparse  int // consecutive stretches with few matching events
+	sparse  int // number of consecutive stretches with few matching events
 }
 
 // add ends the current stretch at a position if the stretch is long enough.
@@ -68,8 +69,8 @@ func (rr *replayReader) allowsMatching(q *chunkQuery) bool {
 	return q.until-q.seq >= rr.matchRule.cost*chunkEvents*waiting || rr.matchRule.cost == 0
 }
 
-// runMatching executes queries for filtered chunks until the context ends. Its pauses are short, because other queries
-// are waiting.
+// runMatching executes queries for filtered chunks until the context ends. Its pauses are short,
+// because other subscribers' queries may be waiting.
 func (rr *replayReader) runMatching(ctx context.Context) {
 	readPaced(ctx, rr.matchWakeup, matchTimeout/2, func(ctx context.Context) (more bool, err error) {
 		q := rr.nextMatching()
@@ -131,8 +132,8 @@ func newFilteredChunk(q *chunkQuery, elements []*Event) chunk {
 	return c
 }
 
-// readUnfiltered changes the query of a subscription that waits for a filtered chunk: it then waits for an
-// unfiltered one. It records how long the subscription has waited in vain.
+// readUnfiltered changes the query of a subscription that waits for a filtered chunk, so that it
+// waits for an unfiltered one. It records how long the subscription has waited without a result.
 func (rr *replayReader) readUnfiltered(s *Subscription, waited time.Duration) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()

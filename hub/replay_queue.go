@@ -6,21 +6,21 @@ import (
 	"slices"
 )
 
-// maxResolved limits the queries that are visited in one hold of replayReader.mu.
+// maxResolved is the maximum number of queries that are visited while replayReader.mu is held once.
 const maxResolved = 256
 
-// queryQueue holds the queries that wait for the log, at most one per subscription. No operation visits all of
-// them. Guarded by replayReader.mu.
+// queryQueue has the queries that wait for the log, at most one per subscription. No operation
+// visits all of them. Guarded by replayReader.mu.
 type queryQueue struct {
 	bySub  map[*Subscription]*chunkQuery
 	oldest list.List     // all queries except those for filtered chunks, in order of arrival
-	chunks []*chunkQuery // the same, in the order of compareQueries
+	chunks []*chunkQuery // the same queries, in the order of compareQueries
 
 	oldestMatching list.List     // queries that wait for filtered chunks, in order of arrival
-	matching       []*chunkQuery // the same, in the order of compareQueries
+	matching       []*chunkQuery // the same queries, in the order of compareQueries
 
-	enqueued uint64 // number of queries ever put into the queue
-	visited  int    // queries visited; for tests
+	enqueued uint64 // number of queries that were ever added to the queue
+	visited  int    // number of queries visited; for tests
 }
 
 func newQueryQueue() queryQueue {
@@ -35,7 +35,7 @@ func compareQueries(a, b *chunkQuery) int {
 // len returns the number of queries that do not wait for filtered chunks.
 func (w *queryQueue) len() int { return w.oldest.Len() }
 
-// lists returns where a query belongs.
+// lists returns the lists to which a query belongs.
 func (w *queryQueue) lists(matching bool) (oldest *list.List, chunks *[]*chunkQuery) {
 	if matching {
 		return &w.oldestMatching, &w.matching
@@ -43,8 +43,8 @@ func (w *queryQueue) lists(matching bool) (oldest *list.List, chunks *[]*chunkQu
 	return &w.oldest, &w.chunks
 }
 
-// put adds the query, or replaces another one of the same subscription and takes its place in oldest. It reports
-// whether the queue has changed.
+// put adds the query. If there is another query of the same subscription, the new one takes its
+// place in oldest. put reports whether the queue has changed.
 func (w *queryQueue) put(q *chunkQuery) bool {
 	other := w.bySub[q.sub]
 	if other != nil && other.sameAs(q) {
@@ -93,14 +93,14 @@ func (w *queryQueue) removeChunk(q *chunkQuery) {
 	*chunks = slices.Delete(*chunks, i, i+1)
 }
 
-// postpone moves the query of the subscription behind all others.
+// postpone moves the query of the subscription to the end of the order of arrival.
 func (w *queryQueue) postpone(s *Subscription) {
 	if q := w.bySub[s]; q != nil && !q.matching {
 		w.oldest.MoveToBack(q.inOldest)
 	}
 }
 
-// firstOf returns the query at the front of the list, nil if the list is empty.
+// firstOf returns the query at the front of the list, or nil if the list is empty.
 func firstOf(l *list.List) *chunkQuery {
 	if l.Len() == 0 {
 		return nil
@@ -108,7 +108,7 @@ func firstOf(l *list.List) *chunkQuery {
 	return l.Front().Value.(*chunkQuery)
 }
 
-// chunkFrom returns the query for the chunk with the lowest seq from the given one on, nil if there is none.
+// chunkFrom returns the query with the lowest seq that is not below seq, or nil if there is none.
 func (w *queryQueue) chunkFrom(seq uint64) *chunkQuery {
 	if i := w.search(w.chunks, &chunkQuery{seq: seq}); i < len(w.chunks) {
 		return w.chunks[i]
@@ -116,7 +116,7 @@ func (w *queryQueue) chunkFrom(seq uint64) *chunkQuery {
 	return nil
 }
 
-// newestChunk returns the query for the chunk with the highest seq, nil if there is none.
+// newestChunk returns the query with the highest seq, or nil if there is none.
 func (w *queryQueue) newestChunk() *chunkQuery {
 	if len(w.chunks) == 0 {
 		return nil

@@ -41,7 +41,7 @@ const (
 // locatedStart is the part of a start that Hub.Locate determines from the in-memory log.
 type locatedStart struct {
 	last     *lastSearch
-	position uint64 // for a start by time
+	position uint64 // position of a start by time
 }
 
 // Locate returns the request with its start determined. That may take long for a start with Last or Since.
@@ -118,7 +118,7 @@ func (s *Subscription) setStart(r Request) {
 func (s *Subscription) newForeignStart(reason GapReason, after string) *foreignStart {
 	l := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
 	if !syntax.IsCursor(after) {
-		l.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // any cursor of another epoch has the same effect, and this one is safe to write to a stream
+		l.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // any cursor of another epoch has the same effect, and this one contains only safe characters
 	}
 	if len(after) > maxAfterLen || !utf8.ValidString(after) {
 		l.gap.After = ""
@@ -126,5 +126,5 @@ func (s *Subscription) newForeignStart(reason GapReason, after string) *foreignS
 	return l
 }
 
-// maxAfterLen limits the length of an invalid cursor that is repeated in a gap.
+// maxAfterLen is the maximum length, in bytes, of an invalid cursor that is repeated in a gap.
 const maxAfterLen = 256 // bytes

@@ -8,11 +8,11 @@ import (
 // counters holds the statistics that cannot be derived from other state.
 type counters struct {
 	published  atomic.Uint64
-	erased     atomic.Uint64    // through this hub
-	refused    atomic.Uint64    // because the engine was unavailable
+	erased     atomic.Uint64    // events erased through this hub
+	refused    atomic.Uint64    // events refused because the engine was unavailable
 	gaps       [3]atomic.Uint64 // indexed by GapReason.index
 	keysSpared atomic.Uint64    // calls of ClaimKeyIfSpare that returned no claim
-	latency    latencies        // of each batch
+	latency    latencies        // latency of each batch
 }
 
 func (r GapReason) index() int {
@@ -28,7 +28,7 @@ func (r GapReason) index() int {
 
 // Stats is a snapshot of the hub's statistics. Counters begin at zero when the hub starts.
 type Stats struct {
-	Position      Cursor // of the newest event
+	Position      Cursor // position of the newest event
 	Published     uint64 // events added to the log by any hub
 	Refused       uint64 // events published through this hub that failed with ErrUnavailable, or were not confirmed
 	Erased        uint64 // events erased through this hub
@@ -37,7 +37,7 @@ type Stats struct {
 	FilterBytes   int // memory of all filter sets in bytes
 
 	RetainedEvents int
-	RetainedBytes  int64 // of events and their encodings
+	RetainedBytes  int64 // bytes of retained events and of their encodings
 	RetainedTopics int
 	GapTopics      int    // topics whose losses are remembered for exact gaps
 	RemovedByCount uint64 // events removed by retention, by the limit that was reached

@@ -39,17 +39,17 @@ type Request struct {
 // Close, Filters and Retained are safe for concurrent use. The other methods may be called by one goroutine at a
 // time, the owner of the Sink.
 type Subscription struct {
-	// static
+	// static fields
 
 	hub      *Hub
 	sink     Sink
 	conflate bool
 
-	// owned by the reader
+	// owned by the goroutine that reads
 
 	started     bool         // reading has started: a Read has completed, or Advance was called
 	search      *startSearch // for the start in the durable log, while only that knows it; see locate
-	paused      bool         // started after a cursor without filters: the position stays until there are filters
+	paused      bool         // started at a cursor without filters: the position does not change until there are filters
 	scattered   bool         // see memlog.merge; reset once everything has been read
 	origin      origin
 	found       []uint64      // after a start with Last in the durable log: seqs of the unread events there, then the first seq of the in-memory log
@@ -58,7 +58,7 @@ type Subscription struct {
 	since       time.Time     // start time; zero once no older event can follow
 	batchGroup  *group        // group whose batches are accepted; a batch of an earlier group may still arrive
 	lossSearch  *lossSearch   // search for events that the in-memory log lost after the position; nil: none
-	density     density       // how many of the events that are read match
+	density     density       // share of the read events that match
 	rangeSearch *rangeSearch  // search for events that the durable log lost after the position; nil: none
 
 	// guarded by Hub.mu
@@ -157,7 +157,7 @@ func (s *Subscription) dropEarly(events []*Event) []*Event {
 		early++
 	}
 	if early < len(events) || !s.since.After(time.Now()) {
-		s.since = time.Time{} // no older event follows
+		s.since = time.Time{} // no older event can follow
 	}
 	return events[early:]
 }
@@ -197,9 +197,9 @@ func (s *Subscription) SetFilters(set FilterSet) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.joinGroup(set)
-	s.found = nil // it was for the previous filters
+	s.found = nil // the search was for the previous filters
 	if !s.started && s.search == nil {
-		s.since = time.Time{} // for the new filters, only the position counts
+		s.since = time.Time{} // with new filters, the subscription continues from its position
 	}
 }
 
@@ -219,7 +219,7 @@ func (s *Subscription) joinGroup(set FilterSet) {
 	if s.closed {
 		return
 	}
-	s.stopSearches() // they are for the previous filters
+	s.stopSearches() // these searches are for the previous filters
 	s.scattered, s.density = false, density{from: s.position}
 	s.leaveGroup()
 	if set.Len() > 0 {

@@ -3,8 +3,9 @@ package hub
 // This file has the part of Subscription that reads through the replay reader. It is used only if the engine is a
 // Log.
 
-// locate starts the search for a start that only the durable log knows. Until it is done, a start with Last or Since has
-// a position before every event that the subscription can receive. Hub.mu must be held.
+// locate starts the search for a start that only the durable log can determine. Until it is done,
+// the position of a start with Last or Since is before every event that the subscription can
+// receive. Hub.mu must be held.
 func (s *Subscription) locate(question startQuestion) {
 	if question.origin = s.origin; s.origin != byCursor {
 		s.position = 0
@@ -12,11 +13,12 @@ func (s *Subscription) locate(question startQuestion) {
 	s.search = s.hub.locator.find(s, question)
 }
 
-// finishLocating sets the position if the search for it is done. Hub.mu must be held.
+// finishLocating sets the position if the search for it is done, and reports whether it is. Hub.mu
+// must be held.
 func (s *Subscription) finishLocating() (done bool) {
 	l, search := s.hub.memlog, s.search
 	switch {
-	case s.origin == byCursor && l.lastSeq >= s.position: // the event of the cursor was delivered meanwhile
+	case s.origin == byCursor && l.lastSeq >= s.position: // the event at the cursor has been delivered in the meantime
 		s.hub.locator.abandon(s, search)
 	case !search.done.Load():
 		return false
@@ -26,7 +28,7 @@ func (s *Subscription) finishLocating() (done bool) {
 		s.position = search.seq
 	}
 	if s.search = nil; search.scan != nil && search.scan.set.Equal(s.set()) && s.position < l.lowWatermark {
-		s.found = search.scan.foundSeqs // not for other filters, which may match events between the found ones
+		s.found = search.scan.foundSeqs // cannot be used with other filters, which may match events between the found ones
 	}
 	return true
 }

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a topic and of a filter (docs/protocol.md#topics).
+// These are the limits of topics and filters (docs/protocol.md#topics).
 const (
 	MaxTopicLen    = 255 // bytes of UTF-8
 	MaxTopicTokens = 16  // tokens separated by "."
@@ -14,7 +14,7 @@ const (
 
 const (
 	anyToken = "*" // matches exactly one token
-	anyTail  = ">" // as the last token, matches one or more
+	anyTail  = ">" // matches one or more tokens; only as the last token
 )
 
 // ValidateTopic reports whether an event may be published on the topic. The error is an *InvalidError for the

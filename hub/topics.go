@@ -136,8 +136,8 @@ func (t *topicTree) retire(n *topicNode) {
 	t.countTopic(n, -1)
 }
 
-// Memory in bytes: of a topic's log and its entry in byName, of a node and its entry in the parent's children, and
-// of an innerNode with its smallest map.
+// These are sizes in bytes: of a topic's log with its entry in byName, of a node with its entry in
+// the parent's children, and of an innerNode with its smallest map.
 const (
 	topicSize = 104
 	nodeSize  = 152
@@ -242,7 +242,7 @@ func (t *topicTree) addNodes(topic string) *topicNode {
 	return n
 }
 
-// pruneNodes removes n and the nodes above it as far as they are empty.
+// pruneNodes removes n and the nodes above it, up to the first node that is not empty.
 func (t *topicTree) pruneNodes(n *topicNode) {
 	for n.parent != nil && n.log == nil && n.lost.none() && n.inner == nil {
 		siblings := n.parent.inner.children

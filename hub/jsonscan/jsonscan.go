@@ -26,10 +26,10 @@ func Valid(b []byte) bool {
 }
 
 // MaxNesting is the limit on the nesting of arrays and objects in an event's data. JSON parsers of
-// common languages accept this depth.
+// common languages accept data nested this deep.
 const MaxNesting = 500
 
-// CheckNesting refuses JSON that is nested deeper than MaxNesting.
+// CheckNesting returns an error for JSON that is nested deeper than MaxNesting.
 func CheckNesting(parameter string, value []byte) error {
 	if len(value) <= 2*MaxNesting || !NestedDeeper(value, MaxNesting) {
 		return nil
@@ -37,7 +37,7 @@ func CheckNesting(parameter string, value []byte) error {
 	return BadInput(parameter, TooDeepDetail)
 }
 
-// TooDeepDetail describes JSON over MaxNesting.
+// TooDeepDetail describes the fault of JSON that exceeds MaxNesting.
 var TooDeepDetail = fmt.Sprintf("arrays and objects are nested more than %d levels deep", MaxNesting)
 
 // NestedDeeper reports whether a text, which need not be valid JSON, is nested deeper than limit.
@@ -62,7 +62,7 @@ func NestedDeeper(b []byte, limit int) bool {
 	return false
 }
 
-// MaxDepth is the limit of encoding/json.
+// MaxDepth is the maximum nesting that encoding/json accepts.
 const MaxDepth = 10000
 
 // ErrorDetail describes the error in a text that Valid refused.
@@ -70,7 +70,8 @@ func ErrorDetail(b []byte) string {
 	if NestedDeeper(b, MaxDepth) {
 		return TooDeepDetail
 	}
-	// Unmarshal would need reflection, which adds half a megabyte to the WebAssembly program.
+	// Compact is used, because Unmarshal needs reflection, which would add half a megabyte to the
+	// WebAssembly program.
 	if err := json.Compact(new(bytes.Buffer), b); err != nil {
 		return fmt.Sprintf("must be JSON (RFC 8259): %v", err)
 	}
@@ -80,7 +81,7 @@ func ErrorDetail(b []byte) string {
 // Space is the white space of JSON.
 const Space = " \t\r\n" // RFC 8259 section 2; Unicode has more white space
 
-// Trim strips JSON white space around b.
+// Trim removes JSON white space around b.
 func Trim(b []byte) []byte {
 	return bytes.Trim(b, Space)
 }
@@ -123,7 +124,7 @@ func contents(b []byte) []byte {
 
 func afterSpace(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\r' || b[0] == '\n') {
-		b = b[1:] // not bytes.TrimLeft, which took a sixth of the time of parsing a datagram
+		b = b[1:] // not bytes.TrimLeft, which needed a sixth of the time of parsing a datagram
 	}
 	return b
 }
@@ -285,7 +286,7 @@ func BadInput(parameter, detail string) error {
 func AppendString[S string | []byte](dst []byte, s S) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	done := 0 // s[:done] is written
+	done := 0 // s[:done] is already appended
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= utf8.RuneSelf {
@@ -324,7 +325,8 @@ func AppendString[S string | []byte](dst []byte, s S) []byte {
 	return append(append(dst, s[done:]...), '"')
 }
 
-// Object validates that b is one JSON object, and returns it without surrounding white space.
+// Object returns b without surrounding white space. It returns an error unless b is one JSON
+// object.
 func Object(b []byte) ([]byte, error) {
 	b = Trim(b)
 	if len(b) == 0 || b[0] != '{' || !Valid(b) {

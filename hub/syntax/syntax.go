@@ -8,7 +8,7 @@ package syntax
 
 import "strings"
 
-// The longest texts, in bytes.
+// These are the lengths of the longest texts in bytes.
 const (
 	maxCursor = 64
 	MaxToken  = 8 << 10

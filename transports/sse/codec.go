@@ -10,21 +10,21 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// codec encodes a stream. The hub caches each event's block inside an HTTP/1.1 chunk; streams
-// without chunks use the block only.
+// codec encodes a stream. The hub caches each event's block inside an HTTP/1.1 chunk. Streams
+// without chunks use only the block.
 type codec struct {
 	format  format
 	events  wire.CloudEvents // for ?format=cloudevents
 	chunked bool
-	// cleanEnd ends every body with its last chunk. Otherwise a body that the client is to resume
-	// ends without it: @microsoft/fetch-event-source, r3labs/sse and others never reconnect after a
-	// clean end.
+	// cleanEnd makes every body end in the regular way, with its last chunk. By default, the body
+	// ends without its last chunk if the client should resume: @microsoft/fetch-event-source,
+	// r3labs/sse and others never reconnect after a regular end.
 	cleanEnd bool
 }
 
 var _ connection.Codec = codec{}
 
-// format is what a stream sends as the data of an event.
+// format determines what a stream sends as the data of an event.
 type format int
 
 const (

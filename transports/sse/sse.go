@@ -18,12 +18,12 @@ import (
 // Config configures a Handler. Only Hub is required.
 type Config struct {
 	Hub          *hub.Hub      // required
-	Heartbeat    time.Duration // between two heartbeats; 0: 15 s
-	WriteTimeout time.Duration // without progress, then the connection is closed; 0: 10 s
+	Heartbeat    time.Duration // interval between two heartbeats; 0: 15 s
+	WriteTimeout time.Duration // time without progress after which the connection is closed; 0: 10 s
 	MaxTopics    int           // filters per subscription; 0: any number
 	Disconnect   bool          // disconnect subscribers that fall behind retention
-	// CleanEnd ends every stream cleanly. By default a stream that its client is to resume is cut,
-	// since several libraries never reconnect after a clean end.
+	// CleanEnd ends every stream in the regular way. By default, a stream that the client should
+	// resume is cut off, because several libraries never reconnect after a regular end.
 	CleanEnd bool
 	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
 	// "": urn:trivium:hub.
@@ -31,7 +31,8 @@ type Config struct {
 	// Portable disables direct writes.
 	Portable bool
 
-	// Set by transports.API, whose transports share a registry; nil: the handler's own.
+	// These fields are set by transports.API, whose transports share a registry; nil: the handler
+	// creates its own.
 	Registry *connection.Registry
 	Counters *connection.Counters
 	Log      *connection.Log // of connections; nil: they are not logged
@@ -44,7 +45,7 @@ type Handler struct {
 	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
 }
 
-// New returns a Handler. Close must follow.
+// New returns a Handler. Close must be called.
 func New(cfg Config) (*Handler, error) {
 	h := newHandler(cfg)
 	if err := h.shared.Complete("sse", cfg.Heartbeat); err != nil {
@@ -116,7 +117,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pendingStream is a stream that is admitted but not started.
+// pendingStream is a stream that was admitted and has not started.
 type pendingStream struct {
 	access       auth.Access
 	codec        codec
@@ -131,8 +132,8 @@ func (b *pendingStream) abandon() {
 	b.subscription.Close()
 }
 
-// startWriter starts the Writer of a stream. If the hub has begun to drain, it writes an error to
-// the client and returns false, and the connection remains the caller's.
+// startWriter starts the Writer of a stream. If the hub has begun to drain, startWriter writes an
+// error to the client and returns false; the connection then still belongs to the caller.
 func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
 	if b.writer.Start(h.writerConfigs[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
@@ -140,7 +141,7 @@ func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
 	last := b.codec.AppendMessage(b.opening, wire.Message{
 		Op: wire.OpError, ID: b.subscription.Cursor(), Problem: problems.Draining(problems.RetryDelay()),
 	})
-	_ = conn.Write(last, h.shared.WriteTimeout) // if this fails, the client is gone
+	_ = conn.Write(last, h.shared.WriteTimeout) // fails if the client has disconnected
 	b.abandon()
 	return false
 }
@@ -158,7 +159,8 @@ func (h *Handler) parseRequest(r *http.Request, access auth.Access) (hub.Request
 	return request, h.codec(f, r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1), problem
 }
 
-// contentType names the charset, since Python's requests otherwise decodes text as ISO-8859-1.
+// contentType contains the charset, because Python's requests would otherwise decode text as
+// ISO-8859-1.
 const contentType = "text/event-stream; charset=utf-8"
 
 func setHeader(w http.ResponseWriter) {
@@ -180,12 +182,12 @@ func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	// Remove the server's deadlines, which were for the request.
+	// The server has set deadlines for the request, which must not apply to the stream.
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	// Direct writes send events as the hub caches them, in chunks.
+	// Direct writes send events in the form that the hub caches, which has chunks.
 	if h.cfg.Portable || !c.chunked {
 		return connection.NewPortableConn(conn), nil
 	}
@@ -203,19 +205,19 @@ func (h *Handler) serveHTTP2(w http.ResponseWriter, r *http.Request, b *pendingS
 	}
 }
 
-// abortBody ends the body of a stream that is to be resumed, after everything written: over
+// abortBody ends the body of a stream that should be resumed, after everything was written: over
 // HTTP/1.1 without the last chunk, over HTTP/2 by RST_STREAM with INTERNAL_ERROR.
 func (h *Handler) abortBody(w http.ResponseWriter) {
 	if h.cfg.CleanEnd {
 		return
 	}
-	_ = http.NewResponseController(w).Flush() // if this fails, the connection is broken, and ends anyway
+	_ = http.NewResponseController(w).Flush() // if this fails, the connection is broken and ends anyway
 	panic(http.ErrAbortHandler)
 }
 
-// clientPosition returns the position named in a request, or "" if there is none.
+// clientPosition returns the position in a request, or "" if there is none.
 func clientPosition(r *http.Request) string {
-	q, _ := auth.Query(r) // of a malformed query, the rest counts
+	q, _ := auth.Query(r) // the valid part of a malformed query is used
 	cursor, err := hub.ParseCursor(cmp.Or(wire.LastEventID(q, r.Header.Get("Last-Event-ID")), q.Get("cursor")))
 	if err != nil {
 		return ""
@@ -224,7 +226,7 @@ func clientPosition(r *http.Request) string {
 }
 
 // HandleError answers a refused request. An EventSource never reconnects after a status other than
-// 200, so a temporary refusal is sent as a stream with an error, which is then cut.
+// 200. A temporary refusal is therefore sent as a stream with an error, which is then cut off.
 func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	if !p.Temporary() || r.Method != http.MethodGet || !acceptsStream(r) {
 		web.WriteProblem(w, r, p)
@@ -239,7 +241,8 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 	}
 }
 
-// acceptsStream reports whether Accept names the media type of event streams. */* does not count.
+// acceptsStream reports whether Accept contains the media type of event streams. */* does not
+// count.
 func acceptsStream(r *http.Request) bool {
 	for part := range web.Elements(r.Header.Values("Accept")) {
 		if kind, _, err := mime.ParseMediaType(part); err == nil && kind == "text/event-stream" {

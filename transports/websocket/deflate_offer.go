@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
-// The parameters of permessage-deflate (RFC 7692, section 7.1).
+// These are the parameters of permessage-deflate (RFC 7692, section 7.1).
 const (
 	deflateName         = "permessage-deflate"
 	noServerTakeover    = "server_no_context_takeover"
@@ -19,9 +19,9 @@ const (
 	largestWindow = "15" // the window of the hub's compressor
 )
 
-// deflateOffer returns the first acceptable offer of permessage-deflate, in the form in which the
-// library reads it; "" if there is none. An offer with an unknown, repeated or invalid parameter is
-// declined (RFC 7692, section 7.1). window reports that the answer must repeat
+// deflateOffer returns the first acceptable offer of permessage-deflate, in the form that the
+// library can parse, or "" if there is none. An offer with an unknown, repeated or invalid
+// parameter is declined (RFC 7692, section 7.1). window is set if the answer must repeat
 // server_max_window_bits.
 func deflateOffer(header http.Header) (offer string, window bool) {
 	for extension := range web.Elements(header.Values("Sec-WebSocket-Extensions")) {
@@ -54,7 +54,7 @@ func parseDeflateOffer(parameters string, some bool) (window, ok bool) {
 			ok = !hasValue
 		case clientMaxWindowBits:
 			ok = !hasValue || validWindowBits(value)
-		case serverMaxWindowBits: // the hub's compressor has no smaller window
+		case serverMaxWindowBits: // the hub's compressor cannot use a smaller window
 			window, ok = true, value == largestWindow
 		default:
 			ok = false

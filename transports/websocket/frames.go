@@ -12,7 +12,7 @@ import (
 // the rest of a frame, and between messages it holds no buffer. It detects an error at the byte
 // that causes it, and a message that is too large at its header.
 type frameReader struct {
-	// static
+	// static fields
 
 	limits  *Config
 	limiter *rate.Limiter // limits messages, pings and pongs
@@ -20,10 +20,10 @@ type frameReader struct {
 
 	// owned by the goroutine that calls feed
 
-	payload       *bytes.Buffer // of the current message, unmasked; nil: none
+	payload       *bytes.Buffer // payload of the current message, unmasked; nil: none
 	control       []byte        // payload of the current control frame, unmasked
 	frameCount    int           // frames of the current message so far
-	length        uint64        // payload length, as far as the header is parsed
+	length        uint64        // payload length as far as the header was parsed
 	payloadLeft   uint64        // payload bytes that have not arrived
 	key           [keyLength]byte
 	messageHeader byte // first header byte of the current message
@@ -37,8 +37,8 @@ type frameReader struct {
 // receiver handles complete messages and control frames. It must not keep the bytes after it
 // returns.
 type receiver interface {
-	// reserve is called with the memory in bytes that the current message is about to use, and with
-	// 0 when it is finished.
+	// reserve is called with the memory, in bytes, that the current message is about to use. It is
+	// called with 0 when the message is finished.
 	reserve(size int) *violation
 	message(text []byte) *violation
 	control(opcode byte, payload []byte) *violation
@@ -55,7 +55,7 @@ const (
 	statePayload
 )
 
-// RFC 6455, section 5.2, and RFC 7692, section 6.
+// These are the bits and opcodes of RFC 6455, section 5.2, and RFC 7692, section 6.
 const (
 	bitFin        = 0x80
 	bitsReserved  = 0x70
@@ -92,8 +92,8 @@ func freeMessageBuffer(b *bytes.Buffer) {
 	}
 }
 
-// grow makes room for n more bytes in a message's buffer. The message has at most limit bytes.
-// other is further memory that is reserved for it.
+// grow makes room for n more bytes in the buffer of a message, which may have at most limit bytes.
+// other is further memory that is reserved for the message.
 func grow(b *bytes.Buffer, n, other int, limit int64, to receiver) *violation {
 	need := b.Len() + n
 	if need <= b.Cap() {
@@ -110,8 +110,8 @@ func grow(b *bytes.Buffer, n, other int, limit int64, to receiver) *violation {
 // initialSize is the smallest capacity in bytes that grow allocates, unless the message's limit is lower.
 const initialSize = 512
 
-// feed parses the next bytes and returns how many it has parsed: fewer than all after a violation
-// or a close frame.
+// feed parses the next bytes and returns the number of parsed bytes. It stops early after a
+// violation or a close frame.
 func (f *frameReader) feed(p []byte, to receiver) (n int, v *violation) {
 	for n < len(p) && !f.closeReceived {
 		if f.state == statePayload {
@@ -230,9 +230,9 @@ func (f *frameReader) headerByte(b byte) *violation {
 func (f *frameReader) isControl() bool { return f.first&opcodeControl != 0 }
 
 // startFrame checks and counts the first byte of a frame. Frames count toward the limit of frames
-// per message, and messages count toward the rate limit, so that both bound the frames per second.
-// Pings and pongs count toward the rate; a close frame, of which there is one, counts toward
-// nothing.
+// per message, and messages count toward the rate limit, so together they limit the frames per
+// second. Pings and pongs count toward the rate limit too. A close frame counts toward nothing,
+// because there is only one.
 func (f *frameReader) startFrame() *violation {
 	opcode, reserved := f.first&opcodeMask, f.first&bitsReserved
 	if f.deflate && (opcode == opcodeText || opcode == opcodeBinary) {
@@ -268,7 +268,7 @@ func (f *frameReader) startFrame() *violation {
 	return nil
 }
 
-// lengthKnown checks the frame when its length has been parsed.
+// lengthKnown checks the frame after its length was parsed.
 func (f *frameReader) lengthKnown() *violation {
 	f.state, f.headerLeft = stateKey, keyLength
 	switch {

@@ -40,7 +40,7 @@ func (s *session) incomingMessage() *incomingMessage {
 	}
 	a := &incomingMessage{reservation: s.h.cfg.Intake.Open(s.access.Sender(), uncountedSize)}
 	s.incoming.Store(a)
-	if s.ended.Load() { // lingeringConn.Close has missed it
+	if s.ended.Load() { // lingeringConn.Close has not seen it
 		s.finishIncoming()
 	}
 	return a

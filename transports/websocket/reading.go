@@ -23,8 +23,8 @@ const closeTimeout = 5 * time.Second
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// readLoop handles early, the input that arrived with the request. Then it reads until the
-// connection ends, unless the connection can be watched for input.
+// readLoop handles early, the input that arrived with the request. If the connection can be watched
+// for input, it then returns. Otherwise it reads until the connection ends.
 func (s *session) readLoop(early []byte) {
 	if !s.handleInput(early, nil) || s.out.NotifyReadable(s) {
 		return
@@ -54,8 +54,8 @@ func (s *session) Readable(c connection.TryReader) {
 	}
 }
 
-// handleInput executes the messages of p, and reports whether to continue reading. A non-nil err
-// means that no more input will come.
+// handleInput executes the messages in p, and reports whether reading must continue. If err is not
+// nil, no more input will come.
 func (s *session) handleInput(p []byte, err error) bool {
 	if !s.discardInput {
 		n, v := s.frames.feed(p, s)
@@ -65,8 +65,8 @@ func (s *session) handleInput(p []byte, err error) bool {
 			s.closeForViolation(v)
 		}
 	}
-	// Input is read and discarded: closing a socket with unread input resets the connection, and
-	// the peer may then lose a close frame that it has not read.
+	// Input is read and discarded. Closing a socket with unread input would reset the connection,
+	// and the peer could lose a close frame that it has not read.
 	s.discarded += len(p)
 	if err != nil || s.discarded > maxUnread {
 		s.out.CloseAfterEnd()
@@ -152,16 +152,16 @@ func checkClose(payload []byte) *violation {
 }
 
 // directionEnded is called once when the close frame is written, and once when the peer has
-// violated a rule and its input is discarded. After both, the write side is closed, since the peer
-// waits for that (RFC 6455, section 7.1.1) and its own close frame would not be recognized.
+// violated a rule and its input is discarded. After both, it closes the write side: the peer waits
+// for that (RFC 6455, section 7.1.1), and a close frame of the peer would not be recognized.
 func (s *session) directionEnded() {
 	if s.endedDirections.Add(1) == 2 {
 		_ = connection.CloseWrite(s.conn) // fails only on a broken connection
 	}
 }
 
-// lingeringConn is the writer's Conn. After the close frame is written it stays open until the
-// peer's close frame is read. The reader also detects that the peer has gone.
+// lingeringConn is the Conn of the Writer. After the close frame is written, it stays open until
+// the peer's close frame is read. The reader also detects that the peer has closed the connection.
 type lingeringConn struct {
 	connection.Conn
 	session *session

@@ -19,7 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Close codes that belong to no problem (RFC 6455 section 7.4.1).
+// These close codes belong to no problem (RFC 6455 section 7.4.1).
 const (
 	goingAway       = int(websocket.StatusGoingAway)
 	protocolError   = int(websocket.StatusProtocolError)
@@ -41,17 +41,17 @@ type session struct {
 	// owned by the goroutine that reads, one at a time
 
 	access       auth.Access
-	filters      []hub.Filter  // as requested; the subscription has them as a set
-	grantedSet   hub.FilterSet // all that the token may read, if no filter was requested; else empty
-	pendingStart *hub.Start    // start of the first subscribe after ?subscribe=none; nil: the next event
+	filters      []hub.Filter  // filters as requested; the subscription has them as a set
+	grantedSet   hub.FilterSet // everything that the token may read, if no filter was requested; otherwise empty
+	pendingStart *hub.Start    // start of the first subscribe command after ?subscribe=none; nil: the next event
 	frames       frameReader
 	discardInput bool // input is discarded
-	discarded    int  // discarded input in bytes
+	discarded    int  // number of discarded bytes
 
-	incoming        atomic.Pointer[incomingMessage] // nil: no incomplete message that needs it
+	incoming        atomic.Pointer[incomingMessage] // nil: there is no incomplete message that needs one
 	ended           atomic.Bool                     // the connection is closed
 	closeTimer      *time.Timer                     // closes the connection if the peer does not; guarded by the writer's mutex
-	endedDirections atomic.Int32                    // number of ended directions; see directionEnded
+	endedDirections atomic.Int32                    // number of directions that have ended; see directionEnded
 }
 
 // writeMessage writes a message, after which the stream goes on.
@@ -121,7 +121,7 @@ func (s *session) subscribe(c *wire.Command) error {
 			subscription.Restart(request)
 		}
 	})
-	s.out.OnRightsChanged() // rights may have changed since MaySubscribe
+	s.out.OnRightsChanged() // rights may have changed after MaySubscribe
 	return nil
 }
 
@@ -219,7 +219,7 @@ func (s *session) published(c *wire.Command, id hub.Cursor, count uint64, err er
 
 // renewToken replaces the connection's token.
 func (s *session) renewToken(c *wire.Command) error {
-	fresh, problem := s.access.Renew(context.Background(), c.Token) // the request has ended
+	fresh, problem := s.access.Renew(context.Background(), c.Token) // not the request's context, because the request has ended
 	if problem != nil {
 		return problem
 	}

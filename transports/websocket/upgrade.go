@@ -12,14 +12,14 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
-// upgrade is the ResponseWriter for the library's handshake. Afterwards the session owns the
-// connection, and the library's object is discarded.
+// upgrade is the ResponseWriter for the library's handshake. After the handshake, the session owns
+// the connection, and the library's object is discarded.
 type upgrade struct {
 	http.ResponseWriter
 	conn    net.Conn
-	early   []byte // input after the request: a client need not wait for the handshake's end
+	early   []byte // input that arrived after the request, because a client need not wait for the end of the handshake
 	deflate bool   // permessage-deflate was negotiated
-	window  bool   // the answer must contain the hub's window size
+	window  bool   // whether the answer must contain the hub's window size
 }
 
 // WriteHeader adds the window size if the client asked for it (RFC 7692, section 7.1.2.1).
@@ -36,11 +36,12 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, err
 	options := &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // package auth has checked the origin
 	}
-	if offersSubprotocol(r, Protocol) { // the library ignores case
+	if offersSubprotocol(r, Protocol) { // the library ignores the case of names
 		options.Subprotocols = []string{Protocol}
 	}
 	if h.cfg.Compression {
-		// The library accepts offers that must be declined, so it sees only an acceptable one.
+		// The library would accept offers that must be declined, so only an acceptable one is
+		// passed to it.
 		var offer string
 		offer, u.window = deflateOffer(r.Header)
 		r = r.WithContext(r.Context())
@@ -52,7 +53,7 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, err
 	if err != nil {
 		return nil, err
 	}
-	_ = ws.CloseNow() // reports only that it is closed
+	_ = ws.CloseNow() // an error only means that it is already closed
 	u.deflate = w.Header().Get("Sec-WebSocket-Extensions") != ""
 	return u, nil
 }
@@ -76,7 +77,7 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// Remove the server's deadlines, which were for the request.
+	// The server has set deadlines for the request, which must not apply to the connection.
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		conn.Close()
 		return nil, nil, err
@@ -86,7 +87,8 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return unclosableConn{conn}, buffered, nil
 }
 
-// unclosableConn is the connection as the library sees it, so that the library does not close it.
+// unclosableConn is the connection that is passed to the library, so that the library cannot close
+// it.
 type unclosableConn struct{ net.Conn }
 
 func (unclosableConn) Close() error { return nil }

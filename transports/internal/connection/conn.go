@@ -7,43 +7,43 @@ import (
 	"time"
 )
 
-// Conn is the write side of one connection. Except for Close, its methods are called by one
-// goroutine at a time. TryWrite must not be called after or during Close.
+// Conn is the write side of one connection. Only one goroutine at a time may call its methods,
+// except Close. TryWrite must not be called during or after Close.
 type Conn interface {
-	// TryWrite writes what the connection accepts without blocking, and returns how many bytes. A
-	// count below len(p) with a nil error means that the rest would block.
+	// TryWrite writes the bytes that the connection accepts without blocking, and returns their
+	// number. If it is below len(p) and the error is nil, writing the rest would block.
 	TryWrite(p []byte) (int, error)
 	// Write writes all of p. It fails if no byte could be written for timeout.
 	Write(p []byte, timeout time.Duration) error
-	// PeerClosed reports whether the peer has closed the connection, where that can be known
+	// PeerClosed reports whether the peer has closed the connection, if that can be detected
 	// without reading.
 	PeerClosed() bool
-	// End is called after the last write. It reports whether to close the connection now; if not,
-	// the goroutine that reads from the connection closes it.
+	// End is called after the last write. It reports whether the caller must close the connection
+	// now. If it returns false, the goroutine that reads from the connection closes it later.
 	End() bool
 	// Close closes the connection. It may be called at any time and more than once.
 	Close()
 }
 
-// ErrNoProgress is the error of a write of which no byte was accepted for the write timeout.
+// ErrNoProgress is the error of a write if the connection accepted no byte for the write timeout.
 var ErrNoProgress = errors.New("no progress in writing")
 
-// sendBuffer is the kernel's send buffer for a connection, in bytes. The default grows to megabytes
-// for a peer that does not read.
+// sendBuffer is the size of the kernel's send buffer for a connection, in bytes. By default, the
+// buffer would grow to megabytes if a peer does not read.
 const sendBuffer = 64 << 10
 
 // socket is a Conn with direct writes, as the platform provides it.
 type socket interface {
 	Conn
-	// trySafely is TryWrite that is safe during Close.
+	// trySafely is like TryWrite, but may be called during Close.
 	trySafely(p []byte) (int, error)
 	// progressed reports whether the peer has acknowledged data since the previous call.
 	progressed() bool
 }
 
-// NewConn returns the Conn of a hijacked connection. It writes directly where the platform and the
-// connection support that (TCP on Linux); otherwise it is a portable one. The kernel closes the
-// connection of a peer that acknowledges nothing for several times timeout.
+// NewConn returns the Conn of a hijacked connection. If the platform and the connection support it
+// (TCP on Linux), the Conn writes directly; otherwise it is a portable one. The kernel closes the
+// connection if the peer acknowledges nothing for several times timeout.
 func NewConn(c net.Conn, timeout time.Duration) Conn {
 	if g, ok := c.(*progressConn); ok && g.direct != nil {
 		return g.direct
@@ -54,9 +54,9 @@ func NewConn(c net.Conn, timeout time.Duration) Conn {
 	return NewPortableConn(c)
 }
 
-// NewPortableConn returns a Conn without direct writes. On a connection from a Listener it
-// distinguishes a slow peer from one that makes no progress. On others it sees only progress that
-// frees room in the kernel's buffer, and below TLS none.
+// NewPortableConn returns a Conn without direct writes. On a connection from a Listener, it
+// distinguishes a slow peer from one that makes no progress. On other connections, only progress
+// that frees space in the kernel's buffer counts, and with TLS no progress is visible.
 func NewPortableConn(c net.Conn) Conn {
 	if g := progressConnOf(c); g != nil {
 		return &progressWriter{c, g}
@@ -82,7 +82,7 @@ func (c *netConn) End() bool { return true }
 func (c *netConn) Close() { c.Conn.Close() }
 
 // writeAll writes p. Each write that makes progress extends the deadline. progressed, which may be
-// nil, reports progress that the count of written bytes does not show.
+// nil, reports progress that is not visible in the number of written bytes.
 func writeAll(c net.Conn, p []byte, timeout time.Duration, progressed func() bool) error {
 	for len(p) > 0 {
 		if err := c.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
@@ -96,7 +96,8 @@ func writeAll(c net.Conn, p []byte, timeout time.Duration, progressed func() boo
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		// Call progressed even if bytes were written, so that its next result counts from here.
+		// progressed is called even if bytes were written, so that its next result is about the
+		// time after this call.
 		if on := progressed != nil && progressed(); !on && n == 0 {
 			return ErrNoProgress
 		}

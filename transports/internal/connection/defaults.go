@@ -11,13 +11,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Defaults of the configuration of a transport.
+// These are the defaults of a transport's configuration.
 const (
 	DefaultHeartbeat    = 15 * time.Second
 	DefaultWriteTimeout = 10 * time.Second
 )
 
-// Shared is what the handlers of all transports have in common.
+// Shared has the settings and state that the handlers of all transports have in common.
 type Shared struct {
 	Hub          *hub.Hub
 	Registry     *Registry
@@ -25,11 +25,11 @@ type Shared struct {
 	WriteTimeout time.Duration
 	Disconnect   bool // see Config
 
-	ownRegistry bool // Complete has made Registry
+	ownRegistry bool // whether Complete has created Registry
 }
 
-// Complete sets the defaults of s, or returns all that is wrong with it. If Registry is nil, it makes one with this
-// heartbeat, which Close closes.
+// Complete sets the defaults of s, or returns an error that describes everything that is wrong with
+// it. If Registry is nil, Complete creates one with this heartbeat. Close closes that Registry.
 func (s *Shared) Complete(transport string, heartbeat time.Duration) error {
 	var faults []error
 	if s.Hub == nil {
@@ -52,19 +52,20 @@ func (s *Shared) Complete(transport string, heartbeat time.Duration) error {
 	return nil
 }
 
-// Close closes the Registry that Complete has made, if any.
+// Close closes the Registry if Complete has created it.
 func (s *Shared) Close() {
 	if s.ownRegistry {
 		s.Registry.Close()
 	}
 }
 
-// WriterConfig returns the Config of the Writers that use a codec. They share it.
+// WriterConfig returns the Config that all Writers with this codec share.
 func (s *Shared) WriterConfig(c Codec) *Config {
 	return &Config{Codec: c, Counters: s.Counters, Registry: s.Registry, WriteTimeout: s.WriteTimeout, Disconnect: s.Disconnect}
 }
 
-// Draining returns the problem of a new subscription, or nil while the hub does not drain.
+// Draining returns the problem with which new subscriptions are refused during a drain, or nil if
+// the hub does not drain.
 func (s *Shared) Draining() *problems.Problem {
 	if s.Registry.IsDraining() {
 		return problems.Draining(problems.RetryDelay())
@@ -72,7 +73,7 @@ func (s *Shared) Draining() *problems.Problem {
 	return nil
 }
 
-// Subscriber is a connection, or a request, that subscribes.
+// Subscriber is a connection or a request that subscribes.
 type Subscriber interface {
 	auth.Holder
 	hub.Sink

@@ -12,19 +12,19 @@ import (
 )
 
 // tcpUserTimeoutFactor is the number of write timeouts after which the kernel closes the connection
-// of a peer that acknowledges nothing (TCP_USER_TIMEOUT). It must exceed 1: the kernel also counts
-// the time in which a slow reader keeps its receive window closed, which only Write can tell from a
-// stalled peer.
+// if the peer acknowledges nothing (TCP_USER_TIMEOUT). It must be above 1: the kernel also counts
+// the time for which a slow reader keeps its receive window closed, and only Write can distinguish
+// such a reader from a stalled peer.
 const tcpUserTimeoutFactor = 4
 
-// direct is a TCP socket that is written without the runtime's poller: a write that would block returns
-// instead. It makes system calls with the file descriptor, without the locks of package net,
-// because each of them is another cache line that a delivery would have to fetch.
+// direct is a TCP socket that is written without the runtime's poller: a write that would block
+// returns instead. It makes system calls with the file descriptor, without the locks of package
+// net, because each lock is another cache line that every delivery would have to load.
 type direct struct {
 	conn   *net.TCPConn
 	raw    syscall.RawConn
 	fd     int32
-	queued int32 // unacknowledged bytes at the previous call of progressed
+	queued int32 // number of unacknowledged bytes at the previous call of progressed
 }
 
 func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
@@ -36,8 +36,8 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 	if err != nil {
 		return nil, false
 	}
-	// If these fail, the connection works all the same. It uses more kernel memory, and a peer that
-	// has vanished is detected later.
+	// If these settings fail, the connection still works. It then uses more kernel memory, and it
+	// takes longer to detect that a peer has vanished.
 	_ = tcp.SetWriteBuffer(sendBuffer)
 	d := &direct{conn: tcp, raw: raw}
 	closed := raw.Control(func(fd uintptr) {
@@ -47,11 +47,11 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 	return d, closed == nil
 }
 
-// TryWrite must not be called after or during Close: the descriptor may belong to another
-// connection by then. Writer.mu ensures that.
+// TryWrite must not be called during or after Close, because the descriptor may then belong to
+// another connection. Writer.mu ensures that.
 func (d *direct) TryWrite(p []byte) (int, error) { return send(uintptr(d.fd), p) }
 
-// trySafely is TryWrite that is safe while another goroutine closes the connection.
+// trySafely is like TryWrite, but another goroutine may close the connection at the same time.
 func (d *direct) trySafely(p []byte) (int, error) {
 	a := attempts.Get().(*attempt)
 	defer a.done()
@@ -62,8 +62,8 @@ func (d *direct) trySafely(p []byte) (int, error) {
 	return a.n, a.err
 }
 
-// attempt holds the arguments and results of a write inside syscall.RawConn.Write. It is pooled,
-// since what is passed there escapes to the heap.
+// attempt has the arguments and results of a write inside syscall.RawConn.Write. It is pooled,
+// because values that are passed there escape to the heap.
 type attempt struct {
 	p    []byte
 	n    int
@@ -75,7 +75,7 @@ var attempts = sync.Pool{New: func() any {
 	a := new(attempt)
 	a.once = func(fd uintptr) bool {
 		a.n, a.err = send(fd, a.p)
-		return true // do not wait for the socket to become writable
+		return true // return without waiting for the socket to become writable
 	}
 	return a
 }}
@@ -102,12 +102,12 @@ func send(fd uintptr, p []byte) (int, error) {
 }
 
 func (d *direct) Write(p []byte, timeout time.Duration) error {
-	d.progressed() // count progress from here
+	d.progressed() // later progress is measured from here
 	return writeAll(d.conn, p, timeout, d.progressed)
 }
 
-// progressed implements socket. The kernel accepts no more data until a third of its send buffer is
-// free, which may take a slow peer long; acknowledged bytes show progress before that.
+// progressed implements socket. It counts acknowledged bytes, because the kernel accepts more data
+// only when a third of its send buffer is free, which may take long with a slow peer.
 func (d *direct) progressed() bool {
 	before := d.queued
 	d.queued = d.unacknowledged()
@@ -141,7 +141,7 @@ func (d *direct) TryRead(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// PeerClosed peeks for the peer's end of stream without consuming input.
+// PeerClosed checks whether the peer has ended the stream, without consuming input.
 func (d *direct) PeerClosed() bool {
 	var gone bool
 	err := d.raw.Control(func(fd uintptr) {

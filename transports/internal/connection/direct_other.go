@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// newDirect reports false: only Linux has direct writes.
+// newDirect returns false, because only Linux has direct writes.
 func newDirect(net.Conn, time.Duration) (socket, bool) { return nil, false }

@@ -9,12 +9,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// chunkLimit bounds one read of the drain goroutine. Events that it has read stay in memory until
+// chunkLimit limits one read of the drain goroutine. The events that were read stay in memory until
 // they are written, even if retention removes them.
 var chunkLimit = hub.ReadLimit{Events: 1024, Bytes: 64 << 10}
 
-// startDrain starts the drain goroutine unless another goroutine is writing. It ends when nothing
-// is left to write.
+// startDrain starts the drain goroutine, unless another goroutine is writing. The drain goroutine
+// ends when there is nothing left to write.
 func (w *Writer) startDrain() {
 	if w.writing || w.state == stateClosed {
 		return
@@ -61,20 +61,20 @@ func (w *Writer) closeOnError(err error) {
 	w.close()
 }
 
-// portion is what the drain goroutine writes in one step, in the order of the fields.
+// portion has everything that the drain goroutine writes in one step, in the order of the fields.
 type portion struct {
 	partial  partialEvent
 	bytes    []byte
 	events   []*hub.Event
-	position hub.Cursor // position before events
-	subject  string     // of the grant; whose share of the EncodingCache is used
+	position hub.Cursor // position of the subscription before events
+	subject  string     // subject of the grant, whose share of the EncodingCache is used
 }
 
 func (p *portion) isEmpty() bool {
 	return !p.partial.isSet() && len(p.bytes) == 0 && len(p.events) == 0
 }
 
-// nextPortion returns what to write next. ok is false when the drain goroutine must end.
+// nextPortion returns the next portion to write. ok is false if the drain goroutine must end.
 func (w *Writer) nextPortion() (p portion, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -91,7 +91,7 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 	}
 	w.writing = false
 	w.signalStateChange()
-	w.queued = nil // it holds nothing
+	w.queued = nil // it is empty
 	if w.state == stateEnded && (w.conn.End() || w.end.thenClose) {
 		w.close()
 	}
@@ -99,8 +99,8 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 }
 
 // yieldToWorkers releases mu until the drain goroutine may read again. A read for rare events may
-// look at many others and find none, and fan-out workers must not wait for that. Called with mu
-// held.
+// visit many other events and return none; fan-out workers must not wait during that time. mu must
+// be held.
 func (w *Writer) yieldToWorkers() {
 	w.mu.Unlock()
 	end := w.sub.WaitTurn()
@@ -108,8 +108,8 @@ func (w *Writer) yieldToWorkers() {
 	end()
 }
 
-// collect returns the rest of a message, else queued messages, else events, else the end of the
-// stream. readMore reports that the read found nothing yet and must be repeated.
+// collect returns the first of these that exists: the rest of a message, queued messages, events,
+// the end of the stream. readMore is set if the read has found nothing yet and must be repeated.
 func (w *Writer) collect() (p portion, readMore bool) {
 	if q := w.queued; q != nil {
 		switch {
@@ -152,7 +152,7 @@ func (w *Writer) collect() (p portion, readMore bool) {
 		if w.state == stateOpen || b.Waiting {
 			return p, false
 		}
-		w.end.at = 0 // no more events will come, so the end need not wait for endAt
+		w.end.at = 0 // no more events will come, so the end must not wait for its position
 	}
 	return p, false
 }
@@ -174,8 +174,8 @@ func (w *Writer) endIfFellBehind(b *hub.ReadResult) bool {
 	}
 	w.cfg.Counters.FellBehind.Add(1)
 	w.record.SetReason(closedOvertaken)
-	// The read has advanced past the gap. The error carries the position before it, so that a
-	// client that resumes there receives the gap.
+	// The read has moved past the gap. The error message contains the position before the gap, so
+	// that a client that resumes there receives the gap.
 	w.setEnd(problemMessage(problems.TooSlow())).cursor = b.Gap.After
 	return true
 }

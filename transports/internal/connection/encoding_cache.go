@@ -7,22 +7,22 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Bounds of the encodings that slow connections are in the middle of writing.
+// These limit the encodings that slow connections are writing.
 const (
-	// maxCacheBytes bounds the bytes of all encodings. A larger one is accepted if it is the only
-	// one.
+	// maxCacheBytes is the maximum size of all encodings. A larger encoding is accepted if it is
+	// the only one.
 	maxCacheBytes = 32 << 20
-	// One subject may hold maxCacheBytes/subjectShare.
+	// subjectShare is the divisor of maxCacheBytes that yields the limit of one subject.
 	subjectShare = 2
-	// smallData is the size of an event's data, in bytes, up to which it is encoded without waiting
-	// for an encode slot.
+	// smallData is the data size, in bytes, up to which an event is encoded without waiting for an
+	// encode slot.
 	smallData = 8 << 10 // bytes
 )
 
-// EncodingCache holds the encodings of events that connections are in the middle of writing.
-// Connections at the same event share one encoding, which is written without copying. The cached
-// bytes are bounded in all and for each subject. A connection beyond these bounds encodes the event
-// again for each chunk that it writes.
+// EncodingCache has the encodings of events that connections are currently writing. Connections at
+// the same event share one encoding, which is written without copying. The cached bytes are limited
+// in total and per subject. A connection that would exceed a limit encodes the event again for each
+// chunk that it writes.
 type EncodingCache struct {
 	encodeSlots chan struct{} // one slot for each large event being encoded
 
@@ -44,7 +44,8 @@ type encodingKey struct {
 	form  hub.WireFormat
 }
 
-// CachedEncoding is an event in one wire format, held by connections that write it.
+// CachedEncoding is the encoding of an event in one wire format. Connections hold it while they
+// write it.
 type CachedEncoding struct {
 	bytes []byte // static
 
@@ -74,9 +75,9 @@ func (s *EncodingCache) Bytes() int64 {
 	return s.bytes
 }
 
-// Acquire returns the event in format f, encoded on first use and held for a connection of subject.
-// The CachedEncoding is nil if it would exceed a bound; the caller must then copy the bytes at
-// once.
+// Acquire returns the event in format f. It encodes the event on first use, and holds the encoding
+// for a connection of subject. The CachedEncoding is nil if it would exceed a limit; the caller
+// must then copy the bytes at once.
 func (s *EncodingCache) Acquire(e *hub.Event, f Format, subject string) (*CachedEncoding, []byte) {
 	key := encodingKey{e.ID, f.Form()}
 	s.mu.Lock()
@@ -92,8 +93,8 @@ func (s *EncodingCache) Acquire(e *hub.Event, f Format, subject string) (*Cached
 	return nil, b
 }
 
-// insert returns the cached encoding of key, adding one of bytes b if there is none. It returns nil
-// if that would exceed a bound.
+// insert returns the cached encoding for key. If there is none, insert adds one with the bytes b.
+// It returns nil if that would exceed a limit.
 func (s *EncodingCache) insert(key encodingKey, b []byte, subject string) *CachedEncoding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +109,7 @@ func (s *EncodingCache) insert(key encodingKey, b []byte, subject string) *Cache
 }
 
 // addHolder adds a connection of subject to the holders of x. It returns nil if that would exceed
-// the subject's share. Called with mu held.
+// the subject's share. mu must be held.
 func (s *EncodingCache) addHolder(x *CachedEncoding, subject string) *CachedEncoding {
 	size := int64(len(x.bytes))
 	for i := range x.holders {
@@ -129,7 +130,7 @@ func (s *EncodingCache) addHolder(x *CachedEncoding, subject string) *CachedEnco
 	return x
 }
 
-// Release ends the hold that Acquire returned to a connection of subject.
+// Release ends a hold of a connection of subject, which Acquire began.
 func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,8 +161,8 @@ func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 func (x *CachedEncoding) Bytes() []byte { return x.bytes }
 
 // Encode returns the event in format f, for a caller that writes or copies it at once. At most
-// GOMAXPROCS large events are encoded at a time, since an encoder needs several times the memory of
-// its event.
+// GOMAXPROCS large events are encoded at the same time, because an encoder needs several times the
+// memory of its event.
 func (s *EncodingCache) Encode(e *hub.Event, f Format) []byte {
 	if len(e.Data) > smallData {
 		s.encodeSlots <- struct{}{}

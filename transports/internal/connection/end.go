@@ -8,27 +8,27 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// end is how a stream ends.
+// end describes how a stream ends.
 type end struct {
-	message wire.Message // the last one; its ID is set when it is written
-	raw     []byte       // written in place of message, for good; nil: message is
-	at      uint64       // written when the position reaches this seq; 0: before the next event
-	cursor  string       // position sent with message; "": the subscription's
+	message wire.Message // the last message; its ID is set when it is written
+	raw     []byte       // bytes written instead of message, after which the client should not resume; nil: message is written
+	at      uint64       // the end is written when the position reaches this seq; 0: before the next event
+	cursor  string       // position sent with message; "": that of the subscription
 
-	thenClose  bool        // close the connection when the end is written
+	thenClose  bool        // whether to close the connection when the end is written
 	closeTimer *time.Timer // closes the connection of an unauthorized subscriber
 }
 
-// forGood reports whether the client is not meant to resume.
+// forGood reports whether the client should not resume.
 func (e *end) forGood() bool { return e.raw != nil || !e.message.Resumable() }
 
-// problemMessage returns the message of an error.
+// problemMessage returns the message for an error.
 func problemMessage(p *problems.Problem) wire.Message {
 	return wire.Message{Op: wire.OpError, Problem: p}
 }
 
-// setEnd makes message the end of the stream, in place of an end that was scheduled before. Callers start the drain
-// goroutine.
+// setEnd makes message the end of the stream. It replaces an end that was scheduled before. The
+// caller must start the drain goroutine.
 func (w *Writer) setEnd(message wire.Message) *end {
 	if w.end == nil {
 		w.end = new(end)
@@ -38,7 +38,7 @@ func (w *Writer) setEnd(message wire.Message) *end {
 	return w.end
 }
 
-// lastBytes returns what ends the stream.
+// lastBytes returns the bytes that end the stream.
 func (w *Writer) lastBytes() []byte {
 	if w.end.raw != nil {
 		return w.end.raw
@@ -48,9 +48,9 @@ func (w *Writer) lastBytes() []byte {
 	return w.cfg.Codec.AppendMessage(nil, m)
 }
 
-// Goaway ends the stream after everything accepted so far is delivered, with a message that asks
-// the client to reconnect after retry. Like the other methods that end the stream, it does nothing if an end is scheduled
-// already.
+// Goaway ends the stream with a message that asks the client to reconnect after retry. The message
+// follows everything that was accepted so far. Like the other methods that end the stream, Goaway
+// does nothing if an end is already scheduled.
 func (w *Writer) Goaway(retry time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,7 +72,8 @@ func (w *Writer) EndWithProblem(p *problems.Problem) {
 	}
 }
 
-// EndWith ends the stream with these bytes, at least one. Unread events are not written. The log names the reason.
+// EndWith ends the stream with these bytes, which must not be empty. Unread events are not written.
+// reason is for the log.
 func (w *Writer) EndWith(last []byte, reason Reason) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -83,8 +84,8 @@ func (w *Writer) EndWith(last []byte, reason Reason) {
 	}
 }
 
-// CloseAfterEnd closes the connection when the end of the stream is written, or at once if it is
-// written already or none is scheduled.
+// CloseAfterEnd closes the connection when the end of the stream is written. If it is already
+// written, or none is scheduled, CloseAfterEnd closes the connection at once.
 func (w *Writer) CloseAfterEnd() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,8 +96,8 @@ func (w *Writer) CloseAfterEnd() {
 	}
 }
 
-// EndedForGood reports whether the stream has ended with its last bytes written and the client is
-// not meant to resume. Otherwise an HTTP/2 stream must be reset, so that the client sees an error.
+// EndedForGood reports whether the last bytes of the stream are written and the client should not
+// resume. If it returns false, an HTTP/2 stream must be reset, so that the client sees an error.
 func (w *Writer) EndedForGood() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

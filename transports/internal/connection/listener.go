@@ -10,12 +10,12 @@ import (
 )
 
 // Listener accepts connections on which a write fails if the peer makes no progress for
-// WriteTimeout, however slowly it reads otherwise. It belongs below TLS, for which every write
-// error is final, and below HTTP/2, which sees only the progress of whole frames. NewConn finds the
-// Listener's connection below TLS.
+// WriteTimeout, and only then, however slowly the peer reads. It must be below TLS, which fails for
+// good after a failed write, and below HTTP/2, which sees only the progress of whole frames.
+// NewConn finds the Listener's connection below TLS.
 type Listener struct {
 	net.Listener
-	WriteTimeout time.Duration // without progress
+	WriteTimeout time.Duration // time without progress after which a write fails
 	// Portable disables direct writes.
 	Portable bool
 
@@ -33,7 +33,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		g.direct, _ = newDirect(c, l.WriteTimeout)
 	}
 	if tcp, ok := c.(*net.TCPConn); ok && g.direct == nil {
-		_ = tcp.SetWriteBuffer(sendBuffer) // if it fails, the connection works all the same
+		_ = tcp.SetWriteBuffer(sendBuffer) // if this fails, the connection still works
 	}
 	return g, nil
 }
@@ -46,26 +46,27 @@ func (l *Listener) Close() error {
 	return l.Listener.Close()
 }
 
-// progressChecks is how often a blocked write is checked for progress within its timeout. At each
-// check the rest is also offered to the kernel again. The kernel accepts data as soon as it has
-// room, but wakes a writer only when a third of its buffer is free.
+// progressChecks is the number of times within its timeout that a blocked write is checked for
+// progress. At each check, the remaining bytes are also offered to the kernel again: the kernel
+// accepts data as soon as there is space, but wakes a writer only when a third of its buffer is
+// free.
 const progressChecks = 4
 
-// farewellTimeout bounds a write that must not wait, on a connection without direct writes.
+// farewellTimeout is the timeout of a write that must not wait, on a connection without direct
+// writes.
 const farewellTimeout = 10 * time.Millisecond
 
 var pastDeadline = time.Unix(1, 0)
 
-// progressConn is a connection of a Listener. A write deadline set on it is the longest time from
-// now that a write may be without progress, if less than WriteTimeout. Once the deadline has
-// passed, no write begins.
+// progressConn is a connection of a Listener. A write deadline sets the time for which a write may
+// be without progress, if that is shorter than WriteTimeout. After the deadline, no write starts.
 type progressConn struct {
 	net.Conn // the socket
 	listener *Listener
-	direct   socket // nil without direct writes
+	direct   socket // nil: no direct writes
 
 	writing sync.Mutex // held by the current write; guards direct and failed
-	failed  error      // error of a write that was partly sent; later writes return it
+	failed  error      // error of a write of which only a part was sent; later writes return it
 
 	mu       sync.Mutex    // guards the fields below
 	deadline time.Time     // as passed to SetWriteDeadline
@@ -87,8 +88,8 @@ const (
 	mustNotWait
 )
 
-// Write implements net.Conn. After a write that was sent in part, all writes fail. A write without
-// progress closes the connection, since not all layers above do so after a failed write.
+// Write implements net.Conn. If a write was only sent in part, all later writes fail. A write
+// without progress closes the connection, because not all callers do so after a failed write.
 func (c *progressConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -118,11 +119,11 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 		case noWait:
 			return n, ErrNoProgress
 		}
-		c.direct.progressed() // count progress from here
+		c.direct.progressed() // later progress is measured from here
 	}
 	defer c.finishWait()
 	if noWait {
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(farewellTimeout)) // if it fails, so does the write
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(farewellTimeout)) // if this fails, so does the write
 		return c.Conn.Write(p)
 	}
 	for last := time.Now(); ; {
@@ -134,15 +135,16 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		// Call progressed even if bytes were written, so that its next result counts from here.
+		// progressed is called even if bytes were written, so that its next result is about the
+		// time after this call.
 		if on := c.direct != nil && c.direct.progressed(); on || k > 0 {
 			last = time.Now()
 		}
 	}
 }
 
-// armDeadline sets the socket's deadline for the next check of progress. The error reports that
-// there was none for too long since last, or that the write must not block.
+// armDeadline sets the socket's deadline to the next check of progress. It returns an error if
+// there has been no progress for too long since last, or if the write must not block.
 func (c *progressConn) armDeadline(last time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,10 +167,10 @@ func (c *progressConn) finishWait() {
 	if c.wait == waiting {
 		c.wait = mayWait
 	}
-	_ = c.Conn.SetWriteDeadline(time.Time{}) // if it fails, so does the next write
+	_ = c.Conn.SetWriteDeadline(time.Time{}) // if this fails, so does the next write
 }
 
-// writeState reports whether a write must not block, and whether it is past its deadline.
+// writeState reports whether a write must not block, and whether its deadline has passed.
 func (c *progressConn) writeState() (noWait, late bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,12 +178,12 @@ func (c *progressConn) writeState() (noWait, late bool) {
 }
 
 // mustNotWait reports whether writes must not block. After the listener is closed, a write with a
-// deadline is the last alert of TLS. Called with mu held.
+// deadline is the last alert of TLS. mu must be held.
 func (c *progressConn) mustNotWait() bool {
 	return c.wait == mustNotWait || !c.deadline.IsZero() && c.listener.closed.Load()
 }
 
-// stopWaiting makes all writes return instead of blocking, also one that is blocked now.
+// stopWaiting makes all writes return instead of blocking, including one that blocks now.
 func (c *progressConn) stopWaiting() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,10 +191,10 @@ func (c *progressConn) stopWaiting() {
 	c.wait = mustNotWait
 }
 
-// interruptWrite makes a blocked write check again whether it may block. Called with mu held.
+// interruptWrite makes a blocked write check again whether it may block. mu must be held.
 func (c *progressConn) interruptWrite() {
 	if c.wait == waiting {
-		_ = c.Conn.SetWriteDeadline(pastDeadline) // if it fails, so does the write
+		_ = c.Conn.SetWriteDeadline(pastDeadline) // if this fails, so does the write
 	}
 }
 

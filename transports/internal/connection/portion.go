@@ -9,15 +9,15 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxChunk bounds what is copied for one connection, in bytes. A larger event is written from its
-// shared encoding, or encoded again for each chunk.
+// maxChunk is the maximum number of bytes that are copied for one connection. A larger event is
+// written from its shared encoding, or encoded again for each chunk.
 const maxChunk = 64 << 10
 
-// maxRest is the size of a large event's rest, in bytes, up to which the rest is copied. This
-// avoids holding the whole encoding for little.
+// maxRest is the size, in bytes, up to which the rest of a large event is copied, because holding
+// the whole encoding for a small rest would waste memory.
 const maxRest = 16 << 10
 
-// Errors that end a connection whose large event retention removed while the EncodingCache had no
+// These errors end a connection if retention removed a large event while the EncodingCache had no
 // memory for its encoding.
 var (
 	errRemovedWithin    = errors.New("event removed while it was being written")
@@ -29,18 +29,18 @@ var chunks = sync.Pool{New: func() any {
 	return &b
 }}
 
-// partialEvent is a large event that was written in part. Its bytes are in the shared encoding, or
-// are encoded again.
+// partialEvent is a large event of which a part is written. Its bytes are in the shared encoding,
+// or are encoded again.
 type partialEvent struct {
 	event    hub.Cursor
-	offset   int             // bytes written already
-	encoding *CachedEncoding // nil if the EncodingCache had no memory for it
-	subject  string          // that holds encoding
+	offset   int             // number of bytes already written
+	encoding *CachedEncoding // nil: the EncodingCache had no memory for it
+	subject  string          // subject for which encoding is held
 }
 
 func (r *partialEvent) isSet() bool { return r.event != hub.Cursor{} }
 
-// keepRest keeps the rest of an event of which offset bytes were written. Called with mu held.
+// keepRest keeps the rest of an event of which offset bytes are written. mu must be held.
 func (w *Writer) keepRest(id hub.Cursor, b []byte, offset int) {
 	q := w.pending()
 	switch {
@@ -54,7 +54,7 @@ func (w *Writer) keepRest(id hub.Cursor, b []byte, offset int) {
 	}
 }
 
-// dropPending discards everything queued. Called with mu held.
+// dropPending discards everything queued. mu must be held.
 func (w *Writer) dropPending() {
 	if q := w.queued; q != nil && q.partial.encoding != nil {
 		w.cache().Release(q.partial.encoding, q.partial.subject)
@@ -64,7 +64,7 @@ func (w *Writer) dropPending() {
 
 func (w *Writer) cache() *EncodingCache { return w.cfg.Registry.cache }
 
-// subject returns the subject whose share of the EncodingCache the connection uses. Called with mu
+// subject returns the subject whose share of the EncodingCache the connection uses. mu must be
 // held.
 func (w *Writer) subject() string {
 	if grant := w.session.Grant(); grant != nil {
@@ -73,7 +73,7 @@ func (w *Writer) subject() string {
 	return ""
 }
 
-// areSmall reports whether the events are together small enough to be encoded under mu.
+// areSmall reports whether all events together are small enough to be encoded with mu held.
 func areSmall(events []*hub.Event) bool {
 	size := 0
 	for _, e := range events {
@@ -82,8 +82,9 @@ func areSmall(events []*hub.Event) bool {
 	return size <= smallData
 }
 
-// write writes a portion. It drops its reference to each event once it has the encoding, so that a
-// connection that waits within a large event does not keep the event in memory.
+// write writes a portion. When it has the encoding of an event, it drops its reference to the
+// event, so that a connection that waits within a large event does not keep the event itself in
+// memory.
 func (w *Writer) write(p *portion) error {
 	if p.partial.isSet() {
 		return w.writePartial(p.partial)
@@ -107,7 +108,7 @@ func (w *Writer) write(p *portion) error {
 	return c.flush()
 }
 
-// writeEvent writes an event. A small one is added to the chunk.
+// writeEvent writes an event. It adds a small event to the chunk.
 func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	codec := w.cfg.Codec
 	if len(e.Data) <= smallData {
@@ -127,7 +128,7 @@ func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	return err
 }
 
-// writeLarge writes the chunk and then the event r, without copying it.
+// writeLarge writes the chunk and then the event r, without copying the event.
 func (w *Writer) writeLarge(c *chunk, r partialEvent) error {
 	err := c.flush()
 	switch {
@@ -164,8 +165,8 @@ func (w *Writer) writePartial(r partialEvent) error {
 	}
 }
 
-// chunk collects small messages for one write. Its buffer comes from a pool, and goes back when it
-// is written.
+// chunk collects small messages for a single write. Its buffer comes from a pool and is returned
+// when it is written.
 type chunk struct {
 	out    *Writer
 	buffer *[]byte // nil: empty
@@ -192,7 +193,8 @@ func (c *chunk) add(b []byte) {
 	*c.buffer = append(*c.buffer, b...)
 }
 
-// addPart adds as much of an event as fits, and returns the number of bytes left after it.
+// addPart adds as much of an event as fits into the chunk, and returns the number of remaining
+// bytes.
 func (c *chunk) addPart(r partialEvent) (left int, err error) {
 	o := c.out
 	e := o.sub.Retained(r.event.Seq)
@@ -224,8 +226,8 @@ func (c *chunk) free() {
 }
 
 // endForLackOfMemory ends the stream before a large event that retention removed and for whose
-// encoding there is no memory. The client is to resume from position, which is before the event.
-// Called with mu held.
+// encoding there is no memory. The client should resume from position, which is before the event.
+// mu must be held.
 func (w *Writer) endForLackOfMemory(position hub.Cursor) {
 	if w.state >= stateEnded {
 		return

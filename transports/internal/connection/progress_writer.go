@@ -7,13 +7,14 @@ import (
 )
 
 // progressWriter is the Conn of a connection from a Listener that has no direct writes, such as one
-// with TLS. The progressConn below it fails a write only for lack of progress.
+// with TLS. Writes fail only if the progressConn below it makes no progress.
 type progressWriter struct {
 	conn     net.Conn // a progressConn, or TLS above it
 	progress *progressConn
 }
 
-// progressConnOf returns the progressConn of c, also below TLS; nil if c is not from a Listener.
+// progressConnOf returns the progressConn of c, which may be below TLS, or nil if c is not from a
+// Listener.
 func progressConnOf(c net.Conn) *progressConn {
 	if over, ok := c.(*tls.Conn); ok {
 		c = over.NetConn()
@@ -34,15 +35,15 @@ func (c *progressWriter) PeerClosed() bool { return false }
 
 func (c *progressWriter) End() bool { return true }
 
-// Close sends TLS's close_notify only if that does not block. TLS itself would wait seconds for a
-// peer that does not read, and Writer.mu is held here.
+// Close sends TLS's close_notify only if that does not block. TLS itself would wait for seconds if
+// the peer does not read, while Writer.mu is held.
 func (c *progressWriter) Close() {
 	c.progress.stopWaiting()
 	c.conn.Close()
 }
 
-// CloseWrite closes the write side of c without blocking, if c supports that. Nothing may be
-// written after it.
+// CloseWrite closes the write side of c without blocking, if c supports that. Afterwards nothing
+// may be written to c.
 func CloseWrite(c net.Conn) error {
 	if g := progressConnOf(c); g != nil {
 		g.stopWaiting()

@@ -10,15 +10,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// Reason is why a connection was closed, as the connection log names it.
+// Reason is the reason why a connection was closed, as named in the connection log.
 type Reason string
 
-// Reasons. Those that Counters count have the names of the metric's labels.
+// These are the reasons. Those that Counters counts have the names of the metric's labels.
 const (
-	ClosedByClient    Reason = "client"      // the client closed the connection, or it broke
+	ClosedByClient    Reason = "client"      // the client closed the connection, or the connection broke
 	ClosedByDrain     Reason = "drain"       // the hub shuts down, and the client was asked to reconnect
-	ClosedAnswered    Reason = "answered"    // a poll has its answer
-	ClosedRefused     Reason = "refused"     // for what a WebSocket client sent
+	ClosedAnswered    Reason = "answered"    // a poll was answered
+	ClosedRefused     Reason = "refused"     // because of what a WebSocket client sent
 	ClosedUnavailable Reason = "unavailable" // the log could not be read in time
 	closedOvertaken   Reason = "overtaken"   // Counters.FellBehind
 	closedStuck       Reason = "stuck"       // Counters.WriteStalled
@@ -33,7 +33,8 @@ type Log struct {
 	Transport string
 }
 
-// Record is one connection in the log. A nil Record, which a nil Log returns, logs and counts nothing.
+// Record describes one connection for the log. A nil Record, which a nil Log returns, logs and
+// counts nothing.
 type Record struct {
 	log              *Log
 	session, subject string
@@ -44,7 +45,8 @@ type Record struct {
 	events, bytes atomic.Uint64
 }
 
-// NewRecord returns the record of a connection. session is its ID; if it is empty, the record has a random one.
+// NewRecord returns the record of a connection. session is the ID of the connection; if it is
+// empty, the record has a random ID.
 func (l *Log) NewRecord(session string, address netip.Addr) *Record {
 	if l == nil {
 		return nil
@@ -63,7 +65,8 @@ func (r *Record) Open(subject string) {
 	}
 }
 
-// Begin sets the subject without logging that the connection is open. It is for polls, which have one line.
+// Begin sets the subject without logging that the connection is open. It is used for polls, which
+// have a single log line.
 func (r *Record) Begin(subject string) {
 	if r != nil {
 		r.subject = subject
@@ -78,21 +81,22 @@ func (r *Record) Count(events, bytes int) {
 	}
 }
 
-// SetReason sets the reason with which Close logs, unless one is set.
+// SetReason sets the reason that Close logs, unless one is already set.
 func (r *Record) SetReason(reason Reason) {
 	if r != nil && r.reason == "" {
 		r.reason = reason
 	}
 }
 
-// replaceReason sets the reason, also if another one is set.
+// replaceReason sets the reason, even if another one is set.
 func (r *Record) replaceReason(reason Reason) {
 	if r != nil {
 		r.reason = reason
 	}
 }
 
-// Close logs that the connection is closed, by the client unless SetReason has set another reason.
+// Close logs that the connection is closed. The reason is that the client has closed it, unless
+// SetReason has set another one.
 func (r *Record) Close() {
 	if r == nil {
 		return
@@ -116,10 +120,11 @@ func (r *Record) write(message string, more ...slog.Attr) {
 	r.log.Logger.LogAttrs(context.Background(), slog.LevelInfo, message, attrs...)
 }
 
-// LogTo has the opening and closing of the connection logged. It must be called before Start; nil logs nothing.
+// LogTo makes r log when the connection opens and closes. It must be called before Start. If r is
+// nil, nothing is logged.
 func (w *Writer) LogTo(r *Record) { w.record = r }
 
-// countDelivered counts events that are written, at least in part.
+// countDelivered counts events of which at least a part is written.
 func (w *Writer) countDelivered(events int) {
 	w.cfg.Counters.Delivered.Add(uint64(events))
 	w.record.Count(events, 0)

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// heartbeatSlots is the number of parts of a heartbeat period. Connections are spread over them, so
-// that ten thousand heartbeats are not written at once.
+// heartbeatSlots is the number of parts of a heartbeat period. Connections are divided among them,
+// so that ten thousand heartbeats are not written at once.
 const heartbeatSlots = 64
 
-// Registry holds all connections of a hub. It owns their drain goroutines and those started with
-// Go, writes heartbeats, and drains the connections at shutdown.
+// Registry has all connections of a hub. It owns their drain goroutines and the goroutines started
+// with Go, writes heartbeats, and drains the connections at shutdown.
 type Registry struct {
 	heartbeat time.Duration  // static
 	cache     *EncodingCache // static
@@ -22,16 +22,16 @@ type Registry struct {
 	running   sync.WaitGroup
 
 	mu           sync.Mutex
-	slots        [heartbeatSlots][]*Writer // members, by the part of the period when their heartbeat is due
+	slots        [heartbeatSlots][]*Writer // members, by the part of the period in which their heartbeat is due
 	count        int
 	empty        chan struct{} // closed when the last member is removed; nil while no Drain waits for that
-	noNewMembers bool          // no more members are accepted: Drain or Close was called
+	noNewMembers bool          // Drain or Close was called: no more members are accepted
 	closed       bool          // Close was called: Go starts no more goroutines
-	poller       *poller       // of watched connections; nil until the first
+	poller       *poller       // poller of watched connections; nil until the first one
 }
 
-// NewRegistry returns a registry that writes a heartbeat to each member every heartbeat, or never
-// if heartbeat is 0. Close must be called.
+// NewRegistry returns a registry that writes a heartbeat to each member at this interval; 0: never.
+// Close must be called.
 func NewRegistry(heartbeat time.Duration) *Registry {
 	g := &Registry{heartbeat: heartbeat, cache: newEncodingCache(), draining: make(chan struct{}), stop: make(chan struct{})}
 	if heartbeat > 0 {
@@ -40,14 +40,14 @@ func NewRegistry(heartbeat time.Duration) *Registry {
 	return g
 }
 
-// Heartbeat returns the period between two heartbeats of a member; 0 if there are none.
+// Heartbeat returns the interval between two heartbeats of a member; 0: there are none.
 func (r *Registry) Heartbeat() time.Duration { return r.heartbeat }
 
 // EncodingCache returns the cache of encodings that slow connections hold.
 func (r *Registry) EncodingCache() *EncodingCache { return r.cache }
 
-// Go runs f in a goroutine that Close waits for. After Close it calls f directly; all connections
-// are closed then, so f returns soon.
+// Go runs f in a goroutine for which Close waits. After Close, Go calls f directly; all connections
+// are then closed, so f returns soon.
 func (r *Registry) Go(f func()) {
 	r.mu.Lock()
 	closed := r.closed
@@ -73,7 +73,8 @@ func (r *Registry) IsDraining() bool {
 	}
 }
 
-// add makes w a member, with heartbeats at a random part of the period.
+// add makes w a member. Its heartbeats are in a random part of the period. add returns false if no
+// more members are accepted.
 func (r *Registry) add(o *Writer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,13 +126,13 @@ func (r *Registry) runHeartbeats() {
 	}
 }
 
-// goawayFraction is the part of the drain window within which all members are sent goaway. The rest
-// of the window is for the last of them to read what was accepted.
+// goawayFraction is the part of the drain window in which all members are sent goaway. The rest of
+// the window is left so that the last of them can read what was accepted.
 const goawayFraction = 0.75
 
-// Drain accepts no new members. At a random time of the window it sends each member a goaway
-// message with a random retry delay, after all events accepted before. Members that are left when
-// the window or ctx ends are closed.
+// Drain accepts no new members. It sends each member a goaway message with a random retry delay, at
+// a random time within the window and after all events accepted before. It closes members that are
+// left when the window or ctx ends.
 func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, window)
 	defer cancel()
@@ -159,8 +160,8 @@ func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	}
 }
 
-// refuseNewMembers accepts no more members. The channel that it returns is closed when no member is
-// left.
+// refuseNewMembers makes the registry accept no more members. The returned channel is closed when
+// no member is left.
 func (r *Registry) refuseNewMembers() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -174,13 +175,13 @@ func (r *Registry) refuseNewMembers() <-chan struct{} {
 	return left
 }
 
-// retryDelay returns a random time after which a client reconnects: at least a second, then spread
-// over a time as long as the window in which the connections end.
+// retryDelay returns the random time after which a client should reconnect: at least a second, plus
+// a random part of a duration as long as the window in which connections end.
 func retryDelay(window time.Duration) time.Duration {
 	return (time.Second + rand.N(window+1)).Round(time.Millisecond)
 }
 
-// sleep blocks for d, and reports whether d passed before ctx ended.
+// sleep blocks for d. It returns false if ctx ends before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil

@@ -23,8 +23,8 @@ func NewResponseConn(w http.ResponseWriter) Conn {
 
 func (c *responseConn) TryWrite([]byte) (int, error) { return 0, nil }
 
-// responseChunk bounds one write, in bytes, so that progress within a large message is seen. A peer
-// that accepts this much within the write timeout is not stalled.
+// responseChunk is the maximum number of bytes of one write. It is small, so that progress within a
+// large message is noticed: a peer that accepts this much within the write timeout is not stalled.
 const responseChunk = 4 << 10
 
 func (c *responseConn) Write(p []byte, timeout time.Duration) error {
@@ -54,8 +54,8 @@ func (c *responseConn) End() bool {
 	return true
 }
 
-// Close interrupts a blocked write. The handler ends the response when it returns, cleanly if the
-// stream was complete.
+// Close interrupts a blocked write. The handler ends the response when it returns. If the stream
+// was complete, that is a regular end.
 func (c *responseConn) Close() {
 	if !c.ended {
 		_ = c.controller.SetWriteDeadline(time.Now())

@@ -17,8 +17,9 @@ func (w *Writer) OnRightsChanged() {
 	}
 }
 
-// unauthorizedCloseDelay is how long an unauthorized subscriber has to read its last message.
-// Everything must end within a second (docs/protocol.md#authentication), of which rereading a file takes a part.
+// unauthorizedCloseDelay is the time for which an unauthorized subscriber can read its last
+// message. Connections must end within a second (docs/protocol.md#authentication), and rereading a
+// file takes a part of that time.
 const unauthorizedCloseDelay = 500 * time.Millisecond
 
 func (w *Writer) checkRights() {
@@ -31,12 +32,13 @@ func (w *Writer) checkRights() {
 	}
 	w.cfg.Counters.Unauthorized.Add(1)
 	w.record.replaceReason(ClosedExpelled)
-	// This replaces an end that was scheduled after more events.
+	// This end replaces one that was scheduled after more events.
 	w.setEnd(problemMessage(p)).closeTimer = time.AfterFunc(unauthorizedCloseDelay, w.Close)
 	w.startDrain()
 }
 
-// Renew replaces the session by fresh. If it returns a problem, nothing has changed.
+// Renew replaces the access of the connection by fresh. If it returns a problem, nothing has
+// changed.
 func (w *Writer) Renew(fresh auth.Access) *problems.Problem {
 	w.mu.Lock()
 	defer w.mu.Unlock()

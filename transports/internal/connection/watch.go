@@ -9,14 +9,14 @@ type Reader interface {
 
 // TryReader is a connection that can be read without blocking.
 type TryReader interface {
-	// TryRead reads the input that is there. It returns 0 and a nil error if there is none, and
-	// io.EOF at the end of the stream.
+	// TryRead reads the available input. If there is none, it returns 0 and a nil error. At the end
+	// of the stream the error is io.EOF.
 	TryRead(p []byte) (int, error)
 }
 
 // NotifyReadable calls r when there is input, so that no goroutine has to block in a read. It
-// reports false if the connection cannot be watched or is closed; the caller must then read in a
-// goroutine. A Conn may wrap the one from NewConn if it has a method Unwrap.
+// returns false if the connection cannot be watched or is closed; the caller must then read in a
+// goroutine. A Conn may wrap the Conn from NewConn if it has a method Unwrap.
 func (w *Writer) NotifyReadable(r Reader) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -10,29 +10,30 @@ import (
 )
 
 // poller watches all connections of a registry with one epoll instance. The runtime's poller waits
-// for that instance itself, so this takes one goroutine and no thread. Closing a connection removes
-// it from epoll.
+// for that instance, so only one goroutine and no thread is needed. Closing a connection removes it
+// from epoll.
 type poller struct {
 	registry *Registry       // static
 	epoll    *os.File        // static; owns fd
-	fd       int             // static; used by open connections, all of which are closed before it
+	fd       int             // static; used by open connections, all of which are closed before it is
 	raw      syscall.RawConn // static; of epoll
 
 	mu         sync.Mutex // guards the fields below, and Writer.watch
-	writers    []*Writer  // by slot; nil: free
+	writers    []*Writer  // index: slot; nil: the slot is free
 	free       []int32    // free slots
-	generation int32      // of the newest watch, since slots are reused
+	generation int32      // generation of the newest watch; distinguishes watches of a reused slot
 }
 
 // watch is a connection's registration with the poller. Writer.mu and poller.mu guard it: it
 // changes with both held.
 type watch struct {
-	reader     Reader // nil: watched for the peer's close only
+	reader     Reader // nil: only the peer's close is reported
 	slot       int32
 	generation int32 // 0: not watched
 }
 
-// startPoller returns the registry's poller, started on first use; nil if the system provides none.
+// startPoller returns the registry's poller, and starts it on first use. It returns nil if the
+// system provides none.
 func (r *Registry) startPoller() *poller {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,7 +44,7 @@ func (r *Registry) startPoller() *poller {
 	if err != nil {
 		return nil
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // NewFile then registers it with the runtime's poller
+	if err := unix.SetNonblock(fd, true); err != nil { // a requirement for NewFile to register it with the runtime's poller
 		unix.Close(fd)
 		return nil
 	}
@@ -68,15 +69,15 @@ func (p *poller) run() {
 				for i := range events[:n] {
 					p.dispatch(&events[i])
 				}
-				runtime.Gosched() // let the readers run, so that many events start no more goroutines at once than one batch
+				runtime.Gosched() // lets the readers run, so that many events do not start more goroutines at once than one batch has
 			case err != unix.EINTR:
-				return false // block until epoll is readable
+				return false // blocks until epoll is readable
 			}
 		}
 	})
 }
 
-// dispatch calls the Reader or close handler that an event is for.
+// dispatch calls the Reader, or the handler of a close, for an event.
 func (p *poller) dispatch(e *unix.EpollEvent) {
 	o, r := p.lookup(e)
 	switch {
@@ -100,7 +101,7 @@ func (p *poller) lookup(e *unix.EpollEvent) (*Writer, Reader) {
 
 func (p *poller) close() { p.epoll.Close() }
 
-// startWatch watches the connection for input, or without a Reader for the peer's close only.
+// startWatch watches the connection for input or, if r is nil, only for the peer's close.
 func (w *Writer) startWatch(c Conn, r Reader) bool {
 	if _, ok := c.(*direct); !ok {
 		return false
@@ -137,7 +138,7 @@ func (w *Writer) rearmWatch() {
 }
 
 // updateEpoll registers the connection for one event. It does nothing if the connection is closed,
-// since its descriptor may then belong to another.
+// because its descriptor may then belong to another connection.
 func (w *Writer) updateEpoll(op int) (err error) {
 	e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: w.watch.slot, Pad: w.watch.generation}
 	if w.watch.reader != nil {
@@ -167,7 +168,7 @@ func (w *Writer) stopWatch() {
 }
 
 // onPeerClosed handles a close by the peer. The peer may have closed only its write side, so data
-// that is being written still goes out; the next heartbeat then closes the connection.
+// that is being written is still sent. The next heartbeat closes the connection.
 func (w *Writer) onPeerClosed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -2,12 +2,12 @@
 
 package connection
 
-// poller is empty: only Linux has one.
+// poller is empty, because only Linux has one.
 type poller struct{}
 
 func (*poller) close() {}
 
-// watch is empty: connections are not watched.
+// watch is empty, because connections are not watched on this system.
 type watch struct{}
 
 func (*Writer) startWatch(Conn, Reader) bool { return false }

@@ -16,8 +16,8 @@ type Codec interface {
 	// Unwrap returns the part of Encode's bytes that a Conn without direct writes sends. A Conn
 	// with direct writes sends all of them.
 	Unwrap([]byte) []byte
-	// AppendMessage appends a control message. An error or a goaway ends the stream: what the transport requires at
-	// the end follows.
+	// AppendMessage appends a control message. If it is an error or a goaway, which end the stream,
+	// AppendMessage also appends what the transport requires at the end of a stream.
 	AppendMessage(dst []byte, m wire.Message) []byte
 }
 
@@ -26,24 +26,23 @@ type Config struct {
 	Codec        Codec
 	Counters     *Counters
 	Registry     *Registry
-	WriteTimeout time.Duration // without progress; then the connection is closed
-	// Disconnect closes the connection of a subscriber that fell behind retention, instead of
-	// sending it a gap.
+	WriteTimeout time.Duration // time without progress after which the connection is closed
+	// Disconnect disconnects a subscriber that fell behind retention. By default, it is sent a gap.
 	Disconnect bool
 }
 
-// Counters are the metrics of the connections of one transport.
+// Counters are the counters of one transport's connections.
 type Counters struct {
-	Connections      atomic.Int64 // open now
+	Connections      atomic.Int64 // connections that are open now
 	Opened           atomic.Uint64
-	Delivered        atomic.Uint64 // events written, at least in part
-	Bytes            atomic.Uint64 // written, before TLS; of long-poll the bodies only
-	FellBehind       atomic.Uint64 // disconnected because they fell behind retention
-	WriteStalled     atomic.Uint64 // closed because a write made no progress
-	ClosedAtDeadline atomic.Uint64 // closed at the drain deadline with data unwritten
-	Unauthorized     atomic.Uint64 // closed because the token ended or lost a right
-	// NoEncodingMemory counts connections closed before or within a large event that retention had
-	// removed, because the EncodingCache had no memory for its encoding.
+	Delivered        atomic.Uint64 // events of which at least a part was written
+	Bytes            atomic.Uint64 // written bytes, before TLS; for long-poll only the bodies
+	FellBehind       atomic.Uint64 // connections closed because they fell behind retention
+	WriteStalled     atomic.Uint64 // connections closed because a write made no progress
+	ClosedAtDeadline atomic.Uint64 // connections closed at the drain deadline with unwritten data
+	Unauthorized     atomic.Uint64 // connections closed because the token ended or lost a right
+	// NoEncodingMemory counts connections that were closed before or within a large event.
+	// Retention had removed the event, and the EncodingCache had no memory for its encoding.
 	NoEncodingMemory atomic.Uint64
 }
 
@@ -56,37 +55,37 @@ type Writer struct {
 	sub  *hub.Subscription
 	conn Conn
 
-	record *Record // in the connection log; nil: not logged
+	record *Record // the connection in the log; nil: not logged
 
-	slot, index int32 // place in Registry.slots; guarded by Registry.mu
+	slot, index int32 // position in Registry.slots; guarded by Registry.mu
 
 	mu           sync.Mutex
-	stateChanged *sync.Cond // signals the end of writing and that the Writer is closed; nil until a goroutine waits
+	stateChanged *sync.Cond // signaled when writing ends and when the Writer is closed; nil until a goroutine waits
 
 	// guarded by mu
 
 	session auth.Access
 	queued  *pending
-	end     *end  // nil: none is scheduled, or the Writer was closed before it
-	watch   watch // of conn, for input or for the peer's close
+	end     *end  // nil: no end is scheduled, or the Writer was closed before it
+	watch   watch // watch of conn, for input or for the peer's close
 	state   state
 	writing bool // see state
 }
 
-// pending holds everything queued except events. Most connections have nothing queued most of the
-// time, and then no pending either.
+// pending has everything queued except events. It exists only while there is something queued,
+// which is rare.
 type pending struct {
 	control   []byte       // whole messages, written before the next event
-	tail      []byte       // rest of a message written in part; written before control
-	partial   partialEvent // rest of a large event, in place of tail
-	batch     portion      // read already; written before control
-	heartbeat bool         // write a heartbeat when everything else is written
+	tail      []byte       // rest of a message of which a part is written; written before control
+	partial   partialEvent // rest of a large event, instead of tail
+	batch     portion      // events that were already read; written before control
+	heartbeat bool         // a heartbeat must be written after everything else
 }
 
 // New returns a Writer that writes nothing until Start.
 func New() *Writer { return new(Writer) }
 
-// pending returns w.queued, creating it if needed.
+// pending returns w.queued, and creates it if necessary.
 func (w *Writer) pending() *pending {
 	if w.queued == nil {
 		w.queued = new(pending)
@@ -94,7 +93,8 @@ func (w *Writer) pending() *pending {
 	return w.queued
 }
 
-// waitStateChange blocks until the Writer may be closed or no longer writing. Callers hold mu.
+// waitStateChange blocks until the Writer may have been closed, or may have stopped writing. mu
+// must be held.
 func (w *Writer) waitStateChange() {
 	if w.stateChanged == nil {
 		w.stateChanged = sync.NewCond(&w.mu)
@@ -102,18 +102,19 @@ func (w *Writer) waitStateChange() {
 	w.stateChanged.Wait()
 }
 
-// signalStateChange wakes goroutines in waitStateChange.
+// signalStateChange wakes the goroutines in waitStateChange.
 func (w *Writer) signalStateChange() {
 	if w.stateChanged != nil {
 		w.stateChanged.Broadcast()
 	}
 }
 
-// Start writes opening, then the events of sub. The caller has acquired session already. Start
-// reports false if the registry accepts no more members; the connection then remains the caller's.
-// Otherwise the Writer closes sub and conn and releases session when it is closed.
+// Start writes opening, and then the events of sub. The caller must have acquired lease. If the
+// registry accepts no more members, Start returns false, and conn, sub and lease still belong to
+// the caller. Otherwise the Writer closes sub and conn and releases lease when it is closed.
 func (w *Writer) Start(cfg *Config, lease auth.Access, sub *hub.Subscription, conn Conn, opening []byte) bool {
-	// mu is held throughout, so that Registry.Close never sees a Writer that is half started.
+	// mu is held until the end, so that Registry.Close never sees a Writer that is only half
+	// started.
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cfg, w.sub, w.conn = cfg, sub, conn
@@ -189,7 +190,7 @@ func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 	}
 }
 
-// tryWrite writes what the connection accepts without blocking, and counts it.
+// tryWrite writes the bytes that the connection accepts without blocking, and counts them.
 func (w *Writer) tryWrite(b []byte) (int, error) {
 	n, err := w.conn.TryWrite(b)
 	w.cfg.Counters.Bytes.Add(uint64(n))
@@ -197,7 +198,7 @@ func (w *Writer) tryWrite(b []byte) (int, error) {
 	return n, err
 }
 
-// writeAll writes all of b, and counts it.
+// writeAll writes all of b, and counts the bytes.
 func (w *Writer) writeAll(b []byte) error {
 	err := w.conn.Write(b, w.cfg.WriteTimeout)
 	if err == nil {
@@ -207,8 +208,8 @@ func (w *Writer) writeAll(b []byte) error {
 	return err
 }
 
-// writeControl writes a message now, or queues it before the next event while another goroutine
-// writes.
+// writeControl writes a message. While another goroutine writes, it queues the message instead,
+// before the next event.
 func (w *Writer) writeControl(message []byte) {
 	if w.state == stateClosed {
 		return
@@ -228,23 +229,23 @@ func (w *Writer) writeControl(message []byte) {
 	}
 }
 
-// maxControlQueue bounds the queued control messages. Past it, WriteControl blocks until the peer
-// has read some.
+// maxControlQueue is the maximum number of bytes of queued control messages. When it is reached,
+// WriteControl blocks until the peer has read some.
 const maxControlQueue = 16 << 10 // bytes
 
 func (w *Writer) controlQueueFull() bool {
 	return w.queued != nil && len(w.queued.control) > maxControlQueue
 }
 
-// WriteControl writes one whole message between events. It blocks while more than 16 KiB of
+// WriteControl writes one whole message between two events. It blocks while more than 16 KiB of
 // messages are queued, so only the goroutine that reads from the connection may call it. After the
 // end of the stream it does nothing.
 func (w *Writer) WriteControl(message []byte) {
 	w.Update(func(*hub.Subscription) []byte { return message })
 }
 
-// TryWriteControl is WriteControl for a message that may be dropped: it drops the message instead
-// of blocking.
+// TryWriteControl is like WriteControl for a message that may be dropped: instead of blocking, it
+// drops the message.
 func (w *Writer) TryWriteControl(message []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -253,9 +254,8 @@ func (w *Writer) TryWriteControl(message []byte) {
 	}
 }
 
-// Update calls change with the subscription while its position is exact, and writes the message
-// that change returns, if any, before all events after that position. Like WriteControl, it may
-// block.
+// Update calls change with the subscription at its exact position. If change returns a message,
+// Update writes it before all events after that position. Like WriteControl, it may block.
 func (w *Writer) Update(change func(*hub.Subscription) []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -276,9 +276,9 @@ func (w *Writer) Update(change func(*hub.Subscription) []byte) {
 	}
 }
 
-// flushPending writes or queues the events that the subscriber has not read yet, so that the
-// position becomes the newest. If another goroutine is writing, it does nothing: the position is
-// then that of the last event read.
+// flushPending writes or queues the events that the subscriber has not read yet, so that its
+// position is that of the newest event. If another goroutine is writing, it does nothing; the
+// position is then that of the last event read.
 func (w *Writer) flushPending() {
 	if w.writing {
 		return
@@ -329,7 +329,7 @@ func (w *Writer) heartbeat() []byte {
 	return w.cfg.Codec.AppendMessage(nil, wire.Message{Op: wire.OpHeartbeat, ID: w.sub.Cursor()})
 }
 
-// Abort is Close, and counts a connection that had data unwritten.
+// Abort is like Close, and counts the connection if it has unwritten data.
 func (w *Writer) Abort() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -340,7 +340,7 @@ func (w *Writer) Abort() {
 	w.close()
 }
 
-// Close closes the connection and ends the subscription. It may be called more than once.
+// Close closes the connection and its subscription. It may be called more than once.
 func (w *Writer) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

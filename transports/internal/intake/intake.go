@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// SmallSize is the size in bytes up to which a body or message counts as small. The last quarter of
-// a budget, and an extra quarter of each share, are reserved for small ones, so that large ones
-// cannot exclude them.
+// SmallSize is the size, in bytes, up to which a body or message counts as small. The last quarter
+// of a budget, and an additional quarter of each share, are reserved for small ones, so that large
+// ones cannot exclude them.
 const SmallSize = 64 << 10
 
 // DefaultTotal is the size of a budget in bytes, unless the largest body needs more.
 const DefaultTotal = 128 << 20
 
-// Budget bounds the memory of all senders together and of each. A nil Budget bounds nothing.
+// Budget limits the memory of all senders together and of each sender. A nil Budget has no limits.
 type Budget struct {
 	total, share int64 // bytes
 
@@ -31,7 +31,7 @@ type Budget struct {
 func New(largest int64) *Budget {
 	total, share := int64(DefaultTotal), int64(DefaultTotal/4)
 	switch {
-	case largest > 1<<60: // no limit: a sender may use the whole budget
+	case largest > 1<<60: // there is no limit, so one sender may use the whole budget
 		share = total
 	case largest > share:
 		total, share = 4*largest, largest
@@ -39,9 +39,9 @@ func New(largest int64) *Budget {
 	return &Budget{total: total, share: share, senders: make(map[string]int64)}
 }
 
-// FullError reports which limit a reservation would exceed.
+// FullError names the limit that a reservation would exceed.
 type FullError struct {
-	Share bool  // the sender's share; else the limit of all senders
+	Share bool  // the share of the sender; otherwise the limit of all senders
 	Limit int64 // bytes
 }
 
@@ -52,8 +52,8 @@ func (e *FullError) Error() string {
 	return fmt.Sprintf("the hub is already receiving %d bytes at once, the limit", e.Limit)
 }
 
-// Reservation is the memory of one body, line or message. The zero value is not counted. It is safe
-// for concurrent use.
+// Reservation is the reserved memory of one body, line or message. The zero value does not count.
+// It is safe for concurrent use.
 type Reservation struct {
 	budget    *Budget
 	sender    string
@@ -63,14 +63,14 @@ type Reservation struct {
 	closed  bool  // guarded by budget.mu
 }
 
-// Open returns an empty Reservation for a sender. Its first uncounted bytes are not counted, since
-// the number of connections bounds them. Close must be called.
+// Open returns an empty Reservation for a sender. Its first bytes, up to uncounted, do not count,
+// because the number of connections limits them. Close must be called.
 func (b *Budget) Open(sender string, uncounted int64) *Reservation {
 	return &Reservation{budget: b, sender: sender, uncounted: uncounted}
 }
 
-// Resize sets the size to what is about to be allocated. If it returns a *FullError, the size is
-// unchanged. A smaller size is always accepted. After Close it does nothing.
+// Resize sets the size of the memory, before it is allocated. If it returns a *FullError, the size
+// has not changed. A smaller size is always accepted. After Close it does nothing.
 func (r *Reservation) Resize(size int64) error {
 	if r == nil || r.budget == nil {
 		return nil
@@ -93,8 +93,8 @@ func (r *Reservation) Resize(size int64) error {
 	return nil
 }
 
-// check returns an error if more bytes, for a total size, would exceed a limit. Called with mu
-// held.
+// check returns an error if more bytes would exceed a limit. size is the new size of the
+// reservation. mu must be held.
 func (b *Budget) check(sender string, more, size int64) error {
 	total, share := b.total, b.share
 	if size > SmallSize {
@@ -113,7 +113,7 @@ func (b *Budget) check(sender string, more, size int64) error {
 	return nil
 }
 
-// add changes the counts by n bytes. Called with mu held.
+// add changes the counts by n bytes. mu must be held.
 func (b *Budget) add(sender string, n int64) {
 	b.taken += n
 	if b.senders[sender] += n; b.senders[sender] == 0 {
@@ -145,10 +145,10 @@ func (b *Budget) CountLate() {
 	b.late++
 }
 
-// Stats are the counts of a Budget.
+// Stats are the counters of a Budget.
 type Stats struct {
-	Taken   int64 // bytes reserved now
-	Senders int   // senders with reserved bytes
+	Taken   int64 // bytes reserved at present
+	Senders int   // number of senders with reserved bytes
 	// Refused counts refusals by limit: "receiving" (all senders together), "receiving_per_token"
 	// and "receiving_time".
 	Refused map[string]uint64
@@ -163,14 +163,15 @@ func (b *Budget) Stats() Stats {
 	}}
 }
 
-// The time limit of a whole body, line or message, in multiples of the limit of one part.
+// The timeout of a whole body, line or message consists of these multiples of the timeout of one
+// part.
 const (
 	minParts     = 6
 	bytesPerPart = 1 << 20 // bytes
 )
 
-// TimeFor returns the time limit of a body, line or message of this size. part is the limit for
-// each part of it (0: none); the whole has six times that, plus once for each MiB.
+// TimeFor returns the timeout of a body, line or message of this size. part is the timeout of each
+// part of it (0: none). The timeout of the whole is six times part, plus part for each MiB.
 func TimeFor(size int64, part time.Duration) time.Duration {
 	return part * time.Duration(minParts+size/bytesPerPart)
 }

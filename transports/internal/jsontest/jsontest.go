@@ -1,4 +1,4 @@
-// Package jsontest draws JSON texts for tests of properties.
+// Package jsontest draws JSON texts for property-based tests.
 package jsontest
 
 import (

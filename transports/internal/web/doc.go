@@ -1,4 +1,4 @@
-// Package web is shared by the HTTP transports, for everything before their answer begins: the
-// rights of a request and how long they last ([Access]), its query parameters, its authorization,
-// and how a refusal is written and counted. It starts no goroutine.
+// Package web has everything that the HTTP transports do before their answer begins: it parses
+// query parameters, authorizes subscriptions, and writes and counts refusals. It starts no
+// goroutine.
 package web

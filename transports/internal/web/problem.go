@@ -9,13 +9,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// bodyGrace is how long the rest of a refused request's body may take. net/http reads part of it
-// before it sends the answer. Without a limit, a client that announced a body and waits for the
-// answer first would block for ever.
+// bodyGrace is the time within which the rest of a refused request's body must arrive. net/http
+// reads part of the body before it sends the answer. Without a limit, it would block forever if a
+// client announces a body and waits for the answer before it sends the body.
 const bodyGrace = time.Second
 
 // WriteProblem answers the request with the problem (RFC 9457) and counts it. Headers that are
-// already set are sent too.
+// already set are sent as well.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	CountProblem(r, p)
 	h := w.Header()
@@ -31,22 +31,22 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 		h.Set("Connection", "close") // RFC 9110 section 15.5.9; do not wait for the rest of the body
 	}
 	if r.ContentLength != 0 {
-		// SetReadDeadline fails only where no connection could block, as in tests.
+		// An error means that there is no connection that could block, as in tests.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	}
 	w.WriteHeader(p.Status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(append(p.AppendJSON(nil), '\n')) // if this fails, the client is gone
+		_, _ = w.Write(append(p.AppendJSON(nil), '\n')) // fails if the client has disconnected
 	}
 }
 
-// ceilSeconds rounds up to whole seconds.
+// ceilSeconds returns the duration in seconds, rounded up.
 func ceilSeconds(d time.Duration) int64 {
 	return int64((d + time.Second - 1) / time.Second)
 }
 
-// challenge returns the value of WWW-Authenticate (RFC 6750 section 3). It has an error only if the
-// token is at fault, not if there is none or the origin is foreign.
+// challenge returns the value of WWW-Authenticate (RFC 6750 section 3). It contains an error only
+// if the token is at fault, and not if there is no token or the origin is foreign.
 func challenge(p *problems.Problem) string {
 	c := `Bearer realm="trivium"`
 	switch p.Code {
@@ -63,7 +63,8 @@ func challenge(p *problems.Problem) string {
 	return c + `, error_description="` + strings.Map(descriptionRune, p.Detail) + `"`
 }
 
-// descriptionRune replaces characters that error_description must not contain.
+// descriptionRune returns a replacement for runes that error_description must not contain, and
+// other runes unchanged.
 func descriptionRune(r rune) rune {
 	switch {
 	case r == '"', r == '\\':

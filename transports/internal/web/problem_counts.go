@@ -17,12 +17,12 @@ type ProblemCounts struct {
 
 type problemsKey struct{}
 
-// Context returns a context for requests whose problems are counted here.
+// Context returns a context for requests. Problems of these requests are counted in p.
 func (p *ProblemCounts) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, problemsKey{}, p)
 }
 
-// ByCode returns the counts. Codes that did not occur are absent.
+// ByCode returns the counts by code, without codes that did not occur.
 func (p *ProblemCounts) ByCode() map[string]uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

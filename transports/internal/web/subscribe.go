@@ -12,9 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// ParseSubscription parses the subscription that the request asks for, and authorizes it. Without a
-// topic it covers everything that the grant may read. It also returns the filters named in the
-// query. maxTopics is as for wire.ParseSelection.
+// ParseSubscription parses the subscription that a request asks for, and authorizes it. Without a
+// topic, the subscription covers everything that the grant permits. The second result has the
+// filters in the query. maxTopics has the same meaning as in wire.ParseSelection.
 func ParseSubscription(r *http.Request, q url.Values, grant *auth.Grant, maxTopics int) (hub.Request, []hub.Filter, *problems.Problem) {
 	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
 	if err != nil {
@@ -22,15 +22,15 @@ func ParseSubscription(r *http.Request, q url.Values, grant *auth.Grant, maxTopi
 	}
 	request := s.Request
 	if len(s.Filters) == 0 && grant != nil {
-		request.Filters = grant.Subscribe // compiled already, and shared by all subscribers with the token
+		request.Filters = grant.Subscribe // already compiled, and shared by all subscribers with the token
 	} else {
 		request.Filters = hub.NewFilterSet(s.Filters...)
 	}
 	return request, s.Filters, grant.CheckSubscription(request.Filters)
 }
 
-// MayPublishAny returns a problem if the grant allows no topic at all, else nil. It is used before
-// the topic is known.
+// MayPublishAny returns a problem if the grant permits no topic at all, otherwise nil. It is called
+// before the topic is known.
 func MayPublishAny(grant *auth.Grant) *problems.Problem {
 	switch {
 	case grant == nil:
@@ -41,8 +41,8 @@ func MayPublishAny(grant *auth.Grant) *problems.Problem {
 	return nil
 }
 
-// MayPublish returns the problem of publishing to the topic, or nil if the grant allows it. An
-// invalid topic is left to the hub to refuse, since it is no matter of rights.
+// MayPublish returns the problem of publishing to the topic, or nil if the grant permits it. It
+// returns nil for an invalid topic, which the hub refuses, because that is not a matter of rights.
 func MayPublish(grant *auth.Grant, topic string) *problems.Problem {
 	if grant == nil {
 		return problems.TokenEnded()
@@ -62,7 +62,7 @@ func ParseQuery(r *http.Request) (url.Values, *problems.Problem) {
 	return q, nil
 }
 
-// queryErrorDetail describes the error without repeating the query, which may contain a token.
+// queryErrorDetail describes the error without the query, which may contain a token.
 func queryErrorDetail(err error) string {
 	if _, ok := err.(url.EscapeError); ok {
 		return "a % is not followed by two hexadecimal digits"

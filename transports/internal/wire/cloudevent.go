@@ -16,23 +16,25 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// The media types of CloudEvents 1.0 in JSON (HTTP Protocol Binding, sections 3.2 and 3.3).
+// These are the media types of CloudEvents 1.0 in JSON (HTTP Protocol Binding, sections 3.2 and
+// 3.3).
 const (
 	TypeCloudEvent      = "application/cloudevents+json"
 	TypeCloudEventBatch = "application/cloudevents-batch+json"
 )
 
-// cloudEventsVersion is the value of specversion. All minor versions of the specification write
-// 1.0.
+// cloudEventsVersion is the value of specversion, which is 1.0 for all minor versions of the
+// specification.
 const cloudEventsVersion = "1.0"
 
-// maxAttributes bounds the members of a CloudEvent, and with them the memory to parse it.
+// maxAttributes is the maximum number of members of a CloudEvent. It limits the memory for parsing
+// one.
 const maxAttributes = 256
 
 // CloudEvent is an event in the JSON format of CloudEvents 1.0, with the attributes that the hub
 // uses.
 type CloudEvent struct {
-	JSON             []byte // as sent, without surrounding white space; shares the input's memory
+	JSON             []byte // the text as sent, without surrounding white space; shares memory with the input
 	ID, Source, Type string
 	Subject          string // optional
 	Topic            string // extension attribute; optional
@@ -40,7 +42,7 @@ type CloudEvent struct {
 }
 
 // ParseCloudEvent parses an event in structured mode. The error is a *hub.InvalidError that names
-// the attribute, or "body" if b is no JSON object.
+// the attribute, or "body" if b is not a JSON object.
 func ParseCloudEvent(b []byte) (CloudEvent, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -113,7 +115,7 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	return e, nil
 }
 
-// checkMember checks the data, or an attribute by its type in the specification.
+// checkMember checks the data, or checks an attribute against its type in the specification.
 func checkMember(name string, value []byte) error {
 	switch name {
 	case "data":
@@ -167,8 +169,8 @@ func checkAttribute(name, s string) error {
 	return checkText(name, s)
 }
 
-// checkText refuses characters that the type String of CloudEvents excludes (specification, section
-// 3.1.1).
+// checkText returns an error if s contains characters that the type String of CloudEvents excludes
+// (specification, section 3.1.1).
 func checkText(name, s string) error {
 	if strings.ContainsFunc(s, unicode.IsControl) {
 		return jsonscan.BadInput(name, "must not have a control character")

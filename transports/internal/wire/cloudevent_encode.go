@@ -15,8 +15,8 @@ const DefaultCloudEventsSource = "urn:trivium:hub"
 // same name for an SSE event without a type.
 const defaultCloudEventType = "message"
 
-// The hub's extension attributes. If a published event already has one, because it came from
-// another hub, it is replaced.
+// These are the hub's extension attributes. If a published event already has one of them, because
+// another hub sent the event, it is replaced.
 const (
 	attributeCursor = "triviumcursor"
 	attributeTopic  = "triviumtopic"
@@ -68,7 +68,7 @@ func appendPublishedCloudEvent(dst []byte, e *hub.Event) []byte {
 	dst = append(dst, '{')
 	_ = jsonscan.Members(e.Data, func(name string, value []byte) error {
 		if string(value) == "null" && name != "data" {
-			return nil // null means absent, and the Go SDK cannot read it
+			return nil // null means absent, and the Go SDK cannot parse it
 		}
 		switch name {
 		case attributeCursor, attributeTopic, attributeKey, attributeTime:
@@ -101,7 +101,7 @@ func appendTime(dst []byte, t time.Time) []byte {
 
 // CloudEvents encodes events for ?format=cloudevents.
 type CloudEvents struct {
-	Source string // of events that were not published as CloudEvents
+	Source string // source of events that were not published as CloudEvents
 }
 
 // EncodeSSE encodes FormSSECloudEvent: one HTTP/1.1 chunk that contains a block with the id and, as

@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// The operations of a client's WebSocket messages (docs/protocol.md#commands).
+// These are the operations of a client's WebSocket messages (docs/protocol.md#commands).
 const (
 	OpSubscribe   = "subscribe"
 	OpUnsubscribe = "unsubscribe"
@@ -56,11 +56,13 @@ func (c *Command) PositionMember() string {
 }
 
 // ParseCommand parses one message of a client. The command does not share memory with b. Members
-// that the operation does not use are ignored. A subscribe or unsubscribe may name at most
-// maxTopics filters (0: any number), duplicates included; parsing stops at the first filter beyond.
+// that the operation does not use are ignored. A subscribe or unsubscribe may have at most
+// maxTopics filters (0: any number), including duplicates; parsing stops at the first filter that
+// exceeds the limit.
 //
-// The error is a *hub.InvalidError that names the member, or "message" if b is no JSON object. The
-// returned command has the Ref, if it could be parsed, for the answer.
+// The error is a *hub.InvalidError that names the member, or "message" if b is not a JSON object.
+// If the Ref could be parsed, the returned command has it even then, so that the answer can contain
+// it.
 func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -145,8 +147,8 @@ func (f *commandFields) slot(name string) *[]byte {
 	return nil
 }
 
-// parseRef returns a copy. It does not normalize a number, so that the client finds its own
-// spelling again.
+// parseRef returns a copy of the ref. It does not change the form of a number, so that the client
+// recognizes its own text.
 func parseRef(value []byte) (Ref, error) {
 	switch {
 	case value == nil:

@@ -13,13 +13,14 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// DatagramMode is how datagrams are parsed (docs/protocol.md#publishing-over-udp).
+// DatagramMode determines how datagrams are parsed (docs/protocol.md#publishing-over-udp).
 type DatagramMode uint8
 
-// The modes. DatagramAuto and DatagramJSON accept one JSON text per datagram, or one per line.
+// These are the modes. DatagramAuto and DatagramJSON accept one JSON text per datagram, or one per
+// line.
 const (
-	DatagramAuto   DatagramMode = iota // an envelope is parsed as such; other JSON, and other text, is data
-	DatagramJSON                       // all JSON is data, envelopes too
+	DatagramAuto   DatagramMode = iota // an envelope is an event; other JSON and other text is the data of one
+	DatagramJSON                       // all JSON is data, even an envelope
 	DatagramRaw                        // the whole datagram is data
 	DatagramSyslog                     // one syslog message, which the UDP source has converted to JSON
 )
@@ -42,19 +43,19 @@ func ParseDatagramMode(s string) (DatagramMode, error) {
 	return 0, fmt.Errorf("a datagram format is auto, json, raw or syslog, not %q", s)
 }
 
-// DatagramFormat configures how datagrams become events.
+// DatagramFormat determines which events a datagram contains.
 type DatagramFormat struct {
 	Mode  DatagramMode
-	Topic string // of events whose datagram names none
-	// TopicField and TypeField are the members of a JSON object, other than an envelope, that
-	// contain its topic and type. Dots separate the names of nested members. If the member is
-	// missing or no string, Topic applies, and there is no type. "" disables the field; DatagramRaw
-	// ignores both.
+	Topic string // topic of events whose datagram contains no topic
+	// TopicField and TypeField are the members of a JSON object that contain the topic and the type
+	// of its event. They do not apply to envelopes, and DatagramRaw ignores them. Dots separate the
+	// names of nested members. If the member is missing or not a string, the topic is Topic, and
+	// there is no type. "" disables a field.
 	TopicField, TypeField string
 }
 
-// Validate checks that Topic is a valid topic and that the field paths have no empty names. The
-// error is a *hub.InvalidError.
+// Validate returns an error unless Topic is a valid topic and the field paths have no empty names.
+// The error is a *hub.InvalidError.
 func (f *DatagramFormat) Validate() error {
 	if err := hub.ValidateTopic(f.Topic); err != nil {
 		return err
@@ -72,16 +73,16 @@ func hasEmptyName(path string) bool {
 	return path != "" && slices.Contains(strings.Split(path, "."), "")
 }
 
-// Reasons for which a text in a datagram is refused, as counted in metrics.
+// These are the reasons for which a text in a datagram is refused, as counted in metrics.
 const (
 	RefusedMalformed = "malformed"
 	RefusedTooLarge  = "too_large"
 	RefusedTopic     = "topic"
-	RefusedType      = "type" // or key
+	RefusedType      = "type" // an invalid type or key
 )
 
-// RefusalReason returns the reason under which to count an error of parsing or of
-// hub.Event.Validate.
+// RefusalReason returns the reason under which an error of parsing or of hub.Event.Validate is
+// counted.
 func RefusalReason(err error) string {
 	var invalid *hub.InvalidError
 	switch {
@@ -135,16 +136,16 @@ func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(re
 	return dst
 }
 
-// byteOrderMark is what some systems put before UTF-8 text.
+// byteOrderMark is what some systems write before UTF-8 text.
 var byteOrderMark = []byte("\ufeff")
 
-// isCutOff reports whether the text is an array or object without its end. Its lines are then no
-// events, although a line that contains only a number would be valid JSON.
+// isCutOff reports whether the text is an array or object without its end. The lines of such a text
+// must not become events, although a line that contains only a number would be valid JSON.
 func isCutOff(text []byte) bool {
 	if text[0] != '{' && text[0] != '[' {
 		return false
 	}
-	err := json.Compact(new(bytes.Buffer), text) // not Unmarshal: see jsonscan.ErrorDetail
+	err := json.Compact(new(bytes.Buffer), text) // not Unmarshal, see jsonscan.ErrorDetail
 	return err != nil && err.Error() == "unexpected end of JSON input"
 }
 
@@ -194,7 +195,7 @@ func cloudEventWithTopic(text []byte) *hub.Event {
 	return &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.PartitionKey, Data: bytes.Clone(c.JSON)}
 }
 
-// fieldOr returns the string at the path, or fallback if there is none. The error is for the
+// fieldOr returns the string at the path, or fallback if there is none. The error names the
 // parameter.
 func fieldOr(obj []byte, path, parameter, fallback string) (string, error) {
 	if path == "" {
@@ -207,8 +208,8 @@ func fieldOr(obj []byte, path, parameter, fallback string) (string, error) {
 	return jsonscan.RequireString(parameter, value)
 }
 
-// lookup returns the raw value at a dotted path, or nil. Of equal names the last counts, as in
-// nearly every JSON parser.
+// lookup returns the raw value at a dotted path, or nil. If a name occurs twice, the last value
+// counts, as in nearly every JSON parser.
 func lookup(obj []byte, path string) []byte {
 	for {
 		name, rest, more := strings.Cut(path, ".")

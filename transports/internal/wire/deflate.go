@@ -13,7 +13,7 @@ import (
 // 7.2.1): the empty stored block without its header bits.
 const flushTail = "\x00\x00\xff\xff"
 
-// deflater is a flate.Writer with its output buffer. It is pooled because its tables take about a
+// deflater is a flate.Writer with its output buffer. It is pooled, because its tables need about a
 // megabyte.
 type deflater struct {
 	w   *flate.Writer
@@ -30,7 +30,7 @@ func (d *deflater) Write(p []byte) (int, error) {
 // us for 300 bytes, 23 us for 4 KiB).
 var deflaters = sync.Pool{New: func() any {
 	d := new(deflater)
-	d.w, _ = flate.NewWriter(d, flate.BestSpeed) // fails only for an unknown level
+	d.w, _ = flate.NewWriter(d, flate.BestSpeed) // never fails for a known level
 	return d
 }}
 
@@ -45,8 +45,8 @@ func EncodeDeflate(e *hub.Event) []byte {
 	return compressedFrame(s.b)
 }
 
-// EncodeDeflate encodes FormDeflateCloudEvent: the CloudEvent as a frame, compressed like the
-// envelope in the function EncodeDeflate.
+// EncodeDeflate encodes FormDeflateCloudEvent: the CloudEvent as a frame. It compresses like the
+// function EncodeDeflate.
 func (c CloudEvents) EncodeDeflate(e *hub.Event) []byte {
 	s := c.encode(e)
 	defer s.free()
@@ -63,8 +63,8 @@ func compressedFrame(message []byte) []byte {
 	return AppendTextFrame(nil, message)
 }
 
-// deflate returns the compressed payload, valid until the next call. Errors could only come from
-// Write, which returns none.
+// deflate returns the compressed payload, which is valid until the next call. There is no error,
+// because Write returns none.
 func (d *deflater) deflate(payload []byte) []byte {
 	d.out.b = d.out.b[:0]
 	d.w.Reset(d)

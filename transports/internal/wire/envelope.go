@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// The encodings of an event that the hub caches, as slots of hub.Event.Form.
+// These are the slots in which the hub caches the encodings of an event.
 const (
 	FormSSE               hub.WireFormat = iota // EncodeSSE
 	FormSSEEnvelope                             // EncodeSSEEnvelope
@@ -23,8 +23,8 @@ const (
 	FormDeflateCloudEvent                       // CloudEvents.EncodeDeflate
 )
 
-// envelopeOverhead is an upper estimate of an envelope's size beside its data: the member names and
-// the longest topic, type and key.
+// envelopeOverhead is an upper estimate of the size of an envelope without its data: the member
+// names and the longest topic, type and key.
 const envelopeOverhead = 1 << 10 // bytes
 
 // AppendEnvelope appends the event's envelope (docs/protocol.md#events), with the members in the
@@ -80,7 +80,7 @@ func jsonData(e *hub.Event) []byte {
 // encoding itself is one allocation of the right size.
 type scratch struct{ b []byte }
 
-// maxScratch is the largest buffer that goes back to the pool.
+// maxScratch is the size of the largest buffer that is returned to the pool.
 const maxScratch = 64 << 10 // bytes
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

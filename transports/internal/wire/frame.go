@@ -10,14 +10,15 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The first byte of a frame: FIN, RSV1 and the opcode (RFC 6455, section 5.2; RFC 7692, section 6).
+// These are the bits of a frame's first byte: FIN, RSV1 and the opcode (RFC 6455, section 5.2; RFC
+// 7692, section 6).
 const (
 	finText       = 0x81
 	finClose      = 0x88
 	rsvCompressed = 0x40
 )
 
-// The payload lengths at which the header grows (RFC 6455, section 5.2).
+// These are the payload lengths above which the header is longer (RFC 6455, section 5.2).
 const (
 	maxShortPayload = 125            // bytes; also the limit of a control frame
 	maxWordPayload  = math.MaxUint16 // bytes

@@ -14,12 +14,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Ref is the client's own identifier of a command: the raw JSON of a string or number, repeated
-// unchanged in the answer. It is nil if the command has none.
+// Ref is the client's own identifier of a command: the raw JSON of a string or number. The answer
+// to the command contains it unchanged. It is nil if the command has none.
 type Ref []byte
 
-// The ops of the hub's control messages (docs/protocol.md#control-messages). An event has no op. Over SSE, the name of a
-// message is its op after sseControl, and that of hello is trivium.open.
+// These are the ops of the hub's control messages (docs/protocol.md#control-messages). An event has
+// no op. Over SSE, the name of a message is sseControl followed by its op; that of hello is
+// trivium.open.
 const (
 	OpHello     = "hello"
 	OpHeartbeat = "heartbeat"
@@ -43,28 +44,29 @@ const HeartbeatUnknown time.Duration = -1
 // Message is one message from the hub to a subscriber. Which members are set depends on Op. An event has its own
 // encodings; AppendJSON and AppendSSE encode all other messages.
 type Message struct {
-	Op    string     // empty for an event
-	Event *hub.Event // of an event
+	Op    string     // "": an event
+	Event *hub.Event // set for an event
 	// ID is a position, which is opaque to a client. In JSON, error and goaway have none.
 	ID        string
-	Ref       Ref               // of ack and error
-	Session   string            // of hello; not sent over SSE
-	Heartbeat time.Duration     // of hello; 0: there are none. It is sent with Session
-	Gap       *hub.Gap          // of gap
-	Problem   *problems.Problem // of error
-	Retry     time.Duration     // of goaway; over SSE also of hello and error: when to reconnect
+	Ref       Ref               // set for ack and error
+	Session   string            // set for hello; not sent over SSE
+	Heartbeat time.Duration     // set for hello; 0: there are none. It is sent only with Session
+	Gap       *hub.Gap          // set for gap
+	Problem   *problems.Problem // set for error
+	Retry     time.Duration     // set for goaway, and over SSE also for hello and error: delay before reconnecting
 }
 
 // EndsStream reports whether the message is the last one of its stream, unless it answers a command.
 func (m *Message) EndsStream() bool { return m.Op == OpError || m.Op == OpGoaway }
 
-// Resumable reports whether the client is to resume after a message that ends the stream.
+// Resumable reports whether the client should resume after a message that ends the stream.
 func (m *Message) Resumable() bool { return m.Op == OpGoaway || m.Problem.Temporary() }
 
 // GapMessage returns the message of a gap. Its ID is the position at which the gap ends.
 func GapMessage(g *hub.Gap) Message { return Message{Op: OpGap, ID: g.ResumedAt.String(), Gap: g} }
 
-// messageSize is the room for an encoded message, in bytes. Most messages fit, so that appending them allocates once.
+// messageSize is the initial capacity for an encoded message, in bytes. Most messages fit, so that
+// appending them allocates only once.
 const messageSize = 128
 
 // AppendJSON appends the message as a WebSocket client receives it.
@@ -85,8 +87,8 @@ func (m Message) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendSSE appends the message as one block, with its fields in the order retry, event, id, data. The data is never
-// empty, since many libraries parse the data of every event as JSON.
+// AppendSSE appends the message as one block, with its fields in the order retry, event, id, data.
+// The data is never empty, because many libraries parse the data of every event as JSON.
 func (m Message) AppendSSE(dst []byte) []byte {
 	dst = slices.Grow(dst, messageSize)
 	if m.Op == OpGoaway {

@@ -15,13 +15,14 @@ import (
 type LineReader struct {
 	r      *bufio.Reader
 	max    int
-	resize func(size int) error // reserves memory for line; nil: not counted
-	line   []byte               // a line longer than r's buffer
+	resize func(size int) error // reserves memory for line; nil: the memory does not count
+	line   []byte               // a line that is longer than r's buffer
 	number int
 	err    error
 }
 
-// NewLineReader returns a LineReader for r. A line has at most maxLine bytes without its \n.
+// NewLineReader returns a LineReader for r. A line may have at most maxLine bytes, not counting its
+// \n.
 func NewLineReader(r io.Reader, maxLine int) *LineReader {
 	return &LineReader{r: bufio.NewReader(r), max: maxLine}
 }
@@ -36,9 +37,9 @@ func (l *LineReader) Reserve(resize func(size int) error) { l.resize = resize }
 // needs no \n.
 //
 // At the end of the input the error is io.EOF. For a line over the limit it is a *hub.InvalidError
-// for "data" with TooLarge set. Any other error is from the reader or from Reserve's function. Then
-// the number is that of the line at fault. Once Next has returned an error, it always returns that
-// error.
+// for "data" with TooLarge set. Any other error is from the reader or from Reserve's function. With
+// an error other than io.EOF, the number is that of the line that caused it. Once Next has returned
+// an error, it always returns that error.
 func (l *LineReader) Next() (line []byte, number int, err error) {
 	for l.err == nil {
 		l.number++
@@ -87,7 +88,7 @@ func (l *LineReader) read() ([]byte, error) {
 	}
 }
 
-// maxKeptLine is the largest buffer that is kept for the next line.
+// maxKeptLine is the size of the largest buffer that is kept for the next line.
 const maxKeptLine = 64 << 10 // bytes
 
 // free empties the line, and frees the memory of a long one.
@@ -96,7 +97,7 @@ func (l *LineReader) free() {
 	if cap(l.line) > maxKeptLine {
 		l.line = nil
 		if l.resize != nil {
-			_ = l.resize(0) // freeing is never refused
+			_ = l.resize(0) // a reservation can always be reduced
 		}
 	}
 }

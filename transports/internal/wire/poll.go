@@ -24,7 +24,7 @@ func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {
 // PollEnd ends a long-poll's body.
 const PollEnd = "]}"
 
-// AppendPollAnswer appends a whole body. The envelopes are taken from FormFrame, so that long-polls
+// AppendPollAnswer appends a whole body. It takes the envelopes from FormFrame, so that long-polls
 // and WebSockets share one encoding.
 func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Event) []byte {
 	dst = AppendPollHead(dst, cursor, gap)

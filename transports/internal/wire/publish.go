@@ -44,8 +44,8 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 		"must be an envelope or an array of at least one")
 }
 
-// parseArray parses the 1 to limit elements of a valid JSON array, all or none. tooMany, with the limit, and empty are the
-// details of errors.
+// parseArray parses the elements of a valid JSON array, all or none. The array must have 1 to limit
+// elements. tooMany and empty are the details of the errors for other numbers.
 func parseArray[E any](array []byte, limit int, parse func([]byte) (E, error), tooMany, empty string) ([]E, error) {
 	var events []E
 	err := jsonscan.Elements(array, func(value []byte) error {
@@ -193,7 +193,7 @@ func decodeBase64(value []byte) ([]byte, error) {
 		return nil, err
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil || strings.ContainsAny(s, "\r\n") { // which the decoder ignores
+	if err != nil || strings.ContainsAny(s, "\r\n") { // the decoder would ignore line breaks
 		return nil, jsonscan.BadInput("data_base64", "must be standard base64 with padding (RFC 4648 section 4)")
 	}
 	return data, nil
@@ -235,7 +235,8 @@ func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err
 			return nil, 0, err
 		}
 	}
-	// Copy even if nothing was trimmed: the buffer of the body may be much larger than its content.
+	// The bytes are copied even if nothing was trimmed, because the buffer of the body may be much
+	// larger than its content.
 	return append(make([]byte, 0, len(b)), b...), enc, nil
 }
 

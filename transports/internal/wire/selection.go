@@ -63,7 +63,8 @@ func parseFilters(topics []string, limit int) ([]hub.Filter, error) {
 	return filters, nil
 }
 
-// singleValue returns the value of a parameter that must not be repeated, nil if absent.
+// singleValue returns the value of a parameter that must not be repeated, or nil if the parameter
+// is absent.
 func singleValue(q map[string][]string, name string) (*string, error) {
 	values := q[name]
 	switch len(values) {
@@ -75,9 +76,9 @@ func singleValue(q map[string][]string, name string) (*string, error) {
 	return nil, jsonscan.BadInput(name, "must be given only once")
 }
 
-// LastEventID returns the id after which a client resumes: the header's if there is one, else that
-// of the parameter lastEventId, which some EventSource libraries send instead. The last parameter
-// counts, since libraries append theirs to the given URL.
+// LastEventID returns the id after which a client resumes. It is the header or, if that is absent,
+// the parameter lastEventId, which some EventSource libraries send instead. If the parameter is
+// repeated, the last one counts, because libraries append theirs to the given URL.
 func LastEventID(q map[string][]string, header string) string {
 	if values := q["lastEventId"]; header == "" && len(values) > 0 {
 		return values[len(values)-1]
@@ -147,13 +148,14 @@ func parseSince(s string, now time.Time) (hub.Start, error) {
 		return hub.Start{Since: now.Add(-d)}, nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
-	// Parse also accepts a one-digit hour and a comma before the fraction.
+	// This check is needed because Parse also accepts a one-digit hour, and a comma before the
+	// fraction.
 	if err != nil || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
 		return hub.Start{}, jsonscan.BadInput("since",
 			"must be a positive duration such as 90s, 10m or 1h30m, or an RFC 3339 time such as 2026-01-02T15:04:05Z (a + in it is %2B in a URL)")
 	}
 	if t.IsZero() {
-		t = t.Add(1) // the zero time means "not set"; no event is that old
+		t = t.Add(1) // the zero time would mean "not set"; no event is that old
 	}
 	return hub.Start{Since: t}, nil
 }

@@ -14,8 +14,8 @@ import (
 
 const (
 	macHexLen = 2 * sha256.Size
-	// Limits on the digits of a datagram's time before and after its point: years up to 33658, and
-	// more decimals than clocks have.
+	// These limit the digits of a datagram's time before and after its point: years up to 33658,
+	// and more decimals than clocks have.
 	maxMillisWhole    = 15
 	maxMillisFraction = 20
 )
@@ -50,9 +50,9 @@ func SignDatagram(dst, secret []byte, at time.Time, payload []byte) []byte {
 	return dst
 }
 
-// VerifyDatagram checks the signature of a datagram and returns its content. The error reports
-// whether the format or the HMAC is wrong, and contains nothing of the datagram. The caller must
-// check that the time is recent and that the datagram is no replay.
+// VerifyDatagram checks the signature of a datagram and returns its content. The error states
+// whether the format or the HMAC is wrong, and contains no part of the datagram. The caller must
+// check that the time is recent and that the datagram is not a replay.
 func VerifyDatagram(secret, datagram []byte) (SignedDatagram, error) {
 	var s SignedDatagram
 	if len(datagram) <= macHexLen || datagram[macHexLen] != ' ' {

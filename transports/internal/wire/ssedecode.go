@@ -18,7 +18,7 @@ import (
 // escaped as six.
 const DefaultMaxSSEEvent = 8 << 20 // bytes
 
-// ErrSSETooLong is the error of a line, or an event's data, over the decoder's limit.
+// ErrSSETooLong is the error for a line or an event's data that exceeds the decoder's limit.
 var ErrSSETooLong = errors.New("event stream: a line or an event is too long")
 
 // SSEEvent is one event of an event stream.
