@@ -44,6 +44,7 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes long")
 	}
+	t.Parallel()
 	results := map[string]int{
 		bench.Fanout: 3, bench.Burst: 2, bench.Idle: 3, bench.Topics: 2, bench.Slow: 2, bench.Resume: 2, bench.Ingest: 4,
 	}
