@@ -63,7 +63,7 @@ type requestContext struct {
 // parsedQuery is the query of a URL.
 type parsedQuery struct {
 	raw    string
-	values url.Values // those that could be parsed, if err is not nil
+	values url.Values // the well-formed parameters, also if err is not nil
 	err    error
 }
 

@@ -19,8 +19,8 @@ import (
 type transport struct {
 	name string // of its counters and in the connection log
 	path string
-	// newHandler returns what answers requests, and what answers refused ones. Until there is a hub, h is nil, and the
-	// handler is not used.
+	// newHandler returns the handler of requests, and the function that answers refused requests. Until there is a hub,
+	// h is nil, and only the function is used.
 	newHandler func(a *API, h *hub.Hub, counters *connection.Counters, log *connection.Log) (http.Handler, Refusal)
 }
 
@@ -78,7 +78,7 @@ func newLongPoll(a *API, h *hub.Hub, counters *connection.Counters, log *connect
 	})), web.WriteProblem
 }
 
-// newPublishing returns what answers /publish, and the paths of topics below it.
+// newPublishing returns the handlers of /publish and of the paths of topics below it.
 func newPublishing(a *API, h *hub.Hub) (envelopes, topic http.Handler) {
 	publisher := must(publish.New(publish.Config{
 		Hub: h, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake.Load(), Requests: a.publishing,

@@ -3,7 +3,7 @@
 //	object, err := jsonscan.Object([]byte(`{"topic":"orders.eu","total":1.50}`))
 //	err = jsonscan.Members(object, func(name string, value []byte) error { … }) // total is 1.50, not 1.5
 //
-// It replaces encoding/json, which does not preserve what the protocol promises: its structs match names without regard to
+// It replaces encoding/json, which does not keep the promises of the protocol: its structs match names without regard to
 // case, the last of two equal names wins, and values are not the bytes that were sent. Functions that do not return an
 // error require input that Valid has accepted. The package starts no goroutine; its functions are safe for concurrent use.
 package jsonscan

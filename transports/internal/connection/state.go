@@ -1,19 +1,20 @@
 package connection
 
-// state is the stage of a Writer's life. Independently of it, Writer.writing is set while the drain goroutine owns the
-// connection: from startDrain until nothing is left to write or the Writer is closed. Other callers then queue what they
-// would write.
+// state is the stage of a Writer's life.
 //
-//	state    what is written                    next state and cause
+//	state    the Writer writes                  next state and cause
 //	created  nothing                            open: Start
-//	open     events and control messages        ending: Goaway, EndWith, EndWithProblem, lost rights, fell behind
-//	                                            retention, no memory for an encoding
+//	open     events and control messages        ending: Goaway, EndWith, EndWithProblem, a lost right, the subscriber
+//	                                            fell behind retention, no memory for an encoding
 //	                                            closed: Close, Abort, a failed write, the peer has closed
-//	ending   events up to end.at, then the end  ended: the drain goroutine takes the end to write it
-//	                                            closed: as in open, or end.closeTimer
-//	ended    nothing after the end              closed: the end is written, and Conn.End or CloseAfterEnd says so;
+//	ending   events up to end.at, then the end  ended: the drain goroutine starts to write the end
+//	                                            closed: as from open, and end.closeTimer
+//	ended    nothing after the end              closed: the end is written and Conn.End returns true, CloseAfterEnd,
 //	                                            Close, Abort, a failed write
 //	closed   nothing
+//
+// Writer.writing is independent of the state. It is set while the drain goroutine owns the connection: from startDrain
+// until nothing is left to write or the Writer is closed. Other goroutines then queue their messages.
 type state uint8
 
 const (

@@ -43,7 +43,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(descLatency, s.Latency.Count, s.Latency.Seconds, s.Latency.Buckets)
 }
 
-// position is what the maps around a field of a snapshot add to its metric.
+// position holds the prefix and the labels that the maps around a field of a snapshot add to its metric.
 type position struct {
 	prefix         string // of the name
 	labels, values []string
