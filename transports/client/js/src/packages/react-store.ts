@@ -121,13 +121,17 @@ export class Store {
     for (const listener of [...this.#listeners]) listener()
   }
 
-  /** Returns the newest retained events of a topic filter. */
+  /** Returns the newest retained events of a topic filter, up to the connection's position at least. */
   async _history(topic: string, last: number): Promise<TriviumEvent[]> {
+    await new Promise((done) => setTimeout(done)) // a connection that was accepted just now notes its position
+    const position = this.#subscription?.cursor ?? ""
     const base = String(this._options.url ?? globalThis.location?.origin).replace(/\/*$/, "/")
     const query = new URLSearchParams({ topic, last: String(last), max: "1000", wait: "0" })
     const answer = await fetch(base + "poll?" + query, { headers: this.#token ? { authorization: "Bearer " + this.#token } : {} })
     if (!answer.ok) throw new TriviumError("history: status " + answer.status, "", answer.status)
-    const { events = "" } = parts(await answer.text())
+    const { events = "", cursor = '""' } = parts(await answer.text())
+    // Another hub of a cluster may answer, which does not have the newest events yet.
+    if (position && isNewer(position, JSON.parse(cursor) as string)) throw new TriviumError("history: the hub is behind", "network")
     return Object.values(parts(events)).map((event) => new TriviumEvent(event, this._options.parse))
   }
 }
