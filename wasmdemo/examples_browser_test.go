@@ -74,7 +74,7 @@ func (e *examples) signIn() {
 	pictures(p, "examples-token")
 	p.write("#token", "wrong")
 	p.click("#notice button")
-	p.contains("#notice", "This hub requires a token")
+	p.contains("#notice", "The hub refuses the token")
 	p.write("#token", e.token)
 	p.click("#notice button")
 	p.await("document.querySelector('#notice')?.hidden === true && document.querySelector('code[data-file]').innerText !== ''")

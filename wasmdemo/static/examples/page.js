@@ -11,8 +11,11 @@ function report(title, text, asksForToken) {
 }
 
 // signIn keeps a token in a cookie that scripts cannot read, for the pages of this hub. Requests without a token use it.
+// It reports whether the hub accepts the token.
 async function signIn(token) {
-  await fetch(new URL("session", hub), { method: "POST", headers: { authorization: "Bearer " + token.trim() } })
+  const answer = await fetch(new URL("session", hub), { method: "POST", headers: { authorization: "Bearer " + token.trim() } })
+  if (!answer.ok) report("The hub refuses the token", await problemOf(answer), true)
+  return answer.ok
 }
 
 // problemOf returns what is wrong with an answer of the hub.
@@ -50,16 +53,15 @@ async function start() {
   // The token is removed from the address first, so that no history, bookmark or screenshot contains it.
   const [, token] = /^#token=(.*)$/.exec(location.hash) ?? []
   if (token) history.replaceState(null, "", location.pathname + location.search)
-  if (token) await signIn(decodeURIComponent(token))
+  const isRefused = token && !(await signIn(decodeURIComponent(token)))
+  notice.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault()
+    if (await signIn(event.target.token.value)) location.reload()
+  })
   if (!example) return
   await showSource()
   for (const button of document.querySelectorAll("[data-publish]")) button.addEventListener("click", publishOne)
-  notice.querySelector("form").addEventListener("submit", async (event) => {
-    event.preventDefault()
-    await signIn(event.target.token.value)
-    if (await mayRead(document.body.dataset.topic)) location.reload()
-  })
-  if (await mayRead(document.body.dataset.topic)) await import(`./${example}.js`)
+  if (!isRefused && (await mayRead(document.body.dataset.topic))) await import(`./${example}.js`)
 }
 
 addEventListener("unhandledrejection", ({ reason }) => {

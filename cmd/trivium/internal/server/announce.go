@@ -39,6 +39,8 @@ func (s *Server) Announce(w io.Writer, show bool) {
 	fmt.Fprintf(&b, "  publish    curl%s -d '{\"hello\":\"world\"}' -H 'Content-Type: application/json' %s/publish/events\n", header, base)
 	if s.hasDemo() {
 		fmt.Fprintf(&b, "  demo       %s/demo/%s\n", base, fragment)
+	} else if s.demo != nil {
+		fmt.Fprintf(&b, "  examples   %s/demo/examples/%s\n", base, fragment)
 	}
 	for _, source := range s.sources {
 		host, port, _ := net.SplitHostPort(reachable(source.addr)) // cannot fail: JoinHostPort made the address

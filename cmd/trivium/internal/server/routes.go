@@ -41,8 +41,9 @@ GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
 
-// demoIndex is the line for the demo page in the index.
-const demoIndex = "GET  /demo/             a page that shows the three side by side\n"
+// demoIndex has the lines for the demo page in the index.
+const demoIndex = "GET  /demo/             a page that shows the three side by side\n" +
+	"GET  /demo/examples/    short pages that show their source\n"
 
 // newDemo returns the demo page; nil if --demo is off.
 func newDemo(cfg *settings.ServeConfig, log *slog.Logger) *wasmdemo.Demo {

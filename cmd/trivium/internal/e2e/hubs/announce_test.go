@@ -25,7 +25,8 @@ func TestFixedToken(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, []string{"TRIVIUM_TOKEN=development"}, slices.DeleteFunc(slices.Clone(hubtest.AnyPorts), func(a string) bool { return a == "--print-token" })...))
 	require.Contains(t, p.Log(), "TOKEN stands for the token of --token or TRIVIUM_TOKEN.")
 	require.NotContains(t, p.Log(), "development")
-	require.NotContains(t, p.Log(), "/demo/") // the tested program has no demo page
+	require.Contains(t, p.Log(), "/demo/examples/#token=TOKEN\n")
+	require.NotContains(t, p.Log(), "/demo/#token") // the tested program has no demo page
 	p.Token = "development"
 	p.Publish("application/json", `{"topic":"a","data":1}`)
 	p.Token = "other"

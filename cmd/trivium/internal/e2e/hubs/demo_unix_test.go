@@ -100,6 +100,7 @@ func TestDemoGrantsNoAccess(t *testing.T) {
 	}{
 		"page":               {p: closed, path: "/demo/", status: 200},
 		"way to it":          {p: closed, path: "/demo", status: 200},
+		"examples":           {p: closed, path: "/demo/examples/", status: 200},
 		"unknown":            {p: closed, path: "/demo/nowhere", status: 404},
 		"not yet":            {p: closed, path: "/demo/app.wasm", status: 404},
 		"foreign page":       {p: closed, path: "/demo/", header: http.Header{"Origin": {"https://evil.test"}}, status: 403},
@@ -119,7 +120,8 @@ func TestDemoGrantsNoAccess(t *testing.T) {
 	status, _ := closed.Request(http.MethodPost, "http://"+closed.HTTP+"/demo/", "", "")
 	require.Equal(t, http.StatusMethodNotAllowed, status)
 
-	require.NotContains(t, open.Log(), "/demo/", "a page without its program is not announced")
+	require.NotContains(t, open.Log(), "/demo/\n", "a page without its program is not announced")
+	require.Contains(t, open.Log(), "/demo/examples/\n", "the examples need no program")
 	require.NotContains(t, off.Log(), "/demo/")
 	_, named := getPage(closed, "/", nil)
 	require.Contains(t, named, "/demo/")
