@@ -16,8 +16,11 @@ func TestBatchAllocatesNothing(t *testing.T) {
 	encode := func(e *Event) []byte { return e.Data }
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	g := &group{set: setOf("a.>")}
+	var subs []*Subscription
 	for range subscribers {
-		g.attach(&Subscription{batchGroup: g})
+		s := &Subscription{batchGroup: g}
+		g.attach(&s.subscriber)
+		subs = append(subs, s)
 	}
 	var events []*Event
 	for i := range (runs + 1) * burst {
@@ -33,9 +36,9 @@ func TestBatchAllocatesNothing(t *testing.T) {
 			g.push(events[l.lastSeq])
 			l.lastSeq++ // as if the in-memory log had received the event
 		}
-		g.subs[0].Advance(g.pending[0].ID.Seq) // this subscriber has read the first event already
+		subs[0].Advance(g.pending[0].ID.Seq) // this subscriber has read the first event already
 		g.nextBatch(&b, l)
-		for _, s := range g.subs {
+		for _, s := range subs {
 			start, ok := s.Offset(&b)
 			all = all && ok && start < len(b.Events)
 			for start < len(b.Events) {
@@ -46,7 +49,7 @@ func TestBatchAllocatesNothing(t *testing.T) {
 		b.dropEvents()
 	}))
 	require.True(t, all, "every subscriber had unread events")
-	for _, s := range g.subs {
+	for _, s := range subs {
 		require.Equal(t, l.lastSeq, s.position)
 	}
 }

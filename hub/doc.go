@@ -23,6 +23,8 @@ package hub
 
 // Structure
 //
+// The files are in layers, see docs/architecture.md#layers-of-package-hub.
+//
 // An Engine delivers its events to the hub, which keeps the newest in an in-memory log (type memlog). For each event it
 // finds the subscription groups (type group) with a matching filter. Fan-out workers then offer the new events of each
 // group to its subscribers in batches (type Batch). After a reconnect, after falling behind, and for long-polls, a

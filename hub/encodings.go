@@ -2,6 +2,7 @@ package hub
 
 import (
 	"container/heap"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -104,6 +105,24 @@ func (c *encodingCache) release(seq uint64) {
 	c.lowWatermark = max(c.lowWatermark, seq)
 	for e := c.oldest(); e != nil && e.ID.Seq <= c.lowWatermark; e = c.oldest() {
 		c.evictOldest()
+	}
+}
+
+// erase removes the encodings of an event and marks the event, so that later encodings are not cached. The
+// placeholder replaces the event in the lists, so that they do not keep its data in memory.
+func (c *encodingCache) erase(e, placeholder *Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.uncacheable = true
+	c.bytes.Add(-e.dropEncodings())
+	if !e.cached {
+		return
+	}
+	placeholder.cached = true
+	if i := c.ascending.search(func(other *Event) bool { return other.ID.Seq >= e.ID.Seq }); i < c.ascending.len() && c.ascending.at(i) == e {
+		c.ascending.set(i, placeholder)
+	} else if i := slices.Index(c.late, e); i >= 0 {
+		c.late[i] = placeholder
 	}
 }
 

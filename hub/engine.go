@@ -102,3 +102,12 @@ type UniquePublisher interface {
 	// skips events whose ID another hub has already published; repeated is the number of skipped events.
 	PublishUnique(ctx context.Context, ids []string, events []*Event) (repeated int, err error)
 }
+
+// Digest identifies a list of events. It is the same in every process.
+type Digest [16]byte
+
+// ReadLimit limits one read. An event larger than Bytes is returned alone.
+type ReadLimit struct {
+	Events int
+	Bytes  int // approximate memory of the returned events
+}

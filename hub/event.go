@@ -132,3 +132,6 @@ const eventSize = 192
 func (e *Event) size() int64 {
 	return int64(eventSize + len(e.Topic) + len(e.Type) + len(e.Key) + len(e.Data))
 }
+
+// erasedElement returns the element that replaces an erased event in a log.
+func erasedElement(id Cursor) *Event { return &Event{ID: id, Erases: id.Seq} }

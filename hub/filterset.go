@@ -206,3 +206,6 @@ func (s FilterSet) Size() int {
 }
 
 const compiledSize = 64 // memory of a compiled in bytes
+
+// anchorSize is the memory of one anchor in bytes, including its entry in the map.
+const anchorSize = 8 + 24

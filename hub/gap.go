@@ -10,6 +10,17 @@ const (
 	GapFuture  GapReason = "future"  // the cursor is past the end of the log
 )
 
+func (r GapReason) index() int {
+	switch r {
+	case GapExpired:
+		return 0
+	case GapEpoch:
+		return 1
+	default:
+		return 2
+	}
+}
+
 // Gap reports that events which match the subscriber's filters are lost.
 type Gap struct {
 	Reason GapReason
@@ -79,10 +90,10 @@ func (s *Subscription) stopSearches() {
 func (s *Subscription) stopReads() {
 	s.stopSearches()
 	if s.hub.replay != nil {
-		s.hub.replay.dropQuery(s)
+		s.hub.replay.dropQuery(&s.subscriber)
 	}
 	if s.search != nil {
-		s.hub.locator.abandon(s, s.search)
+		s.hub.locator.abandon(&s.subscriber, s.search)
 		s.search = nil
 	}
 }

@@ -1,6 +1,9 @@
 package hub
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // These limit the pending events of a group. If they are exceeded, the group reads its next events
 // from the in-memory log.
@@ -17,7 +20,7 @@ type group struct {
 	anchors      []anchor // anchors of its filters
 	visitedRound uint64   // the newest value of index.searchRound for which a search found the group
 
-	subs []*Subscription
+	subs []*subscriber
 	// subsShared is set while a worker iterates over subs. Changes must then be made to a copy.
 	subsShared bool
 
@@ -34,6 +37,12 @@ type group struct {
 	pendingBytes int64
 	overflow     bool // matching events after the last pending one exist
 	queued       bool // in the fan-out queue, or with a worker
+}
+
+// subscriber is the part of a subscription that its group, the replay reader and the locator use.
+type subscriber struct {
+	sink Sink  // static
+	slot int32 // index in group.subs; guarded by Hub.mu
 }
 
 // push adds the newest event. It has no effect if the event was added before.
@@ -78,7 +87,7 @@ func (g *group) hadReadAll(seq uint64, l *memlog) bool {
 // nextBatch fills b with the events that no batch has offered yet, and reports whether there are any.
 func (g *group) nextBatch(b *Batch, l *memlog) bool {
 	to, fellBehind := l.lastSeq, false
-	if l.adding.mayReach(g) {
+	if l.adding.running && g.last <= l.adding.lastSeqBefore { // the element may still be added to the group
 		to = max(l.adding.lastSeqBefore, g.from)
 	}
 	if g.overflow && len(g.pending) == 0 {
@@ -111,13 +120,13 @@ func (g *group) refill(l *memlog) (to uint64, fellBehind bool) {
 	return to, fellBehind
 }
 
-func (g *group) attach(s *Subscription) {
+func (g *group) attach(s *subscriber) {
 	g.copySubs()
 	s.slot = int32(len(g.subs))
 	g.subs = append(g.subs, s)
 }
 
-func (g *group) detach(s *Subscription) {
+func (g *group) detach(s *subscriber) {
 	g.copySubs()
 	last := len(g.subs) - 1
 	g.subs[s.slot] = g.subs[last]
@@ -131,5 +140,14 @@ func (g *group) copySubs() {
 	if g.subsShared {
 		g.subs = slices.Clone(g.subs)
 		g.subsShared = false
+	}
+}
+
+// erase removes an event from the pending events.
+func (g *group) erase(e *Event) {
+	i, found := slices.BinarySearchFunc(g.pending, e.ID.Seq, func(p *Event, seq uint64) int { return cmp.Compare(p.ID.Seq, seq) })
+	if found {
+		g.pending = slices.Delete(g.pending, i, i+1)
+		g.pendingBytes -= e.size()
 	}
 }

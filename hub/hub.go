@@ -279,7 +279,7 @@ func (h *Hub) Subscribe(r Request, sink Sink) (*Subscription, error) {
 	if h.closed {
 		return nil, ErrClosed
 	}
-	s := &Subscription{hub: h, sink: sink, conflate: r.Conflate}
+	s := &Subscription{hub: h, subscriber: subscriber{sink: sink}, conflate: r.Conflate}
 	s.joinGroup(r.Filters)
 	s.setStart(r)
 	h.subscriptions++

@@ -270,9 +270,6 @@ func (k *idempotency) len(now time.Time) int {
 	return len(k.records)
 }
 
-// Digest identifies a list of events. It is the same in every process.
-type Digest [16]byte
-
 // digestOf returns the digest of everything that a publisher sets. The hash need not be cryptographic: a publisher
 // that constructs a collision only harms itself. A cryptographic hash would enlarge WebAssembly programs.
 func digestOf(events []*Event) (sum Digest) {

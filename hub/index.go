@@ -45,9 +45,6 @@ type anchor struct {
 	slot uint32 // index of the group's entry in the list of entries
 }
 
-// anchorSize is the memory of one anchor in bytes, including its entry in the map.
-const anchorSize = 8 + 24
-
 // These are the kinds of anchors. The kinds below MaxTopicTokens are the positions of tokens.
 const (
 	exactTopic  = MaxTopicTokens + iota

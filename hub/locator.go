@@ -33,8 +33,8 @@ type startSearch struct {
 	question startQuestion // static
 	scan     *backwardScan // for a start byLast; owned by the locator's goroutine until done
 
-	subs    map[*Subscription]struct{} // subscriptions that wait; guarded by locator.mu, as is inQueue
-	inQueue *list.Element              // nil while the search is being advanced, and when it is done
+	subs    map[*subscriber]struct{} // subscribers that wait; guarded by locator.mu, as is inQueue
+	inQueue *list.Element            // nil while the search is being advanced, and when it is done
 
 	done atomic.Bool
 	seq  uint64 // the result; written before done is set
@@ -45,12 +45,12 @@ func newLocator(rr *replayReader) *locator {
 }
 
 // find returns the search for the start of a subscription. When it is done, Sink.Ready is called.
-func (l *locator) find(s *Subscription, question startQuestion) *startSearch {
+func (l *locator) find(s *subscriber, question startQuestion) *startSearch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	search := l.open[question]
 	if search == nil {
-		search = &startSearch{question: question, subs: make(map[*Subscription]struct{})}
+		search = &startSearch{question: question, subs: make(map[*subscriber]struct{})}
 		search.inQueue = l.queue.PushBack(search)
 		l.open[question] = search
 	}
@@ -60,7 +60,7 @@ func (l *locator) find(s *Subscription, question startQuestion) *startSearch {
 }
 
 // abandon removes the subscription from its search. A search without subscriptions ends.
-func (l *locator) abandon(s *Subscription, search *startSearch) {
+func (l *locator) abandon(s *subscriber, search *startSearch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if delete(search.subs, s); len(search.subs) == 0 && search.inQueue != nil {
@@ -127,3 +127,12 @@ func (q *startSearch) advance(ctx context.Context, rr *replayReader) (done bool,
 	q.seq = q.scan.position
 	return done, err
 }
+
+// origin is the kind of Start from which the position was determined.
+type origin uint8
+
+const (
+	byCursor origin = iota // also the zero Start
+	byLast
+	byTime
+)

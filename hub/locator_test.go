@@ -41,24 +41,26 @@ func TestEqualStartsShareOneSearch(t *testing.T) {
 			log := &countedLog{sliceLog: new(sliceLog), calls: make(map[string]int), err: ErrUnavailable}
 			l := newLocator(newReplayReader(log, 10))
 			const n = 10_000
-			subs := make([]*Subscription, n)
-			for i := range subs {
-				subs[i] = &Subscription{sink: new(countingSink)}
-				subs[i].search = l.find(subs[i], question)
+			subs, searches := make([]*subscriber, n+1), make([]*startSearch, n+1)
+			join := func(i int) {
+				subs[i] = &subscriber{sink: new(countingSink)}
+				searches[i] = l.find(subs[i], question)
+			}
+			for i := range n {
+				join(i)
 			}
 			_, err := l.advanceNext(t.Context())
 			require.ErrorIs(t, err, ErrUnavailable)
 			require.Equal(t, 1, l.queue.Len())
-			later := &Subscription{sink: new(countingSink)}
-			later.search = l.find(later, question)
-			l.abandon(subs[0], subs[0].search)
+			join(n)
+			l.abandon(subs[0], searches[0])
 			log.err = nil
 			for more := true; more; {
 				more, err = l.advanceNext(t.Context())
 				require.NoError(t, err)
 			}
-			for i, s := range append(subs, later) {
-				require.True(t, s.search.done.Load())
+			for i, s := range subs {
+				require.True(t, searches[i].done.Load())
 				require.Equal(t, min(i, 1), s.sink.(*countingSink).woken)
 			}
 			require.Equal(t, map[string]int{call: 3}, log.calls, "one failed, one for the first and one for the later one")
@@ -70,7 +72,7 @@ func TestEqualStartsShareOneSearch(t *testing.T) {
 // A search that no subscription waits for any more is not continued, whenever the last one closes.
 func TestAbandonedSearchesEnd(t *testing.T) {
 	l := newLocator(newReplayReader(&countedLog{sliceLog: new(sliceLog), calls: make(map[string]int), err: errors.New("failed")}, 10))
-	s := &Subscription{sink: new(countingSink)}
+	s := &subscriber{sink: new(countingSink)}
 	for _, begun := range []bool{false, true} {
 		search := l.find(s, startQuestion{})
 		if begun {

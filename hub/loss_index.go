@@ -1,16 +1,7 @@
 package hub
 
-import (
-	"context"
-	"time"
-)
-
-// These are the limits of the loss index.
-const (
-	maxPendingRemovals = 65536 // number of elements that may be removed between two updates without making gaps inexact
-	lossReadEvents     = 2048
-	lossInterval       = time.Second
-)
+// maxPendingRemovals limits the elements that may be removed between two updates without making gaps inexact.
+const maxPendingRemovals = 65536
 
 // lossIndex is the trimmed-topic index: it records which topics lost events to the retention of the durable log.
 // Retention.GapTopics limits the number of topics. The index must learn the topic of an event before the log
@@ -86,78 +77,59 @@ func (l *lossIndex) setForgottenTime(at int64) {
 	}
 }
 
-// recordRemoved adds an element that the in-memory log removes. before is the seq of the element before it. It is
-// used as memlog.onRemoved.
-func (rr *replayReader) recordRemoved(before uint64, e *Event) {
-	rr.mu.Lock()
-	defer rr.mu.Unlock()
-	if rr.losses.known >= before && rr.losses.known < e.ID.Seq {
-		rr.losses.add(e)
+// erase marks the event as erased, so that its removal from the log counts as no loss.
+func (l *lossIndex) erase(seq uint64) {
+	i := l.pending.search(func(e logElement) bool { return e.seq >= seq })
+	if i < l.pending.len() && l.pending.at(i).seq == seq && l.pending.at(i).topic != "" {
+		l.pending.set(i, logElement{seq: seq, erased: true})
 	}
 }
 
-// maintainLossIndex updates the loss index before the log removes further events, and drops old chunks, until the
-// context ends. lowWatermark returns the low watermark of the in-memory log, and lastSeq the seq of the newest
-// event.
-func (rr *replayReader) maintainLossIndex(ctx context.Context, lowWatermark, lastSeq func() uint64) {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-pause.C:
-		}
-		begin := time.Now()
-		rr.dropOldChunks(begin)
-		rr.moveOverdue(begin)
-		more := rr.updateLossIndex(ctx, lowWatermark(), lastSeq())
-		pause.Reset(lossInterval)
-		if more {
-			pause.Reset(time.Since(begin)) // use at most half of the time
-		}
+// skipErased records that all events up to seq that were not removed before were erased.
+func (l *lossIndex) skipErased(seq uint64) {
+	for l.pending.len() > 0 && l.pending.at(0).seq <= seq {
+		l.pending.pop()
 	}
+	l.removed, l.known = max(l.removed, seq), max(l.known, seq)
 }
 
-// updateLossIndex determines which elements the log has removed. It also reads elements that will be removed next,
-// unless the in-memory log supplies them. It reports whether it should be called again at once.
-func (rr *replayReader) updateLossIndex(ctx context.Context, lowWatermark, lastSeq uint64) (more bool) {
-	rr.mu.Lock()
-	removed := rr.losses.removed
-	rr.mu.Unlock()
-	if removed >= lastSeq {
-		return false
-	}
-	first, err := rr.log.ReadAfter(ctx, removed, ReadLimit{Events: 1, Bytes: 1})
-	if err != nil {
-		return false
-	}
-	rr.mu.Lock()
+// rangeSearch searches the deleted range (from, to] of the log for events that its lossSearch counts as lost. It
+// works in pieces.
+type rangeSearch struct {
+	from, to uint64
+	losses   *lossSearch
+
+	// used if the log has events before the range
+
+	searchedTo uint64 // pending elements up to this seq have been searched
+	unknown    bool   // the pending elements searched so far include a deleted range, whose topics are not known
+}
+
+// searchPending searches a range before which the log has events.
+func (l *lossIndex) searchPending(s *rangeSearch, visits int) (v lossResult, done bool) {
 	switch {
-	case first[0].Erases != 0:
-		rr.losses.skipErased(first[0].ID.Seq)
-		more = true
-	case first[0].Topic == "":
-		for !rr.losses.remove(min(first[0].ID.Seq, lowWatermark)) { // the in-memory log supplies later elements
-			rr.mu.Unlock()
-			rr.mu.Lock()
+	case s.losses.set.Len() == 0:
+		return lossResult{}, true
+	case s.to > l.known:
+		return lossResult{kind: possibleLoss}, true
+	}
+	var scratch topicTokens
+	for i := l.pending.search(func(e logElement) bool { return e.seq > s.searchedTo }); i < l.pending.len() && l.pending.at(i).seq <= s.to; i++ {
+		if visits--; visits < 0 {
+			return lossResult{}, false
+		}
+		e := l.pending.at(i)
+		if s.searchedTo = e.seq; e.erased {
+			continue
+		}
+		if e.topic == "" {
+			s.unknown = true
+		} else if s.losses.set.match(&scratch, e.topic) {
+			return lossResult{kind: certainLoss}, true
 		}
 	}
-	known, room := rr.losses.known, maxPendingRemovals-rr.losses.pending.len()
-	rr.mu.Unlock()
-	if known >= lowWatermark || room < maxPendingRemovals/2 {
-		return more
+	if s.unknown {
+		return lossResult{kind: possibleLoss}, true
 	}
-	fetch := func() ([]*Event, error) {
-		return rr.log.ReadAfter(ctx, known, ReadLimit{Events: lossReadEvents, Bytes: chunkBytes})
-	}
-	err = rr.read(fetch, func(elements []*Event) {
-		for _, e := range elements {
-			if e.ID.Seq > rr.losses.known {
-				rr.losses.add(e)
-				rr.losses.fromLog = true
-			}
-		}
-	})
-	return err == nil
+	return lossResult{}, true
 }

@@ -73,9 +73,6 @@ type addition struct {
 	deletedTo     uint64 // seq of the element if it is a deleted range, otherwise 0
 }
 
-// mayReach reports whether the element may still be added to the group.
-func (a *addition) mayReach(g *group) bool { return a.running && g.last <= a.lastSeqBefore }
-
 // conflationKey identifies events of which only the newest is delivered if a subscription conflates.
 type conflationKey struct{ topic, key string }
 
@@ -234,4 +231,48 @@ func (l *memlog) nextExpiry() (left time.Duration, ok bool) {
 		return 0, false
 	}
 	return time.Until(time.Unix(0, l.events.at(0).ageTime).Add(l.keep.Age)), true
+}
+
+// event returns the retained event with this seq, or nil.
+func (l *memlog) event(seq uint64) *Event {
+	if i := l.find(seq); i >= 0 {
+		return l.events.at(i)
+	}
+	return nil
+}
+
+// find returns the index of the retained event with this seq, or -1 if there is none or it was erased.
+func (l *memlog) find(seq uint64) int {
+	if seq == 0 {
+		return -1
+	}
+	i := firstAfter(&l.events, seq-1)
+	if i == l.events.len() || l.events.at(i).ID.Seq != seq || l.events.at(i).Erases != 0 {
+		return -1
+	}
+	return i
+}
+
+// erase replaces a retained event by a placeholder and returns the event, or nil if there is none. The placeholder
+// has no data. It has the event's topic, because it also replaces the event in the log of the topic. When retention
+// removes the placeholder, that counts as no loss. An older event with the same conflation key stays superseded.
+func (l *memlog) erase(seq uint64) *Event {
+	i := l.find(seq)
+	if i < 0 {
+		return nil
+	}
+	e := l.events.at(i)
+	placeholder := erasedElement(e.ID)
+	placeholder.Topic, placeholder.Time = e.Topic, e.Time
+	placeholder.maxTime, placeholder.ageTime = e.maxTime, e.ageTime
+	l.events.set(i, placeholder)
+	own := l.topics.byName[e.Topic].log
+	own.set(firstAfter(own, seq-1), placeholder)
+	if key := (conflationKey{e.Topic, e.Key}); l.latest[key] == e {
+		delete(l.latest, key)
+	}
+	l.bytes += placeholder.size() - e.size()
+	l.placeholders++
+	l.cache.erase(e, placeholder)
+	return e
 }

@@ -68,11 +68,3 @@ func readPaced(ctx context.Context, wakeup <-chan struct{}, maxPause time.Durati
 		}
 	}
 }
-
-// wake sends a signal on a channel of capacity 1, unless one is pending.
-func wake(wakeup chan struct{}) {
-	select {
-	case wakeup <- struct{}{}:
-	default:
-	}
-}

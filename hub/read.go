@@ -1,19 +1,12 @@
 package hub
 
 import (
-	"runtime"
 	"time"
 )
 
 // maxVisits is the maximum number of events or topics that are visited while Hub.mu is held once,
 // so that it is held for less than a millisecond. Longer work releases the lock in between.
 const maxVisits = 512
-
-// ReadLimit limits one read. An event larger than Bytes is returned alone.
-type ReadLimit struct {
-	Events int
-	Bytes  int // approximate memory of the returned events
-}
 
 // read appends the events after seq that match the set. All matching events up to reached are in the result. seq
 // must not be below the low watermark. scattered is passed to merge.
@@ -118,32 +111,4 @@ func (l *memlog) positionSince(t time.Time, lost lossResult) uint64 {
 // mayBeginBefore reports whether the first event whose Time is t or later may be older than the in-memory log.
 func (l *memlog) mayBeginBefore(t time.Time) bool {
 	return l.lowWatermark > 0 && (l.timesOverlap || l.events.len() == 0 || !time.Unix(0, l.events.at(0).maxTime).Before(t))
-}
-
-// inPieces calls piece with a read lock on Hub.mu until piece returns true. From the second call on, it first waits
-// for a turn, see Hub.turns. Turns limit long searches to half of the processors.
-func (h *Hub) inPieces(piece func() (done bool)) {
-	for long := false; ; long = true {
-		if long {
-			h.turns <- struct{}{}
-		}
-		h.mu.RLock()
-		done := piece()
-		h.mu.RUnlock()
-		if long {
-			<-h.turns
-		}
-		if done {
-			return
-		}
-		runtime.Gosched()
-	}
-}
-
-// WaitTurn blocks until the subscriber may call Read again, after a Read that returned More but no events. The
-// caller must call end after that Read, and must not hold a lock that a Sink needs.
-func (s *Subscription) WaitTurn() (end func()) {
-	runtime.Gosched()
-	s.hub.turns <- struct{}{}
-	return func() { <-s.hub.turns }
 }

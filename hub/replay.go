@@ -45,9 +45,9 @@ type replayReader struct {
 	sweptTo   uint64     // the current upward sweep of nextQuery continues with the first chunk query at or after this seq
 	losses    lossIndex
 	reads     map[*logRead]struct{} // reads that have not returned
-	// slowMatches has the subscriptions that must read unfiltered chunks for a while, with the end
+	// slowMatches has the subscribers that must read unfiltered chunks for a while, with the end
 	// of that time.
-	slowMatches map[*Subscription]time.Time
+	slowMatches map[*subscriber]time.Time
 	yielded     func() // for tests: called by resolveSweeps while mu is not held; static
 }
 
@@ -73,7 +73,7 @@ type chunkQuery struct {
 	filtered bool      // a filtered chunk is preferred
 	since    time.Time // for a filtered chunk: time at which the query was made
 
-	sub *Subscription
+	sub *subscriber
 
 	// queryQueue owns these fields.
 
@@ -89,7 +89,7 @@ func newReplayReader(log Log, gapTopics int) *replayReader {
 		matcher:     matcher,
 		matchWakeup: make(chan struct{}, 1),
 		matchRule:   defaultMatchRule,
-		slowMatches: make(map[*Subscription]time.Time),
+		slowMatches: make(map[*subscriber]time.Time),
 		seeker:      seek,
 		losses:      lossIndex{tree: newTopicTree(gapTopics, 0)},
 		log:         log,
@@ -102,7 +102,7 @@ func newReplayReader(log Log, gapTopics int) *replayReader {
 // chunkAfter returns the chunk that contains the element after q.seq. If the chunk is not cached, ok is false, the
 // query is queued, and Sink.Ready is called when the chunk has been read. If q.seqs is not nil, only these elements
 // are read, each as a chunk of its own. The subscription will read forward to about q.until.
-func (rr *replayReader) chunkAfter(s *Subscription, q chunkQuery) (found chunk, ok bool) {
+func (rr *replayReader) chunkAfter(s *subscriber, q chunkQuery) (found chunk, ok bool) {
 	q.sub = s
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -149,7 +149,7 @@ func (q *chunkQuery) sameAs(other *chunkQuery) bool {
 }
 
 // dropQuery removes the query of a subscription.
-func (rr *replayReader) dropQuery(s *Subscription) {
+func (rr *replayReader) dropQuery(s *subscriber) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	rr.queue.remove(s)
@@ -172,7 +172,7 @@ func (c *chunk) find(q *chunkQuery) (chunk, bool) {
 
 // postpone moves the subscription's query to the end of the queue. The log failed to answer it, but may answer
 // others.
-func (rr *replayReader) postpone(s *Subscription) {
+func (rr *replayReader) postpone(s *subscriber) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	rr.queue.postpone(s)

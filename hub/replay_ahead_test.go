@@ -53,7 +53,7 @@ func TestReadsShareTheChunkLimit(t *testing.T) {
 	}
 	require.Equal(t, 1+2+4+3*maxReadAhead, total)
 	for i := range uint64(maxReadAhead) {
-		rr.enqueue(chunkQuery{seq: far + i*chunkEvents, until: 2 * far, sub: new(Subscription)})
+		rr.enqueue(chunkQuery{seq: far + i*chunkEvents, until: 2 * far, sub: new(subscriber)})
 	}
 	_, n := rr.makeRoom(chunkQuery{seq: at, until: far})
 	rr.release(n)

@@ -51,13 +51,6 @@ func (d *density) add(position uint64, rule *matchRule) {
 	d.from, d.matched = position, 0
 }
 
-// usesFilteredChunks reports whether the subscription should use filtered chunks to read the log from one position
-// to another.
-func (s *Subscription) usesFilteredChunks(from, to uint64) bool {
-	rule := &s.hub.replay.matchRule
-	return s.foreign == nil && s.found == nil && s.group != nil && s.density.sparse >= rule.chunks && to >= from+rule.distance
-}
-
 // allowsMatching reports whether the query may wait for a filtered chunk. mu must be held.
 func (rr *replayReader) allowsMatching(q *chunkQuery) bool {
 	if rr.matcher == nil || !q.filtered || time.Now().Before(rr.slowMatches[q.sub]) {
@@ -132,9 +125,9 @@ func newFilteredChunk(q *chunkQuery, elements []*Event) chunk {
 	return c
 }
 
-// readUnfiltered changes the query of a subscription that waits for a filtered chunk, so that it
-// waits for an unfiltered one. It records how long the subscription has waited without a result.
-func (rr *replayReader) readUnfiltered(s *Subscription, waited time.Duration) {
+// readUnfiltered changes the query of a subscriber that waits for a filtered chunk, so that it
+// waits for an unfiltered one. It records how long the subscriber has waited without a result.
+func (rr *replayReader) readUnfiltered(s *subscriber, waited time.Duration) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
 	if q := rr.queue.bySub[s]; q != nil && q.matching {

@@ -195,7 +195,7 @@ func TestSlowMatchesAreScanned(t *testing.T) {
 func TestManyReadersScan(t *testing.T) {
 	rr := newReplayReader(&matchEngine{logEngine: &logEngine{}}, 10)
 	ask := func() bool {
-		q := chunkQuery{set: setOf("rare"), filtered: true, until: 100 * chunkEvents, sub: new(Subscription)}
+		q := chunkQuery{set: setOf("rare"), filtered: true, until: 100 * chunkEvents, sub: new(subscriber)}
 		rr.enqueue(q)
 		return rr.queue.bySub[q.sub].matching
 	}

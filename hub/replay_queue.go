@@ -12,7 +12,7 @@ const maxResolved = 256
 // queryQueue has the queries that wait for the log, at most one per subscription. No operation
 // visits all of them. Guarded by replayReader.mu.
 type queryQueue struct {
-	bySub  map[*Subscription]*chunkQuery
+	bySub  map[*subscriber]*chunkQuery
 	oldest list.List     // all queries except those for filtered chunks, in order of arrival
 	chunks []*chunkQuery // the same queries, in the order of compareQueries
 
@@ -24,7 +24,7 @@ type queryQueue struct {
 }
 
 func newQueryQueue() queryQueue {
-	return queryQueue{bySub: make(map[*Subscription]*chunkQuery)}
+	return queryQueue{bySub: make(map[*subscriber]*chunkQuery)}
 }
 
 // compareQueries orders queries by seq, and by number if that is equal.
@@ -76,7 +76,7 @@ func (w *queryQueue) search(chunks []*chunkQuery, q *chunkQuery) int {
 }
 
 // remove removes the query of the subscription, if there is one.
-func (w *queryQueue) remove(s *Subscription) {
+func (w *queryQueue) remove(s *subscriber) {
 	if q := w.bySub[s]; q != nil {
 		delete(w.bySub, s)
 		oldest, _ := w.lists(q.matching)
@@ -93,8 +93,8 @@ func (w *queryQueue) removeChunk(q *chunkQuery) {
 	*chunks = slices.Delete(*chunks, i, i+1)
 }
 
-// postpone moves the query of the subscription to the end of the order of arrival.
-func (w *queryQueue) postpone(s *Subscription) {
+// postpone moves the query of the subscriber to the end of the order of arrival.
+func (w *queryQueue) postpone(s *subscriber) {
 	if q := w.bySub[s]; q != nil && !q.matching {
 		w.oldest.MoveToBack(q.inOldest)
 	}
@@ -152,7 +152,7 @@ func (w *queryQueue) sweeps(c *chunk) (all []sweep) {
 
 // removeSwept visits at most maxResolved queries in the range of the sweep and removes those that belong to it. It
 // appends their subscriptions to subs, and reports whether the sweep is complete.
-func (w *queryQueue) removeSwept(subs []*Subscription, s *sweep) (_ []*Subscription, done bool) {
+func (w *queryQueue) removeSwept(subs []*subscriber, s *sweep) (_ []*subscriber, done bool) {
 	oldest, list := w.lists(s.matching)
 	chunks := *list
 	begin := w.search(chunks, &chunkQuery{seq: s.next, number: s.after + 1})
@@ -179,7 +179,7 @@ func (w *queryQueue) removeSwept(subs []*Subscription, s *sweep) (_ []*Subscript
 func (rr *replayReader) resolveSweeps(sweeps []sweep) {
 	for i := range sweeps {
 		for done := false; !done; {
-			var subs []*Subscription
+			var subs []*subscriber
 			rr.mu.Lock()
 			subs, done = rr.queue.removeSwept(nil, &sweeps[i])
 			rr.mu.Unlock()

@@ -27,15 +27,15 @@ func (s *countingSink) Ready(*Batch) { s.woken++ }
 
 // waitingReaders returns a replay reader of a log with n events, and n subscriptions that wait for
 // chunks. Subscription i waits for the chunk after seq i.
-func waitingReaders(n int) (*replayReader, []*Subscription) {
+func waitingReaders(n int) (*replayReader, []*subscriber) {
 	log := &sliceLog{}
 	for i := range uint64(n) {
 		log.events = append(log.events, &Event{ID: Cursor{1, i + 1}, Topic: "a", Data: []byte("1")})
 	}
 	rr := newReplayReader(log, 10)
-	subs := make([]*Subscription, n)
+	subs := make([]*subscriber, n)
 	for i := range subs {
-		subs[i] = &Subscription{sink: new(countingSink)}
+		subs[i] = &subscriber{sink: new(countingSink)}
 		rr.enqueue(chunkQuery{seq: uint64(i), until: uint64(n), sub: subs[i]})
 	}
 	return rr, subs
@@ -88,7 +88,7 @@ func TestResolvingEnds(t *testing.T) {
 		for range maxResolved {
 			counts++
 			require.Less(t, counts, 100*maxResolved)
-			rr.enqueue(chunkQuery{seq: uint64(counts % len(subs)), until: 1 << 20, sub: new(Subscription)})
+			rr.enqueue(chunkQuery{seq: uint64(counts % len(subs)), until: 1 << 20, sub: new(subscriber)})
 		}
 	}
 	q, _ := rr.nextQuery()
@@ -105,11 +105,11 @@ func TestQueryQueueModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		w := newQueryQueue()
 		var model []*chunkQuery // the query that has waited longest is first
-		subs := make([]*Subscription, 20)
+		subs := make([]*subscriber, 20)
 		for i := range subs {
-			subs[i] = new(Subscription)
+			subs[i] = new(subscriber)
 		}
-		find := func(s *Subscription) int {
+		find := func(s *subscriber) int {
 			for i, q := range model {
 				if q.sub == s {
 					return i
@@ -117,7 +117,7 @@ func TestQueryQueueModel(t *testing.T) {
 			}
 			return -1
 		}
-		drop := func(subs []*Subscription) {
+		drop := func(subs []*subscriber) {
 			for _, s := range subs {
 				i := find(s)
 				require.GreaterOrEqual(r, i, 0)
@@ -154,7 +154,7 @@ func TestQueryQueueModel(t *testing.T) {
 			"remove": func(r *rapid.T) {
 				s := rapid.SampledFrom(subs).Draw(r, "sub")
 				if w.remove(s); find(s) >= 0 {
-					drop([]*Subscription{s})
+					drop([]*subscriber{s})
 				}
 			},
 			"postpone": func(r *rapid.T) {
@@ -168,7 +168,7 @@ func TestQueryQueueModel(t *testing.T) {
 				s := sweep{next: rapid.Uint64Range(0, 9).Draw(r, "from"), newest: rapid.Uint64Range(0, w.enqueued).Draw(r, "newest")}
 				s.to = rapid.Uint64Range(s.next, 10).Draw(r, "to")
 				from := s.next
-				var want, got []*Subscription
+				var want, got []*subscriber
 				for _, q := range model {
 					if from <= q.seq && q.seq < s.to && q.number <= s.newest {
 						want = append(want, q.sub)
@@ -201,7 +201,7 @@ func BenchmarkWaitingReaders(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			rr := newReplayReader(&sliceLog{}, 10)
 			for range n {
-				rr.enqueue(chunkQuery{seq: rand.Uint64N(1 << 30), until: 1 << 31, sub: &Subscription{sink: new(countingSink)}})
+				rr.enqueue(chunkQuery{seq: rand.Uint64N(1 << 30), until: 1 << 31, sub: &subscriber{sink: new(countingSink)}})
 			}
 			for b.Loop() {
 				q, _ := rr.nextQuery()

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"runtime"
 	"time"
 	"unicode/utf8"
 
@@ -28,15 +29,6 @@ type foreignStart struct {
 	gap    Gap
 	cursor string // cursor with which a client can resume before the gap is reported
 }
-
-// origin is the kind of Start from which the position was determined.
-type origin uint8
-
-const (
-	byCursor origin = iota // also the zero Start
-	byLast
-	byTime
-)
 
 // locatedStart is the part of a start that Hub.Locate determines from the in-memory log.
 type locatedStart struct {
@@ -79,6 +71,26 @@ func (h *Hub) findSince(set FilterSet, t time.Time, conflate bool) (position uin
 		return done
 	})
 	return position
+}
+
+// inPieces calls piece with a read lock on Hub.mu until piece returns true. From the second call on, it first waits
+// for a turn, see Hub.turns. Turns limit long searches to half of the processors.
+func (h *Hub) inPieces(piece func() (done bool)) {
+	for long := false; ; long = true {
+		if long {
+			h.turns <- struct{}{}
+		}
+		h.mu.RLock()
+		done := piece()
+		h.mu.RUnlock()
+		if long {
+			<-h.turns
+		}
+		if done {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 // setStart sets the position as the request says. The request must be located. Hub.mu must be held.

@@ -15,17 +15,6 @@ type counters struct {
 	latency    latencies        // latency of each batch
 }
 
-func (r GapReason) index() int {
-	switch r {
-	case GapExpired:
-		return 0
-	case GapEpoch:
-		return 1
-	default:
-		return 2
-	}
-}
-
 // Stats is a snapshot of the hub's statistics. Counters begin at zero when the hub starts.
 type Stats struct {
 	Position      Cursor // position of the newest event

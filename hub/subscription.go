@@ -1,26 +1,9 @@
 package hub
 
-import "time"
-
-// Sink is notified when a subscription has events to read. It is a connection writer or a Wakeup.
-type Sink interface {
-	// Ready notifies the subscriber. A fan-out worker calls it with a batch of events for the subscription.
-	// The replay reader calls it with an empty batch when a Read that returned Waiting can continue. Ready
-	// must not block. It may be called once more after Subscription.Close has returned.
-	Ready(r *Batch)
-}
-
-// Wakeup is a notifier: a Sink that sends on its channel when it is called.
-type Wakeup chan struct{}
-
-// NewWakeup returns a new Wakeup.
-func NewWakeup() Wakeup { return make(Wakeup, 1) }
-
-// Ready implements Sink.
-func (b Wakeup) Ready(*Batch) { b.Wake() }
-
-// Wake sends a notification, unless one is pending.
-func (b Wakeup) Wake() { wake(b) }
+import (
+	"runtime"
+	"time"
+)
 
 // Request describes a subscription.
 type Request struct {
@@ -41,8 +24,8 @@ type Request struct {
 type Subscription struct {
 	// static fields
 
-	hub      *Hub
-	sink     Sink
+	hub *Hub
+	subscriber
 	conflate bool
 
 	// owned by the goroutine that reads
@@ -64,7 +47,6 @@ type Subscription struct {
 	// guarded by Hub.mu
 
 	closed bool
-	slot   int32  // index in group.subs
 	group  *group // nil: no filters, or closed
 }
 
@@ -136,6 +118,14 @@ func (s *Subscription) Read(limit ReadLimit) ReadResult {
 	b.Events = s.dropEarly(b.Events)
 	b.More = s.position < l.lastSeq
 	return b
+}
+
+// WaitTurn blocks until the subscriber may call Read again, after a Read that returned More but no events. The
+// caller must call end after that Read, and must not hold a lock that a Sink needs.
+func (s *Subscription) WaitTurn() (end func()) {
+	runtime.Gosched()
+	s.hub.turns <- struct{}{}
+	return func() { <-s.hub.turns }
 }
 
 // set returns the current filters. Hub.mu must be held.
@@ -225,7 +215,7 @@ func (s *Subscription) joinGroup(set FilterSet) {
 	if set.Len() > 0 {
 		s.paused = false
 		s.group = s.hub.groupOf(set)
-		s.group.attach(s)
+		s.group.attach(&s.subscriber)
 	}
 	s.batchGroup = s.group
 }
@@ -234,7 +224,7 @@ func (s *Subscription) leaveGroup() {
 	if s.group == nil {
 		return
 	}
-	s.group.detach(s)
+	s.group.detach(&s.subscriber)
 	s.hub.releaseGroup(s.group)
 	s.group = nil
 }
@@ -274,3 +264,12 @@ func (s *Subscription) Located() bool { return s.search == nil || s.origin == by
 
 // LogPosition returns the position of the hub's newest event.
 func (s *Subscription) LogPosition() Cursor { return s.hub.Position() }
+
+// Retained returns the event with this sequence number, or nil if retention or an erasure has removed it from the
+// in-memory log. A caller that sends a large event in parts can call it for each part instead of keeping the event
+// in memory. It is safe for concurrent use, also after Close.
+func (s *Subscription) Retained(seq uint64) *Event {
+	s.hub.mu.RLock()
+	defer s.hub.mu.RUnlock()
+	return s.hub.memlog.event(seq)
+}

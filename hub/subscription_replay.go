@@ -10,7 +10,7 @@ func (s *Subscription) locate(question startQuestion) {
 	if question.origin = s.origin; s.origin != byCursor {
 		s.position = 0
 	}
-	s.search = s.hub.locator.find(s, question)
+	s.search = s.hub.locator.find(&s.subscriber, question)
 }
 
 // finishLocating sets the position if the search for it is done, and reports whether it is. Hub.mu
@@ -19,7 +19,7 @@ func (s *Subscription) finishLocating() (done bool) {
 	l, search := s.hub.memlog, s.search
 	switch {
 	case s.origin == byCursor && l.lastSeq >= s.position: // the event at the cursor has been delivered in the meantime
-		s.hub.locator.abandon(s, search)
+		s.hub.locator.abandon(&s.subscriber, search)
 	case !search.done.Load():
 		return false
 	case s.origin == byCursor && search.seq < s.position:
@@ -43,7 +43,7 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 	if s.foreign != nil {
 		from = 0
 	}
-	c, ok := s.hub.replay.chunkAfter(s, chunkQuery{
+	c, ok := s.hub.replay.chunkAfter(&s.subscriber, chunkQuery{
 		seq: from, seqs: s.hub.replay.sparseSeqs(s.found, from), until: l.lowWatermark,
 		set: set, filtered: s.usesFilteredChunks(from, l.lowWatermark),
 	})
@@ -160,4 +160,11 @@ func (s *Subscription) isSuperseded(l *memlog, e *Event) bool {
 	}
 	newest := l.latest[conflationKey{e.Topic, e.Key}]
 	return newest != nil && newest.ID.Seq > e.ID.Seq
+}
+
+// usesFilteredChunks reports whether the subscription should use filtered chunks to read the log from one position
+// to another.
+func (s *Subscription) usesFilteredChunks(from, to uint64) bool {
+	rule := &s.hub.replay.matchRule
+	return s.foreign == nil && s.found == nil && s.group != nil && s.density.sparse >= rule.chunks && to >= from+rule.distance
 }

@@ -129,6 +129,21 @@ func (t *topicTree) pop(e *Event) {
 	t.recordLoss(n, e.Topic, lossMark{e.ID.Seq, e.maxTime}, e.superseded)
 }
 
+// popErased removes the oldest event of the topic, which is a placeholder.
+func (t *topicTree) popErased(topic string) {
+	n := t.byName[topic]
+	n.log.pop()
+	if n.log.len() > 0 {
+		return
+	}
+	t.retire(n)
+	if n.lost.none() {
+		delete(t.byName, topic)
+		n.topic = ""
+		t.pruneNodes(n)
+	}
+}
+
 // retire records that a topic has no events any more.
 func (t *topicTree) retire(n *topicNode) {
 	n.log = nil
