@@ -135,3 +135,6 @@ func (e *Event) size() int64 {
 
 // erasedElement returns the element that replaces an erased event in a log.
 func erasedElement(id Cursor) *Event { return &Event{ID: id, Erases: id.Seq} }
+
+// isDeletedRange reports whether the element marks a deleted range of the log, see Engine.Start.
+func (e *Event) isDeletedRange() bool { return e.Topic == "" && e.Erases == 0 }

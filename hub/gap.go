@@ -37,12 +37,12 @@ type Gap struct {
 // position past them. It does one piece of the search, and done reports whether the search is complete.
 func (s *Subscription) findGap(l *memlog, set FilterSet) (g *Gap, done bool) {
 	switch {
-	case s.foreign != nil:
+	case s.state == foreign:
 		g, s.foreign = &s.foreign.gap, nil
 	case s.position >= l.lowWatermark:
 		s.stopSearches()
 		return nil, true
-	case s.origin == byLast && !s.started:
+	case s.origin == byLast && s.state == unread:
 		// The subscriber asked for the newest retained events, so events that were removed since are no gap.
 	default:
 		lost, done := l.topics.searchLosses(s.currentLossSearch(set), l.visits)
@@ -94,12 +94,11 @@ func (s *Subscription) stopReads() {
 	}
 	if s.search != nil {
 		s.hub.locator.abandon(&s.subscriber, s.search)
-		s.search = nil
 	}
 }
 
 // searchesByTime reports whether the search for losses begins at the start time rather than at the position.
-func (s *Subscription) searchesByTime() bool { return !s.started && !s.since.IsZero() }
+func (s *Subscription) searchesByTime() bool { return s.state == unread && !s.since.IsZero() }
 
 // expiredGap returns the gap after the position, or nil if no matching event can have been lost.
 func (s *Subscription) expiredGap(lost lossKind) *Gap {
@@ -107,7 +106,7 @@ func (s *Subscription) expiredGap(lost lossKind) *Gap {
 		return nil
 	}
 	g := &Gap{Reason: GapExpired, Certain: lost == certainLoss}
-	if s.started || s.origin != byTime {
+	if s.state == reading || s.origin != byTime {
 		g.After = s.Position().String()
 	}
 	return g

@@ -132,7 +132,8 @@ func (q *startSearch) advance(ctx context.Context, rr *replayReader) (done bool,
 type origin uint8
 
 const (
-	byCursor origin = iota // also the zero Start
+	byNewest origin = iota // the zero Start
+	byCursor
 	byLast
 	byTime
 )

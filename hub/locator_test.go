@@ -35,7 +35,7 @@ func (l *countedLog) Count(context.Context, FilterSet, int) (int, error) { retur
 func TestEqualStartsShareOneSearch(t *testing.T) {
 	since, set := time.Unix(1000, 0).UTC(), setOf("a")
 	for call, question := range map[string]startQuestion{
-		"LastSeq": {}, "SeqAt": {origin: byTime, since: since}, "Count": {origin: byLast, scan: scanQuestion{set, 10, 2, 90, 80}},
+		"LastSeq": {origin: byCursor}, "SeqAt": {origin: byTime, since: since}, "Count": {origin: byLast, scan: scanQuestion{set, 10, 2, 90, 80}},
 	} {
 		t.Run(call, func(t *testing.T) {
 			log := &countedLog{sliceLog: new(sliceLog), calls: make(map[string]int), err: ErrUnavailable}
@@ -74,7 +74,7 @@ func TestAbandonedSearchesEnd(t *testing.T) {
 	l := newLocator(newReplayReader(&countedLog{sliceLog: new(sliceLog), calls: make(map[string]int), err: errors.New("failed")}, 10))
 	s := &subscriber{sink: new(countingSink)}
 	for _, begun := range []bool{false, true} {
-		search := l.find(s, startQuestion{})
+		search := l.find(s, startQuestion{origin: byCursor})
 		if begun {
 			_, err := l.advanceNext(t.Context())
 			require.Error(t, err)

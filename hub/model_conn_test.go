@@ -30,7 +30,8 @@ type conn struct {
 	foreign  GapReason // the start cursor was of another log; this reason must be reported first
 	gapAfter string    // expected Gap.After
 	unread   bool      // nothing was read since the start
-	paused   bool      // started at a cursor without filters, and has no filters yet
+	paused   bool      // started at a cursor, has read nothing, and has no filters
+	byCursor bool
 	byTime   bool
 	byLast   bool
 	received []Cursor // the newest few cursors
@@ -251,7 +252,7 @@ func (c *conn) refilter() {
 	c.change(func() {
 		c.set = c.rng.IntN(len(modelSets))
 		c.sub.SetFilters(setOf(modelSets[c.set]...))
-		c.paused = c.paused && len(modelSets[c.set]) == 0
+		c.paused = c.byCursor && c.unread && len(modelSets[c.set]) == 0
 		if c.unread && c.byTime { // a start by time finds its position when the first filters are set
 			c.position = c.sub.Position().Seq
 		}
@@ -316,7 +317,8 @@ func (c *conn) randomRequest(seen uint64) Request {
 // greater.
 func (c *conn) recordStart(s Start, lastSeq uint64) {
 	c.position, c.foreign, c.unread = c.sub.Position().Seq, "", true
-	c.paused = len(modelSets[c.set]) == 0 && (s.Cursor != nil || s.ForeignCursor != "")
+	c.byCursor = s.Cursor != nil || s.ForeignCursor != ""
+	c.paused = c.byCursor && len(modelSets[c.set]) == 0
 	c.byTime, c.byLast, c.received = !s.Since.IsZero(), s.Last > 0, nil
 	switch {
 	case s.Cursor != nil && s.Cursor.Epoch != c.m.hub.epoch:

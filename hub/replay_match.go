@@ -14,7 +14,7 @@ import (
 // matchRule determines when filtered chunks are read.
 type matchRule struct {
 	share    uint64 // at most one of this number of events may match
-	chunks   int    // number of consecutive stretches, each of at least chunkEvents, in which so few events must match
+	chunks   int32  // number of consecutive stretches, each of at least chunkEvents, in which so few events must match
 	distance uint64 // minimum number of seqs that are still to be read
 	cost     uint64 // a filtered chunk may cost as much as this number of unfiltered chunks per waiting query
 }
@@ -32,8 +32,8 @@ const (
 // density measures how many of the events that a subscription reads match its filters.
 type density struct {
 	from    uint64 // position at which the current stretch begins
-	matched uint64
-	sparse  int // number of consecutive stretches with few matching events
+	matched uint32
+	sparse  int32 // number of consecutive stretches with few matching events
 }
 
 // add ends the current stretch at a position if the stretch is long enough.
@@ -43,7 +43,7 @@ func (d *density) add(position uint64, rule *matchRule) {
 	case position < d.from:
 	case n < chunkEvents:
 		return
-	case d.matched*rule.share > n:
+	case uint64(d.matched)*rule.share > n:
 		d.sparse = 0
 	default:
 		d.sparse++

@@ -21,6 +21,20 @@ type Start struct {
 	Since time.Time
 }
 
+// origin returns the kind of the start.
+func (s *Start) origin() origin {
+	switch {
+	case s.Cursor != nil || s.ForeignCursor != "":
+		return byCursor
+	case s.Last > 0:
+		return byLast
+	case !s.Since.IsZero():
+		return byTime
+	default:
+		return byNewest
+	}
+}
+
 // MaxLast is the maximum of Start.Last.
 const MaxLast = 1000
 
@@ -40,13 +54,14 @@ type locatedStart struct {
 // Subscribe and Restart call it themselves. If the caller of Restart holds a lock that its Sink needs, it must call
 // Locate first, without the lock.
 func (h *Hub) Locate(r Request) Request {
-	start := &r.Start
-	switch {
-	case r.located != nil || start.Cursor != nil || start.ForeignCursor != "":
-	case start.Last > 0:
-		r.located = &locatedStart{last: h.findLast(r.Filters, start.Last)}
-	case !start.Since.IsZero():
-		r.located = &locatedStart{position: h.findSince(r.Filters, start.Since, r.Conflate)}
+	if r.located != nil {
+		return r
+	}
+	switch r.Start.origin() {
+	case byLast:
+		r.located = &locatedStart{last: h.findLast(r.Filters, r.Start.Last)}
+	case byTime:
+		r.located = &locatedStart{position: h.findSince(r.Filters, r.Start.Since, r.Conflate)}
 	}
 	return r
 }
@@ -95,47 +110,54 @@ func (h *Hub) inPieces(piece func() (done bool)) {
 
 // setStart sets the position as the request says. The request must be located. Hub.mu must be held.
 func (s *Subscription) setStart(r Request) {
-	l, epoch := s.hub.memlog, s.hub.epoch
-	s.paused = r.Filters.Len() == 0 && (r.Start.Cursor != nil || r.Start.ForeignCursor != "")
-	s.position, s.foreign, s.started, s.origin, s.since = l.lastSeq, nil, false, byCursor, r.Start.Since
-	s.found, s.density = nil, density{}
+	l, start := s.hub.memlog, r.Start
+	s.position, s.state, s.origin, s.since = l.lastSeq, unread, start.origin(), start.Since
 	s.stopReads()
-	switch start := r.Start; {
-	case start.Cursor != nil && start.Cursor.Epoch != epoch:
-		s.foreign = s.newForeignStart(GapEpoch, start.Cursor.String())
-	case start.Cursor != nil && start.Cursor.Seq > l.lastSeq && s.hub.replay != nil:
-		s.position = start.Cursor.Seq
-		s.locate(startQuestion{})
-	case start.Cursor != nil && start.Cursor.Seq > l.lastSeq:
-		s.foreign = s.newForeignStart(GapFuture, start.Cursor.String())
-	case start.Cursor != nil:
-		s.position = start.Cursor.Seq
-	case start.ForeignCursor != "":
-		s.foreign = s.newForeignStart(GapEpoch, start.ForeignCursor)
-	case start.Last > 0:
+	s.search, s.foreign, s.found, s.density = nil, nil, nil, density{}
+	switch s.origin {
+	case byCursor:
+		s.startAfter(start.Cursor, start.ForeignCursor)
+	case byLast:
 		last := r.located.last
-		s.position, s.origin = last.position, byLast
+		s.position = last.position
 		if s.hub.replay != nil && last.found < start.Last && last.lowWatermark > 0 && r.Filters.Len() > 0 {
 			s.locate(startQuestion{scan: scanQuestion{s.set(), start.Last, last.found, last.position, last.lowWatermark}})
 		}
-	case !start.Since.IsZero():
-		s.position, s.origin = r.located.position, byTime
+	case byTime:
+		s.position = r.located.position
 		if s.hub.replay != nil && l.mayBeginBefore(start.Since) {
 			s.locate(startQuestion{since: start.Since.UTC().Round(0)})
 		}
 	}
 }
 
-// newForeignStart returns the foreignStart for a cursor.
-func (s *Subscription) newForeignStart(reason GapReason, after string) *foreignStart {
-	l := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
+// startAfter sets the position after a cursor. If c is nil, text is not a cursor of any hub. Hub.mu must be held.
+func (s *Subscription) startAfter(c *Cursor, text string) {
+	switch {
+	case c == nil:
+		s.startForeign(GapEpoch, text)
+	case c.Epoch != s.hub.epoch:
+		s.startForeign(GapEpoch, c.String())
+	case c.Seq <= s.hub.memlog.lastSeq:
+		s.position = c.Seq
+	case s.hub.replay == nil:
+		s.startForeign(GapFuture, c.String())
+	default:
+		s.position = c.Seq
+		s.locate(startQuestion{})
+	}
+}
+
+// startForeign sets a start with a cursor that is not in this log.
+func (s *Subscription) startForeign(reason GapReason, after string) {
+	f := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
 	if !syntax.IsCursor(after) {
-		l.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // any cursor of another epoch has the same effect, and this one contains only safe characters
+		f.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // any cursor of another epoch has the same effect, and this one contains only safe characters
 	}
 	if len(after) > maxAfterLen || !utf8.ValidString(after) {
-		l.gap.After = ""
+		f.gap.After = ""
 	}
-	return l
+	s.state, s.foreign = foreign, f
 }
 
 // maxAfterLen is the maximum length, in bytes, of an invalid cursor that is repeated in a gap.

@@ -16,38 +16,56 @@ type Request struct {
 	located *locatedStart // set by Hub.Locate; nil: not located yet, or the start needs no search
 }
 
+// subscriptionState is how far a subscription has come since Subscribe or Restart.
+//
+//	state     position           ends at                                         next state
+//	locating  provisional        the first Read after the locator is done        unread or foreign
+//	foreign   not in this log    the Read that reports the gap                   reading
+//	unread    exact              the first Read that completes, or Advance       reading
+//	reading   exact
+//
+// Subscribe and Restart begin with locating if only the durable log knows the start, with foreign if the cursor is not in
+// this log, and else with unread. While a subscription with a cursor has no filters and is not reading, it is paused: Read
+// does nothing.
+type subscriptionState uint8
+
+const (
+	unread subscriptionState = iota
+	locating
+	foreign
+	reading
+)
+
 // Subscription is a set of filters and a position in the log. It has no queue and no goroutine: it reads events
 // from the in-memory log, or older ones from the durable log.
 //
 // Close, Filters and Retained are safe for concurrent use. The other methods may be called by one goroutine at a
 // time, the owner of the Sink.
 type Subscription struct {
-	// static fields
-
-	hub *Hub
 	subscriber
-	conflate bool
+	hub *Hub // static
+
+	// guarded by Hub.mu
+
+	group  *group // nil: no filters, or closed
+	closed bool   // the small fields from here on are together to save memory
+
+	conflate bool // static
 
 	// owned by the goroutine that reads
 
-	started     bool         // reading has started: a Read has completed, or Advance was called
-	search      *startSearch // for the start in the durable log, while only that knows it; see locate
-	paused      bool         // started at a cursor without filters: the position does not change until there are filters
-	scattered   bool         // see memlog.merge; reset once everything has been read
+	state       subscriptionState
 	origin      origin
-	found       []uint64      // after a start with Last in the durable log: seqs of the unread events there, then the first seq of the in-memory log
+	scattered   bool          // see memlog.merge; reset once everything has been read
 	position    uint64        // all matching events up to this seq have been read
-	foreign     *foreignStart // not nil until the gap is reported: the start cursor is not in this log
+	search      *startSearch  // while locating
+	foreign     *foreignStart // while foreign
+	found       []uint64      // after a start with Last in the durable log: seqs of the unread events there, then the first seq of the in-memory log
 	since       time.Time     // start time; zero once no older event can follow
 	batchGroup  *group        // group whose batches are accepted; a batch of an earlier group may still arrive
 	lossSearch  *lossSearch   // search for events that the in-memory log lost after the position; nil: none
 	density     density       // share of the read events that match
 	rangeSearch *rangeSearch  // search for events that the durable log lost after the position; nil: none
-
-	// guarded by Hub.mu
-
-	closed bool
-	group  *group // nil: no filters, or closed
 }
 
 // Position returns the position of the subscription. All matching events up to it have been read.
@@ -56,13 +74,13 @@ func (s *Subscription) Position() Cursor { return Cursor{s.hub.epoch, s.position
 // Reached reports whether all matching events up to seq have been read, and the gap at the start, if any, has
 // been reported.
 func (s *Subscription) Reached(seq uint64) bool {
-	return s.foreign == nil && s.search == nil && s.position >= seq
+	return s.isExact() && s.position >= seq
 }
 
 // Cursor returns the cursor from which a subscriber can resume, as text. It is Position, except while a gap at the
 // start has not been reported: then it is the cursor from the request, so that resuming reports the gap again.
 func (s *Subscription) Cursor() string {
-	if s.foreign != nil {
+	if s.state == foreign {
 		return s.foreign.cursor
 	}
 	return s.Position().String()
@@ -84,24 +102,24 @@ type ReadResult struct {
 
 // Read returns the events after the position, within the limit, and moves the position past them. If there is
 // nothing to read, the result is empty and the position is that of the newest event. A subscription that started
-// after a cursor without filters keeps its position until it has filters.
+// after a cursor keeps its position until it has filters.
 func (s *Subscription) Read(limit ReadLimit) ReadResult {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
 	l := s.hub.memlog
-	if l.adding.running && !s.paused && !s.hasMore() { // everything was read except the element that is being added
-		s.position, s.started, s.scattered = max(s.position, l.adding.lastSeqBefore), true, false
+	if l.adding.running && !s.paused() && !s.hasMore() { // everything was read except the element that is being added
+		s.finishRead(l.adding.lastSeqBefore)
 	}
 	switch {
-	case s.paused:
+	case s.paused():
 		return ReadResult{}
-	case s.search != nil && !s.finishLocating():
+	case s.state == locating && !s.finishLocating():
 		return ReadResult{Waiting: true}
 	case !s.behind():
 		// No removed event matched the filters, so nothing was lost.
-		s.position, s.started, s.scattered = max(s.position, l.lastSeq), true, false
+		s.finishRead(l.lastSeq)
 		return ReadResult{}
-	case s.hub.replay != nil && (s.foreign != nil || s.position < l.lowWatermark) && l.lowWatermark > 0:
+	case s.hub.replay != nil && (s.state == foreign || s.position < l.lowWatermark) && l.lowWatermark > 0:
 		return s.readReplay(limit)
 	}
 	var b ReadResult
@@ -111,8 +129,8 @@ func (s *Subscription) Read(limit ReadLimit) ReadResult {
 		return ReadResult{More: true}
 	}
 	b.Gap = gap
-	b.FellBehind = b.Gap != nil && s.started
-	s.started = true
+	b.FellBehind = b.Gap != nil && s.state == reading
+	s.state = reading
 	before := s.position
 	b.Events, s.position = l.read(nil, set, before, limit, s.conflate, &s.scattered)
 	b.Events = s.dropEarly(b.Events)
@@ -126,6 +144,19 @@ func (s *Subscription) WaitTurn() (end func()) {
 	runtime.Gosched()
 	s.hub.turns <- struct{}{}
 	return func() { <-s.hub.turns }
+}
+
+// finishRead moves the position to seq, up to which no unread event matches.
+func (s *Subscription) finishRead(seq uint64) {
+	s.position, s.state, s.scattered = max(s.position, seq), reading, false
+}
+
+// isExact reports whether the position is known and in this log.
+func (s *Subscription) isExact() bool { return s.state == unread || s.state == reading }
+
+// paused reports whether the position stays until there are filters. Hub.mu must be held.
+func (s *Subscription) paused() bool {
+	return s.group == nil && s.origin == byCursor && s.state != reading
 }
 
 // set returns the current filters. Hub.mu must be held.
@@ -156,7 +187,7 @@ func (s *Subscription) dropEarly(events []*Event) []*Event {
 // unread events up to b.To are exactly b.Events[start:], and the caller calls Advance as it delivers them. If ok is
 // false, the caller must use Read; for example, the batch may belong to the filters before SetFilters.
 func (s *Subscription) Offset(b *Batch) (start int, ok bool) {
-	if b.group != s.batchGroup || s.position < b.From || s.foreign != nil || s.search != nil || s.conflate || !s.since.IsZero() {
+	if b.group != s.batchGroup || s.position < b.From || !s.isExact() || s.conflate || !s.since.IsZero() {
 		return 0, false
 	}
 	if s.position >= b.To {
@@ -171,7 +202,7 @@ func (s *Subscription) Offset(b *Batch) (start int, ok bool) {
 // Advance moves the position forward to seq. The caller has delivered all matching events up to seq from a batch.
 func (s *Subscription) Advance(seq uint64) {
 	s.position = max(s.position, seq)
-	s.started = true
+	s.state = reading
 }
 
 // Filters returns the current filters, which are empty after Close. It is safe for concurrent use.
@@ -188,7 +219,7 @@ func (s *Subscription) SetFilters(set FilterSet) {
 	defer s.hub.mu.Unlock()
 	s.joinGroup(set)
 	s.found = nil // the search was for the previous filters
-	if !s.started && s.search == nil {
+	if s.state == unread {
 		s.since = time.Time{} // with new filters, the subscription continues from its position
 	}
 }
@@ -213,7 +244,6 @@ func (s *Subscription) joinGroup(set FilterSet) {
 	s.scattered, s.density = false, density{from: s.position}
 	s.leaveGroup()
 	if set.Len() > 0 {
-		s.paused = false
 		s.group = s.hub.groupOf(set)
 		s.group.attach(&s.subscriber)
 	}
@@ -255,12 +285,12 @@ func (s *Subscription) behind() bool {
 
 // hasMore reports the same as behind, but ignores the element that is being added to the groups.
 func (s *Subscription) hasMore() bool {
-	return !s.paused && (s.foreign != nil || s.search != nil) || s.group != nil && s.position < s.group.last
+	return !s.paused() && !s.isExact() || s.group != nil && s.position < s.group.last
 }
 
 // Located reports whether the start of the subscription has been located. Until then, its position is before
 // every event that it can receive.
-func (s *Subscription) Located() bool { return s.search == nil || s.origin == byCursor }
+func (s *Subscription) Located() bool { return s.state != locating || s.origin == byCursor }
 
 // LogPosition returns the position of the hub's newest event.
 func (s *Subscription) LogPosition() Cursor { return s.hub.Position() }

@@ -10,24 +10,29 @@ func (s *Subscription) locate(question startQuestion) {
 	if question.origin = s.origin; s.origin != byCursor {
 		s.position = 0
 	}
-	s.search = s.hub.locator.find(&s.subscriber, question)
+	s.state, s.search = locating, s.hub.locator.find(&s.subscriber, question)
 }
 
 // finishLocating sets the position if the search for it is done, and reports whether it is. Hub.mu
 // must be held.
 func (s *Subscription) finishLocating() (done bool) {
 	l, search := s.hub.memlog, s.search
-	switch {
-	case s.origin == byCursor && l.lastSeq >= s.position: // the event at the cursor has been delivered in the meantime
+	if s.origin == byCursor && l.lastSeq >= s.position { // the event at the cursor has been delivered in the meantime
 		s.hub.locator.abandon(&s.subscriber, search)
-	case !search.done.Load():
+		s.state, s.search = unread, nil
+		return true
+	}
+	if !search.done.Load() {
 		return false
-	case s.origin == byCursor && search.seq < s.position:
-		s.foreign = s.newForeignStart(GapFuture, s.Position().String())
+	}
+	s.state, s.search = unread, nil
+	switch {
 	case s.origin != byCursor:
 		s.position = search.seq
+	case search.seq < s.position:
+		s.startForeign(GapFuture, s.Position().String())
 	}
-	if s.search = nil; search.scan != nil && search.scan.set.Equal(s.set()) && s.position < l.lowWatermark {
+	if search.scan != nil && search.scan.set.Equal(s.set()) && s.position < l.lowWatermark {
 		s.found = search.scan.foundSeqs // cannot be used with other filters, which may match events between the found ones
 	}
 	return true
@@ -36,11 +41,11 @@ func (s *Subscription) finishLocating() (done bool) {
 // readReplay reads events that are older than the in-memory log. Hub.mu must be held.
 func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 	l, set := s.hub.memlog, s.set()
-	if s.skipToFound(); s.foreign == nil && s.position >= l.lowWatermark {
+	if s.skipToFound(); s.state != foreign && s.position >= l.lowWatermark {
 		return ReadResult{More: true}
 	}
 	from := s.position
-	if s.foreign != nil {
+	if s.state == foreign {
 		from = 0
 	}
 	c, ok := s.hub.replay.chunkAfter(&s.subscriber, chunkQuery{
@@ -51,55 +56,65 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 		return ReadResult{Waiting: true}
 	}
 	b.More = true
-	if s.foreign != nil {
+	if s.state == foreign {
 		b.Gap = s.resumeForeign(&c)
 	}
+	s.readChunk(&b, c.elements, set, limit)
+	return b
+}
+
+// readChunk adds to b what the subscription receives of the elements, within the limit, and moves the position past them.
+// Hub.mu must be held.
+func (s *Subscription) readChunk(b *ReadResult, elements []*Event, set FilterSet, limit ReadLimit) {
 	size := 0
 	var scratch topicTokens
-	for _, e := range c.elements {
+	for i, e := range elements {
 		switch {
 		case e.ID.Seq <= s.position:
 			continue
-		case e.Erases != 0:
-			s.position = e.ID.Seq
-		case e.Topic == "" && (b.Gap != nil || len(b.Events) > 0 || s.position >= l.lowWatermark):
-			return b // a gap comes before the events of a result, and a result has at most one gap; from the low watermark on, events are read from the in-memory log
-		case e.Topic == "":
-			before := s.position
-			var done bool
-			if b.Gap, done = s.passDeletedRange(e.ID.Seq); !done {
-				return b
+		case e.isDeletedRange():
+			if !s.readDeletedRange(b, e.ID.Seq) {
+				return
 			}
-			b.FellBehind = b.Gap != nil && s.started && !s.group.hadReadAll(before, l)
-			if s.origin == byLast && !s.started && s.found != nil {
-				return b // reading has not started: the next event that the scan found may be removed too
-			}
-			if s.position < e.ID.Seq {
-				s.started = true
-				return b // the next events are in the in-memory log
-			}
-		case !set.match(&scratch, e.Topic):
-			s.position = e.ID.Seq
-		case s.conflate && s.isSuperseded(l, e):
-			s.position = e.ID.Seq
+			continue
+		case e.Erases != 0, !set.match(&scratch, e.Topic):
+		case s.conflate && s.isSuperseded(s.hub.memlog, e):
 			s.density.matched++
 		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
-			return b
+			return
 		default:
-			s.position = e.ID.Seq
 			s.density.matched++
 			limit.Events--
-			if b.Events = append(b.Events, e); len(s.dropEarly(b.Events[len(b.Events)-1:])) == 0 {
-				b.Events = b.Events[:len(b.Events)-1]
+			if len(s.dropEarly(elements[i:i+1])) == 0 {
+				s.position = e.ID.Seq
 				continue
 			}
+			b.Events = append(b.Events, e)
 			size += int(e.size())
 		}
-		s.started = true
+		s.position, s.state = e.ID.Seq, reading
 	}
-	s.started = true
+	s.state = reading
 	s.density.add(s.position, &s.hub.replay.matchRule)
-	return b
+}
+
+// readDeletedRange moves the position past a deleted range that ends at seq, and adds the gap, if any, to b. It reports
+// whether reading can continue with the next element.
+func (s *Subscription) readDeletedRange(b *ReadResult, seq uint64) (more bool) {
+	l, before := s.hub.memlog, s.position
+	if b.Gap != nil || len(b.Events) > 0 || before >= l.lowWatermark {
+		return false // a gap comes before the events of a result, and a result has at most one gap; from the low watermark on, events are read from the in-memory log
+	}
+	gap, done := s.passDeletedRange(seq)
+	if !done {
+		return false
+	}
+	b.Gap, b.FellBehind = gap, gap != nil && s.state == reading && !s.group.hadReadAll(before, l)
+	if s.origin == byLast && s.state == unread && s.found != nil {
+		return false // nothing was read: the next event that the scan found may be removed too
+	}
+	s.state = reading
+	return s.position >= seq // otherwise the next events are in the in-memory log
 }
 
 // skipToFound moves the position forward to directly before the next event that the backward scan has found. The
@@ -135,7 +150,7 @@ func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
 		return nil, false
 	}
 	s.rangeSearch = nil
-	if s.origin == byLast && !s.started {
+	if s.origin == byLast && s.state == unread {
 		return s.moveTo(end, nil), true // the subscriber asked for the newest retained events, so removed ones are no gap
 	}
 	return s.moveTo(end, s.expiredGap(lost.kind)), true
@@ -145,9 +160,9 @@ func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
 // of the log.
 func (s *Subscription) resumeForeign(first *chunk) *Gap {
 	g := &s.foreign.gap
-	s.foreign = nil
+	s.state, s.foreign = unread, nil
 	start := uint64(0)
-	if e := first.elements[0]; e.Topic == "" && e.Erases == 0 {
+	if e := first.elements[0]; e.isDeletedRange() {
 		start = min(e.ID.Seq, s.hub.memlog.lowWatermark) // the in-memory log may have events that the durable log has deleted
 	}
 	return s.moveTo(start, g)
@@ -166,5 +181,5 @@ func (s *Subscription) isSuperseded(l *memlog, e *Event) bool {
 // to another.
 func (s *Subscription) usesFilteredChunks(from, to uint64) bool {
 	rule := &s.hub.replay.matchRule
-	return s.foreign == nil && s.found == nil && s.group != nil && s.density.sparse >= rule.chunks && to >= from+rule.distance
+	return s.state != foreign && s.found == nil && s.group != nil && s.density.sparse >= rule.chunks && to >= from+rule.distance
 }
