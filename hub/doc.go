@@ -17,8 +17,8 @@
 //
 // The hub owns all goroutines: the fan-out workers and one that removes expired events. With a Log there are up to four
 // more: the replay reader, one that reads filtered chunks for it, the locator of starts, and one that maintains the
-// trimmed-topic index. New starts the goroutines and Close waits for them. All methods of Hub are safe for concurrent use. The package compiles
-// and passes its tests as WebAssembly.
+// trimmed-topic index. New starts the goroutines and Close waits for them. All methods of Hub are safe for concurrent
+// use. The package compiles and passes its tests as WebAssembly.
 package hub
 
 // Structure
@@ -32,13 +32,14 @@ package hub
 //
 // The hub remembers, by topic, which events retention removed.
 //
-// An engine may also be a Log, such as a durable log. The in-memory log then has only the end of it. Subscribers older than
-// the in-memory log read the durable log through the replay reader (type replayReader), in chunks that all of them share. A
-// deleted range is an element of the log, and each subscription meets it at its position. If only the durable log knows
-// where a subscription starts, the locator (type locator) finds that before the subscription reads: with a time, or with
-// more of the newest events than the in-memory log has, for which it scans backward (type backwardScan). The trimmed-topic index (type lossIndex) remembers the topics of the events that the durable log removed.
+// An engine may also be a Log, such as a durable log. The in-memory log then has only the end of it. Subscribers older
+// than the in-memory log read the durable log through the replay reader (type replayReader), in chunks that all of them
+// share. A deleted range is an element of the log, and each subscription meets it at its position. If only the durable
+// log knows where a subscription starts, the locator (type locator) finds that before the subscription reads: with a
+// time, or with more of the newest events than the in-memory log has, for which it scans backward (type backwardScan).
+// The trimmed-topic index (type lossIndex) remembers the topics of the events that the durable log removed.
 //
-// A publisher waits for the engine, for Hub.mu, and with a Log until the hub has its events. Hub.mu is held for bounded work
-// only: a search over many events or topics works in pieces, and such searches take turns. The lock order is: the engine's
-// locks, delivery.mu, Hub.mu, fanout.mu, replayReader.mu or locator.mu, topicTree.suspendedMu. A Sink is called without any of these
-// locks.
+// A publisher waits for the engine, for Hub.mu, and with a Log until the hub has its events. Hub.mu is held for bounded
+// work only: a search over many events or topics works in pieces, and such searches take turns. The lock order is: the
+// engine's locks, delivery.mu, Hub.mu, fanout.mu, replayReader.mu or locator.mu, topicTree.suspendedMu. A Sink is called
+// without any of these locks.
