@@ -5,24 +5,12 @@ import (
 	"slices"
 )
 
-// scanQuestion asks for the newest events that match a set, if the in-memory log has too few.
-type scanQuestion struct {
-	set          FilterSet
-	wanted       int
-	found        int    // number of matching events in the in-memory log
-	position     uint64 // position before the oldest of them, or the newest position if there are none
-	lowWatermark uint64 // low watermark of the in-memory log
-}
-
 // backwardScan finds the position of a start with Last if the in-memory log has too few matching events. It goes
 // backward through the log in stretches, and reads each stretch forward in chunks. The boundaries of the stretches
 // are the same for all scans, so scans of the same part share the chunks.
 type backwardScan struct {
-	set       FilterSet
-	position  uint64   // position before the oldest event that was found, or the newest position if none was
-	known     int      // number of matching events in the in-memory log
-	missing   int      // number of events that are still to be found
-	counted   bool     // missing was reduced to the number of events that the log can have
+	newestEvents
+	counted   bool     // wanted was reduced to the number of events that the log can have
 	scanned   int      // number of chunks that were scanned
 	foundSeqs []uint64 // seqs of the events that were found, followed by the first seq of the in-memory log
 
@@ -33,9 +21,9 @@ type backwardScan struct {
 }
 
 // newBackwardScan returns a scan that begins at the low watermark of the in-memory log.
-func newBackwardScan(q scanQuestion) *backwardScan {
-	b := &backwardScan{set: q.set, position: q.position, known: q.found, missing: q.wanted - q.found, foundSeqs: []uint64{q.lowWatermark + 1}}
-	b.startStretch(q.lowWatermark)
+func newBackwardScan(last newestEvents) *backwardScan {
+	b := &backwardScan{newestEvents: last, foundSeqs: []uint64{last.lowWatermark + 1}}
+	b.startStretch(last.lowWatermark)
 	return b
 }
 
@@ -50,21 +38,21 @@ func (b *backwardScan) startStretch(seq uint64) {
 func (b *backwardScan) advance(ctx context.Context, rr *replayReader) (done bool, err error) {
 	begin := rr.removedTo()
 	switch {
-	case b.missing == 0 || b.to <= begin:
+	case b.found == b.wanted || b.to <= begin:
 		return true, nil
 	case b.usesSeeker(rr):
-		found, err := rr.seeker.Newest(ctx, b.set, b.to, b.missing)
+		found, err := rr.seeker.Newest(ctx, b.set, b.to, b.wanted-b.found)
 		if err != nil {
 			return false, err
 		}
 		b.addFound(found)
 		return true, nil
 	case !b.counted:
-		n, err := rr.log.Count(ctx, b.set, b.known+b.missing)
+		n, err := rr.log.Count(ctx, b.set, b.wanted)
 		if err != nil {
 			return false, err
 		}
-		b.missing, b.counted = min(b.missing, max(0, n-b.known)), true
+		b.wanted, b.counted = min(b.wanted, max(n, b.found)), true
 	default:
 		elements, to, err := rr.elementsAfter(ctx, b.scannedTo)
 		if err != nil {
@@ -72,7 +60,7 @@ func (b *backwardScan) advance(ctx context.Context, rr *replayReader) (done bool
 		}
 		b.scanElements(elements, to)
 	}
-	return b.missing == 0 || b.to <= begin, nil
+	return b.found == b.wanted || b.to <= begin, nil
 }
 
 // scanElements scans the elements in a range of the log that contains the element after scannedTo and ends at to.
@@ -90,13 +78,13 @@ func (b *backwardScan) scanElements(elements []*Event, to uint64) {
 	b.startStretch(b.from)
 }
 
-// addFound records the newest of the found events, at most as many as are missing.
-func (b *backwardScan) addFound(found []uint64) {
-	if n := min(len(found), b.missing); n > 0 {
-		newest := found[len(found)-n:]
+// addFound records the newest of these events, at most as many as are still wanted.
+func (b *backwardScan) addFound(seqs []uint64) {
+	if n := min(len(seqs), b.wanted-b.found); n > 0 {
+		newest := seqs[len(seqs)-n:]
 		b.position = newest[0] - 1
 		b.foundSeqs = append(slices.Clone(newest), b.foundSeqs...)
-		b.missing -= n
+		b.found += n
 	}
 }
 

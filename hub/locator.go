@@ -24,8 +24,8 @@ type locator struct {
 type startQuestion struct {
 	origin origin
 	since  time.Time    // for byTime: find the position before the first event of this time or later; in UTC
-	scan   scanQuestion // for byLast
-	// byCursor: the seq of the newest event, which shows whether the cursor is past the end of the log
+	last   newestEvents // for byLast: find those that are not in the in-memory log
+	// for byCursor: find the seq of the newest event, which shows whether the cursor is past the end of the log
 }
 
 // startSearch is a search for a start. Subscriptions that ask the same question before it has begun share it.
@@ -121,7 +121,7 @@ func (q *startSearch) advance(ctx context.Context, rr *replayReader) (done bool,
 		return err == nil, err
 	}
 	if q.scan == nil {
-		q.scan = newBackwardScan(q.question.scan)
+		q.scan = newBackwardScan(q.question.last)
 	}
 	done, err = q.scan.advance(ctx, rr)
 	q.seq = q.scan.position

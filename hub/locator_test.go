@@ -35,7 +35,7 @@ func (l *countedLog) Count(context.Context, FilterSet, int) (int, error) { retur
 func TestEqualStartsShareOneSearch(t *testing.T) {
 	since, set := time.Unix(1000, 0).UTC(), setOf("a")
 	for call, question := range map[string]startQuestion{
-		"LastSeq": {origin: byCursor}, "SeqAt": {origin: byTime, since: since}, "Count": {origin: byLast, scan: scanQuestion{set, 10, 2, 90, 80}},
+		"LastSeq": {origin: byCursor}, "SeqAt": {origin: byTime, since: since}, "Count": {origin: byLast, last: newestEvents{set, 10, 2, 90, 80}},
 	} {
 		t.Run(call, func(t *testing.T) {
 			log := &countedLog{sliceLog: new(sliceLog), calls: make(map[string]int), err: ErrUnavailable}

@@ -34,23 +34,25 @@ func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, 
 	}
 }
 
-// lastSearch searches for the position before the newest events of a set. It works in pieces. It ignores events
-// that are added after its start. Events that are removed meanwhile may count.
-type lastSearch struct {
-	set    FilterSet
-	wanted int
-
-	scattered bool // passed to merge
-
-	lastSeq      uint64 // seq of the newest event when the search started
-	before       uint64 // events with this seq or a greater one have been visited
+// newestEvents describes the newest events of a set, as far as they have been found.
+type newestEvents struct {
+	set          FilterSet
+	wanted       int // number of events
 	found        int
-	position     uint64 // position before the oldest event that was found, or lastSeq if none was found
-	lowWatermark uint64 // the low watermark when all events had been visited; 0: not all were visited
+	position     uint64 // position before the oldest event that was found, or the newest position if none was found
+	lowWatermark uint64 // low watermark of the in-memory log when all its events had been visited; 0: not all were visited
+}
+
+// lastSearch searches the in-memory log for the newest events of a set. It works in pieces. It ignores events that are
+// added after its start. Events that are removed meanwhile may count.
+type lastSearch struct {
+	newestEvents
+	before    uint64 // events with this seq or a greater one have been visited
+	scattered bool   // passed to merge
 }
 
 func (l *memlog) newLastSearch(set FilterSet, wanted int) *lastSearch {
-	return &lastSearch{set: set, wanted: wanted, lastSeq: l.lastSeq, before: l.lastSeq + 1, position: l.lastSeq}
+	return &lastSearch{newestEvents: newestEvents{set: set, wanted: wanted, position: l.lastSeq}, before: l.lastSeq + 1}
 }
 
 // searchLast does one piece of a search and reports whether the search is complete.

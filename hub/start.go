@@ -46,7 +46,7 @@ type foreignStart struct {
 
 // locatedStart is the part of a start that Hub.Locate determines from the in-memory log.
 type locatedStart struct {
-	last     *lastSearch
+	last     newestEvents
 	position uint64 // position of a start by time
 }
 
@@ -66,14 +66,15 @@ func (h *Hub) Locate(r Request) Request {
 	return r
 }
 
-func (h *Hub) findLast(set FilterSet, wanted int) (s *lastSearch) {
+func (h *Hub) findLast(set FilterSet, wanted int) newestEvents {
+	var s *lastSearch
 	h.inPieces(func() (done bool) {
 		if s == nil {
 			s = h.memlog.newLastSearch(set, wanted)
 		}
 		return h.memlog.searchLast(s)
 	})
-	return s
+	return s.newestEvents
 }
 
 func (h *Hub) findSince(set FilterSet, t time.Time, conflate bool) (position uint64) {
@@ -120,8 +121,9 @@ func (s *Subscription) setStart(r Request) {
 	case byLast:
 		last := r.located.last
 		s.position = last.position
-		if s.hub.replay != nil && last.found < start.Last && last.lowWatermark > 0 && r.Filters.Len() > 0 {
-			s.locate(startQuestion{scan: scanQuestion{s.set(), start.Last, last.found, last.position, last.lowWatermark}})
+		if s.hub.replay != nil && last.found < last.wanted && last.lowWatermark > 0 && r.Filters.Len() > 0 {
+			last.set = s.set() // shared by the group, so that equal questions are equal
+			s.locate(startQuestion{last: last})
 		}
 	case byTime:
 		s.position = r.located.position
