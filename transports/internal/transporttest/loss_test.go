@@ -2,11 +2,13 @@ package transporttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,6 +174,9 @@ func requireEnd(t *testing.T, c Client, r Path, code int) {
 		require.Equal(t, Item{Kind: Close, Code: code}, read(t, c, 1)[0])
 	}
 	_, err := c.Next()
+	if strings.HasPrefix(r.Name, "websocket") && errors.Is(err, syscall.ECONNRESET) {
+		return // the hub had closed the connection before the client answered the close frame
+	}
 	if strings.HasPrefix(r.Name, "sse") && (code == 1001 || code == 4408) {
 		require.Error(t, err) // the last chunk is missing
 		return
@@ -212,7 +217,7 @@ func conflated(t *testing.T, s *Server, r Path) {
 }
 
 func drain(t *testing.T, s *Server, r Path) {
-	const window = 4 * time.Second
+	const window = 8 * time.Second // the hub closes after it what a busy machine has not read yet
 	c, begin := opened(t, s, r, Request{})
 	events := numbered(t, s, 300, "a")
 	answered := make(chan error, 1)
