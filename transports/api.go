@@ -172,7 +172,7 @@ func (a *API) connectionLog(transport string) *connection.Log {
 // reading, even if TLS or HTTP/2 is used, and writes at the lowest cost. Without it, the API works
 // on the connections of any server.
 func (a *API) Listener(l net.Listener) net.Listener {
-	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout}
+	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout, Registry: a.registry}
 }
 
 // Context returns a context for http.Server.BaseContext. Stats then includes the problems with

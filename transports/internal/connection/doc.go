@@ -18,7 +18,8 @@
 //
 // On Linux, connections with direct writes are also watched by one epoll instance for each
 // Registry. It detects at once that the peer has closed. With Writer.NotifyReadable it also reports
-// that there is something to read, so that no goroutine has to block in a read.
+// that there is something to read, so that no goroutine has to block in a read. A Parked connection
+// has no Writer: it waits for its owner's next HTTP request, and can be given back to its server.
 //
 // Writer.mu guards the position, the state of the Writer and everything queued. The lock order is
 // Writer.mu, then Hub.mu, Registry.mu or poller.mu. Nothing is written after the end of a stream.

@@ -18,8 +18,11 @@ type Listener struct {
 	WriteTimeout time.Duration // time without progress after which a write fails
 	// Portable disables direct writes.
 	Portable bool
+	// Registry may park the connections; nil: they are not parked.
+	Registry *Registry
 
-	closed atomic.Bool
+	counted atomic.Bool // in Registry
+	closed  atomic.Bool
 }
 
 // Accept implements net.Listener.
@@ -30,6 +33,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 	g := &progressConn{Conn: c, listener: l}
 	if !l.Portable {
+		if !l.counted.Swap(true) {
+			l.Registry.listens(l.Addr(), 1)
+		}
 		g.direct, _ = newDirect(c, l.WriteTimeout)
 	}
 	if tcp, ok := c.(*net.TCPConn); ok && g.direct == nil {
@@ -43,6 +49,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 // peer.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
+	if l.counted.Swap(false) {
+		l.Registry.listens(l.Addr(), -1)
+	}
 	return l.Listener.Close()
 }
 
@@ -64,6 +73,9 @@ type progressConn struct {
 	net.Conn // the socket
 	listener *Listener
 	direct   socket // nil: no direct writes
+
+	// unread is input that was read before net/http got the connection back. It is the reader's.
+	unread []byte
 
 	writing sync.Mutex // held by the current write; guards direct and failed
 	failed  error      // error of a write of which only a part was sent; later writes return it
@@ -87,6 +99,18 @@ const (
 	waiting
 	mustNotWait
 )
+
+// Read implements net.Conn.
+func (c *progressConn) Read(p []byte) (int, error) {
+	if len(c.unread) > 0 {
+		n := copy(p, c.unread)
+		if c.unread = c.unread[n:]; len(c.unread) == 0 {
+			c.unread = nil
+		}
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
 
 // Write implements net.Conn. If a write was only sent in part, all later writes fail. A write
 // without progress closes the connection, because not all callers do so after a failed write.

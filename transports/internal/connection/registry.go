@@ -3,6 +3,7 @@ package connection
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +29,10 @@ type Registry struct {
 	noNewMembers bool          // Drain or Close was called: no more members are accepted
 	closed       bool          // Close was called: Go starts no more goroutines
 	poller       *poller       // poller of watched connections; nil until the first one
+
+	parked    []*Parked                  // connections between polls, and of waiting polls
+	listening map[int]int                // Listeners by port
+	returned  map[*http.Server]*returned // listeners for parked connections that servers get back
 }
 
 // NewRegistry returns a registry that writes a heartbeat to each member at this interval; 0: never.
@@ -98,7 +103,12 @@ func (r *Registry) remove(o *Writer) {
 	slot[last] = nil
 	r.slots[o.slot] = slot[:last]
 	r.count--
-	if r.count == 0 && r.empty != nil {
+	r.signalEmpty()
+}
+
+// signalEmpty wakes Drain if no member and no parked connection is left. Called with mu held.
+func (r *Registry) signalEmpty() {
+	if r.count+len(r.parked) == 0 && r.empty != nil {
 		close(r.empty)
 		r.empty = nil
 	}
@@ -138,6 +148,7 @@ func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	defer cancel()
 	left := r.refuseNewMembers()
 	close(r.draining)
+	r.drainParked(ctx)
 	members := r.members(0, heartbeatSlots)
 	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	moments := make([]time.Duration, len(members))
@@ -158,6 +169,9 @@ func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	for _, o := range r.members(0, heartbeatSlots) {
 		o.Abort()
 	}
+	for _, p := range r.parkedNow() {
+		p.owner.Abort()
+	}
 }
 
 // refuseNewMembers makes the registry accept no more members. The returned channel is closed when
@@ -167,7 +181,7 @@ func (r *Registry) refuseNewMembers() <-chan struct{} {
 	defer r.mu.Unlock()
 	r.noNewMembers = true
 	left := make(chan struct{})
-	if r.count == 0 {
+	if r.count+len(r.parked) == 0 {
 		close(left)
 	} else {
 		r.empty = left
@@ -202,8 +216,14 @@ func (r *Registry) Close() {
 	for _, o := range r.members(0, heartbeatSlots) {
 		o.Abort()
 	}
+	for _, p := range r.parkedNow() {
+		p.owner.Abort()
+	}
 	r.mu.Lock()
 	r.closed = true
+	for _, l := range r.returned {
+		_ = l.Close()
+	}
 	r.mu.Unlock()
 	if r.poller != nil {
 		r.poller.close() // waits for the poller goroutine, which may call Go

@@ -18,14 +18,24 @@ type poller struct {
 	fd       int             // static; used by open connections, all of which are closed before it is
 	raw      syscall.RawConn // static; of epoll
 
-	mu         sync.Mutex // guards the fields below, and Writer.watch
-	writers    []*Writer  // index: slot; nil: the slot is free
+	mu         sync.Mutex // guards the fields below, and the watches
+	watched    []watched  // by slot; nil: free
 	free       []int32    // free slots
 	generation int32      // generation of the newest watch; distinguishes watches of a reused slot
 }
 
-// watch is a connection's registration with the poller. Writer.mu and poller.mu guard it: it
-// changes with both held.
+// watched is a connection with direct writes that the poller can watch: that of a Writer, or a
+// Parked one.
+type watched interface {
+	// watching returns the registration, which changes only while the lock of the connection and
+	// poller.mu are held.
+	watching() *watch
+	socket() *direct
+	// onPeerClosed is called if the connection is watched without a Reader, and the peer has closed.
+	onPeerClosed()
+}
+
+// watch is a connection's registration with the poller.
 type watch struct {
 	reader     Reader // nil: only the peer's close is reported
 	slot       int32
@@ -66,10 +76,12 @@ func (p *poller) run() {
 			n, err := unix.EpollWait(int(fd), events[:], 0)
 			switch {
 			case n > 0:
+				var parked []*Parked
 				for i := range events[:n] {
-					p.dispatch(&events[i])
+					parked = p.dispatch(&events[i], parked)
 				}
-				runtime.Gosched() // lets the readers run, so that many events do not start more goroutines at once than one batch has
+				p.registry.serveParked(parked)
+				runtime.Gosched() // let the readers run, so that many events start no more goroutines at once than one batch
 			case err != unix.EINTR:
 				return false // blocks until epoll is readable
 			}
@@ -77,75 +89,78 @@ func (p *poller) run() {
 	})
 }
 
-// dispatch calls the Reader, or the handler of a close, for an event.
-func (p *poller) dispatch(e *unix.EpollEvent) {
+// dispatch calls the Reader or close handler that an event is for, or appends the Parked connection
+// that it is for to parked.
+func (p *poller) dispatch(e *unix.EpollEvent, parked []*Parked) []*Parked {
 	o, r := p.lookup(e)
+	if park, ok := o.(*Parked); ok {
+		return append(parked, park)
+	}
 	switch {
 	case o == nil:
 	case r == nil:
 		p.registry.Go(o.onPeerClosed)
 	default:
-		p.registry.Go(func() { r.Readable(unwrapConn(o.conn).(*direct)) })
+		p.registry.Go(func() { r.Readable(o.socket()) })
 	}
+	return parked
 }
 
-// lookup returns the Writer of an event and its Reader, or nil if that watch has ended.
-func (p *poller) lookup(e *unix.EpollEvent) (*Writer, Reader) {
+// lookup returns the connection of an event and its Reader, or nil if that watch has ended.
+func (p *poller) lookup(e *unix.EpollEvent) (watched, Reader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if o := p.writers[e.Fd]; o != nil && o.watch.generation == e.Pad {
-		return o, o.watch.reader
+	o := p.watched[e.Fd]
+	if o == nil || o.watching().generation != e.Pad {
+		return nil, nil
 	}
-	return nil, nil
+	return o, o.watching().reader
 }
 
 func (p *poller) close() { p.epoll.Close() }
 
-// startWatch watches the connection for input or, if r is nil, only for the peer's close.
-func (w *Writer) startWatch(c Conn, r Reader) bool {
-	if _, ok := c.(*direct); !ok {
-		return false
-	}
-	p := w.cfg.Registry.startPoller()
+// startWatch watches the connection for input, or without a Reader for the peer's close only.
+func (r *Registry) startWatch(o watched, reader Reader) bool {
+	p := r.startPoller()
 	if p == nil {
 		return false
 	}
+	w := o.watching()
 	p.mu.Lock()
 	p.generation = max(p.generation+1, 1)
-	w.watch = watch{reader: r, generation: p.generation}
+	*w = watch{reader: reader, generation: p.generation}
 	if n := len(p.free); n > 0 {
-		w.watch.slot, p.free = p.free[n-1], p.free[:n-1]
-		p.writers[w.watch.slot] = w
+		w.slot, p.free = p.free[n-1], p.free[:n-1]
+		p.watched[w.slot] = o
 	} else {
-		w.watch.slot = int32(len(p.writers))
-		p.writers = append(p.writers, w)
+		w.slot = int32(len(p.watched))
+		p.watched = append(p.watched, o)
 	}
 	p.mu.Unlock()
-	if w.updateEpoll(unix.EPOLL_CTL_ADD) != nil {
-		w.stopWatch()
+	if p.update(o, unix.EPOLL_CTL_ADD) != nil {
+		r.stopWatch(o)
 		return false
 	}
 	return true
 }
 
-// isWatched reports whether the poller will report that the peer has closed.
-func (w *Writer) isWatched() bool { return w.watch.generation != 0 }
-
-func (w *Writer) rearmWatch() {
-	if w.isWatched() {
-		_ = w.updateEpoll(unix.EPOLL_CTL_MOD) // fails only while the connection is being closed
+// rearmWatch enables one more event of the connection.
+func (r *Registry) rearmWatch(o watched) {
+	if o.watching().generation != 0 {
+		_ = r.poller.update(o, unix.EPOLL_CTL_MOD) // fails only while the connection is being closed
 	}
 }
 
-// updateEpoll registers the connection for one event. It does nothing if the connection is closed,
-// because its descriptor may then belong to another connection.
-func (w *Writer) updateEpoll(op int) (err error) {
-	e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: w.watch.slot, Pad: w.watch.generation}
-	if w.watch.reader != nil {
+// update registers the connection for one event. It does nothing if the connection is closed, since
+// its descriptor may then belong to another.
+func (p *poller) update(o watched, op int) (err error) {
+	w := o.watching()
+	e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: w.slot, Pad: w.generation}
+	if w.reader != nil {
 		e.Events |= unix.EPOLLIN
 	}
-	closed := unwrapConn(w.conn).(*direct).raw.Control(func(fd uintptr) {
-		err = unix.EpollCtl(w.cfg.Registry.poller.fd, op, int(fd), &e)
+	closed := o.socket().raw.Control(func(fd uintptr) {
+		err = unix.EpollCtl(p.fd, op, int(fd), &e)
 	})
 	if closed != nil {
 		return closed
@@ -153,19 +168,46 @@ func (w *Writer) updateEpoll(op int) (err error) {
 	return err
 }
 
-// stopWatch ends the watch. It is called before the connection is closed, which removes it from
-// epoll.
-func (w *Writer) stopWatch() {
-	if !w.isWatched() {
+// stopWatch ends the watch. The caller then closes the connection, which removes it from epoll, or
+// calls forget.
+func (r *Registry) stopWatch(o watched) {
+	w := o.watching()
+	if w.generation == 0 {
 		return
 	}
-	p := w.cfg.Registry.poller
+	p := r.poller
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.writers[w.watch.slot] = nil
-	p.free = append(p.free, w.watch.slot)
-	w.watch = watch{}
+	p.watched[w.slot] = nil
+	p.free = append(p.free, w.slot)
+	*w = watch{}
 }
+
+// forget removes a connection that stays open from epoll. It is called before stopWatch.
+func (r *Registry) forget(o watched) {
+	if o.watching().generation != 0 {
+		_ = r.poller.update(o, unix.EPOLL_CTL_DEL) // fails only while the connection is being closed
+	}
+}
+
+// startWatch watches the Writer's connection, if it has direct writes.
+func (w *Writer) startWatch(c Conn, r Reader) bool {
+	if _, ok := c.(*direct); !ok {
+		return false
+	}
+	return w.cfg.Registry.startWatch(w, r)
+}
+
+// isWatched reports whether the poller will report that the peer has closed.
+func (w *Writer) isWatched() bool { return w.watch.generation != 0 }
+
+func (w *Writer) watching() *watch { return &w.watch }
+
+func (w *Writer) socket() *direct { return unwrapConn(w.conn).(*direct) }
+
+func (w *Writer) rearmWatch() { w.cfg.Registry.rearmWatch(w) }
+
+func (w *Writer) stopWatch() { w.cfg.Registry.stopWatch(w) }
 
 // onPeerClosed handles a close by the peer. The peer may have closed only its write side, so data
 // that is being written is still sent. The next heartbeat closes the connection.
@@ -180,3 +222,9 @@ func (w *Writer) onPeerClosed() {
 		w.close()
 	}
 }
+
+func (p *Parked) watching() *watch { return &p.watch }
+
+func (p *Parked) socket() *direct { return p.conn.direct.(*direct) }
+
+func (p *Parked) onPeerClosed() {} // a Parked connection has a Reader

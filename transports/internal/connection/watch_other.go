@@ -14,3 +14,8 @@ func (*Writer) startWatch(Conn, Reader) bool { return false }
 func (*Writer) isWatched() bool              { return false }
 func (*Writer) rearmWatch()                  {}
 func (*Writer) stopWatch()                   {}
+
+func (*Registry) startWatch(*Parked, Reader) bool { return false }
+func (*Registry) rearmWatch(*Parked)              {}
+func (*Registry) stopWatch(*Parked)               {}
+func (*Registry) forget(*Parked)                  {}

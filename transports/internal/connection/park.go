@@ -1,0 +1,279 @@
+package connection
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Parked is an HTTP connection that was taken over from net/http and waits without a goroutine:
+// for an event, or for its next request. It is for plain TCP with direct writes; the poller calls
+// its owner when there is input. The owner's lock guards it.
+type Parked struct {
+	registry *Registry
+	conn     *progressConn
+	owner    ParkOwner
+	watch    watch
+	index    int32 // in Registry.parked; guarded by Registry.mu
+}
+
+// ParkOwner owns a Parked connection.
+type ParkOwner interface {
+	// Readable is called when the connection has input or the peer has closed.
+	Reader
+	// Drain is called once when the registry begins to drain. The owner soon closes the connection.
+	Drain()
+	// Abort closes the connection at once.
+	Abort()
+}
+
+// CanPark reports whether the connection of a request can be parked after Hijack. That cannot be
+// seen from the request: net/http hides the connection from handlers until they take it over, and
+// then does not take it back. So CanPark looks whether the connection was accepted at the address of
+// a Listener of the registry.
+func (r *Registry) CanPark(request *http.Request) bool {
+	local, _ := request.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if local == nil || request.TLS != nil || request.ProtoMajor != 1 || request.ProtoMinor != 1 {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.listening[local.Port] > 0
+}
+
+// listens counts a Listener at an address.
+func (r *Registry) listens(address net.Addr, by int) {
+	local, ok := address.(*net.TCPAddr)
+	if r == nil || !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listening == nil {
+		r.listening = make(map[int]int)
+	}
+	if r.listening[local.Port] += by; r.listening[local.Port] <= 0 {
+		delete(r.listening, local.Port)
+	}
+}
+
+// Park makes a hijacked connection a member of the registry and watches it. It returns nil if the
+// connection cannot be watched, or the registry drains.
+func (r *Registry) Park(c net.Conn, owner ParkOwner) *Parked {
+	g, ok := c.(*progressConn)
+	if !ok || g.direct == nil {
+		return nil
+	}
+	p := &Parked{registry: r, conn: g, owner: owner}
+	r.mu.Lock()
+	refused := r.noNewMembers
+	if !refused {
+		p.index = int32(len(r.parked))
+		r.parked = append(r.parked, p)
+	}
+	r.mu.Unlock()
+	if refused {
+		return nil
+	}
+	if !r.startWatch(p, owner) {
+		r.unpark(p)
+		return nil
+	}
+	return p
+}
+
+// unpark removes a connection from the registry.
+func (r *Registry) unpark(p *Parked) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := len(r.parked) - 1
+	r.parked[p.index] = r.parked[last]
+	r.parked[p.index].index = p.index
+	r.parked[last] = nil
+	r.parked = r.parked[:last]
+	r.signalEmpty()
+}
+
+// parkedNow returns the parked connections.
+func (r *Registry) parkedNow() []*Parked {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]*Parked(nil), r.parked...)
+}
+
+// readable is a number of parked connections that have input at the same time. A few goroutines call
+// their owners one after the other: the stack that a request has needed is there for the next one,
+// and many requests at once take little memory.
+type readable struct {
+	registry *Registry
+	parked   []*Parked
+	next     atomic.Int32 // index of the next one
+	left     atomic.Int32 // whose owners have not returned
+	more     int          // goroutines to start if the others block
+	timer    *time.Timer
+}
+
+// blockedAfter is after which time more goroutines continue, if those there are did not finish: a
+// request may block, for example while its token is verified.
+const blockedAfter = 2 * time.Millisecond
+
+// serveParked calls Readable of the owners of parked connections.
+func (r *Registry) serveParked(parked []*Parked) {
+	if len(parked) == 0 {
+		return
+	}
+	b := &readable{registry: r, parked: parked, more: 1}
+	b.left.Store(int32(len(parked)))
+	workers := min(runtime.GOMAXPROCS(0), len(parked))
+	if len(parked) > workers {
+		b.timer = time.AfterFunc(time.Hour, b.startMore) // not yet: startMore uses timer
+		b.timer.Reset(blockedAfter)
+	}
+	for range workers {
+		r.Go(b.work)
+	}
+}
+
+func (b *readable) work() {
+	for {
+		i := int(b.next.Add(1)) - 1
+		if i >= len(b.parked) {
+			return
+		}
+		p := b.parked[i]
+		p.owner.Readable(p)
+		if b.left.Add(-1) == 0 && b.timer != nil {
+			b.timer.Stop()
+		}
+	}
+}
+
+// startMore starts twice as many goroutines as the last time.
+func (b *readable) startMore() {
+	waiting := len(b.parked) - int(b.next.Load())
+	for range min(b.more, waiting) {
+		b.registry.Go(b.work)
+	}
+	if b.more *= 2; waiting > 0 {
+		b.timer.Reset(blockedAfter)
+	}
+}
+
+// Parked returns the number of parked connections.
+func (r *Registry) Parked() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.parked)
+}
+
+// Rearm enables one more call of Readable.
+func (p *Parked) Rearm() { p.registry.rearmWatch(p) }
+
+// TryRead reads the input that is there; see TryReader.
+func (p *Parked) TryRead(b []byte) (int, error) { return p.conn.direct.(TryReader).TryRead(b) }
+
+// TryWrite writes what the connection accepts without blocking.
+func (p *Parked) TryWrite(b []byte) (int, error) { return p.conn.direct.TryWrite(b) }
+
+// Write writes all of b. It fails if there is no progress for the write timeout of the Listener.
+func (p *Parked) Write(b []byte) (int, error) { return p.conn.Write(b) }
+
+// PeerClosed reports whether the peer has closed the connection and all its input was read.
+func (p *Parked) PeerClosed() bool { return p.conn.direct.PeerClosed() }
+
+// Conn returns the connection, for the result of a handler's Hijack.
+func (p *Parked) Conn() net.Conn { return p.conn }
+
+// Close closes the connection. It is called once, and instead of Leave.
+func (p *Parked) Close() {
+	p.registry.stopWatch(p)
+	p.conn.Close()
+	p.registry.unpark(p)
+}
+
+// Interrupt makes writes fail that another goroutine is blocked in. Close must follow.
+func (p *Parked) Interrupt() { p.conn.Conn.Close() }
+
+// Leave removes the connection from the registry and returns a function that gives it back to the
+// server that had accepted it, which reads unread first. The function blocks until the server accepts
+// the connection. Leave is called once, and instead of Close.
+func (p *Parked) Leave(unread []byte) (giveBack func(*http.Server)) {
+	p.registry.forget(p)
+	p.registry.stopWatch(p)
+	p.registry.unpark(p)
+	p.conn.unread = unread
+	return func(server *http.Server) {
+		if !p.registry.serve(server, p.conn) {
+			p.conn.Close()
+		}
+	}
+}
+
+// returned is a listener from which a server accepts the connections that it gets back.
+type returned struct {
+	addr  net.Addr
+	conns chan net.Conn
+	once  sync.Once
+	done  chan struct{}
+}
+
+// serve hands a connection to a server. It reports false if the server accepts no more connections.
+func (r *Registry) serve(server *http.Server, c net.Conn) bool {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return false
+	}
+	l := r.returned[server]
+	if l == nil {
+		l = &returned{addr: c.LocalAddr(), conns: make(chan net.Conn), done: make(chan struct{})}
+		if r.returned == nil {
+			r.returned = make(map[*http.Server]*returned)
+		}
+		r.returned[server] = l
+		r.running.Go(func() {
+			_ = server.Serve(l) // always fails: when the server or the registry is closed
+			_ = l.Close()
+		})
+	}
+	r.mu.Unlock()
+	select {
+	case l.conns <- c:
+		return true
+	case <-l.done:
+		return false
+	}
+}
+
+// Accept implements net.Listener.
+func (l *returned) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (l *returned) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (l *returned) Addr() net.Addr { return l.addr }
+
+// drainParked calls Drain of the owners of all parked connections.
+func (r *Registry) drainParked(ctx context.Context) {
+	for _, p := range r.parkedNow() {
+		if ctx.Err() != nil {
+			return
+		}
+		p.owner.Drain()
+	}
+}
