@@ -122,7 +122,7 @@ func newRig(t tester, cfg rigConfig) *rig {
 		require.NoError(t, err)
 		r.dial, r.URL = new(net.Dialer).DialContext, "http://"+listener.Addr().String()+"/at"
 	}
-	r.listen(&connection.Listener{Listener: listener, WriteTimeout: tt.Patience, Portable: cfg.Memory}, cfg.TLS)
+	r.listen(&connection.Listener{Listener: listener, WriteTimeout: tt.Patience, Portable: cfg.Memory, Registry: r.Registry}, cfg.TLS)
 	return r
 }
 

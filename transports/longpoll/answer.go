@@ -124,11 +124,16 @@ func (h *Handler) answer(
 	*buffer = wire.AppendPollHead(*buffer, cursor, batch.Gap)
 	length := len(*buffer) + a.length + max(0, a.count-1) + len(wire.PollEnd)
 	if h.write(w, r, s, a, buffer, length) == nil {
-		h.shared.Counters.Delivered.Add(uint64(a.count))
-		h.shared.Counters.Bytes.Add(uint64(length))
-		record.Count(a.count, length)
-		record.SetReason(connection.ClosedAnswered)
+		h.countAnswer(record, a.count, length)
 	}
+}
+
+// countAnswer counts an answer that was written, whose body has length bytes.
+func (h *Handler) countAnswer(record *connection.Record, events, length int) {
+	h.shared.Counters.Delivered.Add(uint64(events))
+	h.shared.Counters.Bytes.Add(uint64(length))
+	record.Count(events, length)
+	record.SetReason(connection.ClosedAnswered)
 }
 
 const noMemoryDetail = "too many slow clients read large events that are no longer in memory; retry later"

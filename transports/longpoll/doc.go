@@ -9,8 +9,15 @@
 // requests.
 //
 // A poll is a subscription for one request. It starts at the client's cursor and waits for the
-// first event; the answer contains the cursor of the next poll. The request's own goroutine does
-// all the work. It ends with the answer, and early if the client disconnects or the hub drains.
+// first event; the answer contains the cursor of the next poll. It ends with the answer, and early
+// if the client disconnects or the hub drains.
+//
+// On a connection with direct writes, a poll that must wait has no goroutine: its connection is
+// parked, which pollConn describes. A fan-out worker writes the answer, which is made once for all
+// polls that wait at the same position. The next poll of the connection is served on it too, by
+// the handler of the http.Server with its middleware. Any other request, and a connection without
+// a request for some seconds, goes back to the server. On other connections the request's own
+// goroutine does all the work.
 //
 // Events before the in-memory log must first be read from the durable log. A poll with wait=0
 // therefore waits for that read a little. If the start position of a poll is not found in the

@@ -51,15 +51,20 @@ type Config struct {
 
 // Handler answers GET /poll.
 type Handler struct {
-	cfg     Config            // static
-	shared  connection.Shared // static
-	wakers  sync.Pool
-	buffers sync.Pool
+	cfg      Config            // static
+	shared   connection.Shared // static
+	idleTime time.Duration     // static
+	wakers   sync.Pool
+	buffers  sync.Pool
+	answers  sharedAnswers
+
+	headerLock sync.Mutex
+	headers    map[string]string // see intern
 }
 
 // New returns a Handler. Over HTTP/1, only the listener of a transports.API closes connections that make no progress.
 func New(cfg Config) (*Handler, error) {
-	h := &Handler{cfg: cfg, shared: connection.Shared{
+	h := &Handler{cfg: cfg, idleTime: idleTime, shared: connection.Shared{
 		Hub: cfg.Hub, Registry: cmp.Or(cfg.Registry, connection.NewRegistry(0)), Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout,
 	}}
 	if err := h.shared.Complete("longpoll", 0); err != nil {
@@ -68,12 +73,19 @@ func New(cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// poll is a parsed request.
+// poll is one request.
 type poll struct {
-	request hub.Request
-	wait    time.Duration
-	max     int
-	format  connection.Format
+	wait   time.Duration
+	max    int
+	format connection.Format
+
+	filters      hub.FilterSet
+	deadline     time.Time // end of the wait; zero: it has not begun
+	access       auth.Access
+	notifier     *notifier
+	subscription *hub.Subscription
+	record       *connection.Record
+	parked       bool // a pollConn has taken the poll over
 }
 
 // ServeHTTP answers as soon as there are events, or after the wait. It answers HEAD at once, with the header alone.
@@ -82,7 +94,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	access := auth.AccessFrom(r.Context())
-	p, problem := h.parseRequest(r, access)
+	p, request, problem := h.parseRequest(r, access)
 	if problem = cmp.Or(problem, h.shared.Draining()); problem != nil {
 		web.WriteProblem(w, r, problem)
 		return
@@ -94,34 +106,76 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a := h.getWaker()
 	defer h.wakers.Put(a)
-	wakeup := a.wakeup
-	subscription, problem := h.shared.Subscribe(access, wakeup, p.request)
-	if problem != nil {
+	p.notifier = new(notifier)
+	p.notifier.waker.Store(a)
+	if problem := h.begin(&p, access, request); problem != nil {
 		web.WriteProblem(w, r, problem)
 		return
 	}
-	defer access.Release(wakeup)
-	defer subscription.Close()
-	p.request.Filters = subscription.Filters() // polls with equal filters share one set
+	c := pollConnOf(r)
+	defer func() {
+		switch {
+		case p.parked: // the connection ends it
+		case c != nil:
+			c.endUnparked(&p)
+		default:
+			h.end(&p)
+		}
+	}()
+	if h.answerPoll(w, r, &p, a, c != nil || h.canPark(r)) || h.park(w, r, &p) {
+		return
+	}
+	h.answerPoll(w, r, &p, a, false)
+}
+
+// begin subscribes. If it returns nil, end must follow.
+func (h *Handler) begin(p *poll, access auth.Access, request hub.Request) *problems.Problem {
+	subscription, problem := h.shared.Subscribe(access, p.notifier, request)
+	if problem != nil {
+		return problem
+	}
+	p.subscription = subscription
+	p.access = access
+	p.filters = p.subscription.Filters() // polls with equal filters share one set
 	h.shared.Counters.Connections.Add(1)
 	h.shared.Counters.Opened.Add(1)
-	defer h.shared.Counters.Connections.Add(-1)
-	record := h.beginRecord(access)
-	defer record.Close()
-	batch := h.waitForEvents(r, subscription, a, p, access)
+	p.record = h.beginRecord(access)
+	p.deadline = time.Now().Add(p.wait)
+	return nil
+}
+
+// end releases what begin has acquired.
+func (h *Handler) end(p *poll) {
+	p.notifier.waker.Store(nil)
+	p.subscription.Close()
+	if p.access != nil {
+		p.access.Release(p.notifier)
+	}
+	h.shared.Counters.Connections.Add(-1)
+	p.record.Close()
+}
+
+// answerPoll waits for events and writes the answer. If mayPark is set, it returns false, and has written nothing,
+// when the poll must wait for events that do not exist yet.
+func (h *Handler) answerPoll(w http.ResponseWriter, r *http.Request, p *poll, a *waker, mayPark bool) bool {
+	batch, due := h.waitForEvents(r, p, a, mayPark)
+	if !due {
+		return false
+	}
 	// The token may have lost its right during the wait.
-	if problem := access.Grant().Authorize(p.request.Filters); problem != nil {
+	if problem := p.access.Grant().Authorize(p.filters); problem != nil {
 		h.shared.Counters.Unauthorized.Add(1)
-		record.SetReason(connection.ClosedExpelled)
+		p.record.SetReason(connection.ClosedExpelled)
 		web.WriteProblem(w, r, problem)
-		return
+		return true
 	}
-	if !subscription.Located() {
-		record.SetReason(connection.ClosedUnavailable)
+	if !p.subscription.Located() {
+		p.record.SetReason(connection.ClosedUnavailable)
 		web.WriteProblem(w, r, cmp.Or(h.shared.Draining(), problems.Unavailable("the start position was not found in the log in time")))
-		return
+		return true
 	}
-	h.answer(w, r, subscription, record, &answer{cache: h.shared.Registry.EncodingCache(), format: p.format, subject: subjectOf(access)}, batch)
+	h.answer(w, r, p.subscription, p.record, &answer{cache: h.shared.Registry.EncodingCache(), format: p.format, subject: subjectOf(p.access)}, batch)
+	return true
 }
 
 // beginRecord returns the record of a poll, which the log has one line of.
@@ -142,36 +196,45 @@ func subjectOf(access auth.Access) string {
 // waitForEvents returns the first batch with events or a gap. It returns an empty batch when the
 // wait is over, the hub drains, the right is lost, or the client has closed at least its write
 // side.
-func (h *Handler) waitForEvents(r *http.Request, s *hub.Subscription, a *waker, p poll, access auth.Access) hub.ReadResult {
-	a.timer.Reset(cmp.Or(p.wait, readGrace))
+//
+// If mayPark is set, due is false when the poll must wait for events that do not exist yet.
+func (h *Handler) waitForEvents(r *http.Request, p *poll, a *waker, mayPark bool) (batch hub.ReadResult, due bool) {
+	s, wait := p.subscription, max(0, time.Until(p.deadline))
+	a.timer.Reset(cmp.Or(wait, readGrace))
 	defer a.timer.Stop()
+	gone := r.Context().Done()
 	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
 	for {
 		batch := s.Read(limit)
 		switch {
 		case len(batch.Events) > 0:
-			return readMore(s, batch, limit)
+			return readMore(s, batch, limit), true
 		case batch.Gap != nil:
-			return batch
+			return batch, true
 		case batch.More:
 			select {
 			case <-a.timer.C:
-				return batch
+				return batch, true
 			default:
 			}
 			s.WaitTurn()()
 			continue
-		case p.wait == 0 && !batch.Waiting, access.Grant().Authorize(p.request.Filters) != nil:
-			return batch
+		case wait == 0 && !batch.Waiting, p.access.Grant().Authorize(p.filters) != nil:
+			return batch, true
+		case mayPark && !batch.Waiting:
+			return batch, false
+		}
+		if c := pollConnOf(r); c != nil {
+			gone = c.peerGone()
 		}
 		select {
-		case <-a.wakeup.Wakeup:
+		case <-a.wakeup:
 			continue
 		case <-a.timer.C:
 		case <-h.shared.Registry.Draining():
-		case <-r.Context().Done():
+		case <-gone:
 		}
-		return s.Read(limit)
+		return s.Read(limit), true
 	}
 }
 
@@ -198,29 +261,29 @@ func readMore(s *hub.Subscription, batch hub.ReadResult, limit hub.ReadLimit) hu
 	return batch
 }
 
-func (h *Handler) parseRequest(r *http.Request, access auth.Access) (poll, *problems.Problem) {
+func (h *Handler) parseRequest(r *http.Request, access auth.Access) (poll, hub.Request, *problems.Problem) {
 	q, problem := web.ParseQuery(r)
 	if problem != nil {
-		return poll{}, problem
+		return poll{}, hub.Request{}, problem
 	}
 	request, _, problem := web.ParseSubscription(r, q, access.Grant(), h.cfg.MaxTopics)
 	if problem != nil {
-		return poll{}, problem
+		return poll{}, hub.Request{}, problem
 	}
 	wait, problem := parseWait(q, r.Header)
 	if problem != nil {
-		return poll{}, problem
+		return poll{}, hub.Request{}, problem
 	}
 	events, problem := parseMax(q)
 	if problem != nil {
-		return poll{}, problem
+		return poll{}, hub.Request{}, problem
 	}
 	cloudEvents, problem := web.ParseFormat(q)
-	p := poll{request: request, wait: min(wait, maxAnswerDelay), max: events, format: envelopeFormat{}}
+	p := poll{wait: min(wait, maxAnswerDelay), max: events, format: envelopeFormat{}}
 	if cloudEvents {
 		p.format = cloudEventFormat{wire.CloudEvents{Source: cmp.Or(h.cfg.CloudEventsSource, wire.DefaultCloudEventsSource)}}
 	}
-	return p, problem
+	return p, request, problem
 }
 
 func parseWait(q url.Values, header http.Header) (time.Duration, *problems.Problem) {

@@ -16,10 +16,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
+	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
+	longpoll.SetIdleTime(tt.Patience) // a busy machine may take long between two polls
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		http.DefaultClient.CloseIdleConnections()
 	}))

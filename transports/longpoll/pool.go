@@ -1,6 +1,7 @@
 package longpoll
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -9,26 +10,45 @@ import (
 // Objects that a poll uses and returns to a pool. A client sends its next poll at once, so at a
 // steady rate about one object is allocated for each waiting client.
 
-// waker wakes a poll. A wakeup meant for the previous poll may arrive late; it causes one read that
-// finds nothing.
+// waker wakes the goroutine of a poll. A wakeup meant for the previous poll may arrive late; it
+// causes one read that finds nothing.
 type waker struct {
-	wakeup wakeup
+	wakeup hub.Wakeup
 	timer  *time.Timer // stopped
 }
-
-// wakeup is woken by events and by changed rights.
-type wakeup struct{ hub.Wakeup }
-
-// OnRightsChanged implements auth.Holder.
-func (w wakeup) OnRightsChanged() { w.Wake() }
 
 func (h *Handler) getWaker() *waker {
 	if a, ok := h.wakers.Get().(*waker); ok {
 		return a
 	}
-	a := &waker{wakeup{hub.NewWakeup()}, time.NewTimer(maxWait)}
+	a := &waker{hub.NewWakeup(), time.NewTimer(maxWait)}
 	a.timer.Stop()
 	return a
+}
+
+// notifier is the hub.Sink and the auth.Holder of one poll. It passes each call on to what waits: a
+// goroutine, or a parked connection. Both are nil when the poll is answered.
+type notifier struct {
+	waker  atomic.Pointer[waker]
+	parked atomic.Pointer[pollConn]
+}
+
+// Ready implements hub.Sink.
+func (n *notifier) Ready(b *hub.Batch) {
+	if c := n.parked.Load(); c != nil {
+		c.ready(n, b)
+	} else if w := n.waker.Load(); w != nil {
+		w.wakeup.Wake()
+	}
+}
+
+// OnRightsChanged implements auth.Holder.
+func (n *notifier) OnRightsChanged() {
+	if c := n.parked.Load(); c != nil {
+		c.rightsChanged(n)
+	} else if w := n.waker.Load(); w != nil {
+		w.wakeup.Wake()
+	}
 }
 
 // maxPooledBuffer is the largest buffer, in bytes, that is returned to the pool.

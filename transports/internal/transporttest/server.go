@@ -68,6 +68,7 @@ func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // tests cut connections on purpose
 	server.Listener = &connection.Listener{
 		Listener: server.Listener, WriteTimeout: cmp.Or(cfg.WriteTimeout, Patience), Portable: cfg.Portable,
+		Registry: s.Registry,
 	}
 	if cfg.H2C {
 		server.Config.Protocols = new(http.Protocols)

@@ -1,0 +1,343 @@
+package longpoll
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+)
+
+// idleTime is how long a connection stays parked without a poll before its server gets it back.
+// Until then it counts as a connection of the token that polled last.
+var idleTime = 5 * time.Second // changed by tests before they call New
+
+// pollConn is a parked connection: one on which polls wait without a goroutine. Its states:
+//
+//	state      | until                                              | then
+//	waiting    | events, the wait, lost rights, a closing peer, a   | answering; waiting again if there
+//	           | drain                                              | was nothing to answer
+//	answering  | the answer is written                              | idle, closed or returned
+//	idle       | the next request                                   | serving
+//	           | idleTime                                           | returned
+//	           | a drain, or the peer closes                        | closed
+//	serving    | the request waits for events                       | waiting
+//	           | the response is written                            | idle, closed or returned
+//	           | it is not a poll, or has no plain form             | returned
+//	closed     |                                                    |
+//	returned   | the server has the connection                      |
+//
+// In the states answering and serving, one goroutine owns all fields but those that mu guards.
+type pollConn struct {
+	handler *Handler
+	origin  origin
+
+	mu       sync.Mutex // guards the fields below
+	parked   *connection.Parked
+	state    pollState
+	armed    bool // the poller will call Readable; if not, it has, and the input may not have been read
+	deadline time.Time
+	timer    *time.Timer // calls onTimer, which ignores calls before deadline
+
+	poll     poll          // the current poll; zero in the states idle and serving
+	response *response     // in the state serving
+	access   auth.Access   // in the state idle, of the last poll
+	notifier *notifier     // with access
+	gone     chan struct{} // closed when the peer has closed, or by Abort; nil: nobody waits for that
+
+	base   string // lines of the response header that do not depend on the answer
+	unread []byte // input that net/http had read before it gave the connection away
+}
+
+// origin is what the requests of a connection have in common.
+type origin struct {
+	server *http.Server
+	// context has the values that the first request's context had before its Access, for example those of ConnContext.
+	context context.Context
+	peer    string // Request.RemoteAddr
+	path    string // of the polls; see rawPath
+}
+
+// rawPath returns the path of a request as the client sent it: a handler that is mounted under a
+// prefix has a shorter Request.URL.
+func rawPath(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	return path
+}
+
+// pollState is the state of a pollConn.
+type pollState uint8
+
+const (
+	waiting pollState = iota
+	answering
+	idle
+	serving
+	closed
+	returned
+)
+
+// pollConnKey is the context key of a request that a pollConn serves.
+type pollConnKey struct{}
+
+// pollConnOf returns the pollConn that serves a request; nil if net/http does.
+func pollConnOf(r *http.Request) *pollConn {
+	c, _ := r.Context().Value(pollConnKey{}).(*pollConn)
+	return c
+}
+
+// canPark reports whether the connection of a request can be parked while the request waits.
+func (h *Handler) canPark(r *http.Request) bool {
+	if pollConnOf(r) != nil {
+		return true
+	}
+	server, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
+	return server != nil && isPlain(r) && h.shared.Registry.CanPark(r)
+}
+
+// isPlain reports whether a request has no body and ends neither its connection nor its protocol.
+func isPlain(r *http.Request) bool {
+	if r.ContentLength != 0 || r.Close || len(r.TransferEncoding) > 0 || len(r.Header["Expect"]) > 0 || len(r.Header["Upgrade"]) > 0 {
+		return false
+	}
+	connection := r.Header["Connection"]
+	return len(connection) == 0 || len(connection) == 1 && strings.EqualFold(connection[0], "keep-alive")
+}
+
+// park takes the connection over from net/http or from its pollConn and lets the poll wait without a
+// goroutine. It reports false, and has done nothing, if the connection cannot be taken over.
+func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
+	if c := pollConnOf(r); c != nil {
+		c.response.hijacked, c.response = true, nil
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.take(w.Header(), p)
+		return true
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false
+	}
+	c := &pollConn{handler: h, state: answering}
+	c.origin = origin{peer: r.RemoteAddr, path: rawPath(r)}
+	c.origin.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
+	c.origin.context = context.WithValue(context.WithoutCancel(auth.WithoutAccess(r.Context())), pollConnKey{}, c)
+	if n := buffered.Reader.Buffered(); n > 0 {
+		unread, _ := buffered.Reader.Peek(n)
+		c.unread = bytes.Clone(unread)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.enter(conn) {
+		c.take(w.Header(), p)
+		return true
+	}
+	p.parked = true
+	c.poll, c.base = *p, h.intern(w.Header())
+	h.shared.Registry.Go(func() { c.answerAlone(conn) })
+	return true
+}
+
+// take makes p the current poll and begins to wait. Called with mu held, in the states serving and
+// answering, or closed by Abort.
+func (c *pollConn) take(header http.Header, p *poll) {
+	p.parked = true
+	c.poll, c.base = *p, c.handler.intern(header)
+	if c.state == closed {
+		c.endPoll()
+		c.close()
+		return
+	}
+	c.wait()
+}
+
+// enter makes the connection a member of the registry. It reports false if the connection cannot be
+// watched. Called with mu held, in the state answering.
+func (c *pollConn) enter(conn net.Conn) bool {
+	_ = conn.SetDeadline(time.Time{}) // if this fails, so does the next write
+	c.parked = c.handler.shared.Registry.Park(conn, c)
+	c.armed = c.parked != nil
+	return c.armed
+}
+
+// answerAlone answers the poll of a connection that could not be parked, and closes the connection.
+func (c *pollConn) answerAlone(conn net.Conn) {
+	defer conn.Close()
+	c.origin.context = context.WithValue(c.origin.context, pollConnKey{}, (*pollConn)(nil))
+	c.answerOn(&response{conn: conn, header: parseHeader(c.base), server: c.origin.server, closing: true}, false)
+	c.handler.end(&c.poll)
+}
+
+// wait begins to wait for events. Called with mu held.
+func (c *pollConn) wait() {
+	c.state, c.gone = waiting, nil
+	c.poll.notifier.parked.Store(c)
+	c.poll.notifier.waker.Store(nil)
+	c.setTimer(time.Until(c.poll.deadline))
+	switch {
+	case c.handler.shared.Registry.IsDraining(), c.lostRights(), c.poll.subscription.Behind(): // before notifier.parked was set
+		c.startAnswer()
+	default:
+		c.arm()
+	}
+}
+
+func (c *pollConn) lostRights() bool {
+	return c.poll.access.Grant().Authorize(c.poll.filters) != nil
+}
+
+// arm makes the poller call Readable for input, also for input that it has reported before. Called
+// with mu held.
+func (c *pollConn) arm() {
+	if !c.armed {
+		c.armed = true
+		c.parked.Rearm()
+	}
+}
+
+func (c *pollConn) setTimer(d time.Duration) {
+	d = max(d, time.Nanosecond)
+	c.deadline = time.Now().Add(d)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(d, c.onTimer)
+	} else {
+		c.timer.Reset(d)
+	}
+}
+
+// onTimer ends the wait for events or for the next request.
+func (c *pollConn) onTimer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case time.Now().Before(c.deadline): // the timer was set again
+	case c.state == waiting:
+		c.startAnswer()
+	case c.state == idle:
+		c.giveBack(nil)
+	}
+}
+
+// rightsChanged answers a poll that has lost its rights.
+func (c *pollConn) rightsChanged(n *notifier) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == waiting && c.poll.notifier == n && c.lostRights() {
+		c.startAnswer()
+	}
+}
+
+// ready answers with the events of a batch.
+func (c *pollConn) ready(n *notifier, b *hub.Batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != waiting || c.poll.notifier != n {
+		return
+	}
+	start, ok := c.poll.subscription.Offset(b)
+	switch {
+	case !ok, c.handler.shared.Registry.IsDraining():
+		c.startAnswer()
+	case start == len(b.Events):
+		c.poll.subscription.Advance(b.To)
+	default:
+		a := c.handler.answers.of(c, b, start)
+		if a == nil {
+			c.startAnswer()
+			return
+		}
+		c.writeShared(a)
+	}
+}
+
+// writeShared writes an answer. Called with mu held, in the state waiting.
+func (c *pollConn) writeShared(a *sharedAnswer) {
+	c.state = answering
+	n, err := c.parked.TryWrite(a.bytes)
+	switch {
+	case err != nil:
+		c.endPoll()
+		c.close()
+	case n < len(a.bytes):
+		c.handler.shared.Registry.Go(func() { c.writeRest(a, n) })
+	default:
+		c.countAnswer(a)
+		c.endPoll()
+		c.next(false)
+	}
+}
+
+// writeRest writes the part of an answer that the connection did not accept at once.
+func (c *pollConn) writeRest(a *sharedAnswer, written int) {
+	_, err := c.parked.Write(a.bytes[written:])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		c.countAnswer(a)
+	}
+	c.endPoll()
+	c.next(err != nil)
+}
+
+func (c *pollConn) countAnswer(a *sharedAnswer) {
+	c.handler.countAnswer(c.poll.record, len(a.events), a.length)
+}
+
+// startAnswer answers the poll in a goroutine: with what there is to read, with a problem, or with
+// no events. Called with mu held, in the state waiting.
+func (c *pollConn) startAnswer() {
+	c.state = answering
+	c.handler.shared.Registry.Go(c.answer)
+}
+
+// answer runs in a goroutine of the registry, in the state answering.
+func (c *pollConn) answer() {
+	w := c.newResponse(parseHeader(c.base))
+	if c.parked.PeerClosed() {
+		w.closing = true
+	}
+	if w.closing {
+		c.poll.deadline = time.Now()
+	}
+	answered := c.answerOn(w, true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case answered || w.err != nil:
+		c.endPoll()
+		c.next(w.err != nil || w.closing)
+	case c.state == closed: // by Abort
+		c.endPoll()
+		c.close()
+	default: // woken for nothing
+		c.wait()
+	}
+}
+
+// answerOn answers the poll on w as the goroutine of a request would. It reports false, and has
+// written nothing, if there is nothing to answer yet.
+func (c *pollConn) answerOn(w *response, mayPark bool) (answered bool) {
+	a := c.handler.getWaker()
+	defer c.handler.wakers.Put(a)
+	n := c.poll.notifier
+	n.waker.Store(a)
+	n.parked.Store(nil)
+	defer n.waker.Store(nil)
+	r := (&http.Request{Method: http.MethodGet, ProtoMajor: 1, ProtoMinor: 1}).WithContext(c.origin.context)
+	w.run(func() bool {
+		answered = c.handler.answerPoll(w, r, &c.poll, a, mayPark)
+		return answered
+	})
+	return answered
+}
+
+// newResponse returns a response. The connection ends with it if the hub drains.
+func (c *pollConn) newResponse(header http.Header) *response {
+	return &response{conn: c.parked.Conn(), header: header, server: c.origin.server, closing: c.handler.shared.Registry.IsDraining()}
+}

@@ -1,0 +1,121 @@
+package longpoll
+
+import (
+	"bytes"
+
+	"github.com/trivium-hub/trivium/hub"
+)
+
+// next decides what becomes of the connection after a response. Called with mu held, in the states
+// answering and serving, or closed by Abort.
+func (c *pollConn) next(broken bool) {
+	c.gone = nil
+	switch {
+	case c.state == closed, broken, c.handler.shared.Registry.IsDraining():
+		c.close()
+	case len(c.unread) > 0:
+		c.giveBack(c.unread)
+	case c.access == nil: // the request was refused, so the connection counts for no token
+		c.giveBack(nil)
+	default:
+		c.state = idle
+		c.setTimer(c.handler.idleTime)
+		c.arm()
+	}
+}
+
+// endPoll ends the current poll. The connection keeps its place among those of the token.
+func (c *pollConn) endPoll() {
+	c.poll.notifier.parked.Store(nil)
+	c.keepPlace(&c.poll)
+	c.handler.end(&c.poll)
+	c.poll = poll{}
+}
+
+// keepPlace makes the connection count as one of the poll's token until it is left.
+func (c *pollConn) keepPlace(p *poll) {
+	_ = p.access.ReserveFilters(p.notifier, hub.FilterSet{}) // no filters always fit
+	c.access, c.notifier = p.access, p.notifier
+	p.access = nil
+}
+
+// releasePlace ends what keepPlace has begun.
+func (c *pollConn) releasePlace() {
+	if c.access != nil {
+		c.access.Release(c.notifier)
+		c.access, c.notifier = nil, nil
+	}
+}
+
+// leave releases what the connection holds, when it is closed or returned. Called with mu held.
+func (c *pollConn) leave(state pollState) {
+	c.state = state
+	c.timer.Stop()
+	c.releasePlace()
+}
+
+// close closes the connection. Called with mu held.
+func (c *pollConn) close() {
+	c.leave(closed)
+	c.parked.Close()
+}
+
+// giveBack returns the connection to its server. Called with mu held.
+func (c *pollConn) giveBack(unread []byte) {
+	c.leave(returned)
+	back := c.parked.Leave(bytes.Clone(unread))
+	c.handler.shared.Registry.Go(func() { back(c.origin.server) }) // it blocks until the server accepts
+}
+
+// Drain implements connection.ParkOwner.
+func (c *pollConn) Drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.state {
+	case waiting:
+		c.startAnswer()
+	case idle:
+		c.close()
+	}
+}
+
+// Abort implements connection.ParkOwner.
+func (c *pollConn) Abort() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.state {
+	case waiting:
+		c.endPoll()
+		c.close()
+	case idle:
+		c.close()
+	case answering, serving:
+		c.state = closed // the goroutine closes it
+		c.parked.Interrupt()
+		c.signalGone()
+	}
+}
+
+// peerGone returns a channel that is closed when the peer has closed, or by Abort. It is for a
+// goroutine that waits in the states answering and serving.
+func (c *pollConn) peerGone() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone == nil {
+		c.gone = make(chan struct{})
+		if c.state == closed {
+			close(c.gone)
+		} else {
+			c.arm()
+		}
+	}
+	return c.gone
+}
+
+// signalGone closes the channel of peerGone. Called with mu held.
+func (c *pollConn) signalGone() {
+	if c.gone != nil {
+		close(c.gone)
+		c.gone = nil
+	}
+}

@@ -1,0 +1,183 @@
+package longpoll
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net/http"
+	"sync"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+)
+
+// maxRequest is the largest request, in bytes, that is served on a parked connection. The server
+// gets the connection back for a larger one.
+const maxRequest = 4 << 10
+
+// requestReader reads one request from a connection without blocking.
+type requestReader struct {
+	*bufio.Reader
+	conn *connection.Parked // nil: nothing more is read
+}
+
+// errNoInput is the error of a read that would block.
+var errNoInput = errors.New("no input")
+
+// Read implements io.Reader.
+func (r *requestReader) Read(p []byte) (int, error) {
+	if r.conn == nil {
+		return 0, errNoInput
+	}
+	n, err := r.conn.TryRead(p)
+	if n == 0 && err == nil {
+		err = errNoInput
+	}
+	return n, err
+}
+
+var requestReaders = sync.Pool{New: func() any {
+	r := new(requestReader)
+	r.Reader = bufio.NewReaderSize(r, maxRequest)
+	return r
+}}
+
+// Readable implements connection.Reader.
+func (c *pollConn) Readable(connection.TryReader) {
+	c.mu.Lock()
+	c.armed = false
+	switch c.state {
+	case waiting:
+		if c.parked.PeerClosed() {
+			c.startAnswer()
+		}
+	case answering, serving:
+		if c.parked.PeerClosed() {
+			c.signalGone()
+		}
+	case idle:
+		c.state = serving
+		c.mu.Unlock()
+		c.serveNext()
+		return
+	}
+	c.mu.Unlock()
+}
+
+// serveNext serves the next request, in the state serving: a plain poll by itself, and everything
+// else by the server that gets the connection back.
+func (c *pollConn) serveNext() {
+	r, input, err := c.readRequest()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == errNoInput:
+		c.next(false)
+	case c.state == closed, err != nil:
+		c.next(true)
+	case r == nil:
+		c.giveBack(input)
+	default:
+		c.releasePlace() // the request asks for one
+		c.mu.Unlock()
+		c.serve(r)
+		c.mu.Lock()
+	}
+}
+
+// readRequest returns the next request, or a copy of the input if the request cannot be served here.
+func (c *pollConn) readRequest() (r *http.Request, input []byte, err error) {
+	reader := requestReaders.Get().(*requestReader)
+	defer func() {
+		reader.conn = nil
+		requestReaders.Put(reader)
+	}()
+	reader.conn = c.parked
+	reader.Reset(reader)
+	if _, err := reader.Peek(1); err != nil {
+		return nil, nil, err
+	}
+	buffered, _ := reader.Peek(reader.Buffered())
+	input = bytes.Clone(buffered) // parsing may move what is buffered
+	reader.conn = nil
+	if couldBePoll(input) {
+		r = c.parse(reader.Reader)
+	}
+	return r, input, nil
+}
+
+// couldBePoll reports whether the input may be one whole request for a poll.
+func couldBePoll(input []byte) bool {
+	return len(input) < maxRequest && bytes.HasPrefix(input, []byte("GET /")) && bytes.HasSuffix(input, []byte("\r\n\r\n")) && hostLines(input) == 1
+}
+
+// parse returns the request if it is a poll that can be served here: complete, alone, and valid by
+// what net/http requires of requests. Otherwise it returns nil.
+func (c *pollConn) parse(reader *bufio.Reader) *http.Request {
+	r, err := http.ReadRequest(reader)
+	if err != nil || reader.Buffered() > 0 {
+		return nil
+	}
+	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || !isPlain(r) || rawPath(r) != c.origin.path {
+		return nil
+	}
+	if r.Host == "" || !httpguts.ValidHostHeader(r.Host) || !validHeader(r.Header) {
+		return nil
+	}
+	r.RemoteAddr = c.origin.peer
+	return r.WithContext(c.origin.context)
+}
+
+// hostLines returns the number of Host lines in a header. http.ReadRequest keeps only the first.
+func hostLines(header []byte) (n int) {
+	for line := range bytes.SplitSeq(header, []byte("\r\n")) {
+		if name, _, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(name, []byte("Host")) {
+			n++
+		}
+	}
+	return n
+}
+
+// validHeader reports whether net/http's server would accept the header.
+func validHeader(header http.Header) bool {
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return false
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// serve serves a request by the handler of the connection's server, with its middleware.
+func (c *pollConn) serve(r *http.Request) {
+	handler := c.origin.server.Handler
+	if handler == nil {
+		handler = http.DefaultServeMux
+	}
+	w := c.newResponse(make(http.Header))
+	c.response = w
+	w.run(func() bool {
+		handler.ServeHTTP(w, r)
+		return true
+	})
+	if !w.hijacked { // by park
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.response = nil
+		c.next(w.err != nil || w.closing)
+	}
+}
+
+// endUnparked ends a poll of the connection that was answered without being parked.
+func (c *pollConn) endUnparked(p *poll) {
+	c.mu.Lock()
+	c.keepPlace(p)
+	c.mu.Unlock()
+	c.handler.end(p)
+}

@@ -1,0 +1,263 @@
+package longpoll_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
+	"github.com/trivium-hub/trivium/transports/longpoll"
+)
+
+// rawConn is a connection on which a test sends the bytes of requests.
+type rawConn struct {
+	net.Conn
+	t *testing.T
+	r *bufio.Reader
+}
+
+func dialRaw(t *testing.T, s *tt.Server) *rawConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(tt.Patience)))
+	return &rawConn{conn, t, bufio.NewReader(conn)}
+}
+
+func (c *rawConn) send(requests string) {
+	c.t.Helper()
+	_, err := io.WriteString(c, requests)
+	require.NoError(c.t, err)
+}
+
+// response returns the next response and its body.
+func (c *rawConn) response() (*http.Response, string) {
+	c.t.Helper()
+	response, err := http.ReadResponse(c.r, nil)
+	require.NoError(c.t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(c.t, err)
+	return response, string(body)
+}
+
+func (c *rawConn) answer() wire.PollAnswer {
+	c.t.Helper()
+	response, body := c.response()
+	require.Equal(c.t, http.StatusOK, response.StatusCode, body)
+	answer, err := wire.DecodePollAnswer([]byte(body))
+	require.NoError(c.t, err, body)
+	return answer
+}
+
+func pollFrom(cursor string) string {
+	return fmt.Sprintf("GET /poll?wait=50&cursor=%s HTTP/1.1\r\nHost: hub.test\r\n\r\n", cursor)
+}
+
+// waitParked returns when this many polls wait, and this many connections are parked.
+func waitParked(t *testing.T, s *tt.Server, polls, parked int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions == polls && s.Registry.Parked() == parked }, tt.Patience, time.Millisecond)
+}
+
+// A poll that waits has no goroutine, in the first and in later polls of a connection.
+func TestWaitingPollsHaveNoGoroutine(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	const n = 50
+	conns := make([]*rawConn, n)
+	for i := range conns {
+		conns[i] = dialRaw(t, s)
+	}
+	cursor := s.Hub.Position().String()
+	for range 3 {
+		for _, c := range conns {
+			c.send(pollFrom(cursor))
+		}
+		waitParked(t, s, n, n)
+		require.Eventually(t, func() bool { return runtime.NumGoroutine() < n }, tt.Patience, time.Millisecond)
+		s.Publish(t, tt.JSON("a", "1"))
+		cursor = s.Hub.Position().String()
+		for _, c := range conns {
+			answer := c.answer()
+			require.Len(t, answer.Events, 1)
+			require.Equal(t, cursor, answer.Cursor)
+		}
+	}
+	require.Zero(t, s.Hub.Stats().Subscriptions)
+}
+
+// On a connection that was parked, each request has the response that it has on a new connection.
+func TestRequestsAfterAParkedPoll(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	s.Publish(t, tt.JSON("a", "1"))
+	for range 100 { // sequence numbers have three digits, so that answers are equally long
+		s.Publish(t, tt.JSON("b", "1"))
+	}
+	const host = "Host: hub.test\r\n"
+	long := strings.Repeat("x", 5000)
+	requests := map[string]string{
+		"poll":                          "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "\r\n",
+		"poll that ends the connection": "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Connection: close\r\n\r\n",
+		"HTTP/1.0":                      "GET /poll?wait=0&last=1&topic=a HTTP/1.0\r\n" + host + "\r\n",
+		"bad parameter":                 "GET /poll?wait=no HTTP/1.1\r\n" + host + "\r\n",
+		"bad query":                     "GET /poll?wait=%zz HTTP/1.1\r\n" + host + "\r\n",
+		"HEAD":                          "HEAD /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "\r\n",
+		"POST with a body":              "POST /poll?wait=0 HTTP/1.1\r\n" + host + "Content-Length: 3\r\n\r\nabc",
+		"GET with a body":               "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Content-Length: 3\r\n\r\nabc",
+		"chunks":                        "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"Expect":                        "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Expect: other\r\n\r\n",
+		"another path":                  "GET /none HTTP/1.1\r\n" + host + "\r\n",
+		"a path that is not clean":      "GET //poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "\r\n",
+		"long header":                   "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "X-Long: " + long + "\r\n\r\n",
+		"no Host":                       "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n\r\n",
+		"two Hosts":                     "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + host + "\r\n",
+		"bad Host":                      "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\nHost: a/b\r\n\r\n",
+		"bad header name":               "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "X y: 1\r\n\r\n",
+		"bad header value":              "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "X-Y: \x01\r\n\r\n",
+		"line ends without CR":          "GET /poll?wait=0&last=1&topic=a HTTP/1.1\nHost: hub.test\n\n",
+		"not HTTP":                      "hello\r\n\r\n",
+		"two polls at once":             strings.Repeat("GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n"+host+"\r\n", 2),
+		"a header that ends early":      "GET /poll?wait=0&last=1&topic=a HTTP/1.1\n" + "Host: hub.test\n\nGET /none HTTP/1.1\r\n" + host + "\r\n",
+	}
+	for name, request := range requests {
+		t.Run(name, func(t *testing.T) {
+			// The end of the input makes the server close the connection, so that all responses can be read.
+			fresh := dialRaw(t, s)
+			fresh.send(request)
+			want := fresh.rest()
+			parked := dialRaw(t, s)
+			parked.send(pollFrom(s.Hub.Position().String()))
+			waitParked(t, s, 1, 1)
+			s.Publish(t, tt.JSON("b", "1"))
+			parked.answer()
+			parked.send(request)
+			require.Equal(t, want, parked.rest())
+		})
+	}
+}
+
+// rest half-closes the connection and returns what comes until its end, without what differs between two responses to
+// equal requests.
+func (c *rawConn) rest() string {
+	c.t.Helper()
+	require.NoError(c.t, c.Conn.(*net.TCPConn).CloseWrite())
+	text, _ := io.ReadAll(c.r) // a connection may end with a reset, after everything
+	header, body, _ := strings.Cut(differs.ReplaceAllString(string(text), ""), "\r\n\r\n")
+	lines := strings.Split(header, "\r\n") // their order does not matter
+	slices.Sort(lines)
+	return strings.Join(lines, "\n") + "\n\n" + body
+}
+
+var differs = regexp.MustCompile("Date: .*\r\n|\"cursor\":\"[^\"]*\"")
+
+// The next poll may be sent before the answer to the poll before it, and in pieces.
+func TestPipelinedPolls(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	for _, split := range [][]int{nil, {len(pollFrom(""))}, {0}, {-2}, {-30, -2}} { // where the second poll is split
+		c := dialRaw(t, s)
+		begin := s.Hub.Position().String()
+		first, second := pollFrom(begin), pollFrom(begin)
+		if split == nil {
+			c.send(first + second)
+			second = ""
+		} else {
+			c.send(first)
+		}
+		waitParked(t, s, 1, 1)
+		for _, at := range split {
+			if at < 0 {
+				at += len(second)
+			}
+			c.send(second[:min(at, len(second))])
+			second = second[min(at, len(second)):]
+		}
+		s.Publish(t, tt.JSON("a", "1"))
+		require.Len(t, c.answer().Events, 1)
+		c.send(second)
+		require.Len(t, c.answer().Events, 1)
+		c.Close()
+		waitParked(t, s, 0, 0)
+	}
+}
+
+// A client that closes its connection while its poll waits, or afterwards, leaves nothing behind.
+func TestParkedConnectionCloses(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	for range 2 {
+		waits, idles := dialRaw(t, s), dialRaw(t, s)
+		idles.send(pollFrom(s.Hub.Position().String()))
+		waitParked(t, s, 1, 1)
+		s.Publish(t, tt.JSON("a", "1"))
+		idles.answer()
+		waitParked(t, s, 0, 1)
+		waits.send(pollFrom(s.Hub.Position().String()))
+		waitParked(t, s, 1, 2)
+		waits.Close()
+		idles.Close()
+		waitParked(t, s, 0, 0)
+	}
+	require.Zero(t, s.Token.Holders())
+}
+
+// A drain answers the polls that wait, and closes their connections and those between two polls.
+func TestDrainEndsParkedConnections(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	waits, idles := dialRaw(t, s), dialRaw(t, s)
+	idles.send(pollFrom(s.Hub.Position().String()))
+	waitParked(t, s, 1, 1)
+	s.Publish(t, tt.JSON("a", "1"))
+	idles.answer()
+	waitParked(t, s, 0, 1)
+	waits.send(pollFrom(s.Hub.Position().String()))
+	waitParked(t, s, 1, 2)
+	s.Registry.Drain(context.Background(), tt.Patience)
+	response, _ := waits.response()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.NotEmpty(t, response.Header.Get("Retry-After"))
+	require.True(t, response.Close)
+	for _, c := range []*rawConn{waits, idles} {
+		_, err := c.r.ReadByte()
+		require.ErrorIs(t, err, io.EOF)
+	}
+}
+
+// Between two polls, a connection counts as one of its token.
+func TestIdlePollConnectionsCount(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	c := dialRaw(t, s)
+	for range 2 {
+		c.send(pollFrom(s.Hub.Position().String()))
+		waitParked(t, s, 1, 1)
+		s.Publish(t, tt.JSON("a", "1"))
+		c.answer()
+		waitParked(t, s, 0, 1)
+		require.Equal(t, 1, s.Token.Holders())
+	}
+}
+
+// A connection that sends no next poll goes back to its server, which serves it on.
+func TestIdlePollConnectionsGoBack(t *testing.T) {
+	before := longpoll.SetIdleTime(time.Millisecond)
+	s := tt.Start(t, tt.Config{})
+	longpoll.SetIdleTime(before)
+	c := dialRaw(t, s)
+	for range 3 {
+		c.send(pollFrom(s.Hub.Position().String()))
+		waitParked(t, s, 1, 1)
+		s.Publish(t, tt.JSON("a", "1"))
+		c.answer()
+		require.Eventually(t, func() bool { return s.Registry.Parked() == 0 && s.Token.Holders() == 0 }, tt.Patience, time.Millisecond)
+	}
+}

@@ -1,0 +1,164 @@
+package longpoll
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"net/textproto"
+	"runtime/debug"
+	"strconv"
+	"time"
+)
+
+// maxBuffered is how many bytes of a body of unknown length are kept until its end.
+const maxBuffered = 4 << 10
+
+// response is the http.ResponseWriter of a parked connection. It sends a body with its length, as
+// the handlers of this package declare it, or as it is known if the body is small. The connection
+// ends with any other body.
+type response struct {
+	conn    net.Conn
+	header  http.Header
+	server  *http.Server
+	closing bool // the connection ends with the response
+
+	status   int    // 0: not set yet
+	buffer   []byte // of the body; once the header is sent, nil
+	sent     bool   // the header
+	hijacked bool
+	err      error // of writing, or a panic of the handler
+}
+
+// run runs a handler, which reports whether there is a response, and completes the response.
+func (w *response) run(handle func() bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.err = http.ErrAbortHandler
+			if cause != http.ErrAbortHandler {
+				cmp.Or(w.server.ErrorLog, log.Default()).Printf("longpoll: panic serving %v: %v\n%s", w.conn.RemoteAddr(), cause, debug.Stack())
+			}
+		}
+	}()
+	if handle() && !w.hijacked && !w.sent {
+		w.send(len(w.buffer))
+	}
+}
+
+// Header implements http.ResponseWriter.
+func (w *response) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (w *response) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	switch length, err := strconv.Atoi(w.header.Get("Content-Length")); {
+	case w.err != nil:
+		return 0, w.err
+	case w.sent:
+		return w.write(p)
+	case err == nil:
+		w.buffer = append(w.buffer, p...)
+		w.send(length)
+	case len(w.buffer)+len(p) <= maxBuffered:
+		w.buffer = append(w.buffer, p...)
+	default: // the end of the connection ends the body
+		w.buffer = append(w.buffer, p...)
+		w.closing = true
+		w.send(-1)
+	}
+	return len(p), w.err
+}
+
+// send sends the header and the buffered part of the body.
+func (w *response) send(length int) {
+	w.WriteHeader(http.StatusOK)
+	if w.status != http.StatusNoContent && w.status != http.StatusNotModified && length >= 0 {
+		w.header.Set("Content-Length", strconv.Itoa(length))
+	}
+	if w.closing = w.closing || w.header.Get("Connection") == "close"; w.closing {
+		w.header.Set("Connection", "close")
+	}
+	if w.header.Get("Date") == "" {
+		w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	}
+	b := bytes.NewBuffer(make([]byte, 0, 512+len(w.buffer)))
+	fmt.Fprintf(b, "HTTP/1.1 %d %s\r\n", w.status, http.StatusText(w.status))
+	_ = w.header.Write(b) // a bytes.Buffer accepts everything
+	b.WriteString("\r\n")
+	b.Write(w.buffer)
+	w.sent, w.buffer = true, nil
+	_, _ = w.write(b.Bytes()) // the error is kept
+}
+
+func (w *response) write(p []byte) (int, error) {
+	n, err := w.conn.Write(p)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
+}
+
+// SetReadDeadline implements what http.ResponseController calls. There is no body to read.
+func (w *response) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements what http.ResponseController calls. The Listener bounds each write.
+func (w *response) SetWriteDeadline(time.Time) error { return nil }
+
+// Hijack implements http.Hijacker.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.sent || w.hijacked {
+		return nil, nil, errors.New("longpoll: the response has begun")
+	}
+	w.hijacked = true
+	return w.conn, bufio.NewReadWriter(bufio.NewReaderSize(w.conn, 16), bufio.NewWriterSize(w.conn, 16)), nil
+}
+
+// Flush implements http.Flusher. A response is sent when it is complete.
+func (w *response) Flush() {}
+
+// ownHeaders are the header lines that each answer sets for itself.
+var ownHeaders = map[string]bool{"Content-Type": true, "Cache-Control": true, "Content-Length": true, "Date": true}
+
+// maxInterned is the number of different headers that are kept for all connections with them.
+const maxInterned = 64
+
+// intern returns the lines of a header without those that each answer sets. Connections with the
+// same lines share them.
+func (h *Handler) intern(header http.Header) string {
+	var b bytes.Buffer
+	_ = header.WriteSubset(&b, ownHeaders) // a bytes.Buffer accepts everything
+	h.headerLock.Lock()
+	defer h.headerLock.Unlock()
+	if s, ok := h.headers[b.String()]; ok {
+		return s
+	}
+	s := b.String()
+	if len(h.headers) < maxInterned {
+		if h.headers == nil {
+			h.headers = make(map[string]string)
+		}
+		h.headers[s] = s
+	}
+	return s
+}
+
+// parseHeader returns the header that intern was called with, without the lines that each answer
+// sets.
+func parseHeader(lines string) http.Header {
+	header, err := textproto.NewReader(bufio.NewReader(bytes.NewBufferString(lines + "\r\n"))).ReadMIMEHeader()
+	if err != nil {
+		return make(http.Header) // cannot happen: intern wrote the lines
+	}
+	return http.Header(header)
+}
