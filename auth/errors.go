@@ -12,7 +12,8 @@ import (
 // code.
 var (
 	// ErrHost is returned if the Host header is none of the hub's names (421). It must be answered
-	// with an HTTP status, also on the WebSocket route, because the page has the same wrong host.
+	// with an HTTP status, also on the WebSocket route: a page that uses DNS rebinding has the same
+	// wrong host, and could read an answer over the WebSocket.
 	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name of this hub")
 	// ErrForeignOrigin is returned for a page of another origin (403). It must be answered with an
 	// HTTP status, also on the WebSocket route. The Middleware returns it as an *OriginError.

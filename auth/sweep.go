@@ -81,8 +81,8 @@ func (t *sessionTable) logEnded(tokens []endedToken) {
 	}
 }
 
-// maxPerHold is the number of sessions, or of connections of one session, after which each releases
-// the lock.
+// maxPerHold is the number of sessions and connections after which sessionTable.each releases the
+// lock.
 const maxPerHold = 256
 
 // each calls change with every session, with mu held. It then notifies the connections of the

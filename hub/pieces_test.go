@@ -94,7 +94,8 @@ func TestPiecesAreBounded(t *testing.T) {
 	require.Empty(t, l.topics.suspended)
 }
 
-// A search gives the same result if events are published or removed between its pieces.
+// A search releases the lock between its pieces. Events that are published or removed in the
+// meantime do not change its result.
 func TestSearchContinuesWhileTheLogChanges(t *testing.T) {
 	l := newMemlog(Retention{Events: 50, GapTopics: 1000}.withDefaults(), 0)
 	l.topics.searchLimit = 0

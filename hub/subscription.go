@@ -9,8 +9,9 @@ import (
 type Request struct {
 	Filters FilterSet // may be empty; see Subscription.SetFilters
 	Start   Start
-	// Conflate delivers, of the unread events with the same topic and key, only the newest. For events older
-	// than the in-memory log, it compares only the events of one replay chunk and of the in-memory log.
+	// Conflate makes the hub deliver only the newest of the unread events with the same topic and
+	// key. For events older than the in-memory log, it compares only the events of one replay chunk
+	// and of the in-memory log.
 	Conflate bool
 
 	located *locatedStart // set by Hub.Locate; nil: not located yet, or the start needs no search

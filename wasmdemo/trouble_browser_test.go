@@ -24,8 +24,8 @@ func TestPageInTrouble(t *testing.T) {
 	p.ended(hub)
 }
 
-// asked checks that the page asks for a token if it has none, and that it explains what is wrong
-// with an invalid one, even if the token in its address cannot be sent in a header.
+// asked checks that a page without a token asks for one. It also checks that the page explains why
+// a token is invalid, even if the token contains characters that a header cannot contain.
 func (p *page) asked(hub *realHub) {
 	p.contains("#access-why", "This is not a token")
 	p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(hub.URL+"/demo/"))

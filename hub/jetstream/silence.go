@@ -35,8 +35,8 @@ func (s *silence) check(c *jetstream.ClusterInfo) error {
 	return errNoMajority
 }
 
-// mostSilent reports whether the leader has not heard of most of the servers, itself included, for
-// silentAfter.
+// mostSilent reports whether the leader has heard from most of the servers, counting itself, longer
+// ago than silentAfter.
 func mostSilent(c *jetstream.ClusterInfo) bool {
 	if c == nil {
 		return false

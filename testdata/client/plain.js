@@ -1,5 +1,6 @@
-// Events by what a browser has, with no library: EventSource resumes by itself, a WebSocket and a
-// loop of polls with the cursor of what came last. The token stands in the fragment.
+// This page reads events with browser APIs only: an EventSource, which resumes by itself, and a
+// WebSocket and a loop of polls, which resume with the cursor of the last event. The token is in
+// the fragment of the address.
 const token = location.hash.slice(1)
 
 async function control(path) {
@@ -8,9 +9,9 @@ async function control(path) {
   return answer.json()
 }
 
-// Each road gives the function that lets it go. It calls opened when it is ready, and event with each
-// envelope.
-const roads = {
+// transports has one function per transport. The function connects and returns a function that
+// disconnects. It calls opened when it is connected, and event with each envelope.
+const transports = {
   EventSource(hub, opened, event) {
     const events = new EventSource(`${hub}/sse?envelope=1&topic=>&access_token=${token}`)
     events.addEventListener("trivium.open", opened)
@@ -57,7 +58,7 @@ const roads = {
   },
 }
 
-// until waits for a condition that the callbacks make true.
+// until waits for a condition that callbacks make true.
 async function until(what, condition) {
   for (const begin = Date.now(); !condition(); await new Promise(soon => setTimeout(soon, 10))) {
     if (Date.now() - begin > 180_000) throw new Error(`it did not come: ${what}`)
@@ -68,7 +69,7 @@ async function run(name) {
   const { id, url } = await control("/hubs")
   let opened = 0
   const numbers = []
-  const close = roads[name](url, () => opened++, event => numbers.push(event.data.n))
+  const close = transports[name](url, () => opened++, event => numbers.push(event.data.n))
   await until(`${name}: open`, () => opened > 0)
   for (const expected of [3, 6, 9]) {
     await control(`/hubs/${id}/publish?topic=a.b&n=3`)
@@ -82,7 +83,7 @@ async function run(name) {
 
 let code = 0
 try {
-  await Promise.all(Object.keys(roads).map(run))
+  await Promise.all(Object.keys(transports).map(run))
 } catch (error) {
   code = String(error)
 }

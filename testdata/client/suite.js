@@ -1,4 +1,4 @@
-// Runs the suite, whose output wasm_exec.js writes to the console.
+// This script runs the suite. wasm_exec.js writes the output of the suite to the console.
 const suite = await (await fetch("suite.json")).json()
 if (suite.env.TRIVIUM_JS) globalThis.trivium = await import(suite.env.TRIVIUM_JS)
 const go = new Go()

@@ -39,7 +39,8 @@ func main() {
 	}
 }
 
-// sample returns an event for each kind of data, with attributes of each type. Their ids begin with mode.
+// sample returns one event for each kind of data, with attributes of each type. The ids of the
+// events begin with mode.
 func sample(mode string) ([]cloudevents.Event, error) {
 	var events []cloudevents.Event
 	for i, data := range []struct {
@@ -98,7 +99,7 @@ func send(hub, token string) error {
 			return err
 		}
 		for _, e := range events {
-			for range 2 { // as a retry does
+			for range 2 { // sends each event twice, as a retry would
 				if result := client.Send(ctx, e); !cloudevents.IsACK(result) {
 					return fmt.Errorf("%s: %w", mode, result)
 				}
@@ -163,7 +164,8 @@ func parse(r io.Reader) error {
 	return lines.Err()
 }
 
-// show prints an event. Attributes are in their canonical form, as types do not survive binary mode.
+// show prints an event. It prints attributes in their canonical form, because binary mode does not
+// preserve their types.
 func show(e cloudevents.Event) error {
 	attributes := map[string]string{
 		"id": e.ID(), "source": e.Source(), "type": e.Type(), "subject": e.Subject(),

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// shutLog is an engine whose log blocks reads until it is opened.
+// shutLog is an engine whose log blocks all reads until the test opens it.
 type shutLog struct {
 	*jetstream.Engine
 	open atomic.Bool
@@ -66,7 +66,7 @@ func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
 // foreign is a cursor of another epoch.
 const foreign = "00000000-5"
 
-// A poll with wait=0 is answered with events older than the in-memory log.
+// A poll with wait=0 is answered with events, even if they are older than the in-memory log.
 func TestPollOlderThanInMemoryLog(t *testing.T) {
 	s, begin := startBehind(t, true)
 	for query, first := range map[string]string{
@@ -85,8 +85,8 @@ func TestPollOlderThanInMemoryLog(t *testing.T) {
 	}
 }
 
-// find polls until there are events. A poll with wait=0 reads the log for at most a second. On a
-// busy machine the answer may then be 503 or empty, and the client asks again.
+// find polls until the answer has events. A poll with wait=0 reads the log for at most a second. On
+// a busy machine the answer may then be 503 or empty, so find polls again.
 func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < tt.Patience; {
@@ -102,8 +102,9 @@ func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 	return wire.PollAnswer{}
 }
 
-// An answer continues from the durable log into the in-memory log, up to its limits. If the log is
-// read slowly, the next answer continues there.
+// An answer can have events of the durable log followed by events of the in-memory log, up to its
+// limits. If the durable log is read slowly, the next answer continues where the previous one
+// ended.
 func TestAnswerContinuesIntoInMemoryLog(t *testing.T) {
 	s, begin := startBehind(t, true)
 	for query, want := range map[string]struct{ events, last int }{
@@ -126,7 +127,8 @@ func TestAnswerContinuesIntoInMemoryLog(t *testing.T) {
 	}
 }
 
-// While the durable log cannot be read, no cursor advances past it.
+// While the durable log cannot be read, the cursor in an answer is never after an event that was
+// not delivered.
 func TestUnreadableLogKeepsCursor(t *testing.T) {
 	t.Parallel()
 	s, begin := startBehind(t, false)

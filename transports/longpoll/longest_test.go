@@ -19,7 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// silentLog is an engine whose log does not answer where the newest events of a filter start.
+// silentLog is an engine whose log never answers where the newest events of a filter begin.
 type silentLog struct{}
 
 func (silentLog) Start(func([]*hub.Event)) (hub.Cursor, error) {
@@ -35,7 +35,7 @@ func (silentLog) Close() error { return nil }
 func (silentLog) LastSeq(context.Context) (uint64, error) { return 100, nil }
 
 func (silentLog) ReadAfter(context.Context, uint64, hub.ReadLimit) ([]*hub.Event, error) {
-	return []*hub.Event{{ID: hub.Cursor{Epoch: 1, Seq: 100}}}, nil // all earlier events are gone
+	return []*hub.Event{{ID: hub.Cursor{Epoch: 1, Seq: 100}}}, nil // all earlier events are removed
 }
 
 func (silentLog) SeqAt(context.Context, time.Time) (uint64, error) { return 0, hub.ErrUnavailable }
@@ -44,13 +44,14 @@ func (silentLog) Count(context.Context, hub.FilterSet, int) (int, error) {
 	return 0, hub.ErrUnavailable
 }
 
-// stalledLog is an engine whose log answers nothing once it is stalled, as a server that is stopped.
+// stalledLog is an engine whose log answers nothing after the test has stalled it, like a server
+// that is stopped.
 type stalledLog struct {
 	silentLog
 	stalled atomic.Bool
 }
 
-// wait blocks until the context ends if the log is stalled.
+// wait returns at once, or blocks until the context ends if the log is stalled.
 func (l *stalledLog) wait(ctx context.Context) {
 	if l.stalled.Load() {
 		<-ctx.Done()
@@ -79,7 +80,7 @@ func (l *stalledLog) Count(ctx context.Context, _ hub.FilterSet, _ int) (int, er
 	return 0, hub.ErrUnavailable
 }
 
-// stalledSeeker is a stalledLog that could find events.
+// stalledSeeker is a stalledLog that also implements hub.Seeker.
 type stalledSeeker struct{ *stalledLog }
 
 func (l stalledSeeker) Newest(ctx context.Context, _ hub.FilterSet, _ uint64, _ int) ([]uint64, error) {
@@ -128,8 +129,8 @@ func TestPollIsOnTimeWhileLogStalls(t *testing.T) {
 	}
 }
 
-// Many proxies time out after a minute, so every poll is answered before that, whatever it waits
-// for.
+// Every poll is answered within a minute, whatever it waits for, because many proxies time out
+// after a minute.
 func TestLongestPoll(t *testing.T) {
 	for _, row := range []struct {
 		engine hub.Engine

@@ -19,16 +19,18 @@ import (
 
 const mebibyte = 1 << 20
 
-// ample bounds waits for results that must come, on a busy machine.
-const ample = 3 * time.Minute
+// longWait is the timeout of waits for results that must come. It is long enough for a busy
+// machine.
+const longWait = 3 * time.Minute
 
-// stall starts polls whose clients stop reading after the start of the answer. It returns when each answer has begun.
+// stall starts polls whose clients stop reading after the beginning of the answer. It returns when
+// every answer has begun.
 func stall(t *testing.T, s *tt.Server, polls int, query string) (readers []*bufio.Reader) {
 	for range polls {
 		c, err := s.Dial(tt.Request{Slow: true})
 		require.NoError(t, err)
 		t.Cleanup(func() { c.Close() })
-		require.NoError(t, c.SetDeadline(time.Now().Add(ample)))
+		require.NoError(t, c.SetDeadline(time.Now().Add(longWait)))
 		_, err = io.WriteString(c, "GET /poll?"+query+" HTTP/1.1\r\nHost: a\r\n\r\n")
 		require.NoError(t, err)
 		r := bufio.NewReader(c)
@@ -51,14 +53,14 @@ func answerOf(t *testing.T, r *bufio.Reader) wire.PollAnswer {
 	return answer
 }
 
-// filling is a JSON string of size bytes that starts with a number.
+// filling returns a JSON string of size bytes that begins with a number.
 func filling(i, size int) string {
 	s := fmt.Sprintf("%d ", i)
 	return `"` + s + strings.Repeat("a", size-len(s)-2) + `"`
 }
 
-// The memory of a client that reads an answer slowly does not depend on the answer's size, and each
-// client gets the whole answer.
+// The memory of a client that reads an answer slowly does not depend on the size of the answer.
+// Each client receives the whole answer.
 func TestSlowPollsShareEvents(t *testing.T) {
 	const polls = 24
 	for name, row := range map[string]struct {
@@ -74,7 +76,7 @@ func TestSlowPollsShareEvents(t *testing.T) {
 		"small before a large": {events: 3, size: 300 << 10, want: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := tt.Start(t, tt.Config{WriteTimeout: ample})
+			s := tt.Start(t, tt.Config{WriteTimeout: longWait})
 			if row.full {
 				tt.LeaveRoom(t, s.Registry.EncodingCache(), 0)
 			}
@@ -87,7 +89,7 @@ func TestSlowPollsShareEvents(t *testing.T) {
 				s.Publish(t, tt.JSON("a", filling(i, size)))
 			}
 			query := fmt.Sprintf("last=%d&max=1000&wait=0", row.events)
-			stall(t, s, 1, query) // create the encodings that are shared
+			stall(t, s, 1, query) // creates the encodings that are shared
 			before := tt.Heap()
 			readers := stall(t, s, polls, query)
 			grown := int64(tt.Heap()) - int64(before)
@@ -114,12 +116,13 @@ func TestSlowPollsShareEvents(t *testing.T) {
 	}
 }
 
-// Retention removes an event while clients read it. If its encoding is in the cache, they get the whole event. If the
-// cache had no room for it, the answer is cut off, and NoEncodingMemory counts it.
+// Retention removes an event while clients read it. If the encoding of the event is in the cache,
+// they receive the whole event. If the cache had no memory for it, the answer is cut off, and
+// NoEncodingMemory counts that.
 func TestRemovedWithinAnAnswer(t *testing.T) {
 	for name, full := range map[string]bool{"held": false, "no room": true} {
 		t.Run(name, func(t *testing.T) {
-			s := tt.Start(t, tt.Config{WriteTimeout: ample, Hub: hub.Config{Retention: hub.Retention{Events: 2}}})
+			s := tt.Start(t, tt.Config{WriteTimeout: longWait, Hub: hub.Config{Retention: hub.Retention{Events: 2}}})
 			if full {
 				tt.LeaveRoom(t, s.Registry.EncodingCache(), 0)
 			}
@@ -145,12 +148,13 @@ func TestRemovedWithinAnAnswer(t *testing.T) {
 	}
 }
 
-// A large event older than the in-memory log is not started if the cache has no memory for its
-// encoding. The client is asked to retry, and gets it when there is memory.
+// If the cache has no memory for the encoding of a large event that is older than the in-memory
+// log, no answer with the event is begun. The client is asked to retry, and receives the event when
+// there is memory.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
 	engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
 	require.NoError(t, err)
-	s := tt.Start(t, tt.Config{WriteTimeout: ample, Hub: hub.Config{Engine: engine, Retention: hub.Retention{Events: 2}}})
+	s := tt.Start(t, tt.Config{WriteTimeout: longWait, Hub: hub.Config{Engine: engine, Retention: hub.Retention{Events: 2}}})
 	begin := s.Hub.Position().String()
 	s.Publish(t, tt.JSON("a", "0"), tt.JSON("a", filling(1, mebibyte-2)), tt.JSON("a", "2"), tt.JSON("a", "3"))
 	release := tt.LeaveRoom(t, s.Registry.EncodingCache(), 0)

@@ -119,7 +119,7 @@ func (f *fixture) published(t require.TestingT) []string {
 	}
 }
 
-// do sends a request. It requires that an answer with another status than 200 contains the problem.
+// do sends a request. If the status of the answer is not 200, the answer must contain a problem.
 func (f *fixture) do(method, path string, header http.Header, body io.Reader) (*httptest.ResponseRecorder, problems.Problem) {
 	r := httptest.NewRequest(method, path, body)
 	for name, lines := range header {

@@ -82,7 +82,7 @@ func newPage(ctx context.Context) *page {
 	return p
 }
 
-// hubURL returns the hub's URL: the page is at demo/ below it.
+// hubURL returns the URL of the hub, which is the parent directory of the page's URL.
 func hubURL() string {
 	location := window.Get("location")
 	path, _, _ := strings.Cut(location.Get("pathname").String(), "/demo")

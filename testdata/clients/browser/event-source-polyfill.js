@@ -1,4 +1,4 @@
-// npm event-source-polyfill.
+// This client uses event-source-polyfill from npm.
 import "../node_modules/event-source-polyfill/src/eventsource.js";
 
 let id = "";

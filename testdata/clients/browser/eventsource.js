@@ -1,4 +1,4 @@
-// The browser's own EventSource.
+// This client uses the browser's own EventSource.
 let id = "";
 function open() {
   const events = new EventSource("/sse?topic=show&cursor=" + id);
@@ -7,8 +7,8 @@ function open() {
     console.log(JSON.parse(data).n);
   };
   events.onerror = () => {
-    if (events.readyState !== EventSource.CLOSED) return; // it comes back by itself
-    setTimeout(open, 500 + 1500 * Math.random()); // an answer other than 200 has ended it
+    if (events.readyState !== EventSource.CLOSED) return; // it reconnects by itself
+    setTimeout(open, 500 + 1500 * Math.random()); // an answer other than 200 has closed it
   };
 }
 open();

@@ -1,4 +1,5 @@
-// npm @microsoft/fetch-event-source, told to come back after a clean end as well.
+// This client uses @microsoft/fetch-event-source from npm. Its onclose makes it reconnect even
+// after a regular end of the stream.
 import { fetchEventSource } from "../node_modules/@microsoft/fetch-event-source/lib/esm/index.js";
 
 fetchEventSource("/sse?topic=show", {

@@ -1,4 +1,4 @@
-// npm @microsoft/fetch-event-source.
+// This client uses @microsoft/fetch-event-source from npm.
 import { fetchEventSource } from "../node_modules/@microsoft/fetch-event-source/lib/esm/index.js";
 
 fetchEventSource("/sse?topic=show", {

@@ -1,4 +1,4 @@
-// The browser's own fetch, by long-poll.
+// This client polls with the browser's own fetch.
 const tab = Math.random().toString(36).slice(2);
 let cursor = "";
 for (;;) {

@@ -1,4 +1,4 @@
-// npm partysocket.
+// This client uses partysocket from npm.
 import ReconnectingWebSocket from "../node_modules/partysocket/dist/ws.js";
 
 let cursor = "";

@@ -1,4 +1,4 @@
-// npm reconnecting-websocket.
+// This client uses reconnecting-websocket from npm.
 import ReconnectingWebSocket from "../node_modules/reconnecting-websocket/dist/reconnecting-websocket-mjs.js";
 
 let cursor = "";

@@ -1,4 +1,4 @@
-// The browser's own WebSocket.
+// This client uses the browser's own WebSocket.
 let cursor = "";
 function connect() {
   const socket = new WebSocket("/ws?topic=show&cursor=" + cursor);

@@ -21,10 +21,11 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// patience bounds every wait of a test. It is exceeded only if something is wrong.
+// patience is the timeout of every wait in a test. It expires only if something is wrong.
 const patience = 4 * time.Minute
 
-// openTab opens a page in Chromium, or skips the test. The browser ends with the test.
+// openTab opens a page in Chromium, or skips the test. The browser is closed at the end of the
+// test.
 func openTab(t *testing.T, address string) context.Context {
 	t.Helper()
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
@@ -57,7 +58,8 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
-// evaluate returns the value of an expression in a page. It waits for a promise.
+// evaluate returns the value of an expression in a page. If the value is a promise, evaluate waits
+// for its result.
 func evaluate[T any](t *testing.T, tab context.Context, expression string) T {
 	t.Helper()
 	value, err := chromedp.Run(tab, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
@@ -107,12 +109,12 @@ func (l *connTracker) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.open {
-		_ = c.Close() // it may be closed already
+		_ = c.Close() // fails if the connection is already closed
 	}
 	l.open = nil
 }
 
-// startHub serves a hub below /hub/, and the files of this directory.
+// startHub starts a server with a hub below /hub/ and the files of this directory.
 func startHub(t *testing.T) *testHub {
 	t.Helper()
 	h, err := hub.New(hub.Config{})

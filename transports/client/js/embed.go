@@ -30,7 +30,7 @@ var dist embed.FS
 type file struct {
 	contentType string
 	content     []byte
-	digest      string // of the content
+	digest      string // digest of the content
 }
 
 // files holds the files by name.
@@ -73,12 +73,12 @@ func Paths() []string {
 	return paths
 }
 
-// Handler serves the files of Paths. It looks at the last element of the request's path only, so it can be mounted
-// anywhere.
+// Handler serves the files of Paths. It considers only the last element of the request's path, so
+// it can be mounted anywhere.
 func Handler() http.Handler {
 	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(0))
 	if err != nil {
-		panic(err) // the options are constants
+		panic(err) // never happens, because the options are constants
 	}
 	return compress(http.HandlerFunc(serve))
 }

@@ -15,33 +15,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// response is an answer to an EventSource.
+// response describes an answer to a request of an EventSource.
 type response struct {
 	status      int    // 0: 200
 	contentType string // "": text/event-stream
 	location    string
-	parts       []string // each is sent for itself
+	parts       []string // each part is sent by a write of its own
 }
 
-// streams are the answers to the connections of an EventSource, one after the other. The last one is repeated.
+// streams are the answers to the consecutive connections of an EventSource. The last answer is
+// repeated.
 var streams = [][]response{
 	{{parts: []string{"data: a\n\ndata:b\ndata\ndata: c\n\nevent: price\ndata:  7\n\n: comment\n\ndata: end\n\n"}}},
-	// Without data nothing is dispatched, but the id counts.
+	// An event without data is not dispatched, but its id counts.
 	{{parts: []string{"id: 1\ndata: x\n\nevent: price\nid: 2\n\nid\ndata: y\n\nid: 3\0004\ndata: z\n\ndata: end\n\n"}}},
-	// Every kind of line end, also across parts.
+	// This stream has every kind of line end, some of them divided between two parts.
 	{{parts: []string{"data: a\r", "\ndata: b\r\r", "data: c\r\n\r", "\ndata: d\n\r\ndata:e\r", "\r", "data: end\n\n"}}},
 	{{parts: []string{"\uFEFFdata: with a mark\n\n", "data: \xe2\x82", "\xac and \xff\n\n", "\uFEFFdata: not a field\n\ndata: end\n\n"}}},
 	{{parts: []string{"data\n\ndata\ndata\n\nother: x\ndata : y\n data: z\n\ndatas: u\ndata: :v:\n\ndata: end\n\n"}}},
-	// An event that is not complete at the end is dropped. The next connection continues with the last id.
+	// An event that is incomplete at the end of a stream is dropped. The next connection resumes
+	// after the last id.
 	{
 		{parts: []string{"retry: 20\nid: é€\nevent: price\ndata: 1\n\nid: never\ndata: incomplete\n"}},
 		{parts: []string{"retry: 30x\nretry:-1\ndata: 2\n\nid: 5\ndata: 3\n\n"}},
 		{parts: []string{"retry: 1\nid\ndata: 4\n\n"}},
 		{parts: []string{"data: end\n\n"}},
 	},
-	// A redirect is followed, and repeated with the next connection.
+	// A redirect is followed. The next connection begins at the original URL again.
 	{{status: 307, location: "?next"}, {parts: []string{"retry: 1\nid: 6\ndata: 1\n\n"}}, {parts: []string{"data: end\n\n"}}},
-	// All else ends it.
+	// Each of these answers closes the EventSource for good.
 	{{status: 204}},
 	{{status: 500, parts: []string{"data: x\n\n"}}},
 	{{status: 401, parts: []string{"data: x\n\n"}}},
@@ -50,7 +52,8 @@ var streams = [][]response{
 	{{contentType: "Text/Event-Stream;charset=utf-8", parts: []string{"retry: 1\ndata: 1\n\n"}}, {status: 503}},
 }
 
-// streamServer answers /CLIENT/N with streams[N], and notes the requests of each client.
+// streamServer answers requests for /CLIENT/N with streams[N], and records the requests of each
+// client.
 type streamServer struct {
 	mu       sync.Mutex
 	requests map[string][]string // by path
@@ -77,13 +80,14 @@ func (s *streamServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(max(answer.status, http.StatusOK))
 	for _, part := range answer.parts {
-		_, _ = w.Write([]byte(part)) // the client may have gone
+		_, _ = w.Write([]byte(part)) // fails if the client has disconnected
 		_ = http.NewResponseController(w).Flush()
 	}
 }
 
-// TestEventSourceLikeTheBrowsers runs one program with the browser's EventSource and with this one, in Chromium and in
-// Node.js, and compares what the program sees and what the server is asked.
+// TestEventSourceLikeTheBrowsers runs the same program with the browser's EventSource and with this
+// one, in Chromium and in Node.js. It compares the events that the program receives, and the
+// requests that the server receives.
 func TestEventSourceLikeTheBrowsers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")

@@ -104,14 +104,15 @@ func (p *reactPage) click(id string) {
 	evaluate[any](p.t, p.tab, fmt.Sprintf("document.getElementById(%q).click()", id))
 }
 
-// connections waits until the hub has so many connections.
+// connections waits until the hub has this number of connections.
 func (p *reactPage) connections(want int64) {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool { return p.hub.api.Stats().Transports["websocket"].Connections == want }, patience, 10*time.Millisecond)
 }
 
-// mountsMore mounts components of a new topic and of one that is subscribed to, while events are published. They show
-// the history and what follows, each event once.
+// mountsMore mounts components while events are published: one with a new topic, and one with a
+// topic that is already subscribed to. They must show the history and the events that follow, each
+// once.
 func (p *reactPage) mountsMore() {
 	var want []string
 	for n := range 200 {
@@ -120,7 +121,7 @@ func (p *reactPage) mountsMore() {
 		}
 		p.hub.publish(p.t, "t", fmt.Sprint(n))
 		want = append(want, fmt.Sprint(n))
-		time.Sleep(time.Millisecond) // so that the component is mounted meanwhile
+		time.Sleep(time.Millisecond) // gives the component time to be mounted
 	}
 	p.shows("more", strings.Join(want, " "))
 	p.shows("newest", "7")
@@ -130,7 +131,8 @@ func (p *reactPage) mountsMore() {
 	p.connections(1)
 }
 
-// TestOutage runs a short form of the outage test, which fails if trivium.js lost, repeated or reordered an event.
+// TestOutage runs a short version of the outage test, which fails if trivium.js loses, repeats or
+// reorders an event.
 func TestOutage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the outages take long")

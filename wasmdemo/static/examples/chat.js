@@ -26,7 +26,8 @@ function item({ id, data, time }) {
   return line
 }
 
-// The hub returns the newest events of a topic: those that are shown, and 20 before them.
+// With last, the hub returns the newest events of a topic. The program requests 20 more events than
+// it shows.
 const older = document.getElementById("older")
 older.onclick = async () => {
   older.disabled = true

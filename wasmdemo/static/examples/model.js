@@ -1,5 +1,5 @@
-// Takes the place of a server that has a text generated. It publishes a part at a time. The tab that began a text goes
-// on with it after a reload.
+// This program replaces a server that lets a model generate a text. It publishes the text part by
+// part. After a reload, the tab that began a text continues it.
 import { connect } from "../../trivium.js"
 
 const text = `A hub keeps what was published for a while. Whoever reads a topic gets what is kept, and then what follows, each part once and in order. So it does not matter when a page was opened, or how often its connection was lost: it has the whole text. The server that generates the text knows nothing of its readers. It publishes each part as it gets it, and ten pages or ten thousand read along.`

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// These are the names of what an engine is compared with.
+// These are the names of the sides with which an engine is compared.
 const (
 	againstMemory    = "memory"
 	againstJetStream = "JetStream"

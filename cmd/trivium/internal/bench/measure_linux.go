@@ -179,7 +179,7 @@ func (r *runner) turns(s spec, sides ...*side) (map[*side][]*round, error) {
 	return rounds, nil
 }
 
-// compared returns the result of a hub compared with another side.
+// compared returns the result of the rounds of a hub, compared with those of the floor.
 func compared(s spec, hub, floor *side, rounds map[*side][]*round) *Result {
 	result := s.result()
 	hubs, floors := rounds[hub], rounds[floor]

@@ -34,8 +34,9 @@ func retentionFlags(r hub.Retention) []string {
 	return []string{"--retain-events", strconv.Itoa(r.Events), "--retain-bytes", strconv.FormatInt(r.Bytes, 10), "--retain-age", r.Age.String()}
 }
 
-// replay measures a subscriber that reads a log from its first event, and next to it JetStream's own consumer. With
-// NATS, both connect to it through a relay that delays what they send and receive.
+// replay measures a subscriber that reads a log from its first event, and compares it with
+// JetStream's own consumer. With NATS, both connect through a relay that delays all bytes in both
+// directions.
 func (r *runner) replay(s spec) ([]*Result, error) {
 	log := r.engine.newLog()
 	begin, err := r.fill(s, log)
@@ -60,7 +61,8 @@ func (r *runner) replay(s spec) ([]*Result, error) {
 	return results, nil
 }
 
-// fill has a child publish what is to be replayed to a log, and returns the cursor before the first event.
+// fill runs a child that publishes the events for the replay to a log. It returns the cursor before
+// the first event.
 func (r *runner) fill(s spec, log []string) (cursor string, err error) {
 	child, err := r.start(nil, slices.Concat([]string{"bench", "--child", ChildFill}, s.childFlags(), log)...)
 	if err != nil {

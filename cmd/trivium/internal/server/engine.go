@@ -20,7 +20,8 @@ type durableEngine interface {
 	logStats() *stats.Log
 }
 
-// engineTable has a function for each durable engine, which opens it. The others are part of package hub.
+// engineTable has, for each durable engine, the function that opens it. The other engines are part
+// of package hub.
 var engineTable = map[string]func(*settings.ServeConfig, hub.Config, hub.Retention, *slog.Logger) (durableEngine, error){
 	settings.EngineEmbedded: openJetStream,
 	settings.EngineNATS:     openJetStream,

@@ -6,7 +6,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/build"
 )
 
-// Metrics that are no fields of stats.Snapshot.
+// These metrics have no field in stats.Snapshot.
 var (
 	descBuild   = describe("build_info", "Always 1. The labels describe the program.", "version", "revision", "goversion")
 	descLimit   = describe("limit", "Values of the limits, by setting: counts, bytes or seconds; +Inf is no limit. max-connections is what the open files allow.", "setting")

@@ -125,8 +125,8 @@ func negativeNumber(text string) bool {
 	return len(text) > 1 && text[0] == '-' && '0' <= text[1] && text[1] <= '9'
 }
 
-// note records err as a fault of a flag. The fault stays if the flag occurs again with a valid value: the first value
-// is a mistake all the same.
+// note records err as a fault of a flag. The fault remains if a later occurrence of the flag has a
+// valid value, because the first value is a mistake nevertheless.
 func (s *Sources) note(value *kong.Value, text string, err error) {
 	if err != nil {
 		s.unread[value.ShortSummary()] = fmt.Sprintf("%v, got %q", err, text)

@@ -27,7 +27,7 @@ func main() {
 		}
 	})
 	for {
-		_ = connection.Connect() // an answer other than 200 ends it; the connection keeps the last id
+		_ = connection.Connect() // returns after an answer other than 200; the connection keeps the last id
 		time.Sleep(500*time.Millisecond + rand.N(1500*time.Millisecond))
 	}
 }

@@ -29,7 +29,7 @@ func main() {
 	}
 }
 
-// read reads one connection to its end.
+// read opens one connection and reads it to its end.
 func read(cursor *string) {
 	address := strings.Replace(os.Getenv("HUB"), "http", "ws", 1) + "/ws?topic=show&cursor=" + *cursor
 	conn, buffered, _, err := ws.Dial(context.Background(), address)
@@ -37,7 +37,7 @@ func read(cursor *string) {
 		return
 	}
 	defer conn.Close()
-	// What came behind the answer to the handshake is in the buffer.
+	// Bytes that arrived together with the answer to the handshake are in the buffer.
 	source := io.Reader(conn)
 	if buffered != nil {
 		source = io.MultiReader(io.LimitReader(buffered, int64(buffered.Buffered())), conn)

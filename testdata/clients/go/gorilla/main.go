@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// read reads one connection to its end.
+// read opens one connection and reads it to its end.
 func read(cursor *string) {
 	address := strings.Replace(os.Getenv("HUB"), "http", "ws", 1) + "/ws?topic=show&cursor=" + *cursor
 	socket, _, err := websocket.DefaultDialer.Dial(address, nil)

@@ -1,4 +1,5 @@
-// Command r3labs-sse-loop reads a hub with r3labs/sse, and comes back after an orderly end too.
+// Command r3labs-sse-loop reads a hub with r3labs/sse. It subscribes again whenever a stream has
+// ended.
 package main
 
 import (

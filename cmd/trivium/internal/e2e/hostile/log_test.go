@@ -167,8 +167,8 @@ func (f *testbed) requireNoLeak(t *testing.T) {
 		require.NotContains(t, p.Log(), "DATA RACE")
 		require.NotContains(t, p.Log(), "panic")
 	}
-	// The secret is searched for in blocks of 12 characters: every leak of 24 characters or more
-	// contains one of the blocks.
+	// The test searches for blocks of 12 characters of each secret. A leak of 23 characters or more
+	// contains at least one block.
 	const block = 12
 	blocks := map[string]string{}
 	for _, secret := range f.secrets {
