@@ -21,7 +21,7 @@ func (s *Server) Announce(w io.Writer, show bool) {
 	case s.tls != nil:
 		base = "https://" + reachable(s.public.Addr())
 	}
-	query, header, fragment := "", "", ""
+	query, header, fragment, topic := "", "", "", "events"
 	if s.cfg.Auth != "none" {
 		token := "TOKEN"
 		if show {
@@ -30,13 +30,16 @@ func (s *Server) Announce(w io.Writer, show bool) {
 		query = "?access_token=" + token
 		fragment = "#token=" + token
 		header = " -H 'Authorization: Bearer " + token + "'"
+		if s.access.token == "" { // tokens of a file or an issuer may have other rights
+			topic = "TOPIC"
+		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Trivium is listening.\n\n")
 	fmt.Fprintf(&b, "  SSE        curl -N '%s/sse%s'\n", base, query)
 	fmt.Fprintf(&b, "  WebSocket  %s/ws%s\n", strings.Replace(base, "http", "ws", 1), query)
 	fmt.Fprintf(&b, "  long-poll  curl '%s/poll%s'\n", base, query)
-	fmt.Fprintf(&b, "  publish    curl%s -d '{\"hello\":\"world\"}' -H 'Content-Type: application/json' %s/publish/events\n", header, base)
+	fmt.Fprintf(&b, "  publish    curl%s -d '{\"hello\":\"world\"}' -H 'Content-Type: application/json' %s/publish/%s\n", header, base, topic)
 	if s.hasDemo() {
 		fmt.Fprintf(&b, "  demo       %s/demo/%s\n", base, fragment)
 	} else if s.demo != nil {
@@ -53,7 +56,7 @@ func (s *Server) Announce(w io.Writer, show bool) {
 	case s.cfg.Auth == "none":
 		fmt.Fprintf(&b, "\nAnybody who can reach these addresses may read and publish (--auth none).\n")
 	case s.access.token == "":
-		fmt.Fprintf(&b, "\nTOKEN stands for a token of the configured file or issuer.\n")
+		fmt.Fprintf(&b, "\nTOKEN stands for a token of the configured file or issuer, and TOPIC for a topic that it may publish.\n")
 	case show && s.cfg.Token != "":
 		fmt.Fprintf(&b, "\nThe token is that of --token or TRIVIUM_TOKEN.\n")
 	case show:

@@ -24,3 +24,23 @@ func TestAnnouncementShowsToken(t *testing.T) {
 		require.Equal(t, !terminal, strings.Contains(out.String(), "=TOKEN"))
 	}
 }
+
+// The command that publishes names a topic only if the token that it contains may publish it.
+func TestAnnouncementNamesTopic(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	for _, row := range []struct {
+		auth, generated, topic string
+	}{
+		{"none", "", "events"},
+		{"token", "canary", "events"},
+		{"token", "", "TOPIC"},
+		{"jwt", "", "TOPIC"},
+	} {
+		s := &Server{cfg: &settings.ServeConfig{Auth: row.auth}, access: &accessControl{token: row.generated}, public: listener}
+		var out bytes.Buffer
+		s.Announce(&out, true)
+		require.Contains(t, out.String(), "/publish/"+row.topic+"\n")
+	}
+}
