@@ -44,7 +44,7 @@ func newLocator(rr *replayReader) *locator {
 	return &locator{replay: rr, wakeup: make(chan struct{}, 1), open: make(map[startQuestion]*startSearch)}
 }
 
-// find returns the search for the start of a subscription. When it is done, Sink.Ready is called.
+// find returns a search for the start of a subscription. When the search is done, the subscriber is woken by Sink.Ready.
 func (l *locator) find(s *subscriber, question startQuestion) *startSearch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +80,8 @@ func (l *locator) dequeue(search *startSearch) {
 // run advances searches until the context ends.
 func (l *locator) run(ctx context.Context) { readPaced(ctx, l.wakeup, math.MaxInt64, l.advanceNext) }
 
-// advanceNext advances the search whose turn it is. If the log fails, the search waits for its next turn.
+// advanceNext advances the search whose turn it is, and reports whether there is one. If the log fails, the search waits
+// for its next turn.
 func (l *locator) advanceNext(ctx context.Context) (more bool, err error) {
 	l.mu.Lock()
 	if l.queue.Len() == 0 {

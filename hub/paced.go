@@ -33,10 +33,9 @@ func (w *waitTime) withContext(ctx context.Context) context.Context {
 
 func (w *waitTime) total() time.Duration { return time.Duration((*atomic.Int64)(w).Load()) }
 
-// readPaced calls read after each signal of wakeup, repeatedly until read returns false, until the context ends. After
-// a call it pauses for as long as the call took, but at most maxPause, so that reads of the log leave half of the
-// processor time to live subscribers. Time spent waiting for a server in another process is not counted, see
-// AddWaitTime.
+// readPaced calls read until the context ends: after each signal of wakeup, as often as read returns true. After a call
+// it pauses for as long as the call took, but at most maxPause, so that reads of the log leave half of the processor time
+// to live subscribers. Time spent waiting for a server in another process is not counted, see AddWaitTime.
 func readPaced(ctx context.Context, wakeup <-chan struct{}, maxPause time.Duration, read func(context.Context) (more bool, err error)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -54,7 +53,7 @@ func readPaced(ctx context.Context, wakeup <-chan struct{}, maxPause time.Durati
 			if more, err = read(waited.withContext(ctx)); err != nil {
 				owed = logRetry
 			} else {
-				owed += min(time.Since(begin)-waited.total(), maxPause)
+				owed += min(max(time.Since(begin)-waited.total(), 0), maxPause) // several waits may overlap
 			}
 			if owed < minPause {
 				continue
