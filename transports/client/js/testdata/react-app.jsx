@@ -1,5 +1,5 @@
 import { Component, StrictMode, useState } from "react"
-import { TriviumProvider, useTopic, useTriviumState } from "../dist/trivium-react.js"
+import { TriviumProvider, useTopic, useTriviumState } from "@trivium-hub/client/react"
 
 function Texts({ id, topic, last }) {
   const events = useTopic(topic, { last })
