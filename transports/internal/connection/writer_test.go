@@ -314,7 +314,8 @@ func TestClosedPeerIsDetected(t *testing.T) {
 // that does not read is disconnected at the deadline.
 func TestDrainDeliversThenCloses(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		const window, readers, n, size = 8 * time.Second, 8, 30, 80 << 10
+		// The last quarter of the window is for the readers, which a busy machine may slow down.
+		const window, readers, n, size = 40 * time.Second, 8, 30, 80 << 10
 		b := newBench(t, 0, longTimeout)
 		b.portable, b.secure, b.fast = p.portable, p.secure, true
 		var wait sync.WaitGroup
@@ -348,7 +349,7 @@ func TestDrainDeliversThenCloses(t *testing.T) {
 		b.registry.Drain(ctx, window)
 		wait.Wait()
 		require.EqualValues(t, 2, b.counters.ClosedAtDeadline.Load())
-		require.Zero(t, b.counters.Connections.Load())
+		require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, longTimeout, time.Millisecond)
 		require.True(t, b.registry.IsDraining())
 	})
 }
