@@ -260,13 +260,10 @@ export class Client<T> {
     const { status = 0, code = "", temporary = true, retryAfter = 0 } = e instanceof TriviumError ? e : {}
     const link = this.#link
     const openFor = link?._isOpen ? Date.now() - link._openSince : -1
-    if (openFor >= successAfter) this.#tries = this.#short = 0
+    if (openFor >= successAfter) this.#short = 0
     if (openFor >= successAfter && !this.#step) this.#searchIn = firstSearch
-    if (openFor >= 1000) {
-      this.#refused = 0
-      // A network that fails every few seconds must not make the waits longer than its outages.
-      this.#tries = Math.min(this.#tries, 2)
-    }
+    // A network that fails every few seconds must not make the waits longer than its outages.
+    if (openFor >= 1000) this.#refused = this.#tries = 0
     if (e === resumeAtOnce) return
     const asked = retryAfter || (temporary && link?._retry) || 0
     if (link && code && status) {

@@ -31,7 +31,7 @@ export const ws: Transport = (c) => {
     socket.onerror = () => fail(connectionLost()) // Node.js 20 does not call onclose after a refused handshake
     socket.onclose = ({ code, reason }) => {
       const [status, name] = closeCodes[code] ?? [0, "network"]
-      fail(new TriviumError(reason || "the WebSocket was closed with " + code, name, status))
+      fail(new TriviumError(reason || "closed with " + code, name, status))
     }
     c._renew = (token) => socket.send(JSON.stringify({ op: "auth", token, ref: authRef }))
     return () => {
