@@ -11,6 +11,7 @@ function startHub(program) {
   const flags = ["--auth", "none", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "off", "--no-demo"]
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TRIVIUM_"))) // settings of a hub
   const hub = spawn(program, ["serve", ...flags], { env, stdio: ["ignore", "ignore", "pipe"] })
+  process.once("exit", () => hub.kill("SIGKILL")) // also after an uncaught error
   return new Promise((done, failed) => {
     let log = ""
     hub.stderr.setEncoding("utf8").on("data", (text) => {
