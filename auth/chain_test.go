@@ -103,7 +103,7 @@ func TestChainOfFileAndJWT(t *testing.T) {
 	_, err = c.Verify(t.Context(), nil, "a.b")
 	require.Equal(t, ErrBadToken, err)
 	_, err = c.Verify(t.Context(), nil, vectors.token(t, "no end"))
-	require.EqualError(t, err, "the token is not valid: it has no end (exp)")
+	require.EqualError(t, err, "the token is not valid: it has no expiry time (exp)")
 	j.remote.everFetched = false
 	_, err = c.Verify(t.Context(), nil, "opaque")
 	require.Equal(t, ErrBadToken, err, "the keys don't matter")

@@ -126,13 +126,13 @@ func describeOriginError(err error) error {
 	switch err := err.(type) {
 	case *cfgerrors.UnacceptableOriginPatternError:
 		if strings.HasPrefix(err.Value, "file:") {
-			return fmt.Errorf("origin %q: pages of files have the origin %s, as other pages have that hide theirs", err.Value, nullOrigin)
+			return fmt.Errorf("origin %q: pages of files have the origin %s, like all pages that hide their origin", err.Value, nullOrigin)
 		}
 		return fmt.Errorf("origin %q: want scheme://host or scheme://host:port as a browser writes it: lower case ASCII "+
 			"(punycode), no path, no default port, an IP address short and not behind https; the host may begin "+
 			"with \"*.\", and the port be \"*\"", err.Value)
 	case *cfgerrors.IncompatibleOriginPatternError:
-		return fmt.Errorf("origin %q: anybody can have a name under this public suffix; name the site below it", err.Value)
+		return fmt.Errorf("origin %q: anybody can register a name under this public suffix; want the name of a site below it", err.Value)
 	}
 	return err
 }

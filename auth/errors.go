@@ -24,7 +24,7 @@ var (
 	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token, trivium.bearer.<token> or the cookie trivium_token")
 	// ErrLoneBearer is returned if a request offers the subprotocol with the token, but none that
 	// the hub can select (400).
-	ErrLoneBearer = errors.New("the subprotocol trivium.bearer.<token> needs trivium.v1 beside it")
+	ErrLoneBearer = errors.New("the subprotocol trivium.bearer.<token> must be offered together with trivium.v1")
 
 	// ErrCookieTooLong is returned if the token is too long for a cookie (400).
 	ErrCookieTooLong = errors.New("a token in a cookie has at most 3072 characters")
@@ -32,12 +32,12 @@ var (
 	ErrNotBearer = errors.New("a session needs the token as Authorization: Bearer")
 	// ErrMethod is returned for a method other than POST and DELETE on the route of sessions (405).
 	// The header Allow is set.
-	ErrMethod = errors.New("a session is made by POST and taken back by DELETE")
+	ErrMethod = errors.New("want POST, which creates a session, or DELETE, which ends it")
 	// ErrTicketMethod is returned for a method other than POST on the route of tickets (405).
-	ErrTicketMethod = errors.New("a ticket is issued by POST")
+	ErrTicketMethod = errors.New("want POST, which issues a ticket")
 	// ErrNotToken is returned for a token that should renew a connection if Config.Authorize, not a
 	// token, determines the rights.
-	ErrNotToken = errors.New("rights do not come from tokens here: connect again to renew them")
+	ErrNotToken = errors.New("the rights of this connection do not come from a token; to renew them, connect again")
 
 	// ErrNotAuthorized is wrapped by the errors of Config.Authorize (403).
 	ErrNotAuthorized = errors.New("not authorized")
@@ -56,7 +56,7 @@ var (
 	// ErrTokenNotYet is returned for a token that is not valid yet (401, RFC 6750 invalid_token).
 	ErrTokenNotYet = errors.New("the token is not valid yet")
 	// ErrUnavailable is returned if the token cannot be verified at present (503, temporary).
-	ErrUnavailable = errors.New("the keys to judge tokens with are not available")
+	ErrUnavailable = errors.New("the keys that verify tokens are not available")
 )
 
 // OriginError is an ErrForeignOrigin with the origins that were compared. Its text can be shown to

@@ -81,7 +81,7 @@ func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("the key set: want a URL such as https://issuer.example/jwks.json")
 	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
-		return nil, errors.New("the key set: want a URL of https; http is for a loopback host, or for where it is explicitly allowed")
+		return nil, errors.New("the key set: want an https URL; http is allowed for a loopback host only, unless it is allowed explicitly")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true // there is only one request per hour
@@ -296,7 +296,7 @@ func (s *keySet) update(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(keys) == 0:
-		return fmt.Errorf("the key set has no key that can be used, and %d others; keys known before stay in force", passedOver)
+		return fmt.Errorf("the key set has no key that can be used, but %d others; the previous keys stay in use", passedOver)
 	}
 	s.mu.Lock()
 	s.keys = keys
@@ -376,7 +376,7 @@ func parseJWK(text []byte) (key, error) {
 	case m.USE != "" && m.USE != jwkset.UseSig,
 		m.KEYOPS != nil && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify),
 		m.ALG != "" && m.ALG.String() != k.method.Alg():
-		return key{}, errors.New("the key is for something else")
+		return key{}, errors.New("the key has another use or algorithm")
 	}
 	k.id = m.KID
 	return k, nil

@@ -295,7 +295,7 @@ func TestKeySetServed(t *testing.T) {
 }
 
 func TestKeySetURL(t *testing.T) {
-	const plainHTTP = "the key set: want a URL of https; http is for a loopback host, or for where it is explicitly allowed"
+	const plainHTTP = "the key set: want an https URL; http is allowed for a loopback host only, unless it is allowed explicitly"
 	const noURL = "the key set: want a URL such as https://issuer.example/jwks.json"
 	for address, want := range map[string]string{
 		"https://issuer.example":           "",

@@ -40,10 +40,10 @@ func parseHeader(text []byte) (header, error) {
 		return h, err
 	}
 	if _, ok := o["crit"]; ok {
-		return h, errors.New("its header has crit, and the hub knows no extension")
+		return h, errors.New("its header has crit, but the hub supports no extension")
 	}
 	if raw, ok := o["b64"]; ok && string(raw) != "true" {
-		return h, errors.New("its header has b64, and the hub knows no other than true")
+		return h, errors.New("its header has a b64 other than true")
 	}
 	if h.alg, err = o.stringMember("alg"); err != nil {
 		return h, err
@@ -104,11 +104,11 @@ func parseClaims(payload []byte) (*claims, error) {
 	}
 	switch {
 	case c.expires.IsZero():
-		return nil, errors.New("it has no end (exp)")
+		return nil, errors.New("it has no expiry time (exp)")
 	case !isPlainClaim(c.subject):
 		return nil, fmt.Errorf("its subject (sub) is longer than %d bytes or has control characters", maxClaimLen)
 	case !isPlainClaim(c.id) || strings.TrimSpace(c.id) != c.id || strings.HasPrefix(c.id, revokedComment):
-		return nil, fmt.Errorf("its id (jti) is longer than %d bytes, or no line of a file of revoked ids could name it", maxClaimLen)
+		return nil, fmt.Errorf("its id (jti) is longer than %d bytes, or a file of revoked tokens cannot contain it", maxClaimLen)
 	}
 	return c, nil
 }
@@ -213,7 +213,7 @@ func (o object) filtersMember(name string) ([]hub.Filter, error) {
 	filters := make([]hub.Filter, len(texts))
 	for i, text := range texts {
 		if filters[i], err = hub.ParseFilter(text); err != nil {
-			return nil, fmt.Errorf("its %s has what is no topic filter: %s", name, filterErrorDetail(err))
+			return nil, fmt.Errorf("its %s contains an invalid topic filter: %s", name, filterErrorDetail(err))
 		}
 	}
 	return filters, nil

@@ -112,7 +112,7 @@ func publicKeys(file []byte) ([]key, error) {
 	case len(keys) == 0:
 		return nil, errors.New("want PEM blocks of public keys or certificates, found none")
 	case len(keys) != begun:
-		return nil, fmt.Errorf("%d PEM blocks begin, %d can be read", begun, len(keys))
+		return nil, fmt.Errorf("%d PEM blocks begin in the file, but only %d can be read", begun, len(keys))
 	case len(keys) > maxKeys:
 		return nil, fmt.Errorf("want at most %d keys, got %d", maxKeys, len(keys))
 	}

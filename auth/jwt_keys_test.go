@@ -65,7 +65,7 @@ func TestKeys(t *testing.T) {
 		{public: pemOf(t, p384.Public()), want: "the public keys: PEM block 1: want a key of RSA, on the curve P-256, or Ed25519"},
 		{public: pemOf(t, short), want: "the public keys: PEM block 1: want an RSA key of 2048 to 8192 bits, got 2047"},
 		{public: pemOf(t, long), want: "the public keys: PEM block 1: want an RSA key of 2048 to 8192 bits, got 8193"},
-		{public: good + strings.Replace(good, "\n", "\n?", 1) + good, want: "the public keys: 3 PEM blocks begin, 2 can be read"},
+		{public: good + strings.Replace(good, "\n", "\n?", 1) + good, want: "the public keys: 3 PEM blocks begin in the file, but only 2 can be read"},
 		{public: strings.Repeat(good, 101), want: "the public keys: want at most 100 keys, got 101"},
 		{public: strings.Repeat("x", 1<<20+1), want: "the public keys: want at most 1048576 bytes, got 1048577"},
 		{secret: "x", public: "x", want: "the secret: want 32 bytes at least and 1048576 at most, not counting white space at the end, got 1\n" +

@@ -61,7 +61,7 @@ func NewPrivateKey(file []byte) (*SigningKey, error) {
 		}
 		signer, ok := private.(crypto.Signer)
 		if !ok { // for example X25519
-			return nil, errors.New("want a key that signs")
+			return nil, errors.New("want a private key that can sign")
 		}
 		public, err := verifyingKey(signer.Public())
 		if err != nil {

@@ -32,7 +32,7 @@ func NewProxies(cidrs ...string) (*Proxies, error) {
 	for _, cidr := range cidrs {
 		prefix, err := ParseNetwork(cidr)
 		if err == nil && prefix.Bits() == 0 {
-			err = errors.New("contains all addresses, so any client could claim any address; want the proxy's own, such as 10.0.0.0/8")
+			err = errors.New("contains all addresses, so any client could claim any address; want the addresses of your proxies only, such as 10.0.0.0/8")
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("proxy %q: %w", cidr, err))

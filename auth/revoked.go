@@ -50,7 +50,7 @@ func (j *JWT) SetRevoked(file []byte) error {
 		return fmt.Errorf("line %d: want text in UTF-8 without control characters", line)
 	}
 	if before := j.revoked.Load(); len(file) == 0 && len(before.ids)+len(before.subjects) > 0 {
-		return errors.New("want revoked tokens, the file is empty; a line that begins with # does for none")
+		return errors.New("want revoked tokens, but the file is empty; if no token is revoked, write a line that begins with #")
 	}
 	revoked, err := parseRevoked(string(file))
 	if err != nil {

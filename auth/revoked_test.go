@@ -73,7 +73,7 @@ func TestRevokedFileFaults(t *testing.T) {
 		`sub:"ali"ce`:                           "line 1: " + after,
 		"sub:\nid\nsub:a b":                     "line 1: " + subject + "\nline 3: " + after,
 		strings.Repeat("sub:\n", 30):            "",
-		"":                                      "want revoked tokens, the file is empty; a line that begins with # does for none",
+		"":                                      "want revoked tokens, but the file is empty; if no token is revoked, write a line that begins with #",
 	} {
 		err := j.SetRevoked([]byte(file))
 		require.Error(t, err, file)

@@ -28,7 +28,7 @@ const (
 
 // errNoTokens is returned for an empty file. Without this error, a file that is just being written
 // would revoke every token.
-var errNoTokens = errors.New("want a list of tokens, the file is empty; tokens: [] is a list without any")
+var errNoTokens = errors.New("want a list of tokens, but the file is empty; tokens: [] is an empty list")
 
 // tokenFile is a parsed tokens file.
 type tokenFile struct {

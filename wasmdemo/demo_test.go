@@ -144,7 +144,7 @@ func TestBuildFails(t *testing.T) {
 		"too large": {
 			// The program contains random bytes, which cannot be compressed.
 			program: "package main\n\nimport _ \"embed\"\n\n//go:embed large\nvar large string\n\nfunc main() { println(large) }\n",
-			want:    []string{"bytes by gzip, and may have 1200000"},
+			want:    []string{"bytes after gzip, but must have at most 1200000"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,5 +29,5 @@ func TestWarnsOfReadableSecrets(t *testing.T) {
 	detail := "every user of this machine can read " + secret + "; run chmod o-r on it"
 	require.Equal(t, []settings.Fault{{Setting: "--jwt-secret-file", Detail: detail}, {Setting: "--udp-secret-file", Detail: detail}}, parseServe(t, nil, args...).Warnings())
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, args...)...))
-	require.Contains(t, p.Log(), `"level":"WARN","msg":"a setting that is seldom meant","flag":"--jwt-secret-file"`)
+	require.Contains(t, p.Log(), `"level":"WARN","msg":"a setting is probably a mistake","flag":"--jwt-secret-file"`)
 }

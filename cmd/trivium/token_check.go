@@ -108,7 +108,7 @@ func (c *TokenCmd) explain(token string, reason error) error {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		if c.Tokens == "" {
-			return fmt.Errorf("%w: it is no JWT; check it with --tokens", reason)
+			return fmt.Errorf("%w: it is not a JWT; check it with --tokens", reason)
 		}
 		return fmt.Errorf("%w: %s has no entry for it", reason, c.Tokens)
 	}

@@ -34,7 +34,7 @@ func TestTokenCheck(t *testing.T) {
 		{opaque, []string{"--tokens", tokens}, 0, "the token is valid\nsubject:   alice\nsubscribe: a orders.>\npublish:   nothing\nexpires:   never\n"},
 		{jwt, []string{"--tokens", tokens, "--jwt-secret-file", secret}, 0, "bob\nsubscribe: nothing\npublish:   >\n"},
 		{"unknown", []string{"--tokens", tokens}, 1, "the token is not valid: " + tokens + " has no entry for it"},
-		{opaque, []string{"--jwt-secret-file", secret}, 1, "it is no JWT; check it with --tokens"},
+		{opaque, []string{"--jwt-secret-file", secret}, 1, "it is not a JWT; check it with --tokens"},
 		{jwt, []string{"--tokens", tokens}, 1, "check it with --jwt-secret-file or --jwt-key-file"},
 		{jwt, []string{"--jwt-secret-file", other}, 1, `it claims {"`},
 		{jwt, []string{"--jwt-secret-file", secret, "--issuer", "you"}, 1, "its issuer (iss) is not the one expected"},

@@ -192,7 +192,7 @@ hs('no audiences', 'bad', { ...good, aud: [] }, aud);
 hs('no audience', 'bad', good, aud);
 
 const type = (name, payload, reason) => hs(name, 'bad', payload, { reason });
-type('no end', { sub: 'alice' }, 'it has no end (exp)');
+type('no end', { sub: 'alice' }, 'it has no expiry time (exp)');
 for (const claim of ['exp', 'nbf', 'iat']) {
   for (const value of ['"4070908800"', 'null', 'true', '[4070908800]', '{}', '-1', '-0', '1e300', '1e999', '253402300800']) {
     const others = claim === 'exp' ? '' : '"exp":4070908800,';
@@ -208,7 +208,7 @@ for (const claim of ['subscribe', 'publish']) {
   for (const value of [null, '>', 1, true, {}, { 0: '>' }, [1], [null], ['a', ['b']]])
     type(`${claim}: ${spell(value)}`, { ...good, [claim]: value }, claim + ' is no list of strings');
   for (const value of ['', 'a..b', 'a*', '>.a', 'a b', '.'])
-    type(`${claim}: ${spell(value)}`, { ...good, [claim]: ['a', value] }, claim + ' has what is no topic filter');
+    type(`${claim}: ${spell(value)}`, { ...good, [claim]: ['a', value] }, claim + ' contains an invalid topic filter');
 }
 type('more filters than a list may have', { ...good, publish: Array.from({ length: 1025 }, (_, i) => i.toString(36)) }, 'publish has more than 1024 filters');
 type('exp twice', '{"exp":4070908800,"exp":4070908800}', 'payload has a member twice');

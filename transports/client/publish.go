@@ -229,7 +229,7 @@ const (
 	publishBytesPerSecond = 32 << 10 // a larger body gets more time, according to this rate
 )
 
-var errBadPublishAnswer = errors.New("the answer to a publish is not a hub's")
+var errBadPublishAnswer = errors.New("the answer to a publish does not come from a Trivium hub")
 
 // sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {

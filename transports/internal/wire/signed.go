@@ -22,7 +22,7 @@ const (
 
 var (
 	errNotSigned = errors.New("a signed datagram is <hex HMAC-SHA-256> <unix milliseconds> <payload>")
-	errWrongMAC  = errors.New("the HMAC does not match: other content or another secret")
+	errWrongMAC  = errors.New("the HMAC does not match: the content was changed, or the secrets differ")
 )
 
 // SignedDatagram is the content of a signed datagram (docs/protocol.md#signed-datagrams).

@@ -53,7 +53,7 @@ func Run(ctx context.Context, root string) (Result, error) {
 		return Result{}, err
 	}
 	if len(program) > MaxProgram {
-		return Result{}, fmt.Errorf("the page's program has %d bytes by gzip, and may have %d", len(program), MaxProgram)
+		return Result{}, fmt.Errorf("the page's program has %d bytes after gzip, but must have at most %d", len(program), MaxProgram)
 	}
 	goroot, err := goTool(ctx, root, "env", "GOROOT")
 	if err != nil {

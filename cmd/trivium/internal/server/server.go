@@ -65,7 +65,7 @@ func New(cfg *settings.ServeConfig, stderr io.Writer) (_ *Server, err error) {
 	s := &Server{cfg: cfg, log: cfg.NewLogger(stderr), failed: make(chan error, 3)}
 	cfg.WarnOfDescriptors(s.log)
 	for _, warning := range cfg.Warnings() {
-		s.log.Warn("a setting that is seldom meant", "flag", warning.Setting, "reason", warning.Detail)
+		s.log.Warn("a setting is probably a mistake", "flag", warning.Setting, "reason", warning.Detail)
 	}
 	s.files = reload.New(s.log)
 	var faults []settings.Fault

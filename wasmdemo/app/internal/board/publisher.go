@@ -68,7 +68,7 @@ func (h *Hub) do(ctx context.Context, request *client.Request, member string) (f
 	if answer.Status == 200 {
 		found, err := client.StringMember(body, member)
 		if err == nil && found == "" {
-			err = errors.New("the answer is not a hub's")
+			err = errors.New("the answer does not come from a Trivium hub")
 		}
 		return found, err
 	}
