@@ -4,18 +4,21 @@
 //		routes.Handle(path, js.Handler())
 //	}
 //
-// A page imports it with import { connect } from "/trivium.js". The directory is also the source of the npm package.
+// A page imports it with import { connect } from "/trivium.js". That file imports its parts, such as trivium-publish.js,
+// from beside it when it needs them. The directory is also the source of the npm package.
 // The package starts no goroutine.
 package js
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"maps"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -51,10 +54,14 @@ func readFiles() map[string]*file {
 		if strings.HasSuffix(entry.Name(), ".d.ts") {
 			contentType = "text/plain; charset=utf-8"
 		}
-		sum := sha256.Sum256(content)
-		read[entry.Name()] = &file{contentType, content, hex.EncodeToString(sum[:8])}
+		read[entry.Name()] = newFile(contentType, content)
 	}
 	return read
+}
+
+func newFile(contentType string, content []byte) *file {
+	sum := sha256.Sum256(content)
+	return &file{contentType, content, hex.EncodeToString(sum[:8])}
 }
 
 const scriptName = "trivium.js"
@@ -63,8 +70,8 @@ const scriptName = "trivium.js"
 // keep what Handler serves there for a year.
 func Path() string { return "/trivium-" + files[scriptName].digest + ".js" }
 
-// Paths returns the paths that Handler serves when it is mounted at the root: Path, /trivium.js, the modules that use it,
-// such as /trivium-eventsource.js, and the TypeScript types of each.
+// Paths returns the paths that Handler serves when it is mounted at the root: Path, /trivium.js, its parts, the modules
+// that use it, such as /trivium-eventsource.js, and the TypeScript types of each.
 func Paths() []string {
 	paths := []string{Path()}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -76,21 +83,42 @@ func Paths() []string {
 // Handler serves the files of Paths. It considers only the last element of the request's path, so
 // it can be mounted anywhere.
 func Handler() http.Handler {
-	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(0))
+	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(0), gzhttp.CompressionLevel(gzip.BestCompression))
 	if err != nil {
 		panic(err) // never happens, because the options are constants
 	}
 	return compress(http.HandlerFunc(serve))
 }
 
+// partsVersion is the version of the parts that the script asks for.
+var partsVersion = string(regexp.MustCompile(`\?v=([0-9a-f]{16})&`).FindSubmatch(files[scriptName].content)[1])
+
+// outdated takes the place of a part of another version. A script that has been running since before an upgrade of the
+// hub imports it, and cannot use the present parts.
+var outdated = newFile("text/javascript; charset=utf-8", []byte(`export default () => {
+  throw Object.assign(new Error("trivium.js has changed: reload the page"), { name: "TriviumError", code: "version", temporary: false })
+}
+`))
+
 func serve(w http.ResponseWriter, r *http.Request) {
+	const (
+		revalidate = "no-cache"
+		immutable  = "public, max-age=31536000, immutable"
+	)
 	name := path.Base(r.URL.Path)
-	if name == path.Base(Path()) {
-		files[scriptName].serve(w, r, "public, max-age=31536000, immutable")
-	} else if f := files[name]; f != nil {
-		f.serve(w, r, "no-cache")
-	} else {
+	f := files[name]
+	version := r.URL.Query().Get("v")
+	switch {
+	case name == path.Base(Path()):
+		files[scriptName].serve(w, r, immutable)
+	case f == nil:
 		http.NotFound(w, r)
+	case version == "":
+		f.serve(w, r, revalidate)
+	case version == partsVersion:
+		f.serve(w, r, immutable)
+	default:
+		outdated.serve(w, r, "no-store") // during an upgrade, another hub may have the part
 	}
 }
 

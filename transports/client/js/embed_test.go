@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +37,9 @@ func TestHandler(t *testing.T) {
 		{"/trivium.js", "text/javascript; charset=utf-8", "no-cache", "as connect"},
 		{"/below/trivium.js", "text/javascript; charset=utf-8", "no-cache", "as connect"},
 		{Path(), "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", "as connect"},
+		{"/trivium-publish.js", "text/javascript; charset=utf-8", "no-cache", "as default"},
+		{"/below/trivium-publish.js?v=" + partsVersion + "&1", "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", "as default"},
+		{"/trivium-publish.js?v=0123456789abcdef", "text/javascript; charset=utf-8", "no-store", "reload the page"},
 		{"/trivium-eventsource.js", "text/javascript; charset=utf-8", "no-cache", "as EventSource"},
 		{"/trivium-text-stream.js", "text/javascript; charset=utf-8", "no-cache", `from"./trivium.js"`},
 		{"/trivium-text-stream.d.ts", "text/plain; charset=utf-8", "no-cache", `from "./trivium.js"`},
@@ -92,13 +94,20 @@ func TestNode(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// TestSize limits the size of the script as browsers load it.
+// TestSize limits the size of the scripts as browsers load them.
 func TestSize(t *testing.T) {
-	w := httptest.NewRecorder()
-	r := httptest.NewRequest("GET", "/trivium.js", nil)
-	r.Header.Set("Accept-Encoding", "gzip")
-	Handler().ServeHTTP(w, r)
-	require.Equal(t, "gzip", w.Header().Get("Content-Encoding"))
-	require.LessOrEqual(t, w.Body.Len(), 7680)
-	require.False(t, strings.Contains(string(files[scriptName].content), "sourceMappingURL"))
+	size := func(name string) int {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/"+name, nil)
+		r.Header.Set("Accept-Encoding", "gzip")
+		Handler().ServeHTTP(w, r)
+		require.Equal(t, "gzip", w.Header().Get("Content-Encoding"))
+		return w.Body.Len()
+	}
+	require.LessOrEqual(t, size(scriptName), 4608, "the core")
+	require.LessOrEqual(t, size(scriptName)+size("trivium-tabs.js"), 6144, "the core with tab sharing")
+	for name, f := range files {
+		t.Logf("%s: %d bytes by gzip", name, size(name))
+		require.NotContains(t, string(f.content), "sourceMappingURL", name)
+	}
 }

@@ -5,6 +5,7 @@ package clienttest
 import (
 	"net/http"
 	"path/filepath"
+	"strings"
 )
 
 // suitePage is the data for the template of the page that runs the suite.
@@ -18,7 +19,7 @@ type suitePage struct {
 const (
 	// pageFiles is the directory of the pages.
 	pageFiles = "../../../../testdata/client"
-	// triviumFile is the JavaScript client.
+	// triviumFile is the JavaScript client, which has its parts beside it.
 	triviumFile = "../../js/dist/trivium.js"
 )
 
@@ -28,11 +29,13 @@ func (h *harness) servePage(w http.ResponseWriter, r *http.Request) {
 		answer(w, h.suite.Load(), nil)
 	case "suite.wasm":
 		http.ServeFile(w, r, h.suite.Load().binary)
-	case "trivium.js":
-		http.ServeFile(w, r, triviumFile)
 	case "wasm_exec.js":
 		http.ServeFile(w, r, h.suite.Load().loader)
 	default:
-		http.ServeFile(w, r, filepath.Join(pageFiles, file))
+		dir := pageFiles
+		if strings.HasPrefix(file, "trivium") {
+			dir = filepath.Dir(triviumFile)
+		}
+		http.ServeFile(w, r, filepath.Join(dir, file))
 	}
 }

@@ -29,6 +29,12 @@ export interface Options {
 	transport?: TransportName | "auto";
 	/** Keeps the cursor, so that a reloaded page resumes. Each user and set of topics has an entry. */
 	storage?: CursorStorage;
+	/**
+	 * Shares one connection among the tabs of the origin that have the same hub, topics and user. `true`: the tokens of a user
+	 * differ in `exp`, `nbf`, `iat` and `jti` only. A text names the user, for tokens that say nothing of it; all tokens under
+	 * one name must have the same rights. Where the browser has no Web Locks, each tab connects.
+	 */
+	tabs?: boolean | string;
 	/** Parses JSON payloads. Default: `JSON.parse`. */
 	parse?: (text: string) => unknown;
 	/** Milliseconds without data after which a connection counts as lost, unless the hub announces its heartbeats. A poll waits for 5/8 of it. Default: 40,000. */
@@ -70,6 +76,24 @@ export interface Gap {
 	resumed_at: string;
 	/** Whether events that match were lost; if not, that is only possible. */
 	certain: boolean;
+}
+/** Why something failed. */
+export declare class TriviumError extends Error {
+	readonly code: string;
+	readonly status: number;
+	readonly retryAfter: number;
+	readonly parameter?: string | undefined;
+	readonly name = "TriviumError";
+	/**
+	 * @param code of the hub's problem document, such as `invalid-token`; or one of this client: `closed`, `queue-full`,
+	 * `options`, `network`, `key-expired`; or `""` for an answer that did not come from the hub.
+	 * @param status of the HTTP answer; 0 without one.
+	 * @param retryAfter the least wait before another try that the hub asked for, in milliseconds; 0 for none.
+	 * @param parameter that is wrong, if there is one.
+	 */
+	constructor(message: string, code: string, status?: number, retryAfter?: number, parameter?: string | undefined);
+	/** Whether the same request may succeed later. */
+	get temporary(): boolean;
 }
 export interface PublishOptions {
 	type?: string;
@@ -130,23 +154,5 @@ export interface Subscription<T = unknown> extends AsyncIterable<TriviumEvent<T>
 }
 /** Subscribes to topics of a hub. It does not wait for a connection. */
 export declare function connect<T = unknown>(options?: Options): Subscription<T>;
-/** Why something failed. */
-export declare class TriviumError extends Error {
-	readonly code: string;
-	readonly status: number;
-	readonly retryAfter: number;
-	readonly parameter?: string | undefined;
-	readonly name = "TriviumError";
-	/**
-	 * @param code of the hub's problem document, such as `invalid-token`; or one of this client: `closed`, `queue-full`,
-	 * `options`, `network`, `key-expired`; or `""` for an answer that did not come from the hub.
-	 * @param status of the HTTP answer; 0 without one.
-	 * @param retryAfter the least wait before another try that the hub asked for, in milliseconds; 0 for none.
-	 * @param parameter that is wrong, if there is one.
-	 */
-	constructor(message: string, code: string, status?: number, retryAfter?: number, parameter?: string | undefined);
-	/** Whether the same request may succeed later. */
-	get temporary(): boolean;
-}
 
 export {};

@@ -1,23 +1,43 @@
-import { Client } from "./client.js"
+import { newClient, setTopics } from "./client.js"
+import type { TriviumEvent } from "./event.js"
 import type { Options } from "./options.js"
+import { publish } from "./publishing.js"
+import { close, type Handler, reconnect } from "./state.js"
 import type { Subscription } from "./subscription.js"
 
 /** Subscribes to topics of a hub. It does not wait for a connection. */
 export function connect<T = unknown>(options: Options = {}): Subscription<T> {
-  const client = new Client<T>(options)
+  const c = newClient(options)
+  const restart = () => {
+    c._tabs?._leave() // so that a tab connects anew, maybe another one
+    reconnect(c)
+  }
   return {
-    on: (name, f) => client._on(name, f),
+    on(_name, _call) {
+      const handler: Handler = { _name, _call }
+      c._handlers.add(handler)
+      c._progress?.()
+      return () => void c._handlers.delete(handler)
+    },
     get state() {
-      return client._state
+      return c._state
     },
     get cursor() {
-      return client._cursor
+      return c._cursor
     },
-    setTopics: (topics) => client._setTopics(topics),
-    use: (transport) => client._use(transport),
-    reconnect: client._reconnect,
-    close: () => client._close(),
-    publish: client._publisher._publish,
-    [Symbol.asyncIterator]: () => client._iterator(),
+    setTopics: (topics) => setTopics(c, topics),
+    use(transport) {
+      c._choice = transport
+      c._step = 0
+      restart()
+    },
+    reconnect: restart,
+    close: () => close(c),
+    publish: (topic, data, options) => publish(c, topic, data, options),
+    [Symbol.asyncIterator]() {
+      const iterator = c._loops._iterator()
+      c._progress?.()
+      return iterator as AsyncIterator<TriviumEvent<T>, undefined>
+    },
   }
 }

@@ -40,10 +40,6 @@ export function problemError(p: Problem, retryAfter = 0): TriviumError {
   return new TriviumError(p.detail || p.title || "HTTP status " + p.status, code, p.status, retryAfter, p.parameter)
 }
 
-/** Returns the error that describes an unexpected answer. */
-export async function answerError(answer: Response): Promise<TriviumError> {
-  const wait = answer.headers.get("retry-after") ?? ""
-  const isProblem = answer.headers.get("content-type")?.startsWith("application/problem+json")
-  const problem: Problem = await (isProblem ? answer.json() : answer.body?.cancel())?.catch(() => {})
-  return problemError({ ...problem, status: answer.status }, (+wait || 0) * 1000 || Math.max(0, Date.parse(wait) - Date.now()) || 0)
+export function closedError(): TriviumError {
+  return new TriviumError("the client was closed", "closed")
 }

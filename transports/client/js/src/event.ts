@@ -1,14 +1,12 @@
-import { parts } from "./json.js"
-
 /** An event as the hub sent it. */
 export class TriviumEvent<T = unknown> {
   /** The cursor of the event: a subscription that starts with it gets the events after this one. */
-  readonly id: string
-  readonly topic: string
-  readonly type: string | undefined
-  readonly key: string | undefined
+  declare readonly id: string
+  declare readonly topic: string
+  declare readonly type: string | undefined
+  declare readonly key: string | undefined
   /** When the hub accepted the event: RFC 3339 in UTC, with up to nine decimals of a second. */
-  readonly time: string
+  declare readonly time: string
   /** The payload as it was published: JSON text, other text, or binary data in base64. */
   readonly text: string
   readonly #decode: () => unknown
@@ -19,19 +17,15 @@ export class TriviumEvent<T = unknown> {
    * @param parse parses a JSON payload when `data` is first read.
    */
   constructor(json: string, parse: (text: string) => unknown = JSON.parse) {
-    const member = parts(json)
-    const string = (name: string) => (member[name] ? (JSON.parse(member[name]) as string) : undefined)
-    this.id = string("id")!
-    this.topic = string("topic")!
-    this.type = string("type")
-    this.key = string("key")
-    this.time = string("time") ?? ""
-    if (!this.id || !this.topic) throw new Error("not an event")
-    const base64 = string("data_base64")
-    const isText = member.text === "true"
-    const text = (this.text = base64 ?? (isText ? string("data") : member.data) ?? "")
+    // The payload is the last member. It is parsed later or not at all, and its text keeps all digits of its numbers.
+    const [, head, binary, payload = ""] = /^(.*?)(?:,"data(_base64)?":(.*))?}\s*$/s.exec(json)!
+    const members = JSON.parse(head + "}") as { id?: string; topic?: string; text?: boolean }
+    const { id, topic, text } = members
+    if (!id || !topic) throw new Error("not an event")
+    Object.assign(this, members)
+    const decoded = (this.text = binary || text ? (JSON.parse(payload) as string) : payload)
     this.#decode = () =>
-      base64 !== undefined ? Uint8Array.from(atob(text), (c) => c.charCodeAt(0)) : isText ? text : text ? parse(text) : undefined
+      binary ? Uint8Array.from(atob(decoded), (c) => c.charCodeAt(0)) : text ? decoded : payload ? parse(payload) : undefined
   }
 
   /** The payload: the parsed JSON, a string, or a Uint8Array for binary data. */

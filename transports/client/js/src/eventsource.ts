@@ -1,5 +1,6 @@
-import { TriviumError } from "./error.js"
-import { control, readPushed, request, throwReason, type Transport } from "./transport.js"
+import { readPushed, TriviumError } from "./injected.js"
+import { control, request, throwReason } from "./request.js"
+import type { Transport } from "./transport.js"
 
 const controls = ["open", "heartbeat", "gap", "live", "end", "error", "goaway"]
 
@@ -21,7 +22,7 @@ export const eventsource: Transport = async (c) => {
     for (const op of controls) {
       source.addEventListener("trivium." + op, ({ data, lastEventId }) => {
         opened = true
-        message(() => control(op, lastEventId, data))
+        message(() => control(c, op, lastEventId, data))
       })
     }
     // The browser drops the last message if the connection ends at once, and does not tell the hub's retry time. So the

@@ -14,90 +14,98 @@ export interface LinkEvents {
   _deliver(m: Message): Promise<void>
 }
 
+/** Limits of silence, in milliseconds. */
+export interface Limits {
+  _openTimeout: number
+  /** Without announced heartbeats. It grows after connections that fell silent, as the hub may send few heartbeats. */
+  _silence: number
+  _minSilence: number
+}
+
 /** One connection of a client, and the watchdog that ends it when it is silent. */
-export class Link implements Connection {
-  _isOpen = false
-  _openSince = 0
+export interface Link extends Connection {
+  readonly _transport: TransportName
+  _token: string
+  /** When the subscription started, in milliseconds since 1970; 0 before. */
+  _openSince: number
   /** The wait before the next connection that the stream asked for, in milliseconds; 0: none. */
-  _retry = 0
-  _renew?: (token: string) => void
-  _reason: unknown
-  readonly _pollWait: number
-  #abort = new AbortController()
-  #lastHeard = Date.now()
-  #delivering = false // nothing is read meanwhile
-  #heartbeat = 0 // milliseconds; 0: not announced
-  #watchdog: Timer
-
-  constructor(
-    readonly _transport: TransportName,
-    public _token: string,
-    readonly _cursor: string,
-    readonly _url: Connection["_url"],
-    private _limits: { silence: number; openTimeout: number },
-    private _events: LinkEvents,
-  ) {
-    // 5/8 of the silence limit; the rest is for the hub and the network. A hub holds a poll for at most 25 seconds.
-    this._pollWait = Math.max(1, Math.min(25, Math.floor(_limits.silence / 1600)))
-    this.#watch()
-  }
-
-  get _signal(): AbortSignal {
-    return this.#abort.signal
-  }
-
-  _heard(): void {
-    this.#lastHeard = Date.now()
-  }
-
+  _retry: number
+  _reason?: unknown
   /** Ends the connection. Only the first reason counts. */
-  _end(reason: unknown): void {
-    this.#watchdog?.()
-    if (!this._signal.aborted) this._reason = reason
-    this.#abort.abort(reason)
-  }
+  _end(reason: unknown): void
+  /** Reports whether a heartbeat should have arrived by now. */
+  _isQuiet(): boolean
+}
 
-  /** Whether a heartbeat should have arrived by now. */
-  get _isQuiet(): boolean {
-    return this._isOpen && !this.#delivering && Date.now() - this.#lastHeard > this.#silence() / 2.5
-  }
+export function newLink(
+  _transport: TransportName,
+  _token: string,
+  _cursor: string,
+  _url: Connection["_url"],
+  _limits: Limits,
+  events: LinkEvents,
+): Link {
+  const abort = new AbortController()
+  let lastHeard = Date.now()
+  let delivering = false // nothing is read meanwhile
+  let heartbeat = 0 // milliseconds; 0: not announced
+  let watchdog: Timer
 
-  async _receive(m: Message): Promise<void> {
-    const { op } = m
-    if (op === "error") {
-      if (m.ref === undefined) throw problemError(m as object, m.retry_ms || this._retry)
-      if (m.ref === authRef) this._events._tokenRefused()
-    } else if (op === "goaway") {
-      throw new TriviumError("the hub drains", "draining", 503, m.retry_ms)
-    } else if (op === "open") {
-      if (this._signal.aborted) throw this._reason
-      this._isOpen = true
-      this._openSince = Date.now()
-      this._retry = m.retry_ms || 0
-      this.#heartbeat = m.heartbeat_ms || 0
-      this.#watch() // by another limit from now on
-      this._events._opened()
-    } else if (!this._isOpen) {
-      throw new TriviumError("the stream does not begin as a hub's", "")
+  const silence = () => (heartbeat ? Math.max(1000, 2.5 * heartbeat) : _limits._silence)
+  const quiet = () => (delivering ? 0 : Date.now() - lastHeard)
+  const watch = () => {
+    watchdog?.()
+    const left = (link._openSince ? silence() : _limits._openTimeout) - quiet()
+    if (left > 0) watchdog = startTimer(left, watch)
+    else {
+      if (link._openSince) _limits._silence = Math.min(2 * _limits._silence, 8 * _limits._minSilence)
+      link._end(connectionLost("nothing arrived for " + quiet() + " ms"))
     }
-    // Messages of later versions of the protocol are ignored.
-    if (!["open", "event", "gap", "heartbeat", "position", "live", "end"].includes(op)) return
-    this.#delivering = true
-    await this._events._deliver(m)
-    this.#delivering = false
-    this._heard()
   }
-
-  #silence(): number {
-    if (this._transport === "poll") return Math.max(this._limits.silence, this._pollWait * 1600)
-    return this.#heartbeat ? Math.max(1000, 2.5 * this.#heartbeat) : this._limits.silence
+  const open = (m: Message) => {
+    if (abort.signal.aborted) throw link._reason
+    link._openSince = Date.now()
+    link._retry = m.retry_ms || 0
+    heartbeat = m.heartbeat_ms || 0
+    watch() // by another limit from now on
+    events._opened()
   }
-
-  #watch(): void {
-    this.#watchdog?.()
-    const limit = this._isOpen ? this.#silence() : this._limits.openTimeout
-    const quiet = this.#delivering ? 0 : Date.now() - this.#lastHeard
-    if (quiet >= limit) this._end(connectionLost("nothing arrived for " + quiet + " ms"))
-    else this.#watchdog = startTimer(limit - quiet, () => this.#watch())
+  const link: Link = {
+    _transport,
+    _token,
+    _cursor,
+    _url,
+    _limits,
+    _openSince: 0,
+    _retry: 0,
+    _signal: abort.signal,
+    _heard: () => (lastHeard = Date.now()),
+    _isQuiet: () => link._openSince > 0 && quiet() > silence() / 2.5,
+    _end(reason) {
+      watchdog?.()
+      if (!abort.signal.aborted) link._reason = reason
+      abort.abort(reason)
+    },
+    async _receive(m) {
+      const { op } = m
+      if (op === "error") {
+        if (m.ref === undefined) throw problemError(m as object, m.retry_ms || link._retry)
+        if (m.ref === authRef) events._tokenRefused()
+      } else if (op === "goaway") {
+        throw new TriviumError("draining", "draining", 503, m.retry_ms)
+      } else if (op === "open") {
+        open(m)
+      } else if (!link._openSince) {
+        throw new TriviumError("no hub", "")
+      }
+      // Messages of later versions of the protocol are ignored.
+      if (!/^(open|event|gap|heartbeat|position|live|end)$/.test(op)) return
+      delivering = true
+      await events._deliver(m)
+      delivering = false
+      lastHeard = Date.now()
+    },
   }
+  watch()
+  return link
 }

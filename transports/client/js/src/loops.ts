@@ -1,76 +1,71 @@
-/** A `for await` loop over the events. */
+/** A `for await` loop over the events: the function that passes the next one; set while the loop waits for it. */
 interface Loop<E> {
-  /** Passes the next event; set while the loop waits for it, that is, has processed all earlier ones. */
-  take?: ((r: IteratorResult<E, undefined>) => void) | undefined
+  _take?: ((r: IteratorResult<E, undefined>) => void) | undefined
 }
 
 /** The `for await` loops over the events. */
-export class Loops<E> {
-  #loops = new Set<Loop<E>>()
-
-  /**
-   * @param _onReady is called when each loop has processed the events that it got.
-   * @param _end returns how the events ended; undefined if they have not.
-   */
-  constructor(
-    private _onReady: () => void,
-    private _end: () => { error?: Error } | undefined,
-  ) {}
-
-  get _count(): number {
-    return this.#loops.size
-  }
-
-  /** Whether each loop waits for an event. */
-  get _allWait(): boolean {
-    return [...this.#loops].every((loop) => loop.take)
-  }
-
+export interface Loops<E> {
+  _count(): number
+  /** Reports whether each loop waits for an event, that is, has processed all earlier ones. */
+  _allWait(): boolean
   /** Passes an event to each loop. All must wait. */
-  _pass(value: E): void {
-    for (const loop of this.#loops) {
-      const { take } = loop
-      delete loop.take
-      take?.({ done: false, value }) // a handler may have begun a loop just now
+  _pass(value: E): void
+  /** Ends the loops that wait; the others end with their next step. */
+  _close(): void
+  /** Calls onReady if each loop waits for an event. */
+  _check(): void
+  _iterator(): AsyncIterator<E, undefined>
+}
+
+/**
+ * @param onReady is called when each loop has processed the events that it got.
+ * @param end returns how the events ended; undefined if they have not.
+ */
+export function newLoops<E>(onReady: () => void, end: () => { error?: Error } | undefined): Loops<E> {
+  const loops = new Set<Loop<E>>()
+  const finished: IteratorResult<E, undefined> = { done: true, value: undefined }
+  const pass = (result: IteratorResult<E, undefined>) => {
+    for (const loop of loops) {
+      const take = loop._take
+      loop._take = undefined
+      take?.(result) // a handler may have begun a loop just now
     }
   }
-
-  /** Ends the loops that wait; the others end with their next step. */
-  _close(): void {
-    for (const { take } of this.#loops) take?.({ done: true, value: undefined })
+  const allWait = () => [...loops].every((loop) => loop._take)
+  const check = () => {
+    if (allWait()) onReady()
   }
-
-  /** Calls _onReady if each loop waits for an event. */
-  _check(): void {
-    if (this._allWait) this._onReady()
-  }
-
-  _iterator(): AsyncIterator<E, undefined> {
+  const iterator = (): AsyncIterator<E, undefined> => {
     const loop: Loop<E> = {}
-    this.#loops.add(loop)
-    const leave = () => {
-      this.#loops.delete(loop)
-      this._check()
+    loops.add(loop)
+    const leave = async () => {
+      loops.delete(loop)
+      check()
+      return finished
     }
     return {
-      next: async () => {
-        let result: IteratorResult<E, undefined> = { done: true, value: undefined }
-        if (!this._end()) {
-          result = await new Promise((take) => {
-            loop.take = take
-            this._check()
+      async next() {
+        if (!end()) {
+          const result = await new Promise<IteratorResult<E, undefined>>((take) => {
+            loop._take = take
+            check()
           })
+          if (!result.done) return result
         }
-        if (!result.done) return result
-        leave()
-        const error = this._end()?.error
+        const error = end()?.error
+        const result = leave()
         if (error) throw error
         return result
       },
-      return: async () => {
-        leave()
-        return { done: true, value: undefined }
-      },
+      return: leave,
     }
+  }
+  return {
+    _count: () => loops.size,
+    _allWait: allWait,
+    _pass: (value) => pass({ done: false, value }),
+    _close: () => pass(finished),
+    _check: check,
+    _iterator: iterator,
   }
 }

@@ -31,6 +31,12 @@ export interface Options {
   transport?: TransportName | "auto"
   /** Keeps the cursor, so that a reloaded page resumes. Each user and set of topics has an entry. */
   storage?: CursorStorage
+  /**
+   * Shares one connection among the tabs of the origin that have the same hub, topics and user. `true`: the tokens of a user
+   * differ in `exp`, `nbf`, `iat` and `jti` only. A text names the user, for tokens that say nothing of it; all tokens under
+   * one name must have the same rights. Where the browser has no Web Locks, each tab connects.
+   */
+  tabs?: boolean | string
   /** Parses JSON payloads. Default: `JSON.parse`. */
   parse?: (text: string) => unknown
   /** Milliseconds without data after which a connection counts as lost, unless the hub announces its heartbeats. A poll waits for 5/8 of it. Default: 40,000. */
@@ -44,31 +50,16 @@ export interface Options {
 }
 
 /** Throws if options contradict each other. The hub checks their values. */
-export function checkOptions(o: Options): void {
-  for (const names of [["cursor", "last", "since"], ["token", "getToken"]] as (keyof Options)[][]) {
-    const given = names.filter((name) => o[name] !== undefined)
-    if (given.length > 1) throw new TriviumError(given.join(" and ") + " exclude each other", "options")
+export function checkOptions({ cursor, last, since, token, getToken }: Options): void {
+  const isGiven = (value: unknown) => value !== undefined
+  if ([cursor, last, since].filter(isGiven).length > 1 || (isGiven(token) && getToken)) {
+    throw new TriviumError("cursor, last and since exclude each other, as do token and getToken", "options")
   }
 }
 
-/** Returns the claims of a JWT, unverified; undefined for any other token. */
-export function claims(token: string): Record<string, unknown> | undefined {
-  try {
-    return JSON.parse(atob(token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/"))) as Record<string, unknown>
-  } catch {
-    return undefined
-  }
-}
-
-/** Returns a hash that is the same for all tokens of one user with the same rights. It does not reveal the token. */
-export function userOf(token: string): string {
-  const { exp, nbf, iat, jti, ...rest } = claims(token) ?? { token }
-  let a = 0xdeadbeef
-  let b = 0x41c6ce57
-  for (const c of JSON.stringify(rest)) {
-    const n = c.codePointAt(0)!
-    a = Math.imul(a ^ n, 2654435761)
-    b = Math.imul(b ^ n, 1597334677)
-  }
-  return (a >>> 0).toString(36) + (b >>> 0).toString(36)
+/** Returns a token without white space around it. An error does not contain it. */
+export function checkToken(value: string): string {
+  value = value.trim()
+  if (/^[\w.~-]{1,8192}$/.test(value)) return value
+  throw new TriviumError("token: want 1 to 8192 of A-Z a-z 0-9 - . _ ~", "options")
 }

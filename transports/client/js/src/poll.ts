@@ -1,30 +1,53 @@
-import { TriviumError } from "./error.js"
+import { TriviumError } from "./injected.js"
 import { parts } from "./json.js"
-import { type Connection, request, type Transport } from "./transport.js"
+import { request } from "./request.js"
+import type { Connection, Transport } from "./transport.js"
+
+/** The result of a poll. */
+interface Polled {
+  _cursor: string
+  /** The number of events. */
+  _count: number
+  /** The wait that a hub which drains asks for, in milliseconds. */
+  _retry: number
+}
+
+/**
+ * Sends one request, and passes the messages of the answer. `heartbeat_ms` is 0 after the first request of a connection,
+ * else the message that opens it announces the next message after that time.
+ */
+export async function pollOnce(c: Connection, cursor: string, wait: number, heartbeat_ms: number): Promise<Polled> {
+  const answer = await request(c, c._url("poll", { wait, max: 1000 }), "application/json", cursor)
+  const { cursor: next, events, gap } = parts(await readText(c, answer))
+  if (!next) throw new TriviumError("the answer has no cursor", "")
+  c._heard()
+  if (heartbeat_ms) await c._receive({ op: "open", id: cursor, heartbeat_ms })
+  if (gap) {
+    const g = JSON.parse(gap)
+    await c._receive({ ...g, op: "gap", id: g.resumed_at })
+  }
+  const list = Object.values(parts(events ?? ""))
+  for (const raw of list) await c._receive({ op: "event", raw })
+  const _cursor = JSON.parse(next) as string
+  await c._receive({ op: "position", id: _cursor })
+  return { _cursor, _count: list.length, _retry: Number(answer.headers.get("retry-after")) * 1000 }
+}
 
 /** Long-poll. The first request does not wait, and so returns the position at which the subscription starts. */
 export const poll: Transport = async (c) => {
   let cursor = c._cursor
-  for (let wait = 0; ; wait = c._pollWait) {
+  // The time for which the hub may hold a request, in seconds: 5/8 of the silence limit, at most 25 s. The rest is for the
+  // hub and the network.
+  const limit = c._limits._minSilence
+  const pollWait = Math.max(1, Math.min(25, Math.floor(limit / 1600)))
+  const heartbeat = Math.max(limit * 0.4, pollWait * 640)
+  for (let wait = 0; ; wait = pollWait) {
     const begin = Date.now()
-    const answer = await request(c, c._url("poll", { wait, max: 1000 }), "application/json", cursor)
-    const { cursor: next, events, gap } = parts(await readText(c, answer))
-    if (!next) throw new TriviumError("the answer has no cursor", "")
-    c._heard()
-    if (!wait) await c._receive({ op: "open", id: cursor })
-    cursor = JSON.parse(next) as string
-    if (gap) {
-      const g = JSON.parse(gap)
-      await c._receive({ ...g, op: "gap", id: g.resumed_at })
-    }
-    const list = Object.values(parts(events ?? ""))
-    for (const raw of list) await c._receive({ op: "event", raw })
-    await c._receive({ op: "position", id: cursor })
-    // A hub that drains answers with Retry-After.
-    const retry = Number(answer.headers.get("retry-after"))
-    if (retry) throw new TriviumError("the hub drains", "network", 0, retry * 1000)
+    const { _cursor, _count, _retry } = await pollOnce(c, cursor, wait, wait ? 0 : heartbeat)
+    cursor = _cursor
+    if (_retry) throw new TriviumError("the hub drains", "network", 0, _retry)
     // This limits the rate of requests if something in between answers instead of the hub.
-    if (!list.length && wait && Date.now() - begin < 1000) await new Promise((done) => setTimeout(done, 1000))
+    if (!_count && wait && Date.now() - begin < 1000) await new Promise((done) => setTimeout(done, 1000))
   }
 }
 

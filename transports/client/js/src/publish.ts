@@ -1,16 +1,8 @@
-import { answerError, TriviumError } from "./error.js"
-import { backoff, startTimer } from "./timer.js"
-import type { Tokens } from "./tokens.js"
-
-export interface PublishOptions {
-  type?: string
-  key?: string
-  /** Another publish with the same key within two minutes has no effect. Default: a random key. */
-  idempotencyKey?: string
-}
-
-/** Publishes data as JSON, or a Uint8Array as binary data, and resolves with the event's id. */
-export type Publish = (topic: string, data: unknown, options?: PublishOptions) => Promise<string>
+import type { core } from "./core.js"
+import { backoff, closedError, inject, startTimer, TriviumError } from "./injected.js"
+import { answerError } from "./request.js"
+import type { PublishOptions } from "./publishing.js"
+import type { Client } from "./state.js"
 
 interface Waiting {
   body: string
@@ -23,8 +15,6 @@ interface Waiting {
   failed(why: unknown): void
 }
 
-/** The limit of all waiting bodies, in UTF-16 code units. One body may be larger. */
-const maxWaiting = 4 << 20
 /** Milliseconds that a request may take, and the bytes per millisecond by which a larger body gets more. */
 const requestTimeout = 30_000
 const bodyRate = 32
@@ -38,58 +28,50 @@ const maxAsked = 600_000
  * publishes an event twice.
  */
 export class Publisher {
-  #queue: Waiting[] = []
-  #size = 0
-  #closed = false
-  #abort = new AbortController() // of the current request
-  #wake = () => {} // ends the wait before a retry
+  private _queue: Waiting[] = []
+  private _closed = false
+  private _abort = new AbortController() // of the current request
+  private _wake = () => {} // ends the wait before a retry
 
   constructor(
-    private _url: string,
-    private _limit: number,
-    private _maxWait: number,
-    private _tokens: Tokens,
+    private _client: Client,
+    private _currentToken: (c: Client) => Promise<string>,
   ) {}
 
-  _publish: Publish = (topic, data, { type, key, idempotencyKey } = {}) =>
-    new Promise((done, failed) => {
-      const payload = data instanceof Uint8Array ? { data_base64: base64(data) } : { data: data ?? null }
-      const body = JSON.stringify({ topic, type, key, ...payload })
+  /** Publishes JSON or binary data after the publishes before it, and resolves with the event's id. */
+  _send(topic: string, data: string | Uint8Array, { type, key, idempotencyKey }: PublishOptions): Promise<string> {
+    return new Promise((done, failed) => {
+      const start = JSON.stringify({ topic, type, key }).slice(0, -1)
+      const body = start + (typeof data === "string" ? ',"data":' + data : `,"data_base64":"${base64(data)}"`) + "}"
       // Not every platform has crypto.randomUUID, as pages without HTTPS. The keys of one token suffice to differ.
       const random = () => Math.random().toString(36).slice(2)
       const w = { body, key: idempotencyKey ?? random() + random(), until: Infinity, renewed: false, done, failed }
       new Headers({ "idempotency-key": w.key }) // throws if it cannot be a header
-      const { length } = this.#queue
-      if (this.#closed) return failed(closedError())
-      if (length >= this._limit || (length && this.#size + body.length > maxWaiting)) {
-        return failed(new TriviumError(length + " publishes are waiting", "queue-full"))
-      }
-      this.#size += body.length
-      this.#queue.push(w)
-      if (!length) void this.#run()
+      if (this._closed) return failed(closedError())
+      if (this._queue.push(w) === 1) void this._run()
     })
-
-  _close(): void {
-    this.#closed = true
-    this.#abort.abort()
-    this.#wake()
-    for (const { failed } of this.#queue) failed(closedError())
   }
 
-  async #run(): Promise<void> {
-    for (let w; (w = this.#queue[0]) && !this.#closed; this.#queue.shift()) {
-      await this.#send(w).then(w.done, w.failed)
-      this.#size -= w.body.length
+  _close(): void {
+    this._closed = true
+    this._abort.abort()
+    this._wake()
+    for (const { failed } of this._queue) failed(closedError())
+  }
+
+  private async _run(): Promise<void> {
+    for (let w; (w = this._queue[0]) && !this._closed; this._queue.shift()) {
+      await this._retry(w).then(w.done, w.failed)
     }
   }
 
-  async #send(w: Waiting): Promise<string> {
+  private async _retry(w: Waiting): Promise<string> {
     for (let tries = 0; ; tries++) {
-      let wait = backoff(tries, this._maxWait)
+      let wait = backoff(tries, this._client._options.maxWait)
       try {
-        return await this.#attempt(w)
+        return await this._attempt(w)
       } catch (e) {
-        if (this.#closed) throw closedError()
+        if (this._closed) throw closedError()
         // Other errors come from fetch or from getToken, and may pass.
         if (e instanceof TriviumError) {
           if (!e.temporary || e.code === "options" || [413, 414, 415, 431].includes(e.status)) throw e
@@ -99,7 +81,7 @@ export class Publisher {
       }
       await new Promise<void>((done) => {
         const stop = startTimer(wait, done)
-        this.#wake = () => {
+        this._wake = () => {
           stop()
           done()
         }
@@ -107,22 +89,22 @@ export class Publisher {
     }
   }
 
-  async #attempt(w: Waiting): Promise<string> {
-    const token = await this._tokens._get()
+  private async _attempt(w: Waiting): Promise<string> {
+    const token = await this._currentToken(this._client)
     const begin = Date.now()
-    if (this.#closed) throw closedError()
+    if (this._closed) throw closedError()
     // The device may have slept.
     if (begin > w.until) throw new TriviumError("no answer in time; the event may have been published", "key-expired")
     const headers: Record<string, string> = { "content-type": "application/json", "idempotency-key": w.key }
     if (token) headers.authorization = "Bearer " + token
-    const abort = (this.#abort = new AbortController())
+    const abort = (this._abort = new AbortController())
     const stop = startTimer(Math.min(requestTimeout + w.body.length / bodyRate, w.until - begin), () => abort.abort())
     try {
-      const answer = await fetch(this._url, { method: "POST", body: w.body, headers, signal: abort.signal })
+      const answer = await fetch(this._client._base + "publish", { method: "POST", body: w.body, headers, signal: abort.signal })
       const id = answer.ok && ((await answer.json()) as { id?: string }).id
       if (id) return id
       const error = await answerError(answer)
-      if (error.status !== 401 || !error.code || w.renewed || !this._tokens._refuse(token)) throw error
+      if (error.status !== 401 || !error.code || w.renewed || !this._client._auth._renewal?._refuse(token)) throw error
       w.renewed = true
       throw new TriviumError(error.message, error.code, 425) // temporary: there may be another token
     } catch (e) {
@@ -135,12 +117,14 @@ export class Publisher {
   }
 }
 
-function closedError(): TriviumError {
-  return new TriviumError("the client was closed", "closed")
-}
-
 function base64(bytes: Uint8Array): string {
   let text = ""
   for (const b of bytes) text += String.fromCharCode(b)
   return btoa(text)
+}
+
+/** The sender of publishes. */
+export default (c: typeof core) => {
+  inject(c)
+  return { _newPublisher: (client: Client, currentToken: (c: Client) => Promise<string>) => new Publisher(client, currentToken) }
 }

@@ -1,4 +1,6 @@
-import { connectionLost, control, request, type Transport } from "./transport.js"
+import { connectionLost } from "./injected.js"
+import { control, request } from "./request.js"
+import type { Transport } from "./transport.js"
 
 /** Server-sent events, read with fetch: the token is in a header, and the status of the answer is known. */
 export const sse: Transport = async (c) => {
@@ -24,7 +26,7 @@ export const sse: Transport = async (c) => {
       const { event, id, data, retry } = fields
       fields = {}
       if (data === undefined) continue
-      await c._receive(event ? { retry_ms: Number(retry), ...control(event.slice(8), id, data) } : { op: "event", raw: data })
+      await c._receive(event ? { retry_ms: Number(retry), ...control(c, event.slice(8), id, data) } : { op: "event", raw: data })
     }
   }
 }

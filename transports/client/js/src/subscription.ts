@@ -1,6 +1,6 @@
 import type { Gap, TriviumEvent } from "./event.js"
 import type { TransportName } from "./options.js"
-import type { Publish } from "./publish.js"
+import type { Publish } from "./publishing.js"
 
 /** The state of a subscription. Each change creates a new object. */
 export interface State {

@@ -1,14 +1,6 @@
 import { TriviumError } from "./error.js"
-import { connectionLost, type Message, readPushed, throwReason, type Transport } from "./transport.js"
-
-/** The status that a close code stands for (docs/protocol.md#close-codes), and the error's code. */
-const closeCodes: Record<number, [status: number, code: string]> = {
-  1013: [503, "too-many-connections"],
-  4400: [400, "bad-request"],
-  4401: [401, "token-ended"],
-  4403: [403, "forbidden"],
-  4408: [408, "too-slow"],
-}
+import { load } from "./load.js"
+import { connectionLost, type Message, readPushed, type Transport } from "./transport.js"
 
 /** The `ref` of the command that renews the token. */
 export const authRef = "auth"
@@ -30,16 +22,13 @@ export const ws: Transport = (c) => {
     }
     socket.onerror = () => fail(connectionLost()) // Node.js 20 does not call onclose after a refused handshake
     socket.onclose = ({ code, reason }) => {
-      const [status, name] = closeCodes[code] ?? [0, "network"]
-      fail(new TriviumError(reason || "closed with " + code, name, status))
+      // A hub closes with a status plus 4000, after an error that may have been lost.
+      fail(new TriviumError(reason || "closed with " + code, "network", code > 4399 ? code - 4000 : 0))
     }
     c._renew = (token) => socket.send(JSON.stringify({ op: "auth", token, ref: authRef }))
-    return () => {
-      socket.onmessage = socket.onclose = socket.onerror = null
-      socket.close(1000)
-    }
-  }).catch((e: unknown) => {
-    if (opened) throw e
-    return throwReason(c, e)
+    return () => socket.close(1000)
+  }).catch(async (e: unknown) => {
+    if (!opened) await load("http").then((http) => http._throwReason(c, e))
+    throw e
   })
 }

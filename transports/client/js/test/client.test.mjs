@@ -56,9 +56,9 @@ test("the payload is exact", () => {
   const event = (members) => new TriviumEvent(`{"id":"e-1","topic":"t","time":"now",${members}}`)
   for (const [members, text, data] of [
     ['"data":{"n":12345678901234567890,"s":"}]\\"{"}', '{"n":12345678901234567890,"s":"}]\\"{"}', { n: 12345678901234567890, s: '}]"{' }],
-    ['"data":[1,[2,{}]],"type":"x"', "[1,[2,{}]]", [1, [2, {}]]],
+    ['"type":"x","data":[1,[2,{}]]', "[1,[2,{}]]", [1, [2, {}]]],
     ['"data":null', "null", null],
-    ['"data":"a\\nb","text":true', "a\nb", "a\nb"],
+    ['"text":true,"data":"a\\nb"', "a\nb", "a\nb"],
     ['"data_base64":"AAH/"', "AAH/", new Uint8Array([0, 1, 255])],
     ['"type":"empty"', "", undefined],
   ]) {
@@ -84,7 +84,7 @@ test("a token with other characters is refused before it is sent", async () => {
   const url = await serve((_, response) => (requests++, response.end()))
   const events = open({ url, getToken: () => "two words" })
   const s = await state(events, (s) => s.phase === "waiting")
-  assert.match(s.error.message, /^token: want 1 to 8192 of the characters/)
+  assert.match(s.error.message, /^token: want 1 to 8192 of A-Z/)
   assert.equal(requests, 0)
 })
 
@@ -281,4 +281,52 @@ test("a token that the hub refuses twice, and a body that a proxy refuses, end a
   const proxy = await serve((_, response) => response.writeHead(413).end("<h1>Request Entity Too Large</h1>"))
   await assert.rejects(open({ url: proxy, topics: [] }).publish("t", 1), { status: 413 })
   await assert.rejects(events.publish("t", 1, { idempotencyKey: "€" }), TypeError)
+})
+
+test("a refused WebSocket is tried again", async () => {
+  const url = await serve((_, response) => response.writeHead(502).end())
+  const events = open({ url, transport: "ws" })
+  for (let tries = 0; tries < 2; tries++) await new Promise((done) => events.on("state", (s) => s.phase === "waiting" && done()))
+})
+
+test("no URL with search parameters is needed, which React Native does not have", async () => {
+  const asked = []
+  const url = await serve((request, response) => (asked.push(request.url), json(response, polled("e-1", envelope(1)))))
+  const real = Object.getOwnPropertyDescriptor(URL.prototype, "searchParams")
+  Object.defineProperty(URL.prototype, "searchParams", { ...real, get: () => assert.fail("not implemented") })
+  try {
+    const events = open({ url: url + "/below", topics: ["a.*", "b&c"], since: new Date(0), transport: "poll" })
+    await new Promise((done) => events.on("event", done))
+  } finally {
+    Object.defineProperty(URL.prototype, "searchParams", real)
+  }
+  const first = new URL(asked[0], url)
+  assert.equal(first.pathname, "/below/poll")
+  assert.deepEqual(first.searchParams.getAll("topic"), ["a.*", "b&c"])
+  assert.equal(first.searchParams.get("since"), "1970-01-01T00:00:00.000Z")
+  for (const wrong of ["hub.example.com", "ws://hub.example.com"]) assert.throws(() => connect({ url: wrong }), { code: "options", message: /^url: / })
+})
+
+test("silence is endured for longer after a connection that fell silent", async (t) => {
+  let requests = 0
+  const url = await serve((_, response) => {
+    requests++
+    response.writeHead(200, { "content-type": "text/event-stream" }).write("event: trivium.open\nid: e-0\ndata: {}\n\n")
+  })
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() })
+  const events = open({ url, transport: "sse" })
+  const phase = async (want) => {
+    await state(events, (s) => s.phase === want)
+    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // in which the message that opened it is delivered
+  }
+  await phase("live")
+  t.mock.timers.tick(40_000)
+  await phase("waiting")
+  t.mock.timers.tick(50)
+  await phase("live")
+  t.mock.timers.tick(60_000) // the time between two heartbeats of a hub with --heartbeat 60s
+  assert.deepEqual([events.state.phase, requests], ["live", 2])
+  t.mock.timers.tick(20_000)
+  await phase("waiting")
+  events.close()
 })

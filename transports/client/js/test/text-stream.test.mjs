@@ -37,7 +37,7 @@ async function read(stream) {
 }
 
 test("a text stream has the texts of the topic, and ends with it", async () => {
-  const url = await streamOf(["", envelope(1, { data: "Hello", text: true })], ["", envelope(2, { data: ", wor" })], ["", envelope(3, { data: { n: 1 } })], ["end", "{}"])
+  const url = await streamOf(["", envelope(1, { text: true, data: "Hello" })], ["", envelope(2, { data: ", wor" })], ["", envelope(3, { data: { n: 1 } })], ["end", "{}"])
   assert.deepEqual(await read(textStream("t", { url, transport: "sse" })), ["Hello", ", wor", '{"n":1}'])
   const query = new URL(asked.at(-1), url).searchParams
   assert.deepEqual([query.getAll("topic"), query.get("since")], [["t"], "1970-01-01T00:00:00.000Z"])

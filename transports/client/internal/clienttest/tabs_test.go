@@ -1,0 +1,321 @@
+//go:build !js
+
+package clienttest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// tabs is a set of tabs that run trivium.js with shared connections.
+type tabs struct {
+	t       *testing.T
+	browser context.Context
+	harness *harness
+	hub     *station
+	hold    *httptest.Server // answers after release
+	release func()
+}
+
+func newTabs(t *testing.T) *tabs {
+	path := browser(t)
+	g := &tabs{t: t, harness: startHarness(t), browser: browserAt(t, path)}
+	_, err := hubBinary()
+	require.NoError(t, err)
+	g.hub, err = g.harness.newStation(nil)
+	require.NoError(t, err)
+	t.Cleanup(g.hub.close)
+	released := make(chan struct{})
+	g.release = sync.OnceFunc(func() { close(released) })
+	g.hold = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		select {
+		case <-released:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(func() {
+		g.release()
+		g.hold.CloseClientConnections()
+		g.hold.Close()
+	})
+	return g
+}
+
+// tab is a browser tab.
+type tab struct {
+	tabs    *tabs
+	name    string
+	ctx     context.Context
+	address string
+	want    []string // the events that it should have got
+}
+
+// tabView is what a tab reports about itself.
+type tabView struct {
+	Got      []string `json:"got"`
+	Gaps     []string `json:"gaps"`
+	Sockets  int      `json:"sockets"`
+	Restored int      `json:"restored"`
+	Phase    string   `json:"phase"`
+	Error    string   `json:"error"`
+}
+
+// open opens a tab with the options of its subscription.
+func (g *tabs) open(name string, options map[string]any) *tab {
+	g.t.Helper()
+	all := map[string]any{"url": "http://" + g.hub.faults.listen}
+	maps.Copy(all, options)
+	text, err := json.Marshal(all)
+	require.NoError(g.t, err)
+	tb := &tab{tabs: g, name: name, address: g.harness.server.URL + "/page/tabs.html#" + url.PathEscape(string(text))}
+	ctx, _ := chromedp.NewContext(g.browser)
+	tb.ctx = ctx
+	g.t.Cleanup(tb.close)
+	require.NoError(g.t, chromedp.Do(ctx, chromedp.Navigate(tb.address)))
+	return tb
+}
+
+// openLive opens a tab, and waits until it is live.
+func (g *tabs) openLive(name string, options map[string]any) *tab {
+	g.t.Helper()
+	tb := g.open(name, options)
+	tb.await("live", func(v tabView) bool { return v.Phase == "live" })
+	return tb
+}
+
+// close closes the tab. A tab that has crashed cannot be closed in an orderly way.
+func (tb *tab) close() {
+	_ = chromedp.Cancel(tb.ctx)
+}
+
+// do runs JavaScript in the tab.
+func (tb *tab) do(expression string) {
+	tb.tabs.t.Helper()
+	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	defer cancel()
+	_, err := chromedp.Run(ctx, chromedp.Evaluate[any](expression))
+	require.NoError(tb.tabs.t, err)
+}
+
+func (tb *tab) look() (tabView, error) {
+	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[tabView](`globalThis.look?.() ?? {}`))
+}
+
+// await waits until the tab is in a state.
+func (tb *tab) await(what string, ok func(tabView) bool) tabView {
+	tb.tabs.t.Helper()
+	var v tabView
+	var err error
+	if !assert.Eventually(tb.tabs.t, func() bool {
+		v, err = tb.look()
+		return err == nil && ok(v)
+	}, patience, 50*time.Millisecond) {
+		require.FailNow(tb.tabs.t, "tab "+tb.name+" did not become "+what, "%+v %v", v, err)
+	}
+	return v
+}
+
+// publish publishes events, and notes them for the tabs that should get them.
+func (g *tabs) publish(topic string, n int, to ...*tab) {
+	g.t.Helper()
+	_, err := g.hub.publish(g.t.Context(), topic, n, 0)
+	require.NoError(g.t, err)
+	last := g.hub.counts[topic]
+	for _, tb := range to {
+		for i := last - n + 1; i <= last; i++ {
+			tb.want = append(tb.want, fmt.Sprintf("%s %d", topic, i))
+		}
+	}
+}
+
+// check waits until the tabs have their events, and checks that they have each once and in order.
+func (g *tabs) check(list ...*tab) {
+	g.t.Helper()
+	for _, tb := range list {
+		v := tb.await("complete", func(v tabView) bool { return len(v.Got) >= len(tb.want) })
+		require.Equal(g.t, tb.want, v.Got, tb.name)
+		require.Empty(g.t, v.Gaps, tb.name)
+	}
+}
+
+// leader waits until exactly one of the tabs has a connection, and returns it.
+func (g *tabs) leader(list ...*tab) (leader *tab, others []*tab) {
+	g.t.Helper()
+	count := 0
+	require.Eventually(g.t, func() bool {
+		count, leader, others = 0, nil, nil
+		for _, tb := range list {
+			v, err := tb.look()
+			if err != nil {
+				return false
+			}
+			if v.Sockets > 0 {
+				leader = tb
+				count += v.Sockets
+			} else {
+				others = append(others, tb)
+			}
+		}
+		return count == 1
+	}, patience, 50*time.Millisecond, "one connection")
+	return leader, others
+}
+
+// userToken creates a token of a user with a right to read.
+func userToken(t *testing.T, user, right string, life time.Duration) string {
+	t.Helper()
+	value, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"sub": user, "exp": time.Now().Add(life).Unix(), "subscribe": []string{right},
+	}).SignedString(secret)
+	require.NoError(t, err)
+	return value
+}
+
+// TestTabs checks that five tabs share a connection, and that each gets every event once and in order while the tab with
+// the connection is killed, frozen, blocked, left and restored.
+func TestTabs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
+	t.Parallel()
+	g := newTabs(t)
+	options := map[string]any{"topics": []string{"a.>"}, "token": userToken(t, "ann", ">", time.Hour)}
+	var all []*tab
+	for i := range 5 {
+		all = append(all, g.openLive(fmt.Sprint(i), options))
+	}
+	leader, others := g.leader(all...)
+	g.publish("a.1", 20, all...)
+	g.check(all...)
+
+	t.Log("the leader crashes")
+	go func() { // the answer of a page that crashes does not arrive
+		ctx, cancel := context.WithTimeout(leader.ctx, patience)
+		defer cancel()
+		_, _ = chromedp.Call(ctx, page.Crash, cdp.Empty{})
+	}()
+	all = others
+	g.publish("a.1", 20, all...)
+	g.check(all...)
+	leader, others = g.leader(all...)
+
+	t.Log("the leader is closed")
+	leader.close()
+	all = others
+	g.publish("a.1", 20, all...)
+	g.check(all...)
+	all = append(all, g.openLive("5", options), g.openLive("6", options))
+	leader, others = g.leader(all...)
+	g.publish("a.1", 20, all...)
+	g.check(all...)
+
+	t.Log("the leader is frozen")
+	setState := func(tb *tab, state page.SetWebLifecycleStateState) {
+		_, err := chromedp.Call(tb.ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state})
+		require.NoError(t, err)
+	}
+	setState(leader, page.SetWebLifecycleStateStateFrozen)
+	g.publish("a.1", 20, all...)
+	g.check(others...)
+	setState(leader, page.SetWebLifecycleStateStateActive)
+	g.check(all...)
+	leader, others = g.leader(all...)
+
+	t.Log("the leader is left, and restored by the browser")
+	require.NoError(t, chromedp.Do(leader.ctx, chromedp.Navigate(g.harness.server.URL+"/page/plain.js")))
+	g.publish("a.1", 20, all...)
+	g.check(others...)
+	leader.do("history.back()") // chromedp would wait for a load that does not happen
+	g.check(all...)
+	v, err := leader.look()
+	require.NoError(t, err)
+	require.Equal(t, 1, v.Restored, "restored from the cache of the browser")
+	leader, others = g.leader(all...)
+
+	t.Log("the leader is blocked")
+	hung := make(chan error, 1)
+	go func() {
+		_, err := chromedp.Run(leader.ctx, chromedp.Evaluate[any](fmt.Sprintf("hang(%q)", g.hold.URL)))
+		hung <- err
+	}()
+	g.publish("a.1", 20, all...)
+	g.check(others...)
+	g.leader(others...)
+	g.release()
+	require.NoError(t, <-hung)
+	g.publish("a.1", 20, all...)
+	g.check(all...)
+	g.leader(all...)
+}
+
+// TestTabsApart checks that tabs with different topics or users have connections of their own, that a renewed token stays
+// in its group, that a refused tab ends no other, and that a slow tab holds up no other and loses nothing.
+func TestTabsApart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes long")
+	}
+	t.Parallel()
+	g := newTabs(t)
+	options := func(topic, user, right string, life time.Duration) map[string]any {
+		return map[string]any{"topics": []string{topic}, "token": userToken(t, user, right, life)}
+	}
+	annA := []*tab{
+		g.openLive("ann a 1", options("a.>", "ann", ">", time.Hour)),
+		g.openLive("ann a 2", options("a.>", "ann", ">", 2*time.Hour)), // a renewed token
+	}
+	annB := []*tab{
+		g.openLive("ann b 1", options("b.>", "ann", ">", time.Hour)),
+		g.openLive("ann b 2", options("b.>", "ann", ">", time.Hour)),
+	}
+	bobA := []*tab{g.openLive("bob a", options("a.>", "bob", ">", time.Hour))}
+	g.open("refused", options("a.>", "ann", "b.>", time.Hour)).await("closed", func(v tabView) bool { return v.Phase == "closed" && v.Error != "" })
+	for _, group := range [][]*tab{annA, annB, bobA} {
+		g.leader(group...)
+	}
+	g.publish("a.1", 20, append(bobA, annA...)...)
+	g.publish("b.1", 20, annB...)
+	g.check(bobA...)
+	g.check(annA...)
+	g.check(annB...)
+
+	t.Log("the leader of a group changes its topics")
+	leader, others := g.leader(annA...)
+	leader.do(`events.setTopics(["b.>"])`)
+	g.leader(others...)
+	annB = append(annB, leader)
+	g.leader(annB...)
+	g.publish("a.1", 20, append(bobA, others...)...)
+	g.publish("b.1", 20, annB...)
+	g.check(bobA...)
+	g.check(others...)
+	g.check(annB...)
+
+	t.Log("a tab is slow")
+	slow := options("b.>", "ann", ">", time.Hour)
+	slow["held"] = true
+	held := g.openLive("slow", slow)
+	g.publish("b.1", 5000, append(annB, held)...)
+	g.check(annB...)
+	g.publish("b.1", 20, append(annB, held)...)
+	held.do("letGo()")
+	g.check(append(annB, held)...)
+	g.leader(append(annB, held)...)
+}

@@ -1,0 +1,19 @@
+import { closedError } from "./error.js"
+import { load } from "./load.js"
+import type { Client } from "./state.js"
+import type { Renewal } from "./token.js"
+
+/** The token of a client, "" for none, and the part that renews it if the program gave `getToken`. */
+export interface Auth {
+  _token: string
+  _renewal?: Renewal
+}
+
+/** Resolves with the token, and fetches one if there is none or the hub refused it. */
+export async function currentToken(c: Client): Promise<string> {
+  const auth = c._auth
+  if (!c._options.getToken) return auth._token
+  const part = await load("token")
+  if (c._closed) throw closedError()
+  return (auth._renewal ??= part._newRenewal(c))._get()
+}

@@ -1,0 +1,146 @@
+import { identity } from "./claims.js"
+import type { Client, Handler, close as closeClient } from "./state.js"
+import type { State } from "./subscription.js"
+import type { Message } from "./transport.js"
+
+/**
+ * The limit of what a leader sends to a tab that has not processed it. A message costs `messageCost`, and the length of its
+ * event in UTF-16 code units.
+ */
+export const maxCost = 1 << 21
+const messageCost = 1000
+/** The number of tabs beyond which a leader forgets all. Those that live report again. */
+const maxTabs = 99
+
+/** The state of the leader's connection, as a message. */
+export interface StateMessage {
+  op: "state"
+  state: State
+}
+
+/**
+ * What a leader sends to one tab: its name, the cost of all messages to the tab until this one, its position before the
+ * message, and the message. Other tabs may run another build, so no member of a message has a short name.
+ */
+export type Packet = [leader: string, cost: number, before: string, message: Message | StateMessage]
+
+/**
+ * What is sent to all tabs of a group. A tab reports its name, the leader that it knows ("" for none), and the cost of what
+ * it has processed; before it leaves, only its name. A new leader sends an empty name.
+ */
+export type Report = [tab: string, leader?: string, cost?: number]
+
+/** A tab of the group, as its leader sees it. */
+interface Member {
+  _channel: BroadcastChannel
+  _sent: number
+  _processed: number
+}
+
+/** The tabs that have the hub, topics and user in common. The one that has the lock leads: it has the connection. */
+export interface Group {
+  _name: string
+  /** Connects if this tab leads, and if it has a position. */
+  _start(): void
+  /** The connection, if this tab leads. */
+  _connection: Client | undefined
+  /** Takes the lock from a leader that does not answer. */
+  _steal(): void
+  _leave(): void
+}
+
+/** Returns the name of the group. It does not reveal the token. */
+export async function groupName({ _base, _topics, _options: { tabs, conflate } }: Client, token: string): Promise<string> {
+  const text = JSON.stringify([_base, tabs === true ? [identity(token)] : tabs, _topics && [..._topics].sort(), conflate])
+  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))
+  return "trivium 1" + new Uint8Array(hash).join()
+}
+
+/** Joins a group, and waits for its lock. Messages reach each tab by a channel of its own, so a slow one holds up no other. */
+export function join(c: Client, _name: string, close: typeof closeClient): Group {
+  const id = c._id
+  const members = new Map<string, Member>()
+  let waiting: AbortController | undefined // undefined after the tab has left
+  let shared: BroadcastChannel | undefined // set while this tab leads
+  let release = () => {}
+
+  const position = () => group._connection?._received ?? ""
+  const send = (to: Member, message: Packet[3], before = position()) => {
+    // The tab notices by `before` that messages are missing, and reads them from the hub.
+    if (to._sent - to._processed > maxCost) return
+    to._sent += messageCost + ((message as Message).raw?.length ?? 0)
+    to._channel.postMessage([id, to._sent, before, message] satisfies Packet)
+  }
+  const sendState = (to: Member) => send(to, { op: "state", state: group._connection!._state })
+  const forget = (tab: string) => {
+    members.get(tab)?._channel.close()
+    members.delete(tab)
+  }
+  const forgetAll = () => members.forEach((_, tab) => forget(tab))
+  const reported = ({ data: [tab, leader, cost = 0] }: { data: Report }) => {
+    if (leader !== id) forget(tab)
+    if (leader === undefined) return
+    if (members.size > maxTabs) forgetAll()
+    let to = members.get(tab)
+    if (to) to._processed = cost
+    else {
+      members.set(tab, (to = { _channel: new BroadcastChannel(_name + tab), _sent: 0, _processed: 0 }))
+      if (group._connection) sendState(to)
+    }
+    send(to, { op: "position", id: position() })
+  }
+  const lead = () => {
+    shared = new BroadcastChannel(_name)
+    shared.onmessage = reported
+    shared.postMessage([""] satisfies Report)
+    group._start()
+  }
+  const end = () => {
+    shared?.close()
+    shared = undefined
+    if (group._connection) close(group._connection)
+    group._connection = undefined
+    forgetAll()
+  }
+  const request = (steal?: true) => {
+    waiting?.abort()
+    const mine = (waiting = new AbortController())
+    const held = () =>
+      new Promise<void>((done) => {
+        release = done
+        if (mine === waiting) lead()
+        else done()
+      })
+    navigator.locks.request(_name, steal ? { steal } : { signal: mine.signal }, held).catch(({ name }: Error) => {
+      if (mine !== waiting) return
+      // Another tab has taken the lock. Where locks are forbidden, each tab connects.
+      if (name !== "AbortError") return lead()
+      end()
+      request()
+    })
+  }
+  const group: Group = {
+    _name,
+    _connection: undefined,
+    _start() {
+      if (!shared || group._connection || !c._received) return
+      const options = { ...c._options, tabs: false, storage: undefined, cursor: c._received, topics: c._topics, transport: c._choice }
+      const connection = (group._connection = c._newClient(options as Client["_options"], {
+        _auth: c._auth,
+        _tap: (m, before) => members.forEach((to) => send(to, m, before)),
+      }))
+      const on = (_name: Handler["_name"], _call: (value: never) => void) => connection._handlers.add({ _name, _call })
+      on("state", () => members.forEach(sendState))
+      on("error", (e: Error) => close(c, e))
+    },
+    _steal: () => request(true),
+    _leave() {
+      waiting?.abort()
+      waiting = undefined
+      end()
+      release()
+    },
+  }
+  request()
+  return group
+}

@@ -1,0 +1,144 @@
+import type { Auth } from "./auth.js"
+import { closedError } from "./error.js"
+import type { TriviumEvent } from "./event.js"
+import type { Limits, Link } from "./link.js"
+import type { Loops } from "./loops.js"
+import type { Options, TransportName } from "./options.js"
+import type { Publishing } from "./publishing.js"
+import type { CursorStore } from "./storage.js"
+import type { Handlers, State } from "./subscription.js"
+import type { Tabs } from "./tabs.js"
+import type { Timer } from "./timer.js"
+import { type Message, resumeAtOnce } from "./transport.js"
+
+/** A call of `setTopics` that the hub has not answered. */
+export interface TopicChange {
+  _before: readonly string[] | undefined
+  _promise: Promise<void>
+  _done: () => void
+  _failed: (why: unknown) => void
+}
+
+/** What the client that is the connection of several tabs gets from the client of its tab. */
+export type Inherited = Pick<Client, "_auth" | "_tap">
+
+export interface Handler {
+  _name: keyof Handlers
+  _call: (value: never) => void
+}
+
+/** The state of a client. It is a plain object that functions change, as a minifier shortens neither `this` nor `#`. */
+export interface Client {
+  _state: State
+  _options: Options & Limits & { maxWait: number }
+  /** The hub's address, with a slash at the end. */
+  _base: string
+  /** A random name of this client. */
+  readonly _id: string
+  _handlers: Set<Handler>
+  _loops: Loops<TriviumEvent>
+  _auth: Auth
+  _publishing: Publishing
+  _store: CursorStore | undefined
+  _closed: { error?: Error } | undefined
+  /** Whether the page is frozen or in the cache of the browser. */
+  _suspended: boolean
+  /** The other tabs, if they share a connection. */
+  _tabs?: Tabs
+  /** In a client that is the connection of several tabs: gets each message, and the position before it. */
+  _tap: ((m: Message, before: string) => void) | undefined
+  _newClient: (options: Options, inherited: Inherited) => Client
+  _stopWatching: () => void
+  /** Makes the open connection use a renewed token. */
+  _renewed: (token: string) => void
+
+  /** The position up to which the program has processed all events. */
+  _cursor: string
+  /** The position up to which the program got all events. The next connection resumes there. */
+  _received: string
+  _topics: readonly string[] | undefined
+  _change: TopicChange | undefined
+
+  _choice: TransportName | "auto"
+  /** The transports of `auto`, and the index of the current one. */
+  _available: TransportName[]
+  _step: number
+  /** The reason for which `auto` left a better transport. */
+  _whyFallBack: Error | undefined
+  /** The timer of the next search for a better transport, and the number of searches since the best one was lost. */
+  _search: Timer
+  _searches: number
+
+  _link: Link | undefined
+  /** The connection of a search for a better transport. */
+  _trial: Link | undefined
+  /** Makes a delivery that waits look whether it can go on. */
+  _progress?: () => void
+  /** Ends a wait. */
+  _wake?: (() => void) | undefined
+  /** Failed attempts, connections lost soon, and refused tokens, each in a row. */
+  _tries: number
+  _short: number
+  _refused: number
+  _wasOpen: boolean
+}
+
+export function transport(c: Client): TransportName {
+  return c._choice === "auto" ? c._available[c._step]! : c._choice
+}
+
+export function emit<K extends keyof Handlers>(c: Client, name: K, value: Handlers[K]): void {
+  for (const handler of [...c._handlers]) {
+    try {
+      // Another handler may have removed it.
+      if (handler._name === name && c._handlers.has(handler)) handler._call(value as never)
+    } catch (e) {
+      // It becomes an uncaught error, while the other handlers get the value.
+      queueMicrotask(() => {
+        throw e
+      })
+    }
+  }
+}
+
+export function setState(c: Client, phase: State["phase"], more: Partial<State> | { error?: Error | undefined } = {}): void {
+  emit(c, "state", (c._state = { phase, transport: transport(c), ...more } as State))
+}
+
+export function reconnect(c: Client): void {
+  c._link?._end(resumeAtOnce)
+  c._progress?.()
+  c._wake?.()
+}
+
+/** Ends a change of topics: the hub has accepted it, or it failed. */
+export function endChange(c: Client, why?: unknown): void {
+  const change = c._change
+  if (!change) return
+  c._change = undefined
+  if (why) {
+    c._topics = change._before
+    return change._failed(why)
+  }
+  c._store?._select(c._base, c._auth._token, c._topics ?? [])
+  change._done()
+}
+
+/** Closes the client for good, because of an error if there is one. */
+export function close(c: Client, error?: Error): void {
+  if (c._closed) return
+  c._closed = error ? { error } : {}
+  reconnect(c)
+  c._stopWatching()
+  c._search?.()
+  c._trial?._end(resumeAtOnce)
+  if (!c._tap) c._auth._renewal?._close()
+  c._tabs?._leave()
+  c._publishing._wake?.()
+  c._publishing._publisher?.then((p) => p._close(), () => {})
+  c._store?._save(c._cursor)
+  endChange(c, error ?? closedError())
+  setState(c, "closed", c._closed)
+  if (error) emit(c, "error", error)
+  c._loops._close()
+}
