@@ -180,3 +180,60 @@ func TestDrainEndsWithLastMember(t *testing.T) {
 		require.NoError(t, h.Close())
 	})
 }
+
+// During a drain, a peer that reads receives everything that was accepted, and a goaway. A peer
+// that does not read is disconnected at the deadline.
+func TestDrainDeliversThenCloses(t *testing.T) {
+	allPaths(t, func(t *testing.T, p path) {
+		window := 8 * time.Second
+		for !drainInWindow(t, p, window) {
+			require.Less(t, window, longTimeout, "readers were disconnected at the deadline")
+			window *= 4
+		}
+	})
+}
+
+// drainInWindow reports false if readers were disconnected at the end of the window, which a slow
+// machine may need longer than.
+func drainInWindow(t *testing.T, p path, window time.Duration) bool {
+	const readers, n, size = 8, 30, 80 << 10
+	b := newBench(t, 0, longTimeout)
+	b.portable, b.secure, b.fast = p.portable, p.secure, true
+	var wait sync.WaitGroup
+	var ends [readers][2]string // the last two lines of each reader
+	for i := range readers {
+		_, client := b.connect()
+		wait.Go(func() {
+			for r := bufio.NewReader(client); ; {
+				line, err := r.ReadString('\n')
+				if err != nil {
+					break
+				}
+				ends[i] = [2]string{ends[i][1], line}
+			}
+		})
+	}
+	b.fast = false
+	for range 2 {
+		b.connect()
+	}
+	b.publish(0, n, size)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		wait.Wait()
+		cancel() // ends the drain, because two peers never disconnect
+	}()
+	b.registry.Drain(ctx, window)
+	wait.Wait()
+	require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, longTimeout, time.Millisecond)
+	require.True(t, b.registry.IsDraining())
+	if b.counters.ClosedAtDeadline.Load() > 2 {
+		return false
+	}
+	for _, last := range ends {
+		require.Contains(t, last[0], `event "`+strconv.Itoa(n-1)+" ")
+		require.Equal(t, "goaway "+b.hub.Position().String()+"\n", last[1])
+	}
+	require.EqualValues(t, 2, b.counters.ClosedAtDeadline.Load())
+	return true
+}
