@@ -217,7 +217,7 @@ func conflated(t *testing.T, s *Server, r Path) {
 }
 
 func drain(t *testing.T, s *Server, r Path) {
-	const window = 8 * time.Second // the hub closes after it what a busy machine has not read yet
+	const window = 20 * time.Second // the hub closes after it what a busy machine has not read yet
 	c, begin := opened(t, s, r, Request{})
 	events := numbered(t, s, 300, "a")
 	answered := make(chan error, 1)
