@@ -132,7 +132,7 @@ func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 // sendGroup sends messages without waiting for an answer after each. It sends their IDs if ids is
 // not nil. It returns the outcome after all answers have arrived.
 func (e *Engine) sendGroup(ctx context.Context, ids []string, events []*hub.Event) outcome {
-	ctx, cancel := e.linked(ctx, ackTimeout)
+	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()
 	if err := e.verify(ctx); err != nil {
 		return outcome{failed: err}

@@ -146,7 +146,7 @@ func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 	if err != nil {
 		return err
 	}
-	if e.server, err = openEmbedded(&e.cfg); err != nil {
+	if e.server, err = openEmbedded(&e.cfg, e.timeouts.start); err != nil {
 		return err
 	}
 	whole := false

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -104,7 +105,9 @@ func (c *cluster) waitReady() {
 		info, err := js.CreateStream(c.t.Context(), natsjs.StreamConfig{Name: "probe", Replicas: len(c.servers), Storage: natsjs.MemoryStorage})
 		return err == nil && info != nil
 	}, 3*enginetest.Patience, 100*time.Millisecond)
-	require.NoError(c.t, js.DeleteStream(c.t.Context(), "probe"))
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(c.t, js.DeleteStream(ctx, "probe"))
 }
 
 func (c *cluster) url() string {
@@ -117,7 +120,7 @@ func (c *cluster) url() string {
 
 func (c *cluster) connect() *nats.Conn {
 	c.t.Helper()
-	conn, err := nats.Connect(c.url())
+	conn, err := nats.Connect(c.url(), nats.Timeout(time.Minute))
 	require.NoError(c.t, err)
 	return conn
 }
@@ -182,7 +185,7 @@ func testShared(t *testing.T, c *cluster) {
 func testStreamSettings(t *testing.T, c *cluster) {
 	conn := c.connect()
 	defer conn.Close()
-	js, err := natsjs.New(conn)
+	js, err := natsjs.New(conn, natsjs.WithDefaultTimeout(time.Minute))
 	require.NoError(t, err)
 	for _, row := range []struct {
 		name   string
@@ -325,7 +328,7 @@ func testServerRestart(t *testing.T, c *cluster) {
 	} {
 		begin := time.Now()
 		require.ErrorIs(t, publish(), hub.ErrUnavailable)
-		require.Less(t, time.Since(begin), retryTime/2, "publishing must not wait for the server")
+		require.Less(t, time.Since(begin), e.timeouts.retry/2, "publishing must not wait for the server")
 	}
 	early := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &ahead}})
 	require.False(t, early.Reached(ahead.Seq), "while the server is down it is unknown whether the position is past the end")

@@ -13,7 +13,7 @@
 // message. Events that must be stored together or not at all are an atomic batch. Events of a datagram source are
 // single messages, many of them unacknowledged at once; none is sent a second time, because it could then arrive
 // after a later one. A publish that was certainly not stored, for example during the election of a leader, is tried
-// again for retryTime. If the outcome is unknown it is tried again only with an idempotency key, which JetStream
+// again for timeouts.retry. If the outcome is unknown it is tried again only with an idempotency key, which JetStream
 // recognises. The engine also remembers the keys that it reads from the stream, because JetStream no longer knows
 // what was published under a key once the event has been removed.
 //

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,8 +21,8 @@ type embedded struct {
 	nats  *server.Server
 }
 
-// openEmbedded opens the store and starts a server on it.
-func openEmbedded(cfg *Config) (_ *embedded, err error) {
+// openEmbedded opens the store, starts a server on it and waits for the server up to the timeout.
+func openEmbedded(cfg *Config, timeout time.Duration) (_ *embedded, err error) {
 	s, err := openStore(cfg.Store, cfg.SyncAlways)
 	if err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func openEmbedded(cfg *Config) (_ *embedded, err error) {
 	}
 	e.nats.SetLoggerV2(&natsLog{cfg.Logger}, false, false, false)
 	e.nats.Start()
-	if !e.nats.ReadyForConnections(startTimeout) || !e.nats.JetStreamEnabled() {
+	if !e.nats.ReadyForConnections(timeout) || !e.nats.JetStreamEnabled() {
 		return e, fmt.Errorf("the embedded server does not start on %s; see the log for the reason", cfg.Store)
 	}
 	return e, nil

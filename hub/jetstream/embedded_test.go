@@ -18,10 +18,16 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
+// newEngine returns an engine that waits much longer for its server than by default, because other
+// tests keep the machine busy meanwhile.
 func newEngine(t *testing.T, cfg Config) *Engine {
 	t.Helper()
 	e, err := New(cfg)
 	require.NoError(t, err)
+	e.timeouts = timeouts{
+		connect: 30 * time.Second, ping: 20 * time.Second, start: 30 * time.Second,
+		ack: time.Minute, retry: 2 * time.Minute, election: time.Minute,
+	}
 	return e
 }
 

@@ -15,9 +15,6 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// startTimeout is the longest time that Start waits for a cluster that is reachable but not ready.
-const startTimeout = 15 * time.Second
-
 // watchInterval is the interval at which the engine checks that the stream exists.
 const watchInterval = time.Second
 
@@ -33,6 +30,8 @@ type Engine struct {
 	batches chan struct{} // one element per atomic batch in progress
 	lanes   lanes
 	keys    keys
+
+	timeouts timeouts // static
 
 	// Start sets the following fields. They are static afterwards.
 
@@ -75,11 +74,12 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	e := &Engine{
-		cfg:     cfg,
-		prefix:  cfg.Stream + ".",
-		batches: make(chan struct{}, maxBatches),
-		lanes:   newLanes(),
-		failed:  make(chan error, 1),
+		cfg:      cfg,
+		prefix:   cfg.Stream + ".",
+		batches:  make(chan struct{}, maxBatches),
+		lanes:    newLanes(),
+		timeouts: defaultTimeouts,
+		failed:   make(chan error, 1),
 
 		replicas: newReplicas(),
 		rights:   newRights(),
@@ -103,7 +103,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		}
 	}()
 	if e.cfg.Store != "" {
-		if e.server, err = openEmbedded(&e.cfg); err != nil {
+		if e.server, err = openEmbedded(&e.cfg, e.timeouts.start); err != nil {
 			return hub.Cursor{}, err
 		}
 	}
@@ -115,7 +115,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 			return hub.Cursor{}, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(e.closing, startTimeout)
+	ctx, cancel := context.WithTimeout(e.closing, e.timeouts.start)
 	defer cancel()
 	info, err := e.openStream(ctx)
 	if err != nil {
@@ -161,10 +161,10 @@ func (e *Engine) connect() (err error) {
 		nats.ReconnectWait(200 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
 		nats.ReconnectBufSize(-1), // no buffer: a message could be sent again after a reconnect, and then be stored after its own repetition
-		nats.PingInterval(time.Second),
+		nats.PingInterval(e.timeouts.ping),
 		nats.MaxPingsOutstanding(2),
-		nats.Timeout(2 * time.Second),
-		nats.FlusherTimeout(ackTimeout), // while a write blocks, other publishers and Ready wait too
+		nats.Timeout(e.timeouts.connect),
+		nats.FlusherTimeout(e.timeouts.ack), // while a write blocks, other publishers and Ready wait too
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if !e.rights.note(err) {
 				e.cfg.Logger.Warn("NATS client error", "error", err.Error())
@@ -199,7 +199,7 @@ func (e *Engine) connect() (err error) {
 	if err := e.acks.listen(e.conn); err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
-	if e.js, err = jetstream.New(e.conn); err != nil {
+	if e.js, err = jetstream.New(e.conn, jetstream.WithDefaultTimeout(e.timeouts.ack)); err != nil {
 		return err
 	}
 	return e.watchLeader()
@@ -274,15 +274,13 @@ func (e *Engine) setUnavailable(err error) {
 	e.unavailable = err
 }
 
-// electionTimeout is the longest time that publishers wait for a stream without a leader. After
-// that time, publishes are refused at once, because most servers of the stream must be unavailable.
-const electionTimeout = 5 * time.Second
-
-// publishUnavailable returns the reason why publishing cannot succeed at present, or nil.
+// publishUnavailable returns the reason why publishing cannot succeed at present, or nil. Publishers
+// wait for the election of a leader only for a limited time: after it, most servers of the stream
+// must be unavailable.
 func (e *Engine) publishUnavailable() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ended || e.unavailable != nil && time.Since(e.unavailableSince) > electionTimeout {
+	if e.ended || e.unavailable != nil && time.Since(e.unavailableSince) > e.timeouts.election {
 		return e.unavailable
 	}
 	return nil

@@ -190,7 +190,7 @@ func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
 		return 0, err
 	}
 	defer done()
-	looking, cancel := e.linked(ctx, ackTimeout)
+	looking, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()
 	if err := e.verify(looking); err != nil {
 		return 0, e.publishError(err)
@@ -261,7 +261,7 @@ func (e *Engine) checkDeleteAllowed(ctx context.Context) error {
 
 // deleteMessage deletes a message from the stream.
 func (e *Engine) deleteMessage(ctx context.Context, seq uint64) error {
-	ctx, cancel := e.linked(ctx, ackTimeout)
+	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()
 	err := e.askDelete(ctx, fmt.Sprintf(`{"seq":%d}`, seq))
 	if err == nil || !errors.As(err, new(*jetstream.APIError)) {

@@ -230,7 +230,7 @@ func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Curso
 // removed and the publish is not in keys either, there is nothing to compare with, and
 // storedPublish returns now.
 func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now keyedPublish) (keyedPublish, error) {
-	ctx, cancel := e.linked(ctx, ackTimeout)
+	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()
 	m, err := e.getLeader(ctx, getRequest{Seq: seq})
 	switch {

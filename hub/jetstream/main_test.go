@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"testing"
@@ -27,8 +28,14 @@ func TestMain(m *testing.M) {
 // startHub starts a hub. While NATS is unavailable, it tries again, as the program does.
 func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) {
 	t.Helper()
+	return startHubWith(t, keep, func() *Engine { return newEngine(t, cfg) })
+}
+
+// startHubWith is startHub with the engines that create returns.
+func startHubWith(t *testing.T, keep hub.Retention, create func() *Engine) (*hub.Hub, *Engine) {
+	t.Helper()
 	for begin := time.Now(); ; time.Sleep(retryWait) {
-		e := newEngine(t, cfg)
+		e := create()
 		h, err := hub.New(hub.Config{Engine: e, Retention: keep})
 		if errors.Is(err, hub.ErrUnavailable) && time.Since(begin) < enginetest.Patience {
 			t.Log(err)
@@ -38,6 +45,23 @@ func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) 
 		t.Cleanup(func() { require.NoError(t, h.Close()) })
 		return h, e
 	}
+}
+
+// ask calls request with a context that ends after some seconds: a stream that is electing a leader
+// does not answer. The error is then hub.ErrUnavailable.
+func ask[T any](t *testing.T, request func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	value, err := request(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = unavailable(err)
+	}
+	return value, err
+}
+
+// askLeader returns the leader's message with the sequence.
+func askLeader(t *testing.T, e *Engine, seq uint64) (stored, error) {
+	return ask(t, func(ctx context.Context) (stored, error) { return e.getLeader(ctx, getRequest{Seq: seq}) })
 }
 
 // logger is a *testing.T or a *rapid.T.

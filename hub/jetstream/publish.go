@@ -15,12 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// These are the timeouts of publishing. The election of a leader takes a few seconds.
-const (
-	ackTimeout = 5 * time.Second // timeout of one attempt
-	retryTime  = 8 * time.Second // timeout of all attempts together
-	retryWait  = 100 * time.Millisecond
-)
+// retryWait is the pause between two attempts of the same request.
+const retryWait = 100 * time.Millisecond
 
 // These limit what is sent before JetStream has answered.
 const (
@@ -60,10 +56,10 @@ func (e *Engine) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, 
 	return hub.Cursor{Epoch: e.epoch, Seq: ack.Sequence}, nil
 }
 
-// enterLane blocks until a lane has room, for at most retryTime. If it returns an error, nothing
+// enterLane blocks until a lane has room, for at most timeouts.retry. If it returns an error, nothing
 // was sent.
 func (e *Engine) enterLane(ctx context.Context, events []*hub.Event) (leave func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, retryTime)
+	ctx, cancel := context.WithTimeout(ctx, e.timeouts.retry)
 	defer cancel()
 	defer context.AfterFunc(e.closing, cancel)()
 	if leave, err = e.lanes.enter(ctx, events); err != nil && e.closing.Err() != nil {
@@ -119,9 +115,9 @@ func (e *Engine) publishError(err error) error {
 }
 
 // retry calls try until it succeeds, fails with an error for which again returns false, or
-// retryTime is over.
+// timeouts.retry is over.
 func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(context.Context) (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, retryTime)
+	ctx, cancel := context.WithTimeout(ctx, e.timeouts.retry)
 	defer cancel()
 	defer context.AfterFunc(e.closing, cancel)()
 	for {
@@ -144,7 +140,7 @@ var errUnverified = errors.New("the stream could not be compared with the delive
 // publishVerified sends the messages once and waits for JetStream's answer. If the answer shows
 // that JetStream assigns sequences a second time, the engine fails.
 func (e *Engine) publishVerified(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
-	verifying, cancel := e.linked(ctx, ackTimeout)
+	verifying, cancel := e.linked(ctx, e.timeouts.ack)
 	err := e.verify(verifying)
 	cancel()
 	if err != nil {
@@ -163,7 +159,7 @@ func (e *Engine) publishVerified(ctx context.Context, messages []*nats.Msg) (*je
 
 func (e *Engine) publishMessages(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	if len(messages) == 1 {
-		ctx, cancel := e.linked(ctx, ackTimeout)
+		ctx, cancel := e.linked(ctx, e.timeouts.ack)
 		defer cancel()
 		return e.js.PublishMsg(ctx, messages[0], jetstream.WithRetryAttempts(0))
 	}
@@ -206,7 +202,7 @@ func (e *Engine) publishMessages(ctx context.Context, messages []*nats.Msg) (*je
 
 // requestMsg sends a message and returns the data of the answer.
 func (e *Engine) requestMsg(ctx context.Context, m *nats.Msg) ([]byte, error) {
-	ctx, cancel := e.linked(ctx, ackTimeout)
+	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()
 	answer, err := e.conn.RequestMsgWithContext(ctx, m)
 	if err != nil {

@@ -18,6 +18,9 @@ import (
 // events.
 const infoTimeout = 2 * time.Second
 
+// readTimeout is the timeout of one read of events.
+const readTimeout = 5 * time.Second
+
 // LastSeq implements hub.Log. In a cluster, a paused server may still consider itself the leader,
 // and a new leader may not have applied all committed messages. LastSeq therefore asks for the
 // state of the stream twice, with a barrier in between. Both answers must be from the same leader,
@@ -118,7 +121,7 @@ type getRequest struct {
 
 // ReadAfter implements hub.Log with one direct get, which any replica may answer.
 func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	events, err := e.getBatch(ctx, getRequest{Seq: seq + 1, Batch: limit.Events, MaxBytes: limit.Bytes}, seq)
 	if !errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -251,7 +254,7 @@ func headerSeq(m *nats.Msg, name string) (uint64, error) {
 // SeqAt implements hub.Log. If the clocks of leaders differed, the position that it returns may be
 // earlier than necessary.
 func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	info, err := e.check(ctx)
 	switch {

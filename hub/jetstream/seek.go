@@ -181,7 +181,7 @@ func concurrently[T any](n int, get func(i int) (T, error)) ([]T, error) {
 
 // ReadEach implements hub.Seeker with one direct get per event, several at a time.
 func (e *Engine) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLimit) ([]*hub.Event, error) {
-	ctx, cancel := e.linked(ctx, ackTimeout)
+	ctx, cancel := e.linked(ctx, readTimeout)
 	defer cancel()
 	var elements []*hub.Event
 	for size := 0; len(elements) < len(seqs) && len(elements) < limit.Events && size < limit.Bytes; {
