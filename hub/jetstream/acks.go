@@ -132,11 +132,11 @@ func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 // sendGroup sends messages without waiting for an answer after each. It sends their IDs if ids is
 // not nil. It returns the outcome after all answers have arrived.
 func (e *Engine) sendGroup(ctx context.Context, ids []string, events []*hub.Event) outcome {
-	ctx, cancel := e.linked(ctx, e.timeouts.ack)
-	defer cancel()
-	if err := e.verify(ctx); err != nil {
+	if err := e.repeatedly(ctx, e.verify); err != nil {
 		return outcome{failed: err}
 	}
+	ctx, cancel := e.linked(ctx, e.timeouts.ack)
+	defer cancel()
 	delivered := e.follows.reached()
 	id, reply, group := e.acks.add(len(events))
 	var failed error

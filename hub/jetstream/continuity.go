@@ -133,6 +133,24 @@ func (e *Engine) verify(ctx context.Context) error {
 	return nil
 }
 
+// repeatedly calls verify until it succeeds, publishing is impossible, or timeouts.ack is over. A
+// leader that does not answer once is usually only slow.
+func (e *Engine) repeatedly(ctx context.Context, verify func(context.Context) error) error {
+	ctx, cancel := e.linked(ctx, e.timeouts.ack)
+	defer cancel()
+	for {
+		err := verify(ctx)
+		if err == nil || e.publishUnavailable() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(retryWait):
+		}
+	}
+}
+
 // compare checks that the newest remembered message which is still in the stream is the delivered
 // one. If it is, all earlier messages are the delivered ones too, because sequences are assigned in
 // order.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -101,4 +102,40 @@ func many(topic string, n int) (events []*hub.Event) {
 		events = append(events, &hub.Event{Topic: topic, Data: fmt.Append(nil, i)})
 	}
 	return events
+}
+
+// TestVerificationIsRepeated checks that a leader which does not answer once does not make a publish
+// fail, that the repetition ends in time, and that an engine which has failed repeats nothing.
+func TestVerificationIsRepeated(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		silent int // number of checks without an answer
+		ended  bool
+		calls  int
+		took   time.Duration
+	}{
+		{"answered", 0, false, 1, 0},
+		{"silent twice", 2, false, 3, 2 * retryWait},
+		{"silent", 1000, false, 50, defaultTimeouts.ack},
+		{"failed", 1000, true, 1, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			e, err := New(Config{Store: t.TempDir()})
+			require.NoError(t, err)
+			defer e.close()
+			if row.ended {
+				e.fail(errNoMajority)
+			}
+			calls, begin := 0, time.Now()
+			err = e.repeatedly(t.Context(), func(context.Context) error {
+				if calls++; calls <= row.silent {
+					return hub.ErrUnavailable
+				}
+				return nil
+			})
+			require.Equal(t, row.silent < row.calls, err == nil, row.name)
+			require.InDelta(t, row.calls, calls, 1, row.name)
+			require.Equal(t, row.took, time.Since(begin), row.name)
+		})
+	}
 }
