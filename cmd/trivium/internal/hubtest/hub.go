@@ -230,10 +230,15 @@ func (p *Process) Message(conn *websocket.Conn) decode.Message {
 	return message
 }
 
-// Poll returns the answer to one poll.
+// Poll returns the answer to one poll. While the log does not answer in time, it polls again, as clients do.
 func (p *Process) Poll(query string) decode.PollAnswer {
 	p.T.Helper()
-	status, text := p.Request(http.MethodGet, "http://"+p.HTTP+"/poll?"+query, "", "")
+	url, begin := "http://"+p.HTTP+"/poll?"+query, time.Now()
+	status, text := p.Request(http.MethodGet, url, "", "")
+	for status == http.StatusServiceUnavailable && time.Since(begin) < Patience {
+		time.Sleep(100 * time.Millisecond)
+		status, text = p.Request(http.MethodGet, url, "", "")
+	}
 	require.Equal(p.T, http.StatusOK, status, text)
 	answer, err := decode.DecodePollAnswer([]byte(text))
 	require.NoError(p.T, err)
