@@ -82,14 +82,6 @@ func WithAccess(ctx context.Context, access Access) context.Context {
 	return &requestContext{Context: ctx, access: access}
 }
 
-// WithoutAccess returns the context to which WithAccess or a Middleware has added an Access, or ctx if nothing has.
-func WithoutAccess(ctx context.Context) context.Context {
-	if c, ok := ctx.(*requestContext); ok {
-		return c.Context
-	}
-	return ctx
-}
-
 // AccessFrom returns the Access in a context. If there is none, it returns one without any right.
 func AccessFrom(ctx context.Context) Access {
 	if c, ok := ctx.Value(requestKey{}).(*requestContext); ok {

@@ -171,6 +171,9 @@ func (a *API) connectionLog(transport string) *connection.Log {
 // Listener returns a listener for the API. On its connections, the API notices when a client stops
 // reading, even if TLS or HTTP/2 is used, and writes at the lowest cost. Without it, the API works
 // on the connections of any server.
+//
+// On Linux without TLS, the long-poll transport hijacks connections and later returns them to their server, for which
+// it calls the server's ConnContext, and later its ConnState, as for a new connection.
 func (a *API) Listener(l net.Listener) net.Listener {
 	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout, Registry: a.registry}
 }

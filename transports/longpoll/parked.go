@@ -45,23 +45,24 @@ type pollConn struct {
 	deadline time.Time
 	timer    *time.Timer // calls onTimer, which ignores calls before deadline
 
-	poll     poll          // the current poll; zero in the states idle and serving
-	response *response     // in the state serving
-	access   auth.Access   // in the state idle, of the last poll
-	notifier *notifier     // with access
-	gone     chan struct{} // closed when the peer has closed, or by Abort; nil: nobody waits for that
+	poll     poll            // the current poll; zero in the states idle and serving
+	response *response       // in the state serving
+	access   auth.Access     // in the state idle, of the last poll
+	notifier *notifier       // with access
+	current  *requestContext // in the state serving
+	gone     chan struct{}   // closed when the peer has closed, by Abort, and at the end of the request; nil: nobody waits for that
 
+	closes bool   // the answer to the poll ends the connection
 	base   string // lines of the response header that do not depend on the answer
 	unread []byte // input that net/http had read before it gave the connection away
 }
 
 // origin is what the requests of a connection have in common.
 type origin struct {
-	server *http.Server
-	// context has the values that the first request's context had before its Access, for example those of ConnContext.
-	context context.Context
-	peer    string // Request.RemoteAddr
-	path    string // of the polls; see rawPath
+	server  *http.Server
+	context context.Context // as a new connection of the server has, with pollConnKey
+	peer    string          // Request.RemoteAddr
+	path    string          // of the polls; see rawPath
 }
 
 // rawPath returns the path of a request as the client sent it: a handler that is mounted under a
@@ -113,21 +114,22 @@ func isPlain(r *http.Request) bool {
 // park takes the connection over from net/http or from its pollConn and lets the poll wait without a
 // goroutine. It reports false, and has done nothing, if the connection cannot be taken over.
 func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false // a middleware hides the connection
+	}
 	if c := pollConnOf(r); c != nil {
-		c.response.hijacked, c.response = true, nil
+		c.response.parked, c.response = true, nil
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.take(w.Header(), p)
 		return true
 	}
-	conn, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return false
-	}
+	// RemoteAddr and the context of r may have been changed by a middleware, for r alone.
 	c := &pollConn{handler: h, state: answering}
-	c.origin = origin{peer: r.RemoteAddr, path: rawPath(r)}
+	c.origin = origin{peer: conn.RemoteAddr().String(), path: rawPath(r)}
 	c.origin.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
-	c.origin.context = context.WithValue(context.WithoutCancel(auth.WithoutAccess(r.Context())), pollConnKey{}, c)
+	c.origin.context = context.WithValue(h.shared.Registry.ConnContext(c.origin.server, conn), pollConnKey{}, c)
 	if n := buffered.Reader.Buffered(); n > 0 {
 		unread, _ := buffered.Reader.Peek(n)
 		c.unread = bytes.Clone(unread)
@@ -148,7 +150,7 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 // answering, or closed by Abort.
 func (c *pollConn) take(header http.Header, p *poll) {
 	p.parked = true
-	c.poll, c.base = *p, c.handler.intern(header)
+	c.poll, c.base, c.closes = *p, c.handler.intern(header), endsConnection(header)
 	if c.state == closed {
 		c.endPoll()
 		c.close()
@@ -161,14 +163,21 @@ func (c *pollConn) take(header http.Header, p *poll) {
 // watched. Called with mu held, in the state answering.
 func (c *pollConn) enter(conn net.Conn) bool {
 	_ = conn.SetDeadline(time.Time{}) // if this fails, so does the next write
-	c.parked = c.handler.shared.Registry.Park(conn, c)
+	c.parked = c.handler.shared.Registry.Park(conn, c.origin.server, c)
 	c.armed = c.parked != nil
 	return c.armed
 }
 
+// maxAloneWait is the longest wait of a poll whose connection could not be parked. It is short, because nothing notices
+// that the peer has closed, or that the registry is being closed.
+const maxAloneWait = time.Second
+
 // answerAlone answers the poll of a connection that could not be parked, and closes the connection.
 func (c *pollConn) answerAlone(conn net.Conn) {
 	defer conn.Close()
+	if latest := time.Now().Add(maxAloneWait); c.poll.deadline.After(latest) {
+		c.poll.deadline = latest
+	}
 	c.origin.context = context.WithValue(c.origin.context, pollConnKey{}, (*pollConn)(nil))
 	c.answerOn(&response{conn: conn, header: parseHeader(c.base), server: c.origin.server, closing: true}, false)
 	c.handler.end(&c.poll)
@@ -176,12 +185,13 @@ func (c *pollConn) answerAlone(conn net.Conn) {
 
 // wait begins to wait for events. Called with mu held.
 func (c *pollConn) wait() {
-	c.state, c.gone = waiting, nil
+	c.state = waiting
+	c.signalGone() // ends the context of the request
 	c.poll.notifier.parked.Store(c)
 	c.poll.notifier.waker.Store(nil)
 	c.setTimer(time.Until(c.poll.deadline))
 	switch {
-	case c.handler.shared.Registry.IsDraining(), c.lostRights(), c.poll.subscription.Behind(): // before notifier.parked was set
+	case c.isEnding(), c.lostRights(), c.poll.subscription.Behind(): // before notifier.parked was set
 		c.startAnswer()
 	default:
 		c.arm()
@@ -242,7 +252,7 @@ func (c *pollConn) ready(n *notifier, b *hub.Batch) {
 	}
 	start, ok := c.poll.subscription.Offset(b)
 	switch {
-	case !ok, c.handler.shared.Registry.IsDraining():
+	case !ok, c.isEnding(), c.closes:
 		c.startAnswer()
 	case start == len(b.Events):
 		c.poll.subscription.Advance(b.To)
@@ -337,7 +347,13 @@ func (c *pollConn) answerOn(w *response, mayPark bool) (answered bool) {
 	return answered
 }
 
-// newResponse returns a response. The connection ends with it if the hub drains.
+// isEnding reports whether the connection serves no more requests: the hub drains, or the server was closed.
+func (c *pollConn) isEnding() bool {
+	return c.handler.shared.Registry.IsDraining() || c.parked.ServerClosed()
+}
+
+// newResponse returns a response. The connection ends with it if the hub drains, the server was closed, or the header
+// says so.
 func (c *pollConn) newResponse(header http.Header) *response {
-	return &response{conn: c.parked.Conn(), header: header, server: c.origin.server, closing: c.handler.shared.Registry.IsDraining()}
+	return &response{conn: c.parked.Conn(), header: header, server: c.origin.server, closing: c.isEnding() || endsConnection(header)}
 }

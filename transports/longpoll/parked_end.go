@@ -9,9 +9,9 @@ import (
 // next decides what becomes of the connection after a response. Called with mu held, in the states
 // answering and serving, or closed by Abort.
 func (c *pollConn) next(broken bool) {
-	c.gone = nil
+	c.signalGone() // ends the context of the request
 	switch {
-	case c.state == closed, broken, c.handler.shared.Registry.IsDraining():
+	case c.state == closed, broken, c.isEnding():
 		c.close()
 	case len(c.unread) > 0:
 		c.giveBack(c.unread)
@@ -64,7 +64,7 @@ func (c *pollConn) close() {
 func (c *pollConn) giveBack(unread []byte) {
 	c.leave(returned)
 	back := c.parked.Leave(bytes.Clone(unread))
-	c.handler.shared.Registry.Go(func() { back(c.origin.server) }) // it blocks until the server accepts
+	c.handler.shared.Registry.Go(back) // it blocks until the server accepts
 }
 
 // Drain implements connection.ParkOwner.
@@ -101,6 +101,11 @@ func (c *pollConn) Abort() {
 func (c *pollConn) peerGone() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.peerGoneLocked()
+}
+
+// peerGoneLocked is peerGone, called with mu held.
+func (c *pollConn) peerGoneLocked() <-chan struct{} {
 	if c.gone == nil {
 		c.gone = make(chan struct{})
 		if c.state == closed {
@@ -112,8 +117,9 @@ func (c *pollConn) peerGone() <-chan struct{} {
 	return c.gone
 }
 
-// signalGone closes the channel of peerGone. Called with mu held.
+// signalGone closes the channel of peerGone and ends the context of the request. Called with mu held.
 func (c *pollConn) signalGone() {
+	c.current = nil
 	if c.gone != nil {
 		close(c.gone)
 		c.gone = nil

@@ -80,6 +80,7 @@ func (c *pollConn) serveNext() {
 		c.giveBack(input)
 	default:
 		c.releasePlace() // the request asks for one
+		c.current, _ = r.Context().(*requestContext)
 		c.mu.Unlock()
 		c.serve(r)
 		c.mu.Lock()
@@ -126,7 +127,7 @@ func (c *pollConn) parse(reader *bufio.Reader) *http.Request {
 		return nil
 	}
 	r.RemoteAddr = c.origin.peer
-	return r.WithContext(c.origin.context)
+	return r.WithContext(&requestContext{Context: c.origin.context, conn: c})
 }
 
 // hostLines returns the number of Host lines in a header. http.ReadRequest keeps only the first.
@@ -166,12 +167,19 @@ func (c *pollConn) serve(r *http.Request) {
 		handler.ServeHTTP(w, r)
 		return true
 	})
-	if !w.hijacked { // by park
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.response = nil
-		c.next(w.err != nil || w.closing)
+	if w.parked {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.response = nil
+	if w.hijacked && c.state != closed { // by another handler, which closes the connection
+		c.signalGone()
+		c.leave(returned)
+		c.parked.Leave(nil)
+		return
+	}
+	c.next(w.err != nil || w.closing)
 }
 
 // endUnparked ends a poll of the connection that was answered without being parked.

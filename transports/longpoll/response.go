@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // maxBuffered is how many bytes of a body of unknown length are kept until its end.
@@ -30,7 +32,9 @@ type response struct {
 	status   int    // 0: not set yet
 	buffer   []byte // of the body; once the header is sent, nil
 	sent     bool   // the header
+	left     int    // bytes of the body that were declared and not written; valid if sent and not closing
 	hijacked bool
+	parked   bool  // hijacked by park
 	err      error // of writing, or a panic of the handler
 }
 
@@ -44,8 +48,14 @@ func (w *response) run(handle func() bool) {
 			}
 		}
 	}()
-	if handle() && !w.hijacked && !w.sent {
+	if !handle() || w.hijacked {
+		return
+	}
+	if !w.sent {
 		w.send(len(w.buffer))
+	}
+	if w.left > 0 {
+		w.closing = true // the client waits for the rest of the body
 	}
 }
 
@@ -61,13 +71,21 @@ func (w *response) WriteHeader(status int) {
 
 // Write implements http.ResponseWriter.
 func (w *response) Write(p []byte) (int, error) {
+	if w.hijacked {
+		return 0, http.ErrHijacked
+	}
 	w.WriteHeader(http.StatusOK)
 	switch length, err := strconv.Atoi(w.header.Get("Content-Length")); {
 	case w.err != nil:
 		return 0, w.err
+	case !w.hasBody():
+		return 0, http.ErrBodyNotAllowed
 	case w.sent:
 		return w.write(p)
-	case err == nil:
+	case err == nil && length >= 0:
+		if len(w.buffer)+len(p) > length {
+			return 0, http.ErrContentLength
+		}
 		w.buffer = append(w.buffer, p...)
 		w.send(length)
 	case len(w.buffer)+len(p) <= maxBuffered:
@@ -83,10 +101,20 @@ func (w *response) Write(p []byte) (int, error) {
 // send sends the header and the buffered part of the body.
 func (w *response) send(length int) {
 	w.WriteHeader(http.StatusOK)
-	if w.status != http.StatusNoContent && w.status != http.StatusNotModified && length >= 0 {
+	w.header.Del("Transfer-Encoding") // the body is sent as it is
+	switch {
+	case !w.hasBody():
+		w.header.Del("Content-Length")
+	case length >= 0:
+		w.left = length
 		w.header.Set("Content-Length", strconv.Itoa(length))
+	default:
+		w.header.Del("Content-Length")
 	}
-	if w.closing = w.closing || w.header.Get("Connection") == "close"; w.closing {
+	if _, set := w.header["Content-Type"]; !set && len(w.buffer) > 0 && w.header.Get("Content-Encoding") == "" {
+		w.header.Set("Content-Type", http.DetectContentType(w.buffer))
+	}
+	if w.closing = w.closing || endsConnection(w.header); w.closing {
 		w.header.Set("Connection", "close")
 	}
 	if w.header.Get("Date") == "" {
@@ -97,11 +125,31 @@ func (w *response) send(length int) {
 	_ = w.header.Write(b) // a bytes.Buffer accepts everything
 	b.WriteString("\r\n")
 	b.Write(w.buffer)
+	w.left -= len(w.buffer)
 	w.sent, w.buffer = true, nil
-	_, _ = w.write(b.Bytes()) // the error is kept
+	if _, err := w.conn.Write(b.Bytes()); err != nil {
+		w.err = err
+	}
 }
 
+// hasBody reports whether a response with the status has a body.
+func (w *response) hasBody() bool {
+	return w.status != http.StatusNoContent && w.status != http.StatusNotModified
+}
+
+// endsConnection reports whether the connection ends with a response that has this header.
+func endsConnection(header http.Header) bool {
+	return httpguts.HeaderValuesContainsToken(header["Connection"], "close")
+}
+
+// write writes a part of the body.
 func (w *response) write(p []byte) (int, error) {
+	if _, declared := w.header["Content-Length"]; declared {
+		if len(p) > w.left {
+			return 0, http.ErrContentLength
+		}
+		w.left -= len(p)
+	}
 	n, err := w.conn.Write(p)
 	if err != nil {
 		w.err = err

@@ -16,6 +16,7 @@ import (
 type Parked struct {
 	registry *Registry
 	conn     *progressConn
+	server   *returned // of the server that had accepted the connection
 	owner    ParkOwner
 	watch    watch
 	index    int32 // in Registry.parked; guarded by Registry.mu
@@ -25,7 +26,8 @@ type Parked struct {
 type ParkOwner interface {
 	// Readable is called when the connection has input or the peer has closed.
 	Reader
-	// Drain is called once when the registry begins to drain. The owner soon closes the connection.
+	// Drain is called when the registry begins to drain, and when the server is closed. The owner soon closes the
+	// connection.
 	Drain()
 	// Abort closes the connection at once.
 	Abort()
@@ -42,7 +44,7 @@ func (r *Registry) CanPark(request *http.Request) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.listening[local.Port] > 0
+	return r.listening[local.Port] > 0 && !r.wrapped[local.Port]
 }
 
 // listens counts a Listener at an address.
@@ -58,17 +60,37 @@ func (r *Registry) listens(address net.Addr, by int) {
 	}
 	if r.listening[local.Port] += by; r.listening[local.Port] <= 0 {
 		delete(r.listening, local.Port)
+		delete(r.wrapped, local.Port)
 	}
 }
 
-// Park makes a hijacked connection a member of the registry and watches it. It returns nil if the
+// setWrapped records that the connections of a port cannot be parked, since another listener has wrapped those of the
+// Listener, or accepts connections at another address with the same port.
+func (r *Registry) setWrapped(address net.Addr) {
+	local, ok := address.(*net.TCPAddr)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listening[local.Port] == 0 {
+		return
+	}
+	if r.wrapped == nil {
+		r.wrapped = make(map[int]bool)
+	}
+	r.wrapped[local.Port] = true
+}
+
+// Park makes a hijacked connection of a server a member of the registry and watches it. It returns nil if the
 // connection cannot be watched, or the registry drains.
-func (r *Registry) Park(c net.Conn, owner ParkOwner) *Parked {
+func (r *Registry) Park(c net.Conn, server *http.Server, owner ParkOwner) *Parked {
 	g, ok := c.(*progressConn)
 	if !ok || g.direct == nil {
+		r.setWrapped(c.LocalAddr())
 		return nil
 	}
-	p := &Parked{registry: r, conn: g, owner: owner}
+	p := &Parked{registry: r, conn: g, owner: owner, server: r.serverOf(server, c)}
 	r.mu.Lock()
 	refused := r.noNewMembers
 	if !refused {
@@ -188,6 +210,16 @@ func (p *Parked) PeerClosed() bool { return p.conn.direct.PeerClosed() }
 // Conn returns the connection, for the result of a handler's Hijack.
 func (p *Parked) Conn() net.Conn { return p.conn }
 
+// ServerClosed reports whether the server of the connection was closed or shut down.
+func (p *Parked) ServerClosed() bool {
+	select {
+	case <-p.server.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Close closes the connection. It is called once, and instead of Leave.
 func (p *Parked) Close() {
 	p.registry.stopWatch(p)
@@ -201,52 +233,69 @@ func (p *Parked) Interrupt() { p.conn.Conn.Close() }
 // Leave removes the connection from the registry and returns a function that gives it back to the
 // server that had accepted it, which reads unread first. The function blocks until the server accepts
 // the connection. Leave is called once, and instead of Close.
-func (p *Parked) Leave(unread []byte) (giveBack func(*http.Server)) {
+func (p *Parked) Leave(unread []byte) (giveBack func()) {
 	p.registry.forget(p)
 	p.registry.stopWatch(p)
 	p.registry.unpark(p)
 	p.conn.unread = unread
-	return func(server *http.Server) {
-		if !p.registry.serve(server, p.conn) {
+	return func() {
+		select {
+		case p.server.conns <- p.conn:
+		case <-p.server.done:
 			p.conn.Close()
 		}
 	}
 }
 
-// returned is a listener from which a server accepts the connections that it gets back.
+// returned is a listener from which a server accepts the connections that it gets back. It is closed when the server is
+// closed or shut down, or the registry is closed.
 type returned struct {
 	addr  net.Addr
 	conns chan net.Conn
 	once  sync.Once
-	done  chan struct{}
+	done  chan struct{} // closed by Close
 }
 
-// serve hands a connection to a server. It reports false if the server accepts no more connections.
-func (r *Registry) serve(server *http.Server, c net.Conn) bool {
+// serverOf returns the listener of a server for connections that it gets back. Connection c was accepted by the server.
+func (r *Registry) serverOf(server *http.Server, c net.Conn) *returned {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l := r.returned[server]; l != nil {
+		return l
+	}
+	l := &returned{addr: c.LocalAddr(), conns: make(chan net.Conn), done: make(chan struct{})}
 	if r.closed {
-		r.mu.Unlock()
-		return false
+		_ = l.Close()
+		return l
 	}
-	l := r.returned[server]
-	if l == nil {
-		l = &returned{addr: c.LocalAddr(), conns: make(chan net.Conn), done: make(chan struct{})}
-		if r.returned == nil {
-			r.returned = make(map[*http.Server]*returned)
+	if r.returned == nil {
+		r.returned = make(map[*http.Server]*returned)
+	}
+	r.returned[server] = l
+	r.running.Go(func() {
+		_ = server.Serve(l) // always fails: when the server or the registry is closed
+		_ = l.Close()
+		for _, p := range r.parkedNow() {
+			if p.server == l {
+				p.owner.Drain()
+			}
 		}
-		r.returned[server] = l
-		r.running.Go(func() {
-			_ = server.Serve(l) // always fails: when the server or the registry is closed
-			_ = l.Close()
-		})
+	})
+	return l
+}
+
+// ConnContext returns the context that a server gives to a new connection: without what middlewares have added for
+// earlier requests.
+func (r *Registry) ConnContext(server *http.Server, c net.Conn) context.Context {
+	ctx := context.Background()
+	if server.BaseContext != nil {
+		ctx = server.BaseContext(r.serverOf(server, c))
 	}
-	r.mu.Unlock()
-	select {
-	case l.conns <- c:
-		return true
-	case <-l.done:
-		return false
+	ctx = context.WithValue(ctx, http.ServerContextKey, server)
+	if server.ConnContext != nil {
+		ctx = server.ConnContext(ctx, c)
 	}
+	return context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
 }
 
 // Accept implements net.Listener.

@@ -32,6 +32,7 @@ type Registry struct {
 
 	parked    []*Parked                  // connections between polls, and of waiting polls
 	listening map[int]int                // Listeners by port
+	wrapped   map[int]bool               // see setWrapped
 	returned  map[*http.Server]*returned // listeners for parked connections that servers get back
 }
 

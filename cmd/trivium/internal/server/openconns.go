@@ -139,11 +139,25 @@ func (o *openConnections) attach(server *http.Server) {
 	server.ConnState = o.connState
 }
 
-// openConnKey is the context key of a request's *openConn.
+// openConnKey is the context key of a request's net.Conn.
 type openConnKey struct{}
 
-// connContext implements http.Server.ConnContext. The server calls it before connState with StateNew.
+// connContext implements http.Server.ConnContext. The long-poll transport calls it again for a connection that it has
+// hijacked, so it registers nothing.
 func (o *openConnections) connContext(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, openConnKey{}, conn)
+}
+
+// connOf returns the registered connection of a request's context, or nil if there is none.
+func (o *openConnections) connOf(ctx context.Context) *openConn {
+	conn, _ := ctx.Value(openConnKey{}).(net.Conn)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.conns[conn]
+}
+
+// add registers a new connection.
+func (o *openConnections) add(conn net.Conn) {
 	var peer netip.Addr
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		peer = tcp.AddrPort().Addr().Unmap()
@@ -160,13 +174,13 @@ func (o *openConnections) connContext(ctx context.Context, conn net.Conn) contex
 	c.network.all++
 	c.network.anonymous++
 	o.conns[conn] = c
-	return context.WithValue(ctx, openConnKey{}, c)
 }
 
 // connState implements http.Server.ConnState.
 func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
+		o.add(conn)
 		o.admit(conn)
 	case http.StateActive, http.StateIdle:
 		o.mu.Lock()
@@ -308,7 +322,7 @@ func (o *openConnections) leaveQueue(c *openConn) {
 	}
 }
 
-// remove removes a connection that connContext has added. The caller holds mu.
+// remove removes a connection. The caller holds mu.
 func (o *openConnections) remove(conn net.Conn) {
 	c := o.conns[conn]
 	if c == nil {

@@ -35,8 +35,8 @@ func (o *openConnections) slowest() *openConn {
 // closed to make room, unless all requests on the connection wait for a part of their body.
 func (o *openConnections) trackServing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, ok := r.Context().Value(openConnKey{}).(*openConn)
-		if !ok {
+		c := o.connOf(r.Context())
+		if c == nil { // a transport has hijacked it
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -48,7 +48,7 @@ func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
 // workOn starts a request with a token and returns the record of its connection.
 func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender string) *openConn {
 	o.connState(conn, http.StateActive)
-	c := ctx.Value(openConnKey{}).(*openConn)
+	c := o.connOf(ctx)
 	o.beginServing(c, sender)
 	return c
 }

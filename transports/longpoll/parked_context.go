@@ -1,0 +1,43 @@
+package longpoll
+
+import "context"
+
+// requestContext is the context of one request that a pollConn serves. It ends with the request, when the peer has
+// closed, and when the registry closes the connection.
+type requestContext struct {
+	context.Context
+	conn *pollConn
+	done <-chan struct{} // nil until Done is called; guarded by conn.mu
+}
+
+// Done implements context.Context.
+func (x *requestContext) Done() <-chan struct{} {
+	c := x.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if x.done == nil {
+		if c.current == x {
+			x.done = c.peerGoneLocked()
+		} else {
+			x.done = ended
+		}
+	}
+	return x.done
+}
+
+// Err implements context.Context.
+func (x *requestContext) Err() error {
+	select {
+	case <-x.Done():
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// ended is a channel that is closed.
+var ended = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()

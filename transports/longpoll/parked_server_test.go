@@ -1,0 +1,287 @@
+package longpoll_test
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/longpoll"
+)
+
+// ownServer is a server of a program that uses the package as a library.
+type ownServer struct {
+	*tt.Server
+	http *http.Server
+}
+
+// startOwn runs a server with a middleware of its own. wrap, if it is not nil, wraps the listener of the connections.
+func startOwn(t *testing.T, middleware func(http.Handler) http.Handler, wrap func(net.Listener) net.Listener) *ownServer {
+	t.Helper()
+	h, err := hub.New(hub.Config{})
+	require.NoError(t, err)
+	registry := connection.NewRegistry(0)
+	handler := tt.Must(longpoll.New(longpoll.Config{Hub: h, Registry: registry, Counters: new(connection.Counters)}))
+	s := &tt.Server{Hub: h, Registry: registry, Token: tt.NewToken(&auth.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})}
+	server := httptest.NewUnstartedServer(middleware(tt.Authorized(s.Token, handler)))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // some responses are wrong on purpose
+	server.Listener = &connection.Listener{Listener: server.Listener, WriteTimeout: tt.Patience, Registry: registry}
+	if wrap != nil {
+		server.Listener = wrap(server.Listener)
+	}
+	server.Start()
+	s.Addr = server.Listener.Addr().String()
+	t.Cleanup(func() {
+		registry.Close()
+		server.CloseClientConnections()
+		server.Close()
+		require.NoError(t, h.Close())
+	})
+	return &ownServer{s, server.Config}
+}
+
+// afterPark returns a connection that was parked and has no poll. Its first poll had a header line.
+func (s *ownServer) afterPark(t *testing.T, line string) *rawConn {
+	t.Helper()
+	c := dialRaw(t, s.Server)
+	c.send(strings.Replace(pollFrom(s.Hub.Position().String()), "\r\n\r\n", "\r\n"+line+"\r\n\r\n", 1))
+	waitParked(t, s.Server, 1, 1)
+	s.Publish(t, tt.JSON("b", "1"))
+	c.answer()
+	return c
+}
+
+type userKey struct{}
+
+// hiding is a ResponseWriter of a middleware that hides the connection.
+type hiding struct{ w http.ResponseWriter }
+
+func (h hiding) Header() http.Header         { return h.w.Header() }
+func (h hiding) WriteHeader(status int)      { h.w.WriteHeader(status) }
+func (h hiding) Write(p []byte) (int, error) { return h.w.Write([]byte(strings.ToUpper(string(p)))) }
+
+// respond returns a middleware that responds to requests with the header line "X-Test: 1" itself.
+func respond(respond http.HandlerFunc) func(http.Handler) http.Handler {
+	return around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Header.Get("X-Test") != "" {
+			next = respond
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func around(f func(http.ResponseWriter, *http.Request, http.Handler)) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f(w, r, next) })
+	}
+}
+
+// With any middleware, a request on a connection that was parked has the response that it has on a new connection.
+func TestMiddlewaresOfParkedConnections(t *testing.T) {
+	middlewares := map[string]func(http.Handler) http.Handler{
+		"adds a value to the context of the first request": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			user, _ := r.Context().Value(userKey{}).(string)
+			w.Header().Set("X-User", user)
+			if user := r.Header.Get("X-First"); user != "" {
+				r = r.WithContext(context.WithValue(r.Context(), userKey{}, user))
+			}
+			next.ServeHTTP(w, r)
+		}),
+		"changes the address of the first request": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.Header().Set("X-Address", strings.TrimRight(r.RemoteAddr, "0123456789"))
+			if first := r.Header.Get("X-First"); first != "" {
+				r.RemoteAddr = first
+			}
+			next.ServeHTTP(w, r)
+		}),
+		"hides the connection of later requests": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Header.Get("X-Test") != "" {
+				w = hiding{w}
+			}
+			next.ServeHTTP(w, r)
+		}),
+		"buffers the responses to later requests": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.Header().Set("X-Outer", "1")
+			if r.Header.Get("X-Test") != "" {
+				next = http.TimeoutHandler(next, tt.Patience, "")
+			}
+			next.ServeHTTP(w, r)
+		}),
+		"writes after the handler": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.Header().Set("X-Outer", "1")
+			next.ServeHTTP(w, r)
+			if _, err := io.WriteString(w, "more"); err == nil {
+				w.Header().Set("Content-Length", "4") // too late
+			}
+		}),
+		"ends the connections of later requests": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Header.Get("X-Test") != "" {
+				w.Header().Set("Connection", "close")
+			}
+			next.ServeHTTP(w, r)
+		}),
+		"writes less than it declares": respond(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "10")
+			_, _ = io.WriteString(w, "abc")
+		}),
+		"writes more than it declares": respond(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "3")
+			for range 3 {
+				_, _ = io.WriteString(w, "abc")
+			}
+		}),
+		"writes a body that its status forbids": respond(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "3")
+			w.WriteHeader(http.StatusNotModified)
+			_, _ = io.WriteString(w, "abc")
+		}),
+		"does not declare the type": respond(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }),
+		"writes nothing":            respond(func(http.ResponseWriter, *http.Request) {}),
+		"panics":                    respond(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		"takes the connection over": respond(func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nX-Own: 1\r\n\r\n")
+		}),
+	}
+	for name, middleware := range middlewares {
+		t.Run(name, func(t *testing.T) {
+			s := startOwn(t, middleware, nil)
+			responses := make([]string, 2)
+			for i := range responses {
+				c := dialRaw(t, s.Server)
+				if i == 1 {
+					c = s.afterPark(t, "X-First: one")
+				}
+				c.send(strings.Replace(pollFrom(s.Hub.Position().String()), "\r\n\r\n", "\r\nX-Test: 1\r\n\r\n", 1))
+				responses[i] = c.publishAndRest(s.Server)
+				c.Close()
+				waitParked(t, s.Server, 0, 0)
+			}
+			for i := range responses {
+				responses[i] = eventDiffers.ReplaceAllString(responses[i], "")
+			}
+			require.Equal(t, responses[0], responses[1])
+		})
+	}
+}
+
+// eventDiffers matches what differs between the answers with two equal events: a time may have less than nine digits.
+var eventDiffers = regexp.MustCompile(`(?i)"(cursor|id|time)":"[^"]*"|Content-Length: 1..`)
+
+// publishAndRest publishes an event once the poll of the connection waits, and returns what rest returns. Some requests
+// are answered without an event.
+func (c *rawConn) publishAndRest(s *tt.Server) string {
+	c.t.Helper()
+	answered := make(chan struct{})
+	go func() {
+		_, _ = c.r.Peek(1)
+		close(answered)
+	}()
+	for {
+		select {
+		case <-answered:
+			return c.rest()
+		case <-time.After(time.Millisecond):
+			if s.Hub.Stats().Subscriptions == 1 {
+				s.Publish(c.t, tt.JSON("b", "1"))
+				<-answered
+				return c.rest()
+			}
+		}
+	}
+}
+
+// wrappedListener is a listener of a program, above that of the registry.
+type wrappedListener struct{ net.Listener }
+
+type wrappedConn struct{ net.Conn }
+
+func (l wrappedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return wrappedConn{c}, nil
+}
+
+// If connections cannot be parked because a program has wrapped them, only the first poll ends its connection.
+func TestWrappedConnectionsAreNotParked(t *testing.T) {
+	s := startOwn(t, around(func(w http.ResponseWriter, r *http.Request, next http.Handler) { next.ServeHTTP(w, r) }),
+		func(l net.Listener) net.Listener { return wrappedListener{l} })
+	first := dialRaw(t, s.Server)
+	first.send(pollFrom(s.Hub.Position().String()))
+	response, _ := first.response() // without an event, since a poll that cannot be parked waits for a second only
+	require.True(t, response.Close)
+	c := dialRaw(t, s.Server)
+	for range 2 {
+		c.send(pollFrom(s.Hub.Position().String()))
+		waitParked(t, s.Server, 1, 0)
+		s.Publish(t, tt.JSON("a", "1"))
+		require.Len(t, c.answer().Events, 1)
+	}
+}
+
+// A server that is shut down serves no more requests on parked connections, and ends the polls that wait.
+func TestServerShutdownEndsParkedConnections(t *testing.T) {
+	for name, end := range map[string]func(*http.Server) error{
+		"Shutdown": func(s *http.Server) error { return s.Shutdown(context.Background()) },
+		"Close":    (*http.Server).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startOwn(t, func(next http.Handler) http.Handler { return next }, nil)
+			idles, waits := s.afterPark(t, "X-First: one"), dialRaw(t, s.Server)
+			waits.send(pollFrom(s.Hub.Position().String()))
+			waitParked(t, s.Server, 1, 2)
+			require.NoError(t, end(s.http))
+			response, body := waits.response()
+			require.Equal(t, http.StatusOK, response.StatusCode, body)
+			require.True(t, response.Close)
+			for _, c := range []*rawConn{waits, idles} {
+				_, err := c.r.ReadByte()
+				require.ErrorIs(t, err, io.EOF)
+			}
+			waitParked(t, s.Server, 0, 0)
+		})
+	}
+}
+
+// A request on a parked connection has a context that ends when the client closes, and at the end of a drain.
+func TestContextOfRequestsOnParkedConnections(t *testing.T) {
+	for name, end := range map[string]func(*ownServer, *rawConn){
+		"the client closes":    func(_ *ownServer, c *rawConn) { c.Close() },
+		"the end of the drain": func(s *ownServer, _ *rawConn) { s.Registry.Drain(context.Background(), 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun, done := make(chan struct{}), make(chan error, 1)
+			s := startOwn(t, respond(func(_ http.ResponseWriter, r *http.Request) {
+				ctx, cancel := context.WithTimeout(r.Context(), 2*tt.Patience)
+				defer cancel()
+				close(begun)
+				<-ctx.Done()
+				done <- ctx.Err()
+			}), nil)
+			c := s.afterPark(t, "X-First: one")
+			c.send("GET /poll HTTP/1.1\r\nHost: hub.test\r\nX-Test: 1\r\n\r\n")
+			<-begun
+			end(s, c)
+			require.ErrorIs(t, <-done, context.Canceled)
+			waitParked(t, s.Server, 0, 0)
+		})
+	}
+}
