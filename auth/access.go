@@ -27,6 +27,9 @@ type Access interface {
 	Acquire(h Holder) *problems.Problem
 	AcquireUncounted(h Holder) *problems.Problem
 	Release(h Holder)
+	// SetIdle makes h, which was acquired, give its place to any other connection that a limit would refuse. h is then
+	// released and notified.
+	SetIdle(h Holder)
 	// ReserveFilters counts the memory of the filters to which h is about to subscribe, instead of
 	// the memory of its previous filters, until Release. h must be acquired. If ReserveFilters
 	// returns a problem, nothing has changed.
@@ -109,6 +112,7 @@ func (noAccess) Client() netip.Addr                        { return netip.Addr{}
 func (noAccess) Acquire(Holder) *problems.Problem          { return problems.MissingToken() }
 func (noAccess) AcquireUncounted(Holder) *problems.Problem { return problems.MissingToken() }
 func (noAccess) Release(Holder)                            {}
+func (noAccess) SetIdle(Holder)                            {}
 func (noAccess) AdmitSubscription() *problems.Problem      { return problems.MissingToken() }
 func (noAccess) AdmitPublish(int) *problems.Problem        { return problems.MissingToken() }
 func (noAccess) Done()                                     {}

@@ -40,6 +40,7 @@ type sessionTable struct {
 	connections int
 	filterBytes int                  // total bytes of all sessions
 	addresses   map[netip.Prefix]int // connections by address
+	idle        idleTable            // those of the connections that give their places to others
 
 	ended []endedToken // tokens that have ended and are not logged yet
 	log   *slog.Logger // static
@@ -57,6 +58,7 @@ func newSessionTable(limits ConnectionLimits, log *slog.Logger) *sessionTable {
 		refused:   make(map[Limit]*atomic.Uint64),
 		byHash:    make(map[[sha256.Size]byte]*tokenSession),
 		addresses: make(map[netip.Prefix]int),
+		idle:      newIdleTable(),
 	}
 	for _, limit := range AllLimits {
 		t.refused[limit] = new(atomic.Uint64)
@@ -154,13 +156,20 @@ func senderOf(c *Credential) string {
 // The error is ErrTokenEnded or a *LimitError.
 func (a *tokenAccess) acquire(h Holder) error {
 	all := a.middleware.sessions
+	var yielded []Holder
+	defer func() { // after mu is released, since connections call Release with locks of their own held
+		for _, idle := range yielded {
+			idle.OnRightsChanged()
+		}
+	}()
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if a.session.grant.Load() == nil {
 		return ErrTokenEnded
 	}
 	limits := a.session.credential.Limits
-	if over(a.session.connections, limits.Connections) && (a.renewing == nil || a.renewing.session != a.session) {
+	if over(a.session.connections, limits.Connections) && (a.renewing == nil || a.renewing.session != a.session) &&
+		!all.idle.bySession[a.session].yield(&yielded) {
 		return all.refuse(LimitConnectionsPerToken, limits.Connections, 0)
 	}
 	if a.renewing != nil {
@@ -176,9 +185,9 @@ func (a *tokenAccess) acquire(h Holder) error {
 		return nil
 	}
 	switch {
-	case over(all.connections, all.limits.Total):
+	case over(all.connections, all.limits.Total) && !all.idle.all.yield(&yielded):
 		return all.refuse(LimitConnections, all.limits.Total, 0)
-	case over(all.addresses[a.network()], all.limits.PerAddress):
+	case over(all.addresses[a.network()], all.limits.PerAddress) && !all.idle.byNetwork[a.network()].yield(&yielded):
 		return all.refuse(LimitConnectionsPerAddress, all.limits.PerAddress, 0)
 	}
 	if err := a.admitSubscription(); err != nil {
@@ -233,10 +242,17 @@ func (a *tokenAccess) Release(h Holder) {
 	all := a.middleware.sessions
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	a.release(h)
+}
+
+// release is Release, called with mu held.
+func (a *tokenAccess) release(h Holder) {
+	all := a.middleware.sessions
 	counted, held := a.session.holders[h]
 	if !held {
 		return
 	}
+	all.idle.remove(h, a)
 	a.removeConnection(h)
 	if !counted {
 		return

@@ -234,12 +234,16 @@ func (c *pollConn) onTimer() {
 	}
 }
 
-// rightsChanged answers a poll that has lost its rights.
+// rightsChanged answers a poll that has lost its rights. Without a poll, the connection has lost its place, and goes back
+// to its server.
 func (c *pollConn) rightsChanged(n *notifier) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == waiting && c.poll.notifier == n && c.lostRights() {
+	switch {
+	case c.state == waiting && c.poll.notifier == n && c.lostRights():
 		c.startAnswer()
+	case c.state == idle && c.notifier == n:
+		c.giveBack(nil)
 	}
 }
 

@@ -32,16 +32,20 @@ func (c *pollConn) endPoll() {
 	c.poll = poll{}
 }
 
-// keepPlace makes the connection count as one of the poll's token until it is left.
+// keepPlace makes the connection count as one of the poll's token until it is left, or another connection needs the
+// place.
 func (c *pollConn) keepPlace(p *poll) {
 	_ = p.access.ReserveFilters(p.notifier, hub.FilterSet{}) // no filters always fit
+	p.access.SetIdle(p.notifier)
 	c.access, c.notifier = p.access, p.notifier
+	c.notifier.parked.Store(c)
 	p.access = nil
 }
 
 // releasePlace ends what keepPlace has begun.
 func (c *pollConn) releasePlace() {
 	if c.access != nil {
+		c.notifier.parked.Store(nil)
 		c.access.Release(c.notifier)
 		c.access, c.notifier = nil, nil
 	}

@@ -261,3 +261,20 @@ func TestIdlePollConnectionsGoBack(t *testing.T) {
 		require.Eventually(t, func() bool { return s.Registry.Parked() == 0 && s.Token.Holders() == 0 }, tt.Patience, time.Millisecond)
 	}
 }
+
+// A connection without a poll goes back to its server when its place is needed, or its token has ended.
+func TestIdlePollConnectionsGiveUpTheirPlace(t *testing.T) {
+	s := tt.Start(t, tt.Config{})
+	c := dialRaw(t, s)
+	c.send(pollFrom(s.Hub.Position().String()))
+	waitParked(t, s, 1, 1)
+	s.Publish(t, tt.JSON("a", "1"))
+	c.answer()
+	waitParked(t, s, 0, 1)
+	s.Token.SetGrant(nil)
+	waitParked(t, s, 0, 0)
+	require.Zero(t, s.Token.Holders())
+	c.send(pollFrom(s.Hub.Position().String()))
+	response, _ := c.response()
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+}

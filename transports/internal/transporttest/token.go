@@ -90,6 +90,9 @@ func (t *Token) Release(h auth.Holder) {
 	delete(t.holders, h)
 }
 
+// SetIdle implements auth.Access.
+func (t *Token) SetIdle(auth.Holder) {}
+
 // ReserveFilters implements auth.Access.
 func (t *Token) ReserveFilters(auth.Holder, hub.FilterSet) *problems.Problem { return nil }
 

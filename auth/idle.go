@@ -1,0 +1,66 @@
+package auth
+
+import "net/netip"
+
+// idleHolders are connections that give their places to others, with their Access.
+type idleHolders map[Holder]*tokenAccess
+
+// idleTable has the idle connections by the limits to which they count.
+type idleTable struct {
+	all       idleHolders
+	byNetwork map[netip.Prefix]idleHolders
+	bySession map[*tokenSession]idleHolders
+}
+
+func newIdleTable() idleTable {
+	return idleTable{make(idleHolders), make(map[netip.Prefix]idleHolders), make(map[*tokenSession]idleHolders)}
+}
+
+func (t *idleTable) add(h Holder, a *tokenAccess) {
+	t.all[h] = a
+	addTo(t.byNetwork, a.network(), h, a)
+	addTo(t.bySession, a.session, h, a)
+}
+
+func (t *idleTable) remove(h Holder, a *tokenAccess) {
+	if _, ok := t.all[h]; !ok {
+		return
+	}
+	delete(t.all, h)
+	removeFrom(t.byNetwork, a.network(), h)
+	removeFrom(t.bySession, a.session, h)
+}
+
+func addTo[K comparable](m map[K]idleHolders, key K, h Holder, a *tokenAccess) {
+	if m[key] == nil {
+		m[key] = make(idleHolders)
+	}
+	m[key][h] = a
+}
+
+func removeFrom[K comparable](m map[K]idleHolders, key K, h Holder) {
+	delete(m[key], h)
+	if len(m[key]) == 0 {
+		delete(m, key)
+	}
+}
+
+// SetIdle implements Access.
+func (a *tokenAccess) SetIdle(h Holder) {
+	all := a.middleware.sessions
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if a.session.holders[h] {
+		all.idle.add(h, a)
+	}
+}
+
+// yield releases one of the idle connections, if there is one, and appends it to yielded. Called with mu held.
+func (idle idleHolders) yield(yielded *[]Holder) bool {
+	for h, a := range idle {
+		a.release(h)
+		*yielded = append(*yielded, h)
+		return true
+	}
+	return false
+}
