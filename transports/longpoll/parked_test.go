@@ -107,6 +107,10 @@ func TestRequestsAfterAParkedPoll(t *testing.T) {
 	}
 	const host = "Host: hub.test\r\n"
 	long := strings.Repeat("x", 5000)
+	sized := func(n int) string { // a request of n bytes
+		start, end := "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n"+host+"X-Long: ", "\r\n\r\n"
+		return start + strings.Repeat("x", n-len(start)-len(end)) + end
+	}
 	requests := map[string]string{
 		"poll":                          "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "\r\n",
 		"poll that ends the connection": "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Connection: close\r\n\r\n",
@@ -128,6 +132,26 @@ func TestRequestsAfterAParkedPoll(t *testing.T) {
 		"bad header value":              "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "X-Y: \x01\r\n\r\n",
 		"line ends without CR":          "GET /poll?wait=0&last=1&topic=a HTTP/1.1\nHost: hub.test\n\n",
 		"not HTTP":                      "hello\r\n\r\n",
+		"folded line":                   "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "X-Y: 1\r\n 2\r\n\r\n",
+		"folded Host":                   "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\nHost:\r\n hub.test\r\n\r\n",
+		"a space before the colon":      "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\nHost : hub.test\r\n\r\n",
+		"a second Host after LF":        "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\nX-Y: 1\nHost: other.test\r\n" + host + "\r\n",
+		"a lone CR":                     "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "X-Y: 1\rHost: other.test\r\n\r\n",
+		"NUL in a value":                "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "X-Y: \x00\r\n\r\n",
+		"absolute target":               "GET http://hub.test/poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "\r\n",
+		"two lengths":                   "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Content-Length: 0\r\nContent-Length: 3\r\n\r\nabc",
+		"a length and chunks":           "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"unknown encoding":              "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Transfer-Encoding: xchunked\r\n\r\n",
+		"Connection list":               "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Connection: keep-alive, close\r\n\r\n",
+		"upgrade":                       "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+		"HTTP/1.2":                      "GET /poll?wait=0&last=1&topic=a HTTP/1.2\r\n" + host + "\r\n",
+		"empty line first":              "\r\nGET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "\r\n",
+		"4095 bytes":                    sized(4095),
+		"4096 bytes":                    sized(4096),
+		"4097 bytes":                    sized(4097),
+		"OPTIONS":                       "OPTIONS /poll HTTP/1.1\r\n" + host + "Origin: https://a.test\r\nAccess-Control-Request-Method: GET\r\n\r\n",
+		"CONNECT":                       "CONNECT hub.test:80 HTTP/1.1\r\n" + host + "\r\n",
+		"a poll before a POST":          "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n" + host + "\r\nPOST /poll HTTP/1.1\r\n" + host + "Content-Length: 3\r\n\r\nabc",
 		"two polls at once":             strings.Repeat("GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n"+host+"\r\n", 2),
 		"a header that ends early":      "GET /poll?wait=0&last=1&topic=a HTTP/1.1\n" + "Host: hub.test\n\nGET /none HTTP/1.1\r\n" + host + "\r\n",
 	}
