@@ -15,9 +15,10 @@
 // On a connection with direct writes, a poll that must wait has no goroutine: its connection is
 // parked, which pollConn describes. A fan-out worker writes the answer, which is made once for all
 // polls that wait at the same position. The next poll of the connection is served on it too, by
-// the handler of the http.Server with its middleware. Any other request, and a connection without
-// a request for some seconds, goes back to the server. On other connections the request's own
-// goroutine does all the work.
+// the handler of the http.Server with its middleware. A connection with any other request goes back
+// to the server. Between two polls a connection keeps its place among those of the token until the
+// server's IdleTimeout, unless another connection needs the place; it then goes back too. On other
+// connections the request's own goroutine does all the work.
 //
 // Events before the in-memory log must first be read from the durable log. A poll with wait=0
 // therefore waits for that read a little. If the start position of a poll is not found in the

@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-// idleTime is how long a connection stays parked without a poll before its server gets it back.
-// Until then it counts as a connection of the token that polled last.
+// idleTime is how long a connection stays parked without a poll before its server gets it back, if the server has no
+// IdleTimeout. Until then it counts as a connection of the token that polled last.
 var idleTime = 5 * time.Second // changed by tests before they call New
 
 // pollConn is a parked connection: one on which polls wait without a goroutine. Its states:
@@ -26,7 +26,7 @@ var idleTime = 5 * time.Second // changed by tests before they call New
 //	answering  | the answer is written                              | idle, closed or returned
 //	idle       | the next request                                   | serving
 //	           | idleTime                                           | returned
-//	           | a drain, or the peer closes                        | closed
+//	           | the server's IdleTimeout, a drain, a closing peer  | closed
 //	serving    | the request waits for events                       | waiting
 //	           | the response is written                            | idle, closed or returned
 //	           | it is not a poll, or has no plain form             | returned
@@ -229,6 +229,8 @@ func (c *pollConn) onTimer() {
 	case time.Now().Before(c.deadline): // the timer was set again
 	case c.state == waiting:
 		c.startAnswer()
+	case c.state == idle && c.origin.server.IdleTimeout > 0:
+		c.close()
 	case c.state == idle:
 		c.giveBack(nil)
 	}

@@ -19,7 +19,11 @@ func (c *pollConn) next(broken bool) {
 		c.giveBack(nil)
 	default:
 		c.state = idle
-		c.setTimer(c.handler.idleTime)
+		idle := c.handler.idleTime
+		if timeout := c.origin.server.IdleTimeout; timeout > 0 {
+			idle = timeout
+		}
+		c.setTimer(idle)
 		c.arm()
 	}
 }

@@ -286,6 +286,20 @@ func TestIdlePollConnectionsGoBack(t *testing.T) {
 	}
 }
 
+// A connection that sends no next poll within the server's IdleTimeout is closed.
+func TestIdlePollConnectionsTimeOut(t *testing.T) {
+	s := tt.Start(t, tt.Config{IdleTimeout: 20 * time.Millisecond})
+	c := dialRaw(t, s)
+	c.send(pollFrom(s.Hub.Position().String()))
+	waitParked(t, s, 1, 1)
+	s.Publish(t, tt.JSON("a", "1"))
+	c.answer()
+	_, err := c.r.ReadByte()
+	require.ErrorIs(t, err, io.EOF)
+	waitParked(t, s, 0, 0)
+	require.Zero(t, s.Token.Holders())
+}
+
 // A connection without a poll goes back to its server when its place is needed, or its token has ended.
 func TestIdlePollConnectionsGiveUpTheirPlace(t *testing.T) {
 	s := tt.Start(t, tt.Config{})

@@ -25,6 +25,7 @@ type Config struct {
 	Hub            hub.Config
 	Heartbeat      time.Duration  // 0: none
 	WriteTimeout   time.Duration  // 0: Patience
+	IdleTimeout    time.Duration  // of the http.Server; 0: none
 	Grant          *auth.Grant    // rights of every request; nil: all rights
 	MessageRate    float64        // see websocket.Config
 	Intake         *intake.Budget // budget for WebSocket messages; nil: none
@@ -66,6 +67,7 @@ func Start(t testing.TB, cfg Config) *Server {
 func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	server := httptest.NewUnstartedServer(routes)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // tests cut connections on purpose
+	server.Config.IdleTimeout = cfg.IdleTimeout
 	server.Listener = &connection.Listener{
 		Listener: server.Listener, WriteTimeout: cmp.Or(cfg.WriteTimeout, Patience), Portable: cfg.Portable,
 		Registry: s.Registry,
