@@ -202,7 +202,20 @@ func (e *Engine) beginEpoch(ctx context.Context, reason error) error {
 		return err
 	}
 	info.Config.Metadata[metaEpoch] = newEpoch().String()
+	e.mu.Lock()
+	e.endsEpoch = reason // other goroutines may find the new epoch before this one has its answer
+	e.mu.Unlock()
 	_, err = e.js.UpdateStream(ctx, info.Config)
 	e.fail(errors.Join(reason, err))
 	return unavailable(errors.New("the stream was replaced"))
+}
+
+// endOfEpoch returns why the stream has another epoch than this engine.
+func (e *Engine) endOfEpoch() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.endsEpoch != nil {
+		return e.endsEpoch
+	}
+	return fmt.Errorf("the stream %q was created anew", e.cfg.Stream)
 }

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -138,4 +139,21 @@ func TestVerificationIsRepeated(t *testing.T) {
 			require.Equal(t, row.took, time.Since(begin), row.name)
 		})
 	}
+}
+
+// The hub ends with the reason of a new epoch, even if another goroutine finds the epoch before the one that began it has
+// its answer.
+func TestReasonOfNewEpochIsKept(t *testing.T) {
+	_, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
+	info, err := e.check(t.Context())
+	require.NoError(t, err)
+	e.mu.Lock()
+	e.endsEpoch = errors.New("it has lost events")
+	e.mu.Unlock()
+	info.Config.Metadata[metaEpoch] = newEpoch().String()
+	_, err = e.js.UpdateStream(t.Context(), info.Config)
+	require.NoError(t, err)
+	_, err = e.check(t.Context())
+	require.ErrorIs(t, err, hub.ErrUnavailable)
+	require.ErrorContains(t, <-e.Failed(), "it has lost events")
 }

@@ -59,6 +59,7 @@ type Engine struct {
 	unavailableSince time.Time      // when unavailable was set
 	state            Stats          // state of the stream, without the fields that the method Stats adds
 	ended            bool           // the engine has failed and does not recover
+	endsEpoch        error          // why this engine is beginning a new epoch; nil: it is not
 	failed           chan error     // capacity 1
 
 	connectedMu  sync.Mutex

@@ -81,7 +81,7 @@ func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 		return nil, unavailable(err)
 	}
 	if epoch, err := epochOf(&info.Config); err != nil || epoch != e.epoch {
-		e.fail(fmt.Errorf("the stream %q was created anew", e.cfg.Stream))
+		e.fail(e.endOfEpoch())
 		return nil, unavailable(errors.New("the stream was replaced"))
 	}
 	if info.Cluster != nil && info.Cluster.Leader == "" {
