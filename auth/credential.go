@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Credential has the rights and limits that belong to a valid token. It does not contain the token.
+// Credential holds the rights and limits that belong to a valid token. It does not contain the token.
 type Credential struct {
 	// Hash identifies the token: it is the same for all uses of one token, and different for
 	// different tokens.
@@ -41,7 +41,7 @@ type Verifier interface {
 	// the token. Any other error means that the token could not be verified. ctx is the context of
 	// the request. r is the request with the token, or nil if a connection renews its token.
 	Verify(ctx context.Context, r *http.Request, token string) (*Credential, error)
-	// Recheck verifies a credential again that Verify has returned, after the verifier's
-	// configuration has changed. It does not check the expiry.
+	// Recheck verifies a credential of Verify again, after a change of the verifier's configuration.
+	// It does not check the expiry.
 	Recheck(*Credential) (*Credential, error)
 }

@@ -5,7 +5,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Grant has the rights of a request: the topics to which it may subscribe and publish. A nil Grant
+// Grant holds the rights of a request: the topics to which it may subscribe and publish. A nil Grant
 // permits nothing, because its token is no longer valid.
 type Grant struct {
 	// Subject identifies the user for counters and idempotency keys. It is never the token itself.

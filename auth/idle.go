@@ -5,7 +5,8 @@ import "net/netip"
 // idleHolders are connections that give their places to others, with their Access.
 type idleHolders map[Holder]*tokenAccess
 
-// idleTable has the idle connections by the limits to which they count.
+// idleTable holds the idle connections, grouped by the limit toward which they count: the limit on
+// all connections, of a network, or of a token.
 type idleTable struct {
 	all       idleHolders
 	byNetwork map[netip.Prefix]idleHolders

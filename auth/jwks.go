@@ -266,8 +266,7 @@ func (s *keySet) joinFetch() (fetch *pendingFetch, fresh bool, err error) {
 	return s.fetching, !s.fetching.started, nil
 }
 
-// waitFetch blocks until the fetch has ended, for at most fetchTimeout. It returns an error if the
-// fetch has not ended by then.
+// waitFetch blocks until the fetch ends. After fetchTimeout it returns an error.
 func (s *keySet) waitFetch(fetch *pendingFetch) error {
 	defer func() {
 		s.mu.Lock()

@@ -77,7 +77,7 @@ func sameOrigin(origin, wanted string, secure bool) bool {
 		cmp.Or(originPort, defaultPort) == cmp.Or(port, defaultPort)
 }
 
-// HostPolicy has the host names by which a hub may be reached, with any port. It protects against
+// HostPolicy holds the host names by which a hub may be reached, with any port. It protects against
 // DNS rebinding: the attacker's page has the same origin as its target, and only its host name is
 // not one of the hub's. A nil HostPolicy accepts every name.
 type HostPolicy struct {

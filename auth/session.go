@@ -318,7 +318,7 @@ func NetworkOf(addr netip.Addr) netip.Prefix {
 	return network
 }
 
-// LimitStats has the current use of the limits, and the number of refusals.
+// LimitStats holds the current use of the limits, and the number of refusals.
 type LimitStats struct {
 	Connections int
 	Tokens      int // number of tokens in use

@@ -14,8 +14,7 @@ const queryTicket = "ticket"
 
 // Ticket returns the handler of POST /ticket. It takes a token from Authorization: Bearer and
 // answers with a ticket for it, as {"ticket":"…","expires_in":30}. It checks requests like Wrap, so
-// it must not be wrapped itself. On an open hub, it answers with a ticket that has no effect, as a
-// token has none there.
+// it must not be wrapped itself. An open hub needs no token, so its tickets have no effect.
 func (m *Middleware) Ticket(refuse ErrorHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, proceed := m.admit(w, r, refuse)

@@ -121,7 +121,7 @@ func TestRetentionByAgeWhenTimesDecrease(t *testing.T) {
 	})
 }
 
-// reopenedEngine has the log of another engine, as after a restart. It delivers the events after
+// reopenedEngine holds the log of another engine, as after a restart. It delivers the events after
 // seq from.
 type reopenedEngine struct {
 	*logEngine

@@ -9,7 +9,7 @@ import (
 // maxResolved is the maximum number of queries that are visited while replayReader.mu is held once.
 const maxResolved = 256
 
-// queryQueue has the queries that wait for the log, at most one per subscription. No operation
+// queryQueue holds the queries that wait for the log, at most one per subscription. No operation
 // visits all of them. Guarded by replayReader.mu.
 type queryQueue struct {
 	bySub  map[*subscriber]*chunkQuery

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// contentTypes has the content types by file extension, so that they do not depend on the system.
+// contentTypes holds the content types by file extension, so that they do not depend on the system.
 var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".html": "text/html; charset=utf-8",

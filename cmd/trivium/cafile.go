@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// CAConfig has the flags that determine which certificates a client trusts.
+// CAConfig holds the flags that determine which certificates a client trusts.
 type CAConfig struct {
 	CAFile string `name:"ca-file" env:"TRIVIUM_CA_FILE" placeholder:"FILE" help:"PEM file with certificates of authorities to trust in addition to the system's, for a hub with a certificate of your own."`
 

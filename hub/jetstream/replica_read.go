@@ -25,7 +25,7 @@ const (
 // stretch is a range of sequences, both ends included.
 type stretch struct{ from, to uint64 }
 
-// replicaRead has the messages that were read from one replica in a range.
+// replicaRead holds the messages that were read from one replica in a range.
 type replicaRead struct {
 	messages []stored
 	through  uint64 // the last sequence that was read

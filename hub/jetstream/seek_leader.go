@@ -17,7 +17,7 @@ const (
 	walkFirst = 64              // smallest length of the first stretch
 )
 
-// listing has the messages of a subject as replicas have reported them.
+// listing holds the messages of a subject as replicas have reported them.
 type listing struct {
 	first uint64   // sequence of the first message of the subject
 	low   uint64   // found is complete from this sequence on

@@ -57,7 +57,7 @@ func cloudEventsModeOf(w http.ResponseWriter, r *http.Request) (cloudEventsMode,
 	return noCloudEvents, nil
 }
 
-// routing has the topic, type and key that a request determines for its events.
+// routing holds the topic, type and key that a request determines for its events.
 type routing struct {
 	topic     string // topic in the path; "": none
 	fallback  string // topic in ?topic=, for events without the attribute topic

@@ -12,7 +12,7 @@ import (
 // budget.
 const uncountedSize = 4 << 10
 
-// incomingMessage has the memory reservation and the timer of an incomplete message. A small
+// incomingMessage holds the memory reservation and the timer of an incomplete message. A small
 // message that arrives in one read needs neither. The goroutine that reads opens and closes it; the
 // end of the connection closes it too.
 type incomingMessage struct {

@@ -14,7 +14,7 @@ import (
 // knobScale is the number of steps of the slider per decade.
 const knobScale = 20
 
-// loadKnob has the controls of the load: its rate, and its switch.
+// loadKnob holds the controls of the load: its rate, and its switch.
 type loadKnob struct {
 	page                   *page
 	slider                 js.Value

@@ -30,7 +30,7 @@ func (v *proofView) draw(p *page, verdict board.Verdict) {
 	p.announcer.verdict(verdict)
 }
 
-// breakView has the button that cuts a column, and shows the result.
+// breakView holds the button that cuts a column, and shows the result.
 type breakView struct {
 	page *page
 	text *property

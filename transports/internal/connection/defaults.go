@@ -17,7 +17,7 @@ const (
 	DefaultWriteTimeout = 10 * time.Second
 )
 
-// Shared has the settings and state that the handlers of all transports have in common.
+// Shared holds the settings and state that the handlers of all transports have in common.
 type Shared struct {
 	Hub          *hub.Hub
 	Registry     *Registry

@@ -62,7 +62,7 @@ func (d *direct) trySafely(p []byte) (int, error) {
 	return a.n, a.err
 }
 
-// attempt has the arguments and results of a write inside syscall.RawConn.Write. It is pooled,
+// attempt holds the arguments and results of a write inside syscall.RawConn.Write. It is pooled,
 // because values that are passed there escape to the heap.
 type attempt struct {
 	p    []byte

@@ -19,7 +19,7 @@ const (
 	smallData = 8 << 10 // bytes
 )
 
-// EncodingCache has the encodings of events that connections are currently writing. Connections at
+// EncodingCache holds the encodings of events that connections are currently writing. Connections at
 // the same event share one encoding, which is written without copying. The cached bytes are limited
 // in total and per subject. A connection that would exceed a limit encodes the event again for each
 // chunk that it writes.

@@ -146,8 +146,8 @@ func (s *Server) pss() (int64, error) {
 	return kib << 10, err
 }
 
-// cores has the cores of the servers and of the load, which are different if there are at least
-// two.
+// cores are the processor cores on which the servers and the load run. The two differ if the machine
+// has at least two cores.
 type cores struct {
 	pinned       bool
 	server, load unix.CPUSet

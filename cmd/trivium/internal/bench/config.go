@@ -112,7 +112,7 @@ var defaults = map[string]spec{
 	Replay: {subscribers: 1, size: 128, rounds: 3, events: 200_000},
 }
 
-// over has the transports over which each scenario runs.
+// over maps each scenario to the transports over which it runs.
 var over = map[string][]string{
 	Fanout: {SSE, WebSocket, LongPoll},
 	Burst:  {SSE, WebSocket},

@@ -21,7 +21,7 @@ import (
 // and small enough for every NATS server.
 const engineEventBytes = 64 << 10
 
-// engine has the places where the measured hubs store their events. Everything there is deleted
+// engine holds the places where the measured hubs store their events. Everything there is deleted
 // after the run.
 type engine struct {
 	cfg  *Config

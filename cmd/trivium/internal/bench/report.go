@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 )
 
-// Report has the results of a run of the benchmark. Its JSON names do not change.
+// Report holds the results of a run of the benchmark. Its JSON names do not change.
 type Report struct {
 	Version string    `json:"version"`
 	System  string    `json:"system"`
@@ -69,8 +69,8 @@ type Figures struct {
 	Max                 float64 `json:"max_us"`
 }
 
-// Memory is the memory per connection, as proportional set size in bytes. It is compared with a hub
-// that has no connections, but has served some before.
+// Memory is the memory per connection, as proportional set size in bytes. The bench subtracts what
+// the same hub used before, after it had served some connections that were then closed.
 type Memory struct {
 	Before       int64   `json:"pss_before"` // memory of the whole process
 	Connected    float64 `json:"pss_per_connection"`

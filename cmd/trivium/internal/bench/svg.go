@@ -29,7 +29,7 @@ type bar struct {
 	us          float64
 }
 
-// row has the bars of one result.
+// row holds the bars of one result.
 type row struct {
 	name string
 	bars []bar

@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// accessControl has the middleware for each kind of route, and the keys and tokens that it checks.
+// accessControl holds the middleware for each kind of route, and the keys and tokens that it checks.
 // It reloads keys and tokens when their files change.
 type accessControl struct {
 	token        string // generated at start; "" if tokens are configured or --auth is none

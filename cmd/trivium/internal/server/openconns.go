@@ -87,7 +87,7 @@ const (
 	waitingQueues
 )
 
-// network has the counts of one IPv4 address or one IPv6 /64 prefix.
+// network holds the counts of one IPv4 address or one IPv6 /64 prefix.
 type network struct {
 	prefix    netip.Prefix
 	all       int

@@ -41,7 +41,7 @@ GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
 
-// demoIndex has the lines for the demo page in the index.
+// demoIndex holds the lines for the demo page in the index.
 const demoIndex = "GET  /demo/             a page that shows the three side by side\n" +
 	"GET  /demo/examples/    short pages that show their source\n"
 

@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// certificatePair has the paths of a certificate and of its key.
+// certificatePair holds the paths of a certificate and of its key.
 type certificatePair struct{ settings.TLSConfig }
 
 func pairIn(dir string) *certificatePair {

@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// LimitConfig has the limits for clients. 0 means no limit (docs/protocol.md#limits). In net/http
+// LimitConfig holds the limits for clients. 0 means no limit (docs/protocol.md#limits). In net/http
 // and in the Config structs of other packages, 0 selects their default instead.
 type LimitConfig struct {
 	MaxConnections           int   `default:"100000" help:"Maximum number of connected subscribers, waiting polls included. 0 means no limit."`

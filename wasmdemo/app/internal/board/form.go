@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
-// Form has the fields of an event as the user wrote them.
+// Form holds the fields of an event as the user wrote them.
 type Form struct {
 	Topic, Type, Key, Data string
 	Text                   bool // the data is text; otherwise it is JSON

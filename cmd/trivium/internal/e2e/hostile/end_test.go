@@ -248,8 +248,8 @@ func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 	}
 }
 
-// endUnderLoad requires that all connections of a token are closed within the promised time after
-// end has ended the token. end returns the time at which it did so.
+// endUnderLoad calls end, which ends a token and returns the time at which the token ended. It
+// requires that all connections of the token are closed within the promised time after that.
 func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
 	topic := "load." + name
 	busy := f.load(t, f.tokens["master"], topic)

@@ -20,7 +20,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// testbed has the hubs that the attacks use. All hubs accept the same tokens.
+// testbed holds the hubs that the attacks use. All hubs accept the same tokens.
 type testbed struct {
 	*issuer
 	tokens map[string]string // key: name in the tokens file
