@@ -94,9 +94,10 @@ func (s *session) closeForViolation(v *violation) {
 // message implements receiver. It executes one message. Messages that arrive after the end of the
 // stream and before the peer's close frame are ignored.
 func (s *session) message(text []byte) *violation {
-	if s.out.IsEnding() {
+	if !s.out.BeginCommand() {
 		return nil
 	}
+	defer s.out.EndCommand()
 	if !utf8.Valid(text) {
 		return notUTF8
 	}

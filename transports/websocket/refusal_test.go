@@ -37,7 +37,11 @@ type watched struct {
 
 // assemble returns a watched that does not listen. end must be called.
 func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
-	h, err := hub.New(hub.Config{})
+	return assembleHub(t, hub.Config{}, cfg)
+}
+
+func assembleHub(t testing.TB, hubConfig hub.Config, cfg websocket.Config) (s *watched, end func()) {
+	h, err := hub.New(hubConfig)
 	require.NoError(t, err)
 	everything := hub.NewFilterSet(hub.Everything)
 	token := tt.NewToken(&auth.Grant{Subject: "test", Subscribe: everything, Publish: everything})
@@ -247,6 +251,18 @@ func (h hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
 }
 
+// pipe upgrades one end of a pipe, and returns the other end.
+func (s *watched) pipe() net.Conn {
+	server, client := net.Pipe()
+	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
+	r.Header = http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
+		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+	}
+	tt.Authorized(s.token, s.handler).ServeHTTP(hijacked{httptest.NewRecorder(), server}, r)
+	return client
+}
+
 // A refused connection ends within a short time, whatever the peer does.
 func TestEndsInTime(t *testing.T) {
 	trickle := func(f func(net.Conn) error) func(net.Conn) {
@@ -273,14 +289,8 @@ func TestEndsInTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, end := assemble(t, websocket.Config{})
 				defer end()
-				server, client := net.Pipe()
+				client := s.pipe()
 				defer client.Close()
-				r := httptest.NewRequest(http.MethodGet, "/ws", nil)
-				r.Header = http.Header{
-					"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
-					"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
-				}
-				tt.Authorized(s.token, s.handler).ServeHTTP(hijacked{httptest.NewRecorder(), server}, r)
 				hello := make([]byte, 1)
 				_, err := client.Read(hello)
 				require.NoError(t, err)

@@ -49,15 +49,45 @@ func (w *Writer) lastBytes() []byte {
 }
 
 // Goaway ends the stream with a message that asks the client to reconnect after retry. The message
-// follows everything that was accepted so far. Like the other methods that end the stream, Goaway
-// does nothing if an end is already scheduled.
+// follows everything that was accepted so far and the answer to the command that is running. Like the
+// other methods that end the stream, Goaway does nothing if an end is already scheduled.
 func (w *Writer) Goaway(retry time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.inCommand {
+		w.goawayAfter = uint32(max(retry, time.Millisecond) / time.Millisecond)
+		return
+	}
+	w.goaway(retry)
+}
+
+// goaway is Goaway outside of a command. mu must be held.
+func (w *Writer) goaway(retry time.Duration) {
 	if w.state == stateOpen {
 		w.record.SetReason(ClosedByDrain)
 		w.setEnd(wire.Message{Op: wire.OpGoaway, Retry: retry}).at = w.sub.LogPosition().Seq
 		w.startDrain()
+	}
+}
+
+// BeginCommand reports whether the peer's command may be executed, which it may not after the end of
+// the stream is scheduled. If so, it postpones a Goaway until EndCommand: nothing is written after a
+// goaway, so the peer could not know whether its command was executed.
+func (w *Writer) BeginCommand() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.inCommand = w.state == stateOpen
+	return w.inCommand
+}
+
+// EndCommand is called when the answer to the command was passed to the Writer.
+func (w *Writer) EndCommand() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.inCommand = false
+	if retry := w.goawayAfter; retry > 0 {
+		w.goawayAfter = 0
+		w.goaway(time.Duration(retry) * time.Millisecond)
 	}
 }
 

@@ -70,6 +70,9 @@ type Writer struct {
 	watch   watch // watch of conn, for input or for the peer's close
 	state   state
 	writing bool // see state
+
+	inCommand   bool   // a command of the peer is running; see BeginCommand
+	goawayAfter uint32 // retry of the Goaway that EndCommand must repeat, in milliseconds; 0: none
 }
 
 // pending has everything queued except events. It exists only while there is something queued,
@@ -376,11 +379,4 @@ func (w *Writer) Wait() {
 	for w.state != stateClosed || w.writing {
 		w.waitStateChange()
 	}
-}
-
-// IsEnding reports whether the stream has ended or its end is scheduled.
-func (w *Writer) IsEnding() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.state >= stateEnding
 }

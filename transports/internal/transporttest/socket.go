@@ -66,6 +66,11 @@ type Socket struct {
 	reader *bufio.Reader
 }
 
+// NewSocket returns the client's end of a connection whose handshake is done.
+func NewSocket(conn net.Conn) *Socket {
+	return &Socket{Conn: conn, reader: bufio.NewReader(conn)}
+}
+
 // DialSocket does the handshake with this query and header. It sends early in the same write. If
 // the server does not accept the handshake, the error is a *Refusal.
 func (s *Server) DialSocket(ask Request, header http.Header, early []byte) (*Socket, error) {
@@ -73,7 +78,7 @@ func (s *Server) DialSocket(ask Request, header http.Header, early []byte) (*Soc
 	if err != nil {
 		return nil, err
 	}
-	socket := &Socket{Conn: conn, reader: bufio.NewReader(conn)}
+	socket := NewSocket(conn)
 	if err := socket.handshake(s.Addr, ask, header, early); err != nil {
 		conn.Close()
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -102,6 +103,10 @@ func sendUntilRefused(p *hubtest.Process, conn *websocket.Conn, data string) ref
 	}
 }
 
+// longDrain makes it unlikely that the hub disconnects a client before the client's next publish. The hub disconnects
+// its clients at random moments within the drain.
+var longDrain = []string{"--drain", "20h"}
+
 // When the stream is deleted or the disk is full, the hub stops. Before that, it answers each
 // publish in progress, on every route, that storage is unavailable.
 func TestPublishUnderWayIsAnswered(t *testing.T) {
@@ -117,7 +122,7 @@ func TestPublishUnderWayIsAnswered(t *testing.T) {
 				_ = server.Wait()
 			})
 			url := fmt.Sprintf("nats://127.0.0.1:%d", port)
-			p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--nats-url", url, "--replicas", "1")...))
+			p := hubtest.Start(t, hubtest.Binary(t, slices.Concat(hubtest.AnyPorts, longDrain, []string{"--auth", "none", "--engine", "nats", "--nats-url", url, "--replicas", "1"})...))
 			return p, func() {
 				conn, err := nats.Connect(url)
 				require.NoError(t, err)
@@ -128,7 +133,7 @@ func TestPublishUnderWayIsAnswered(t *testing.T) {
 			}
 		}},
 		{"disk full", func(t *testing.T) (*hubtest.Process, func()) {
-			cmd := hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "embedded", "--store", t.TempDir())...)
+			cmd := hubtest.Binary(t, slices.Concat(hubtest.AnyPorts, longDrain, []string{"--auth", "none", "--engine", "embedded", "--store", t.TempDir()})...)
 			limited := exec.Command("sh", append([]string{"-c", `ulimit -f 4096 && exec "$@"`, "sh"}, cmd.Args...)...)
 			limited.Env = cmd.Env
 			return hubtest.Start(t, limited), func() {}

@@ -1,0 +1,56 @@
+package websocket_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
+	"github.com/trivium-hub/trivium/transports/websocket"
+)
+
+// gatedEngine is an engine whose publishes wait until gate is closed.
+type gatedEngine struct {
+	hub.Engine
+	gate chan struct{}
+}
+
+func (e gatedEngine) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
+	<-e.gate
+	return e.Engine.Publish(ctx, events)
+}
+
+// A publish that is in progress when the hub asks the client to reconnect is acknowledged before that. Later
+// commands are not executed.
+func TestPublishDuringDrainIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := gatedEngine{hub.NewMemory(), make(chan struct{})}
+		s, end := assembleHub(t, hub.Config{Engine: engine}, websocket.Config{})
+		defer end()
+		c := tt.NewSocket(s.pipe())
+		defer c.Close()
+		require.Equal(t, wire.OpHello, message(t, c).Op)
+		for range 2 {
+			go func() { _ = c.SendText(`{"op":"publish","topic":"t","data":1}`) }()
+		}
+		const window = time.Hour
+		drained := make(chan struct{})
+		go func() {
+			defer close(drained)
+			s.Registry.Drain(context.Background(), window)
+		}()
+		time.Sleep(window - time.Second) // all clients were asked to reconnect before
+		close(engine.gate)
+		// The event, whose Op is empty, arrives before or after its acknowledgement.
+		require.ElementsMatch(t, []string{"", wire.OpAck}, []string{message(t, c).Op, message(t, c).Op})
+		require.Equal(t, wire.OpGoaway, message(t, c).Op)
+		requireClosed(t, c, 1001)
+		<-drained
+		require.Equal(t, uint64(1), s.Hub.Position().Seq)
+	})
+}
