@@ -156,13 +156,13 @@ func (e *examples) text() {
 	p := e.open("text")
 	p.await("typeof document.querySelector('#ask').onclick === 'function'")
 	p.click("#ask")
-	p.contains("#answer", "A hub keeps what")
+	p.contains("#answer", "A hub retains")
 	pictures(p, "examples-text")
 	p.do(chromedp.Reload())
-	p.contains("#answer", "A hub keeps what was published")
+	p.contains("#answer", "A hub retains published")
 	other := openTab(e.T, p.ctx, eval[string](p, "location.href"))
 	for _, reader := range []*tab{p, other} {
-		reader.await("document.querySelector('#answer').textContent.endsWith('read along.')")
+		reader.await("document.querySelector('#answer').textContent.endsWith('ten thousand.')")
 		require.Equal(e, whole, eval[string](reader, "document.querySelector('#answer').textContent"))
 	}
 	p.do(chromedp.Reload())

@@ -1,4 +1,4 @@
-// Subscribes with the options in the fragment, and notes what arrives and how many WebSockets are open.
+// Subscribes with the options in the fragment, and records the events and the number of open WebSockets.
 import { connect } from "./trivium.js"
 
 let sockets = 0
@@ -42,7 +42,7 @@ addEventListener("pageshow", (e) => e.persisted && restored++)
 
 Object.assign(globalThis, {
   events,
-  // Returns what the test looks at.
+  // Returns the state of the page for the test.
   look: () => ({ got, gaps, sockets, restored, phase: events.state.phase, error: events.state.error?.message ?? "" }),
   // Blocks the page until the harness answers.
   hang(url) {

@@ -10,7 +10,7 @@ function report(title, text, asksForToken) {
   notice.querySelector("form").hidden = !asksForToken
 }
 
-// signIn keeps a token in a cookie that scripts cannot read, for the pages of this hub. Requests without a token use it.
+// signIn stores a token in a cookie that scripts cannot read. Requests of the pages of this hub then need no other token.
 // It reports whether the hub accepts the token.
 async function signIn(token) {
   const answer = await fetch(new URL("session", hub), { method: "POST", headers: { authorization: "Bearer " + token.trim() } })
@@ -18,22 +18,22 @@ async function signIn(token) {
   return answer.ok
 }
 
-// problemOf returns what is wrong with an answer of the hub.
+// problemOf returns the description of the error in an answer of the hub.
 async function problemOf(answer) {
   const problem = await answer.json().catch(() => ({}))
   return problem.detail || problem.title || "status " + answer.status
 }
 
-// mayRead reports whether the hub accepts the cookie, or needs none. Otherwise it says what to do.
+// mayRead reports whether the hub accepts the cookie, or needs none. If not, it shows what to do.
 async function mayRead(topic) {
   const answer = await fetch(new URL("poll?wait=0&topic=" + topic, hub))
   if (answer.ok) notice.hidden = true
-  else if (answer.status === 401) report("This hub requires a token", "trivium serve prints the address of the demo with a token in it. Enter a token here; it is kept in a cookie until you close the browser.", true)
+  else if (answer.status === 401) report("This hub requires a token", "trivium serve prints the address of the demo with a token in it. Enter a token here. It is stored in a cookie until you close the browser.", true)
   else report("The hub refuses this example", (await problemOf(answer)) + ". Enter a token that may subscribe and publish to demo.>", answer.status === 403)
   return answer.ok
 }
 
-// showSource shows the page's part of the HTML and the program, as they were before the program ran.
+// showSource shows the HTML of the example and its program, as they were before the program ran.
 async function showSource() {
   const html = document.getElementById("html")
   if (html) html.textContent = document.getElementById("example").innerHTML.replace(/^\n|\s+$/g, "")

@@ -2,13 +2,13 @@
 export interface EventSourceOptions {
     /** Sends cookies to another origin too. */
     withCredentials?: boolean;
-    /** Additional headers of each request, or a function that returns them before each request. */
+    /** Additional headers of each request, or a function that returns them. It is called before each request. */
     headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
 }
 type Handler<E extends Event> = ((this: EventSource, event: E) => unknown) | null;
 /**
- * The EventSource of the HTML standard (section 9.2), which can send headers. It reads by fetch, so it also works in
- * workers, Node.js, Bun and Deno. In a page with the browser's own EventSource, the two behave the same.
+ * The EventSource of the HTML standard (section 9.2), with request headers. It reads by fetch, so it also works in
+ * workers, Node.js, Bun and Deno. Apart from the headers it behaves like the EventSource of the browser.
  */
 export declare class EventSource extends EventTarget {
     #private;
@@ -30,7 +30,7 @@ export declare class EventSource extends EventTarget {
     set onerror(f: Handler<Event>);
     addEventListener(type: string, listener: ((this: EventSource, event: MessageEvent<string>) => unknown) | EventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
     removeEventListener(type: string, listener: ((this: EventSource, event: MessageEvent<string>) => unknown) | EventListenerObject | null, options?: boolean | EventListenerOptions): void;
-    /** Closes the connection for good. No event follows. */
+    /** Closes the connection for good. No event is dispatched afterwards. */
     close(): void;
 }
 export {};

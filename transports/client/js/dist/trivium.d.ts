@@ -4,7 +4,7 @@ export type Token = string | {
 	token: string;
 	expires?: Date | number;
 };
-/** The part of `Storage` that the client uses; `localStorage` and `sessionStorage` have it. */
+/** The methods of `Storage` that the client calls. Pass `localStorage`, `sessionStorage`, or an object of your own. */
 export interface CursorStorage {
 	getItem(key: string): string | null;
 	setItem(key: string, value: string): void;
@@ -14,30 +14,33 @@ export interface Options {
 	url?: string | URL;
 	/** Topic filters, at most 64, such as `orders.eu`, `orders.*` or `orders.>`. Default: all topics that the token may read. */
 	topics?: readonly string[];
-	/** Start after the event with this id. At most one of `cursor`, `last` and `since` may be given. */
+	/** Start after the event with this id. At most one of `cursor`, `last` and `since` may be set. */
 	cursor?: string;
 	/** Start with the newest retained events, 1 to 1000. */
 	last?: number;
-	/** Start with the events of a duration, such as `90s` or `10m`, or since a time. */
+	/** Start with the events of the last `90s` or `10m`, for example, or with those accepted at a time or later. */
 	since?: string | Date;
-	/** Of several waiting events with one topic and key, deliver only the newest. */
+	/** `key`: if the subscription falls behind, deliver only the newest of the waiting events with the same topic and key. */
 	conflate?: "key";
 	token?: string;
 	/** Returns a token. The client calls it at the start, before a token expires, and when the hub refuses one. */
 	getToken?: () => Token | Promise<Token>;
 	/** `auto`, the default, uses the first of `ws`, `sse` and `poll` that works, and later returns to a better one. */
 	transport?: TransportName | "auto";
-	/** Keeps the cursor, so that a reloaded page resumes. Each user and set of topics has an entry. */
+	/** Stores the cursor, so that a reloaded page resumes. Each user and set of topics has its own entry. */
 	storage?: CursorStorage;
 	/**
-	 * Shares one connection among the tabs of the origin that have the same hub, topics and user. `true`: the tokens of a user
-	 * differ in `exp`, `nbf`, `iat` and `jti` only. A text names the user, for tokens that say nothing of it; all tokens under
-	 * one name must have the same rights. Where the browser has no Web Locks, each tab connects.
+	 * Shares one connection among the tabs of the origin with the same hub, topics and user. With `true`, two tokens belong to
+	 * one user if they are equal, or if they are JWTs that differ only in `exp`, `nbf`, `iat` and `jti`. A string names the user
+	 * for other tokens; all tokens under one name must have the same rights. Without Web Locks each tab connects.
 	 */
 	tabs?: boolean | string;
 	/** Parses JSON payloads. Default: `JSON.parse`. */
 	parse?: (text: string) => unknown;
-	/** Milliseconds without data after which a connection counts as lost, unless the hub announces its heartbeats. A poll waits for 5/8 of it. Default: 40,000. */
+	/**
+	 * Milliseconds without data after which a connection counts as lost, unless the hub announces the time between heartbeats.
+	 * A poll waits for 5/8 of it. Default: 40,000.
+	 */
 	silence?: number;
 	/** The longest wait between two attempts in milliseconds, unless the hub asks for a longer one. Default: 30,000. */
 	maxWait?: number;
@@ -49,7 +52,7 @@ export interface Options {
 /** An event as the hub sent it. */
 export declare class TriviumEvent<T = unknown> {
 	#private;
-	/** The cursor of the event: a subscription that starts with it gets the events after this one. */
+	/** The cursor of the event. A subscription that starts at this cursor gets the events after this one. */
 	readonly id: string;
 	readonly topic: string;
 	readonly type: string | undefined;
@@ -66,18 +69,18 @@ export declare class TriviumEvent<T = unknown> {
 	/** The payload: the parsed JSON, a string, or a Uint8Array for binary data. */
 	get data(): T;
 }
-/** Events that match the subscription were lost, or may have been (docs/protocol.md#gaps). */
+/** Reports that events of the subscription were lost, or may have been lost (docs/protocol.md#gaps). */
 export interface Gap {
-	/** `expired`: retention removed them. `epoch`: the hub's log began anew. `future`: the cursor is ahead of the log. */
+	/** `expired`: retention removed the events. `epoch`: the hub has a new log. `future`: the cursor is ahead of the log. */
 	reason: "expired" | "epoch" | "future" | (string & {});
 	/** The position before the gap; absent if the subscription started with a time. */
 	after?: string;
 	/** The position after the gap. */
 	resumed_at: string;
-	/** Whether events that match were lost; if not, that is only possible. */
+	/** `true`: matching events were lost. `false`: matching events may have been lost. */
 	certain: boolean;
 }
-/** Why something failed. */
+/** An error of the client, of the hub, or of another server that answered in place of the hub. */
 export declare class TriviumError extends Error {
 	readonly code: string;
 	readonly status: number;
@@ -85,11 +88,11 @@ export declare class TriviumError extends Error {
 	readonly parameter?: string | undefined;
 	readonly name = "TriviumError";
 	/**
-	 * @param code of the hub's problem document, such as `invalid-token`; or one of this client: `closed`, `queue-full`,
-	 * `options`, `network`, `key-expired`; or `""` for an answer that did not come from the hub.
-	 * @param status of the HTTP answer; 0 without one.
-	 * @param retryAfter the least wait before another try that the hub asked for, in milliseconds; 0 for none.
-	 * @param parameter that is wrong, if there is one.
+	 * @param code the code in the hub's problem document, such as `invalid-token`; a code of this client: `closed`,
+	 * `queue-full`, `options`, `network`, `key-expired`; or `""` for an answer that did not come from the hub.
+	 * @param status the status of the HTTP answer; 0 if there was none.
+	 * @param retryAfter the shortest wait before the next attempt, in milliseconds, if the hub asked for one; else 0.
+	 * @param parameter the parameter at fault, if the hub named one.
 	 */
 	constructor(message: string, code: string, status?: number, retryAfter?: number, parameter?: string | undefined);
 	/** Whether the same request may succeed later. */
@@ -98,7 +101,7 @@ export declare class TriviumError extends Error {
 export interface PublishOptions {
 	type?: string;
 	key?: string;
-	/** Another publish with the same key within two minutes has no effect. Default: a random key. */
+	/** A second publish with the same key within two minutes has no effect. Default: a random key. */
 	idempotencyKey?: string;
 }
 /** Publishes data as JSON, or a Uint8Array as binary data, and resolves with the event's id. */
@@ -110,10 +113,10 @@ export interface State {
 	readonly transport: TransportName;
 	/** The wait before the next attempt in milliseconds, in phase `waiting`. */
 	readonly wait?: number;
-	/** The reason for which the last connection ended, or for which the subscription is closed. */
+	/** The error that ended the last connection, or that closed the subscription. */
 	readonly error?: Error;
 }
-/** The values that handlers get, by the name under which `on` registers them. */
+/** The values that handlers receive, by the name under which `on` registers a handler. */
 export interface Handlers<T = unknown> {
 	event: TriviumEvent<T>;
 	gap: Gap;
@@ -130,8 +133,8 @@ export interface Handlers<T = unknown> {
 	error: Error;
 }
 /**
- * A subscription that outlives its connections. The program gets each event once and in order. Lost events are reported
- * as gaps. A loop ends when the subscription is closed, and throws the error that closed it.
+ * A subscription, which replaces lost connections. The program receives each event once and in order, and lost events are
+ * reported as gaps. A `for await` loop ends when the subscription is closed, and throws the error that closed it.
  */
 export interface Subscription<T = unknown> extends AsyncIterable<TriviumEvent<T>> {
 	/** Registers a handler and returns a function that removes it. */
@@ -140,19 +143,20 @@ export interface Subscription<T = unknown> extends AsyncIterable<TriviumEvent<T>
 	/** The position up to which the program has processed all events; "" before the first connection. */
 	readonly cursor: string;
 	/**
-	 * Changes the topics. Added filters start at the current position. If the hub refuses the topics, the promise rejects,
-	 * and the topics stay as they were.
+	 * Changes the topics. Added filters start at the current position. If the hub refuses the topics, the promise rejects and
+	 * the topics do not change.
 	 */
 	setTopics(topics: readonly string[]): Promise<void>;
-	/** Changes the transport. No event is lost or repeated. */
+	/** Selects the transport, and connects again with it. No event is lost or repeated. */
 	use(transport: TransportName | "auto"): void;
 	/** Closes the connection, if there is one, and connects at once. */
 	reconnect(): void;
+	/** Closes the subscription for good. Waiting publishes reject. */
 	close(): void;
-	/** Publishes an event, with retries. The hub publishes it once. */
+	/** Publishes an event. Temporary failures are retried, and the hub publishes the event once. */
 	publish: Publish;
 }
-/** Subscribes to topics of a hub. It does not wait for a connection. */
+/** Subscribes to topics of a hub. It returns at once, and connects in the background. */
 export declare function connect<T = unknown>(options?: Options): Subscription<T>;
 
 export {};

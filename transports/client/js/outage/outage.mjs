@@ -1,4 +1,4 @@
-// Measures what clients receive while their network fails again and again: see README.md.
+// Measures how many events clients receive while their network fails again and again: see README.md.
 import { Relay } from "./relay.mjs"
 import { systems } from "./systems.mjs"
 import { parseArgs } from "node:util"
@@ -23,7 +23,7 @@ if (outage >= every) throw new Error("--outage must be shorter than --every")
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
 
-/** What one client has received. */
+/** The events that one client has received. */
 class Inbox {
   numbers = new Set()
   twice = 0
@@ -77,7 +77,7 @@ for (; Date.now() - begin < seconds * 1000; sent++) {
   await sleep(begin + ((sent + 1) * 1000) / rate - Date.now())
 }
 await outages
-// All can connect again now. A client may wait for up to 30 s before it does.
+// The network works from now on. A client may wait for up to 30 s before it connects.
 const received = (inboxes) => inboxes.reduce((sum, { numbers }) => sum + numbers.size, 0)
 const [trivium] = running
 for (let arrived = -1, quiet = 0; quiet < 120 && !everyInbox(({ numbers }) => numbers.size === sent); quiet++) {

@@ -1,13 +1,13 @@
 import { connect, createServer } from "node:net"
 
-/** Relays TCP connections to servers on this machine, until the network is down: then all are reset and none opens. */
+/** Relays TCP connections to servers on this machine. While the network is down, all connections are reset. */
 export class Relay {
   outages = 0
   #isDown = false
   #servers = []
   #sockets = new Set()
 
-  /** Starts to relay to a port, and returns the URL that stands for it. */
+  /** Starts to relay to a port, and returns the URL of the relay. */
   async add(port) {
     const server = createServer((client) => {
       if (this.#isDown) return client.resetAndDestroy()

@@ -1,4 +1,4 @@
-// The servers and clients that are compared, each with its defaults where nothing else is said.
+// The servers and clients that are compared. Their options are the defaults, unless stated otherwise.
 import { spawn } from "node:child_process"
 import { createServer } from "node:http"
 import { Server } from "socket.io"

@@ -7,7 +7,10 @@ export function claims(token: string): Record<string, unknown> | undefined {
   }
 }
 
-/** Returns what is the same for all tokens of one user with the same rights. It may contain the token. */
+/**
+ * Returns the claims that identify a user and its rights: all but those that a renewal changes. For a token that is no JWT
+ * the result contains the token.
+ */
 export function identity(token: string): string {
   const { exp, nbf, iat, jti, ...rest } = claims(token) ?? { token }
   return JSON.stringify(rest)

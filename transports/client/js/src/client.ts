@@ -5,7 +5,7 @@ import { pageReports, renewed, run } from "./run.js"
 import { type Client, type Inherited, reconnect, type TopicChange, transport } from "./state.js"
 import { watchPage } from "./wakes.js"
 
-/** Returns a client, which connects as soon as the program has had the time to register its handlers. */
+/** Returns a client. It connects in a microtask, so that the program can register its handlers first. */
 export function newClient(options: Options, inherited?: Inherited): Client {
   if (!inherited) checkOptions(options)
   const { silence = 40_000, maxWait = 30_000, openTimeout = 10_000, topics, token, cursor = "" } = options
@@ -46,6 +46,10 @@ export function newClient(options: Options, inherited?: Inherited): Client {
   return c
 }
 
+/**
+ * Changes the topics, and resolves when the hub has accepted them. Calls before the hub's answer share one promise, and the
+ * last call counts.
+ */
 export async function setTopics(c: Client, topics: readonly string[]): Promise<void> {
   if (c._closed) throw c._closed.error ?? closedError()
   if (!c._change) {

@@ -5,11 +5,11 @@ import { publish } from "./publishing.js"
 import { close, type Handler, reconnect } from "./state.js"
 import type { Subscription } from "./subscription.js"
 
-/** Subscribes to topics of a hub. It does not wait for a connection. */
+/** Subscribes to topics of a hub. It returns at once, and connects in the background. */
 export function connect<T = unknown>(options: Options = {}): Subscription<T> {
   const c = newClient(options)
   const restart = () => {
-    c._tabs?._leave() // so that a tab connects anew, maybe another one
+    c._tabs?._leave() // one tab of the group connects again: this one or another
     reconnect(c)
   }
   return {

@@ -3,5 +3,8 @@ import { checkToken } from "./options.js"
 import { backoff, startTimer } from "./timer.js"
 import { connectionLost, readPushed, resumeAtOnce } from "./transport.js"
 
-/** What the parts use of the core. A part that imported it would get copies, and TriviumError must be one class. */
+/**
+ * The values of the core that parts use. The core passes them to each part, because an import would copy them into the
+ * part, and TriviumError must be one class.
+ */
 export const core = [closedError, TriviumError, problemError, backoff, startTimer, connectionLost, readPushed, resumeAtOnce, checkToken] as const

@@ -1,12 +1,12 @@
-/** Why something failed. */
+/** An error of the client, of the hub, or of another server that answered in place of the hub. */
 export class TriviumError extends Error {
   override readonly name = "TriviumError"
   /**
-   * @param code of the hub's problem document, such as `invalid-token`; or one of this client: `closed`, `queue-full`,
-   * `options`, `network`, `key-expired`; or `""` for an answer that did not come from the hub.
-   * @param status of the HTTP answer; 0 without one.
-   * @param retryAfter the least wait before another try that the hub asked for, in milliseconds; 0 for none.
-   * @param parameter that is wrong, if there is one.
+   * @param code the code in the hub's problem document, such as `invalid-token`; a code of this client: `closed`,
+   * `queue-full`, `options`, `network`, `key-expired`; or `""` for an answer that did not come from the hub.
+   * @param status the status of the HTTP answer; 0 if there was none.
+   * @param retryAfter the shortest wait before the next attempt, in milliseconds, if the hub asked for one; else 0.
+   * @param parameter the parameter at fault, if the hub named one.
    */
   constructor(
     message: string,
@@ -40,6 +40,7 @@ export function problemError(p: Problem, retryAfter = 0): TriviumError {
   return new TriviumError(p.detail || p.title || "HTTP status " + p.status, code, p.status, retryAfter, p.parameter)
 }
 
+/** Returns the error of an operation on a closed client. */
 export function closedError(): TriviumError {
   return new TriviumError("the client was closed", "closed")
 }

@@ -1,6 +1,6 @@
 /** An event as the hub sent it. */
 export class TriviumEvent<T = unknown> {
-  /** The cursor of the event: a subscription that starts with it gets the events after this one. */
+  /** The cursor of the event. A subscription that starts at this cursor gets the events after this one. */
   declare readonly id: string
   declare readonly topic: string
   declare readonly type: string | undefined
@@ -17,7 +17,7 @@ export class TriviumEvent<T = unknown> {
    * @param parse parses a JSON payload when `data` is first read.
    */
   constructor(json: string, parse: (text: string) => unknown = JSON.parse) {
-    // The payload is the last member. It is parsed later or not at all, and its text keeps all digits of its numbers.
+    // The payload is the last member. Only reading `data` parses it, so `text` has every digit of its numbers.
     const [, head, binary, payload = ""] = /^(.*?)(?:,"data(_base64)?":(.*))?}\s*$/s.exec(json)!
     const members = JSON.parse(head + "}") as { id?: string; topic?: string; text?: boolean }
     const { id, topic, text } = members
@@ -34,14 +34,14 @@ export class TriviumEvent<T = unknown> {
   }
 }
 
-/** Events that match the subscription were lost, or may have been (docs/protocol.md#gaps). */
+/** Reports that events of the subscription were lost, or may have been lost (docs/protocol.md#gaps). */
 export interface Gap {
-  /** `expired`: retention removed them. `epoch`: the hub's log began anew. `future`: the cursor is ahead of the log. */
+  /** `expired`: retention removed the events. `epoch`: the hub has a new log. `future`: the cursor is ahead of the log. */
   reason: "expired" | "epoch" | "future" | (string & {})
   /** The position before the gap; absent if the subscription started with a time. */
   after?: string
   /** The position after the gap. */
   resumed_at: string
-  /** Whether events that match were lost; if not, that is only possible. */
+  /** `true`: matching events were lost. `false`: matching events may have been lost. */
   certain: boolean
 }

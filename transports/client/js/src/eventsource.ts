@@ -4,7 +4,7 @@ import type { Transport } from "./transport.js"
 
 const controls = ["open", "heartbeat", "gap", "live", "end", "error", "goaway"]
 
-/** The browser's EventSource. It cannot set headers, so a ticket in the URL, which is good once, replaces the token. */
+/** Reads with the browser's EventSource. It cannot set headers, so its URL has a one-time ticket instead of the token. */
 export const eventsource: Transport = async (c) => {
   let opened = false
   let ticket = ""
@@ -25,8 +25,8 @@ export const eventsource: Transport = async (c) => {
         message(() => control(c, op, lastEventId, data))
       })
     }
-    // The browser drops the last message if the connection ends at once, and does not tell the hub's retry time. So the
-    // client waits as long as a hub that restarts asks for.
+    // A browser may drop a goaway at the end of a stream, and hides the hub's `retry` time. The client therefore waits as
+    // long as a draining hub asks for.
     source.onerror = () => fail(new TriviumError("the connection was lost", "network", 0, opened ? 1000 + 2000 * Math.random() : 0))
     return () => source.close()
   }).catch((e: unknown) => {

@@ -6,7 +6,7 @@ import { throwReason } from "./request.js"
 import { whenLive } from "./search.js"
 import { sse } from "./sse.js"
 
-/** The transports over HTTP, and what the client does after WebSocket failed. */
+/** The part with the transports over HTTP, the diagnosis of refused connections, and the search for a better transport. */
 export default (c: typeof core) => {
   inject(c)
   return { sse, poll, eventsource, _throwReason: throwReason, _whenLive: whenLive, _pollOnce: pollOnce }

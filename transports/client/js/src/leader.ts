@@ -4,12 +4,12 @@ import type { State } from "./subscription.js"
 import type { Message } from "./transport.js"
 
 /**
- * The limit of what a leader sends to a tab that has not processed it. A message costs `messageCost`, and the length of its
- * event in UTF-16 code units.
+ * The limit of the messages that a leader has sent to one tab and the tab has not processed. A message costs `messageCost`
+ * plus the length of its event in UTF-16 code units.
  */
 export const maxCost = 1 << 21
 const messageCost = 1000
-/** The number of tabs beyond which a leader forgets all. Those that live report again. */
+/** The largest number of tabs that a leader remembers. Beyond it the leader forgets all, and live tabs report again. */
 const maxTabs = 99
 
 /** The state of the leader's connection, as a message. */
@@ -19,54 +19,57 @@ export interface StateMessage {
 }
 
 /**
- * What a leader sends to one tab: its name, the cost of all messages to the tab until this one, its position before the
- * message, and the message. Other tabs may run another build, so no member of a message has a short name.
+ * A packet from a leader to one tab: the name of the leader, the total cost of its messages to the tab including this one,
+ * the position of the leader before the message, and the message. Tabs may run different builds, so no member of a message
+ * may have a short name.
  */
 export type Packet = [leader: string, cost: number, before: string, message: Message | StateMessage]
 
 /**
- * What is sent to all tabs of a group. A tab reports its name, the leader that it knows ("" for none), and the cost of what
- * it has processed; before it leaves, only its name. A new leader sends an empty name.
+ * A report to all tabs of a group. A tab reports its name, the name of its leader ("" if unknown), and the total cost of the
+ * messages that it has processed. A tab that leaves reports only its name. A new leader reports an empty name.
  */
 export type Report = [tab: string, leader?: string, cost?: number]
 
-/** A tab of the group, as its leader sees it. */
+/** A tab of the group, as the leader knows it. */
 interface Member {
   _channel: BroadcastChannel
   _sent: number
   _processed: number
 }
 
-/** The tabs that have the hub, topics and user in common. The one that has the lock leads: it has the connection. */
+/** The tabs with the same hub, topics and user. The tab that holds the lock is the leader, and has the connection. */
 export interface Group {
   _name: string
-  /** Connects if this tab leads, and if it has a position. */
+  /** Opens the connection if this tab is the leader and has a position. */
   _start(): void
-  /** The connection, if this tab leads. */
+  /** The connection, if this tab is the leader. */
   _connection: Client | undefined
   /** Takes the lock from a leader that does not answer. */
   _steal(): void
+  /** Leaves the group. If this tab is the leader, the connection is closed and the lock released. */
   _leave(): void
 }
 
-/** Returns the name of the group. It does not reveal the token. */
+/** Returns the name of the group: a hash, which does not reveal the token. */
 export async function groupName({ _base, _topics, _options: { tabs, conflate } }: Client, token: string): Promise<string> {
   const text = JSON.stringify([_base, tabs === true ? [identity(token)] : tabs, _topics && [..._topics].sort(), conflate])
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))
   return "trivium 1" + new Uint8Array(hash).join()
 }
 
-/** Joins a group, and waits for its lock. Messages reach each tab by a channel of its own, so a slow one holds up no other. */
+/** Joins a group, and waits for its lock. Each tab has a channel of its own, so a slow tab does not delay the others. */
 export function join(c: Client, _name: string, close: typeof closeClient): Group {
   const id = c._id
   const members = new Map<string, Member>()
   let waiting: AbortController | undefined // undefined after the tab has left
-  let shared: BroadcastChannel | undefined // set while this tab leads
+  let shared: BroadcastChannel | undefined // set while this tab is the leader
   let release = () => {}
 
   const position = () => group._connection?._received ?? ""
   const send = (to: Member, message: Packet[3], before = position()) => {
-    // The tab notices by `before` that messages are missing, and reads them from the hub.
+    // The `before` of the next packet is then ahead of the position of the tab, which reads the missing events from the
+    // hub.
     if (to._sent - to._processed > maxCost) return
     to._sent += messageCost + ((message as Message).raw?.length ?? 0)
     to._channel.postMessage([id, to._sent, before, message] satisfies Packet)
@@ -113,7 +116,7 @@ export function join(c: Client, _name: string, close: typeof closeClient): Group
       })
     navigator.locks.request(_name, steal ? { steal } : { signal: mine.signal }, held).catch(({ name }: Error) => {
       if (mine !== waiting) return
-      // Another tab has taken the lock. Where locks are forbidden, each tab connects.
+      // An AbortError reports that another tab has taken the lock. After any other error there are no locks: each tab connects.
       if (name !== "AbortError") return lead()
       end()
       request()

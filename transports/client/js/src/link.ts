@@ -4,7 +4,7 @@ import { startTimer, type Timer } from "./timer.js"
 import { connectionLost, type Connection, type Message } from "./transport.js"
 import { authRef } from "./ws.js"
 
-/** What a Link reports to its client. */
+/** The calls of a Link to its client. */
 export interface LinkEvents {
   /** The subscription has started. */
   _opened(): void
@@ -17,7 +17,10 @@ export interface LinkEvents {
 /** Limits of silence, in milliseconds. */
 export interface Limits {
   _openTimeout: number
-  /** Without announced heartbeats. It grows after connections that fell silent, as the hub may send few heartbeats. */
+  /**
+   * The limit of a connection whose hub does not announce the time between heartbeats. It grows after each silent connection,
+   * because that time may be longer.
+   */
   _silence: number
   _minSilence: number
 }
@@ -33,10 +36,11 @@ export interface Link extends Connection {
   _reason?: unknown
   /** Ends the connection. Only the first reason counts. */
   _end(reason: unknown): void
-  /** Reports whether a heartbeat should have arrived by now. */
+  /** Reports whether a heartbeat is overdue. */
   _isQuiet(): boolean
 }
 
+/** Returns a connection that is not open yet. Its watchdog runs until `_end` is called. */
 export function newLink(
   _transport: TransportName,
   _token: string,

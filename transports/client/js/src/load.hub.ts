@@ -7,8 +7,8 @@ declare const PARTS_VERSION: string
 let failures = 0
 
 /**
- * Imports a part from the place of this module. Browsers keep what they imported, and some keep a failure too, so each
- * try after one has its own URL. A hub that has other parts answers with a module that throws.
+ * Imports a part from the directory of this module. Some browsers also cache a failed import, so the URL changes after each
+ * failure. A hub of another version, which has other parts, answers with a module that throws.
  */
 export const load: typeof bundled = async (name) => {
   try {

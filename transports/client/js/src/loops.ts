@@ -1,4 +1,4 @@
-/** A `for await` loop over the events: the function that passes the next one; set while the loop waits for it. */
+/** A `for await` loop over the events. `_take` passes the next event, and is set while the loop waits for one. */
 interface Loop<E> {
   _take?: ((r: IteratorResult<E, undefined>) => void) | undefined
 }
@@ -6,11 +6,11 @@ interface Loop<E> {
 /** The `for await` loops over the events. */
 export interface Loops<E> {
   _count(): number
-  /** Reports whether each loop waits for an event, that is, has processed all earlier ones. */
+  /** Reports whether each loop waits for an event, and so has processed all earlier events. */
   _allWait(): boolean
-  /** Passes an event to each loop. All must wait. */
+  /** Passes an event to each loop. All loops must be waiting. */
   _pass(value: E): void
-  /** Ends the loops that wait; the others end with their next step. */
+  /** Ends the waiting loops. The others end at their next step. */
   _close(): void
   /** Calls onReady if each loop waits for an event. */
   _check(): void
@@ -18,8 +18,10 @@ export interface Loops<E> {
 }
 
 /**
- * @param onReady is called when each loop has processed the events that it got.
- * @param end returns how the events ended; undefined if they have not.
+ * Returns the loops of a client.
+ *
+ * @param onReady is called when each loop has processed all events passed to it.
+ * @param end returns the error that closed the client, {} if it was closed without one, and undefined while it is open.
  */
 export function newLoops<E>(onReady: () => void, end: () => { error?: Error } | undefined): Loops<E> {
   const loops = new Set<Loop<E>>()
@@ -28,7 +30,7 @@ export function newLoops<E>(onReady: () => void, end: () => { error?: Error } | 
     for (const loop of loops) {
       const take = loop._take
       loop._take = undefined
-      take?.(result) // a handler may have begun a loop just now
+      take?.(result) // a loop that a handler has just begun does not wait yet
     }
   }
   const allWait = () => [...loops].every((loop) => loop._take)

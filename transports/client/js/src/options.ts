@@ -5,7 +5,7 @@ export type TransportName = "ws" | "sse" | "poll" | "eventsource"
 /** A token, or a token and its expiry as a Date or in milliseconds since 1970. */
 export type Token = string | { token: string; expires?: Date | number }
 
-/** The part of `Storage` that the client uses; `localStorage` and `sessionStorage` have it. */
+/** The methods of `Storage` that the client calls. Pass `localStorage`, `sessionStorage`, or an object of your own. */
 export interface CursorStorage {
   getItem(key: string): string | null
   setItem(key: string, value: string): void
@@ -16,30 +16,33 @@ export interface Options {
   url?: string | URL
   /** Topic filters, at most 64, such as `orders.eu`, `orders.*` or `orders.>`. Default: all topics that the token may read. */
   topics?: readonly string[]
-  /** Start after the event with this id. At most one of `cursor`, `last` and `since` may be given. */
+  /** Start after the event with this id. At most one of `cursor`, `last` and `since` may be set. */
   cursor?: string
   /** Start with the newest retained events, 1 to 1000. */
   last?: number
-  /** Start with the events of a duration, such as `90s` or `10m`, or since a time. */
+  /** Start with the events of the last `90s` or `10m`, for example, or with those accepted at a time or later. */
   since?: string | Date
-  /** Of several waiting events with one topic and key, deliver only the newest. */
+  /** `key`: if the subscription falls behind, deliver only the newest of the waiting events with the same topic and key. */
   conflate?: "key"
   token?: string
   /** Returns a token. The client calls it at the start, before a token expires, and when the hub refuses one. */
   getToken?: () => Token | Promise<Token>
   /** `auto`, the default, uses the first of `ws`, `sse` and `poll` that works, and later returns to a better one. */
   transport?: TransportName | "auto"
-  /** Keeps the cursor, so that a reloaded page resumes. Each user and set of topics has an entry. */
+  /** Stores the cursor, so that a reloaded page resumes. Each user and set of topics has its own entry. */
   storage?: CursorStorage
   /**
-   * Shares one connection among the tabs of the origin that have the same hub, topics and user. `true`: the tokens of a user
-   * differ in `exp`, `nbf`, `iat` and `jti` only. A text names the user, for tokens that say nothing of it; all tokens under
-   * one name must have the same rights. Where the browser has no Web Locks, each tab connects.
+   * Shares one connection among the tabs of the origin with the same hub, topics and user. With `true`, two tokens belong to
+   * one user if they are equal, or if they are JWTs that differ only in `exp`, `nbf`, `iat` and `jti`. A string names the user
+   * for other tokens; all tokens under one name must have the same rights. Without Web Locks each tab connects.
    */
   tabs?: boolean | string
   /** Parses JSON payloads. Default: `JSON.parse`. */
   parse?: (text: string) => unknown
-  /** Milliseconds without data after which a connection counts as lost, unless the hub announces its heartbeats. A poll waits for 5/8 of it. Default: 40,000. */
+  /**
+   * Milliseconds without data after which a connection counts as lost, unless the hub announces the time between heartbeats.
+   * A poll waits for 5/8 of it. Default: 40,000.
+   */
   silence?: number
   /** The longest wait between two attempts in milliseconds, unless the hub asks for a longer one. Default: 30,000. */
   maxWait?: number
@@ -49,7 +52,7 @@ export interface Options {
   maxPublishes?: number
 }
 
-/** Throws if options contradict each other. The hub checks their values. */
+/** Throws if options exclude each other. The hub checks their values. */
 export function checkOptions({ cursor, last, since, token, getToken }: Options): void {
   const isGiven = (value: unknown) => value !== undefined
   if ([cursor, last, since].filter(isGiven).length > 1 || (isGiven(token) && getToken)) {
@@ -57,7 +60,7 @@ export function checkOptions({ cursor, last, since, token, getToken }: Options):
   }
 }
 
-/** Returns a token without white space around it. An error does not contain it. */
+/** Returns a token without white space around it, or throws. The error does not contain the token. */
 export function checkToken(value: string): string {
   value = value.trim()
   if (/^[\w.~-]{1,8192}$/.test(value)) return value

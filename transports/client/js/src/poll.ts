@@ -8,13 +8,13 @@ interface Polled {
   _cursor: string
   /** The number of events. */
   _count: number
-  /** The wait that a hub which drains asks for, in milliseconds. */
+  /** The wait that a draining hub asks for, in milliseconds; else 0. */
   _retry: number
 }
 
 /**
- * Sends one request, and passes the messages of the answer. `heartbeat_ms` is 0 after the first request of a connection,
- * else the message that opens it announces the next message after that time.
+ * Sends one poll, and delivers the messages of its answer. For the first poll of a connection, `heartbeat_ms` is the longest
+ * time until the next message; for the others it is 0.
  */
 export async function pollOnce(c: Connection, cursor: string, wait: number, heartbeat_ms: number): Promise<Polled> {
   const answer = await request(c, c._url("poll", { wait, max: 1000 }), "application/json", cursor)
@@ -33,11 +33,11 @@ export async function pollOnce(c: Connection, cursor: string, wait: number, hear
   return { _cursor, _count: list.length, _retry: Number(answer.headers.get("retry-after")) * 1000 }
 }
 
-/** Long-poll. The first request does not wait, and so returns the position at which the subscription starts. */
+/** Reads by long-poll. The first poll does not wait: it returns the position at which the subscription starts. */
 export const poll: Transport = async (c) => {
   let cursor = c._cursor
-  // The time for which the hub may hold a request, in seconds: 5/8 of the silence limit, at most 25 s. The rest is for the
-  // hub and the network.
+  // The hub may hold a poll for 5/8 of the silence limit, at most 25 s. The rest of the limit is for the hub and the
+  // network.
   const limit = c._limits._minSilence
   const pollWait = Math.max(1, Math.min(25, Math.floor(limit / 1600)))
   const heartbeat = Math.max(limit * 0.4, pollWait * 640)
@@ -46,12 +46,12 @@ export const poll: Transport = async (c) => {
     const { _cursor, _count, _retry } = await pollOnce(c, cursor, wait, wait ? 0 : heartbeat)
     cursor = _cursor
     if (_retry) throw new TriviumError("the hub drains", "network", 0, _retry)
-    // This limits the rate of requests if something in between answers instead of the hub.
+    // Limits the rate of polls if a proxy answers them at once instead of the hub.
     if (!_count && wait && Date.now() - begin < 1000) await new Promise((done) => setTimeout(done, 1000))
   }
 }
 
-/** Returns the body of an answer. A large one may take longer than the client endures silence. */
+/** Returns the body of an answer. Each chunk counts as a sign of life, as a large body may take longer than the silence limit. */
 async function readText(c: Connection, answer: Response): Promise<string> {
   if (!answer.body) return answer.text() // React Native has no streams
   const reader = answer.body.getReader()

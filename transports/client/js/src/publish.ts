@@ -4,28 +4,29 @@ import { answerError } from "./request.js"
 import type { PublishOptions } from "./publishing.js"
 import type { Client } from "./state.js"
 
+/** A publish that waits for the hub. */
 interface Waiting {
   body: string
   key: string
   /** When the hub may have forgotten the key, in milliseconds since 1970; Infinity while no attempt can have succeeded. */
   until: number
-  /** Whether another token was tried after the hub refused one. */
+  /** Whether the hub has refused one token, and a renewed token is used. */
   renewed: boolean
   done(id: string): void
   failed(why: unknown): void
 }
 
-/** Milliseconds that a request may take, and the bytes per millisecond by which a larger body gets more. */
+/** The time limit of a request in milliseconds. Each `bodyRate` characters of the body extend it by a millisecond. */
 const requestTimeout = 30_000
 const bodyRate = 32
-/** Milliseconds for which an event is retried that the hub may have accepted. It remembers the key for 120 s. */
+/** Milliseconds for which a publish is retried after the hub may have accepted it. The hub remembers the key for 120 s. */
 const keyLife = 110_000
 /** The longest wait that a hub can ask for, in milliseconds. */
 const maxAsked = 600_000
 
 /**
- * Publishes events one after the other, and retries what failed for a time. The idempotency key prevents that a retry
- * publishes an event twice.
+ * Publishes events one after the other, and retries temporary failures. The idempotency key prevents a retry from publishing
+ * an event twice.
  */
 export class Publisher {
   private _queue: Waiting[] = []
@@ -43,10 +44,10 @@ export class Publisher {
     return new Promise((done, failed) => {
       const start = JSON.stringify({ topic, type, key }).slice(0, -1)
       const body = start + (typeof data === "string" ? ',"data":' + data : `,"data_base64":"${base64(data)}"`) + "}"
-      // Not every platform has crypto.randomUUID, as pages without HTTPS. The keys of one token suffice to differ.
+      // Pages without HTTPS have no crypto.randomUUID. Keys need to be unique for one token only.
       const random = () => Math.random().toString(36).slice(2)
       const w = { body, key: idempotencyKey ?? random() + random(), until: Infinity, renewed: false, done, failed }
-      new Headers({ "idempotency-key": w.key }) // throws if it cannot be a header
+      new Headers({ "idempotency-key": w.key }) // throws if the key cannot be a header
       if (this._closed) return failed(closedError())
       if (this._queue.push(w) === 1) void this._run()
     })
@@ -72,7 +73,7 @@ export class Publisher {
         return await this._attempt(w)
       } catch (e) {
         if (this._closed) throw closedError()
-        // Other errors come from fetch or from getToken, and may pass.
+        // Other errors come from fetch or from getToken, and are temporary.
         if (e instanceof TriviumError) {
           if (!e.temporary || e.code === "options" || [413, 414, 415, 431].includes(e.status)) throw e
           wait = Math.min(e.retryAfter, maxAsked) || wait
@@ -93,7 +94,7 @@ export class Publisher {
     const token = await this._currentToken(this._client)
     const begin = Date.now()
     if (this._closed) throw closedError()
-    // The device may have slept.
+    // The device may have been asleep since the last attempt.
     if (begin > w.until) throw new TriviumError("no answer in time; the event may have been published", "key-expired")
     const headers: Record<string, string> = { "content-type": "application/json", "idempotency-key": w.key }
     if (token) headers.authorization = "Bearer " + token
@@ -108,7 +109,7 @@ export class Publisher {
       w.renewed = true
       throw new TriviumError(error.message, error.code, 425) // temporary: there may be another token
     } catch (e) {
-      // Unless the hub refused it, it may have accepted it when the attempt began.
+      // Unless the hub refused the event, it may have accepted it, at the earliest when the attempt began.
       if (!(e instanceof TriviumError && e.code)) w.until = Math.min(w.until, begin + keyLife)
       throw e
     } finally {
@@ -123,7 +124,7 @@ function base64(bytes: Uint8Array): string {
   return btoa(text)
 }
 
-/** The sender of publishes. */
+/** The part that sends publishes. */
 export default (c: typeof core) => {
   inject(c)
   return { _newPublisher: (client: Client, currentToken: (c: Client) => Promise<string>) => new Publisher(client, currentToken) }

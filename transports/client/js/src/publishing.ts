@@ -8,26 +8,27 @@ import { backoff, startTimer } from "./timer.js"
 export interface PublishOptions {
   type?: string
   key?: string
-  /** Another publish with the same key within two minutes has no effect. Default: a random key. */
+  /** A second publish with the same key within two minutes has no effect. Default: a random key. */
   idempotencyKey?: string
 }
 
 /** Publishes data as JSON, or a Uint8Array as binary data, and resolves with the event's id. */
 export type Publish = (topic: string, data: unknown, options?: PublishOptions) => Promise<string>
 
-/** The publishes that wait for the hub. The part that sends them is loaded with the first one. */
+/** The publishes that wait for the hub. The first publish loads the part that sends them. */
 export interface Publishing {
   _count: number
-  /** Of all payloads, in UTF-16 code units or bytes. */
+  /** The size of all payloads, in UTF-16 code units (JSON) or bytes (binary data). */
   _size: number
   _publisher?: Promise<Publisher> | undefined
-  /** Ends the wait before the next try to load the part. */
+  /** Ends the wait before the next attempt to load the part. */
   _wake?: () => void
 }
 
-/** The limit of the size of all waiting payloads. One payload may be larger. */
+/** The limit of `_size`. A single payload may be larger. */
 const maxSize = 4 << 20
 
+/** Publishes an event. It rejects if too many publishes wait. */
 export async function publish(c: Client, topic: string, data: unknown, options: PublishOptions = {}): Promise<string> {
   const waiting = c._publishing
   const payload = data instanceof Uint8Array ? data.slice() : (JSON.stringify(data) ?? "null")
@@ -44,6 +45,7 @@ export async function publish(c: Client, topic: string, data: unknown, options: 
   }
 }
 
+/** Loads the part that sends publishes, and retries temporary failures. */
 async function loadPublisher(c: Client): Promise<Publisher> {
   for (let tries = 0; !c._closed; tries++) {
     try {

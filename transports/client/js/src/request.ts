@@ -10,18 +10,21 @@ export async function answerError(answer: Response): Promise<Err> {
   return problemError({ ...problem, status: answer.status }, (+wait || 0) * 1000 || Math.max(0, Date.parse(wait) - Date.now()) || 0)
 }
 
-/** Sends a request of the subscription and returns the answer if it is 200 and of a media type; else it throws. */
+/** Sends a request of the subscription. It returns an answer with status 200 and the media type, and throws after any other. */
 export async function request(c: Connection, url: string, type: string, cursor = "", method = "GET"): Promise<Response> {
   const headers: Record<string, string> = { accept: type }
   if (c._token) headers.authorization = "Bearer " + c._token
-  // The cursor is not part of the URL, so a browser asks only once whether CORS allows the URL.
+  // A cursor in a header leaves the URL as it is, so a browser sends one CORS preflight for all requests.
   if (cursor) headers["last-event-id"] = cursor
   const answer = await fetch(url, { method, headers, signal: c._signal })
   if (answer.status === 200 && answer.headers.get("content-type")?.startsWith(type)) return answer
   throw await answerError(answer)
 }
 
-/** Returns a control message from its fields in an event stream, which does not announce the time between heartbeats. */
+/**
+ * Returns a control message from its fields in an event stream. An event stream does not announce the time between
+ * heartbeats, so the silence limit follows the measured time.
+ */
 export function control(c: Connection, op: string, id: string | undefined, data: string): Message {
   if (op === "heartbeat") {
     const { _limits: limits, _lastHeartbeat: last } = c
@@ -32,8 +35,8 @@ export function control(c: Connection, op: string, id: string | undefined, data:
 }
 
 /**
- * Finds the reason for which a connection did not open, which browsers do not tell, with a poll. It throws the hub's
- * error if that is not temporary, and otherwise `why`.
+ * Throws the reason for which a connection did not open. Browsers hide it, so a poll asks the hub: a refusal of the poll is
+ * thrown if it is final, and otherwise `why`.
  */
 export async function throwReason(c: Connection, why: unknown): Promise<never> {
   if (!c._signal.aborted) {

@@ -15,13 +15,13 @@ import { ws } from "./ws.js"
 const successAfter = 5000
 /** The number of connections in a row, each lost within `successAfter`, after which `auto` uses the next transport. */
 const maxShort = 3
-/** The number of refused tokens in a row that a client with `getToken` endures: before its first connection, and later. */
+/** The number of refused tokens in a row that a client with `getToken` replaces: before its first connection, and later. */
 const maxRefused = 1
 const maxRefusedLater = 5
 /** The longest wait that a hub can ask for, in milliseconds. */
 const maxAsked = 600_000
 
-/** Connects, again and again, until the client is closed. */
+/** Connects, and replaces lost connections, until the client is closed. */
 export async function run(c: Client): Promise<void> {
   while (!c._closed) {
     if (isIdle(c)) {
@@ -41,10 +41,12 @@ export async function run(c: Client): Promise<void> {
   }
 }
 
+/** Reports whether the client needs no connection now. */
 function isIdle(c: Client): unknown {
   return c._closed || c._suspended || c._topics?.length === 0
 }
 
+/** Opens a connection, and reads it until it ends. The promise rejects with the reason. */
 async function connectOnce(c: Client): Promise<void> {
   const { storage, tabs } = c._options
   if (tabs && globalThis.navigator?.locks) c._tabs ??= (await load("tabs"))._newTabs(c, setState, close, load)
@@ -66,16 +68,16 @@ function linkOf(c: Client, name: TransportName, token: string, events: LinkEvent
   return newLink(name, token, c._received, (path, query) => address(c, path, query), c._options, events)
 }
 
-/** Opens a connection and reads it. */
+/** Opens a connection by a transport, and reads it. */
 async function open(name: TransportName, link: Link): Promise<never> {
   return (name === "ws" ? ws : (await load("http"))[name])(link)
 }
 
-/** Returns the URL of a request. Not every platform has a URL with search parameters. */
+/** Returns the URL of a request. The URL class of React Native has no search parameters. */
 function address(c: Client, path: string, query: Record<string, string | number>): string {
   const { last, since, conflate } = c._options
   const start = c._received ? {} : { last, since: (since as Date)?.toISOString?.() ?? since }
-  // Browsers let a second request for one URL wait for the first, hence `tab`.
+  // `tab` makes the URL unique, because browsers delay a request until an earlier request for the same URL has ended.
   const all = Object.entries({ conflate, tab: c._id, ...start, ...query }).filter(([, value]) => value !== undefined)
   for (const topic of c._topics ?? []) all.push(["topic", topic])
   return c._base + path + "?" + all.map(([name, value]) => name + "=" + encodeURIComponent(value!)).join("&")
@@ -86,11 +88,12 @@ function opened(c: Client): void {
   endChange(c)
   c._auth._renewal?._accepted()
   if (c._link!._token !== c._auth._token) renewed(c, c._auth._token)
-  // The part that may be needed later is loaded now, while there is a network, and the hub has this version of it.
+  // A part for later failures is loaded now, while the network works and the hub has this version of the part.
   load("http").then((http) => http._whenLive(c, linkOf, open, load), () => {})
   setState(c, "live", { error: c._step ? c._whyFallBack : undefined })
 }
 
+/** Delivers a message to the program, and resolves when the program can take the next one. */
 async function deliver(c: Client, m: Message, link: Link): Promise<void> {
   const { op, id = c._received } = m
   const event = op === "event" ? new TriviumEvent(m.raw!, c._options.parse) : undefined
@@ -118,7 +121,7 @@ async function deliver(c: Client, m: Message, link: Link): Promise<void> {
   c._loops._check()
 }
 
-/** Decides what to do after the end of a connection, and waits if that is necessary. */
+/** Handles the end of a connection: closes the client, selects another transport, or waits before the next attempt. */
 async function lost(c: Client, e: unknown): Promise<void> {
   const error = e instanceof Error ? e : new Error(String(e))
   const { status = 0, code, temporary = true, retryAfter = 0 } = error as Partial<TriviumError>
@@ -128,7 +131,7 @@ async function lost(c: Client, e: unknown): Promise<void> {
     c._short = 0
     if (!c._step) c._searches = 0
   }
-  // A network that fails every few seconds must not make the waits longer than its outages.
+  // On a network that fails every few seconds, the waits must not grow longer than the outages.
   if (openFor >= 1000) c._refused = c._tries = 0
   if (e === resumeAtOnce) return
   const asked = retryAfter || (temporary && link?._retry) || 0
@@ -153,7 +156,7 @@ function hasNext(c: Client): boolean {
   return c._choice === "auto" && !c._tabs && c._step < c._available.length - 1
 }
 
-/** Selects the next transport of auto if the current one does not work here, and reports whether there is one. */
+/** Selects the next transport of `auto` if the current one does not work here. Reports whether there is another one to try. */
 function fallBack(c: Client, openFor: number): boolean {
   if (c._choice !== "auto" || c._tabs || openFor >= successAfter) return false
   if (openFor >= 0 && ++c._short < maxShort) return false
@@ -163,6 +166,7 @@ function fallBack(c: Client, openFor: number): boolean {
   return next
 }
 
+/** Waits after an error, for the time that the hub asked for or a random one. */
 async function waitAfter(c: Client, error: Error, asked: number): Promise<void> {
   const wait = Math.min(asked, maxAsked) || backoff(c._tries, c._options.maxWait)
   c._tries++
@@ -186,14 +190,15 @@ async function sleep(c: Client, ms: number, phase: State["phase"], more = {}): P
 export function renewed(c: Client, token: string): void {
   const link = c._link
   if (!link?._openSince) return // the token is sent when the connection is open
-  link._token = token // with which a poll asks from now on
+  link._token = token // the next poll sends it
   if (link._renew) link._renew(token)
   else if (link._transport !== "poll") reconnect(c)
 }
 
+/** Handles a change of the page or of the network. */
 export function pageReports(c: Client, wake: Wake): void {
   if (wake === "sleep") {
-    // A page that is suspended would find its connection dead, and some browsers suspend no page that has one.
+    // A suspended page loses its connection, and some browsers do not suspend a page that has one.
     c._store?._save(c._cursor)
     c._suspended = true
     c._tabs?._leave()

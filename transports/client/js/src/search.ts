@@ -11,7 +11,7 @@ const lastSearch = 30 * 60_000
 type NewLink = (c: Client, name: TransportName, token: string, events: LinkEvents) => Link
 type Open = (name: TransportName, link: Link) => Promise<never>
 
-/** Loads the part that sends publishes, for the reason for which this part is loaded, and searches for a better transport. */
+/** Loads the part that sends publishes while the network works, and starts the search for a better transport. */
 export function whenLive(c: Client, newLink: NewLink, open: Open, load: typeof loadPart): void {
   load("publish").catch(() => {})
   searchLater(c, newLink, open)

@@ -2,7 +2,7 @@ import { connectionLost } from "./injected.js"
 import { control, request } from "./request.js"
 import type { Transport } from "./transport.js"
 
-/** Server-sent events, read with fetch: the token is in a header, and the status of the answer is known. */
+/** Reads server-sent events with fetch: the token is in a header, and the status of the answer is visible. */
 export const sse: Transport = async (c) => {
   const type = "text/event-stream"
   const answer = await request(c, c._url("sse", { envelope: 1 }), type, c._cursor)
@@ -14,7 +14,7 @@ export const sse: Transport = async (c) => {
     const { done, value } = await reader.read()
     if (done) throw connectionLost()
     c._heard()
-    // A carriage return at the end of what arrived may be the first half of CRLF.
+    // A carriage return at the end of a chunk may be the first half of CRLF.
     const lines = (rest + decoder.decode(value, { stream: true })).split(/\r\n|\n|\r(?=[^])/)
     rest = lines.pop()!
     for (const line of lines) {

@@ -19,7 +19,7 @@ export interface TopicChange {
   _failed: (why: unknown) => void
 }
 
-/** What the client that is the connection of several tabs gets from the client of its tab. */
+/** The members that the leader's connection has in common with the client of its tab. */
 export type Inherited = Pick<Client, "_auth" | "_tap">
 
 export interface Handler {
@@ -27,7 +27,7 @@ export interface Handler {
   _call: (value: never) => void
 }
 
-/** The state of a client. It is a plain object that functions change, as a minifier shortens neither `this` nor `#`. */
+/** The state of a client. It is a plain object with functions instead of a class, because a minifier shortens neither `this` nor `#`. */
 export interface Client {
   _state: State
   _options: Options & Limits & { maxWait: number }
@@ -41,11 +41,11 @@ export interface Client {
   _publishing: Publishing
   _store: CursorStore | undefined
   _closed: { error?: Error } | undefined
-  /** Whether the page is frozen or in the cache of the browser. */
+  /** Whether the page is frozen, or in the back/forward cache. */
   _suspended: boolean
   /** The other tabs, if they share a connection. */
   _tabs?: Tabs
-  /** In a client that is the connection of several tabs: gets each message, and the position before it. */
+  /** Set in the leader's connection: receives each message, with the position before it. */
   _tap: ((m: Message, before: string) => void) | undefined
   _newClient: (options: Options, inherited: Inherited) => Client
   _stopWatching: () => void
@@ -54,7 +54,7 @@ export interface Client {
 
   /** The position up to which the program has processed all events. */
   _cursor: string
-  /** The position up to which the program got all events. The next connection resumes there. */
+  /** The position up to which the program has received all events. The next connection resumes there. */
   _received: string
   _topics: readonly string[] | undefined
   _change: TopicChange | undefined
@@ -63,7 +63,7 @@ export interface Client {
   /** The transports of `auto`, and the index of the current one. */
   _available: TransportName[]
   _step: number
-  /** The reason for which `auto` left a better transport. */
+  /** The error after which `auto` left a better transport. */
   _whyFallBack: Error | undefined
   /** The timer of the next search for a better transport, and the number of searches since the best one was lost. */
   _search: Timer
@@ -72,28 +72,30 @@ export interface Client {
   _link: Link | undefined
   /** The connection of a search for a better transport. */
   _trial: Link | undefined
-  /** Makes a delivery that waits look whether it can go on. */
+  /** Makes a waiting delivery check whether it can continue. */
   _progress?: () => void
-  /** Ends a wait. */
+  /** Ends the current wait. */
   _wake?: (() => void) | undefined
-  /** Failed attempts, connections lost soon, and refused tokens, each in a row. */
+  /** The numbers of failed attempts, of connections lost early, and of refused tokens, each in a row. */
   _tries: number
   _short: number
   _refused: number
   _wasOpen: boolean
 }
 
+/** Returns the transport of the current or next connection. */
 export function transport(c: Client): TransportName {
   return c._choice === "auto" ? c._available[c._step]! : c._choice
 }
 
+/** Calls the handlers of a name. */
 export function emit<K extends keyof Handlers>(c: Client, name: K, value: Handlers[K]): void {
   for (const handler of [...c._handlers]) {
     try {
-      // Another handler may have removed it.
+      // Another handler may have removed this one.
       if (handler._name === name && c._handlers.has(handler)) handler._call(value as never)
     } catch (e) {
-      // It becomes an uncaught error, while the other handlers get the value.
+      // The error becomes an uncaught error, and the other handlers are called.
       queueMicrotask(() => {
         throw e
       })
@@ -101,17 +103,19 @@ export function emit<K extends keyof Handlers>(c: Client, name: K, value: Handle
   }
 }
 
+/** Changes the state, and reports it to the handlers. */
 export function setState(c: Client, phase: State["phase"], more: Partial<State> | { error?: Error | undefined } = {}): void {
   emit(c, "state", (c._state = { phase, transport: transport(c), ...more } as State))
 }
 
+/** Ends the current connection or wait. The next connection follows at once. */
 export function reconnect(c: Client): void {
   c._link?._end(resumeAtOnce)
   c._progress?.()
   c._wake?.()
 }
 
-/** Ends a change of topics: the hub has accepted it, or it failed. */
+/** Ends a change of topics. With an error, the topics are those before the change again. */
 export function endChange(c: Client, why?: unknown): void {
   const change = c._change
   if (!change) return
@@ -124,7 +128,7 @@ export function endChange(c: Client, why?: unknown): void {
   change._done()
 }
 
-/** Closes the client for good, because of an error if there is one. */
+/** Closes the client for good. An error, if any, is reported to the program. */
 export function close(c: Client, error?: Error): void {
   if (c._closed) return
   c._closed = error ? { error } : {}

@@ -6,7 +6,7 @@ import { identity } from "./claims.js"
 
 const saveEvery = 250 // ms
 
-/** Keeps the cursor in the storage of a page. Without a key nothing is kept. */
+/** Stores the cursor in the storage of a page. Without a key it stores nothing. */
 export class CursorStore {
   private _key = ""
   private _saved = ""
@@ -14,28 +14,29 @@ export class CursorStore {
 
   constructor(private _storage: CursorStorage) {}
 
-  /** Keeps the cursor of a user and set of topics from now on. */
+  /** Selects the entry of a user and set of topics. */
   _select(url: string, token: string, topics: readonly string[]): void {
     this._saved = ""
     this._key = ["trivium", url, hash(identity(token)), ...[...topics].sort()].join(" ")
   }
 
-  /** Selects a user and set of topics, and returns the stored cursor. It does so once. */
+  /** Selects an entry if none is selected yet, and returns its cursor. */
   _load(url: string, token: string, topics: readonly string[]): string {
     if (this._key) return ""
     this._select(url, token, topics)
     try {
       return (this._saved = this._storage.getItem(this._key) ?? "")
     } catch {
-      return "" // The storage is forbidden, so a reloaded page starts anew.
+      return "" // The page may not use the storage. It has no stored cursor then.
     }
   }
 
-  /** Stores a cursor soon. `cursor` returns it. */
+  /** Stores the cursor within `saveEvery`. `cursor` returns the cursor at that time. */
   _saveSoon(cursor: () => string): void {
     if (this._key) this._timer ??= startTimer(saveEvery, () => this._save(cursor()))
   }
 
+  /** Stores a cursor now. */
   _save(cursor: string): void {
     this._timer?.()
     this._timer = undefined
@@ -43,12 +44,12 @@ export class CursorStore {
     try {
       this._storage.setItem(this._key, (this._saved = cursor))
     } catch {
-      // The storage is full or forbidden, as above.
+      // The storage is full, or the page may not use it.
     }
   }
 }
 
-/** Returns a hash, which does not reveal a token. Not every page has a better one. */
+/** Returns a hash, so that the key does not reveal the token. Pages without HTTPS have no crypto.subtle. */
 function hash(text: string): string {
   let a = 0xdeadbeef
   let b = 0x41c6ce57
@@ -60,7 +61,7 @@ function hash(text: string): string {
   return (a >>> 0).toString(36) + (b >>> 0).toString(36)
 }
 
-/** Cursors in a storage. */
+/** The part that stores the cursor. */
 export default (c: typeof core) => {
   inject(c)
   return { _open: (storage: CursorStorage): CursorStore => new CursorStore(storage) }

@@ -9,11 +9,11 @@ export interface State {
   readonly transport: TransportName
   /** The wait before the next attempt in milliseconds, in phase `waiting`. */
   readonly wait?: number
-  /** The reason for which the last connection ended, or for which the subscription is closed. */
+  /** The error that ended the last connection, or that closed the subscription. */
   readonly error?: Error
 }
 
-/** The values that handlers get, by the name under which `on` registers them. */
+/** The values that handlers receive, by the name under which `on` registers a handler. */
 export interface Handlers<T = unknown> {
   event: TriviumEvent<T>
   gap: Gap
@@ -27,8 +27,8 @@ export interface Handlers<T = unknown> {
 }
 
 /**
- * A subscription that outlives its connections. The program gets each event once and in order. Lost events are reported
- * as gaps. A loop ends when the subscription is closed, and throws the error that closed it.
+ * A subscription, which replaces lost connections. The program receives each event once and in order, and lost events are
+ * reported as gaps. A `for await` loop ends when the subscription is closed, and throws the error that closed it.
  */
 export interface Subscription<T = unknown> extends AsyncIterable<TriviumEvent<T>> {
   /** Registers a handler and returns a function that removes it. */
@@ -37,15 +37,16 @@ export interface Subscription<T = unknown> extends AsyncIterable<TriviumEvent<T>
   /** The position up to which the program has processed all events; "" before the first connection. */
   readonly cursor: string
   /**
-   * Changes the topics. Added filters start at the current position. If the hub refuses the topics, the promise rejects,
-   * and the topics stay as they were.
+   * Changes the topics. Added filters start at the current position. If the hub refuses the topics, the promise rejects and
+   * the topics do not change.
    */
   setTopics(topics: readonly string[]): Promise<void>
-  /** Changes the transport. No event is lost or repeated. */
+  /** Selects the transport, and connects again with it. No event is lost or repeated. */
   use(transport: TransportName | "auto"): void
   /** Closes the connection, if there is one, and connects at once. */
   reconnect(): void
+  /** Closes the subscription for good. Waiting publishes reject. */
   close(): void
-  /** Publishes an event, with retries. The hub publishes it once. */
+  /** Publishes an event. Temporary failures are retried, and the hub publishes the event once. */
   publish: Publish
 }

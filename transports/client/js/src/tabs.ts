@@ -8,16 +8,16 @@ import type { Message } from "./transport.js"
 
 /** Milliseconds between two reports of a tab to its leader, which answers each. */
 const reportEvery = 5000
-/** The number of unanswered reports after which a tab takes the place of the leader. */
+/** The number of unanswered reports after which a tab takes the lock from the leader. */
 const maxUnanswered = 4
-/** The time between two messages that the watchdog of the connection assumes: hidden tabs report once a minute. */
+/** The time between two messages of the leader, in milliseconds, for the watchdog: browsers let a hidden tab report once a minute. */
 const heartbeat = 60_000
 
-/** The connection of a client by way of the other tabs. */
+/** The membership of a client in a group of tabs. */
 export interface Tabs {
   /** Opens and reads the subscription, like a transport. */
   _follow(link: Link): Promise<never>
-  /** Leaves the group, and its lead. */
+  /** Leaves the group. */
   _leave(): void
 }
 
@@ -31,12 +31,12 @@ function compare(a: string, b: string): number {
 function newTabs(c: Client, setState: typeof setClientState, close: typeof closeClient, load: typeof loadPart): Tabs {
   let group: Group | undefined
 
-  /** Reads what the leader sends, and from the hub what is missing. */
+  /** Reads the messages of the leader, and missing events from the hub. */
   const follow = async (link: Link, group: Group): Promise<never> => {
     const http = await load("http")
     const own = new BroadcastChannel(group._name + c._id)
     const shared = new BroadcastChannel(group._name)
-    const queue: Packet[] = [] // bounded by the leader
+    const queue: Packet[] = [] // bounded by maxCost of the leader
     let leader = ""
     let processed = 0
     let reported = 0
@@ -66,7 +66,7 @@ function newTabs(c: Client, setState: typeof setClientState, close: typeof close
     }, reportEvery)
     link._signal.onabort = () => wake()
 
-    /** Reads from the hub what is newer than the position, until the messages of the leader continue there. */
+    /** Reads newer events from the hub, up to the position from which the messages of the leader continue. */
     const catchUp = async () => {
       for (let count = 1; count && !(queue[0] && compare(queue[0][2], c._received) <= 0); ) {
         count = (await http._pollOnce(link, c._received, 0, link._openSince ? 0 : heartbeat))._count
@@ -126,7 +126,7 @@ function newTabs(c: Client, setState: typeof setClientState, close: typeof close
   }
 }
 
-/** One connection for all tabs. */
+/** The part that shares one connection among tabs. */
 export default (c: typeof core) => {
   inject(c)
   return { _newTabs: newTabs }

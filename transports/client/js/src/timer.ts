@@ -1,13 +1,13 @@
-/** Stops a timer; undefined if there is none. */
+/** A function that stops a timer; undefined if no timer runs. */
 export type Timer = (() => void) | undefined
 
-/** Calls f after a time, and returns a function that prevents it. The time is cut at 24 days, the limit of setTimeout. */
+/** Calls f after a time, at most the 24 days of setTimeout, and returns a function that stops the timer. */
 export function startTimer(ms: number, f: () => void): () => void {
   const timer = setTimeout(f, Math.min(ms, 2 ** 31 - 1))
   return () => clearTimeout(timer)
 }
 
-/** Returns a random wait before try number n (from 0), below a bound that doubles with each try. */
+/** Returns a random wait before attempt n (from 0), in milliseconds. Its upper bound doubles with each attempt. */
 export function backoff(n: number, maxWait: number): number {
   return Math.random() * Math.min(maxWait, 500 * 2 ** n)
 }

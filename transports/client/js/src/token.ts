@@ -8,13 +8,13 @@ import type { Timer } from "./timer.js"
 /** Milliseconds that getToken may take. */
 const getTokenTimeout = 30_000
 
-/** Renews the token of a client in time. */
+/** Renews the token of a client before it expires. */
 export interface Renewal {
-  /** Resolves with the token, and fetches one if there is none or the hub refused it. */
+  /** Resolves with the token. Calls `getToken` if there is no token yet, or if the hub has refused it. */
   _get(): Promise<string>
-  /** Notes that the hub refused a token. Returns whether there can be another one. */
+  /** Records that the hub refused a token. Reports whether another token can be had. */
   _refuse(token: string): boolean
-  /** Notes that the hub accepted the token, and renews it when it is due. */
+  /** Records that the hub accepted the token, and schedules its renewal. */
   _accepted(): void
   /** Renews the token soon, because the hub refused the last renewal or `getToken` failed. */
   _retry(): void
@@ -22,7 +22,7 @@ export interface Renewal {
 }
 
 function newRenewal({ _auth: auth, _options: { getToken, maxWait }, _renewed: onRenewed }: Client): Renewal {
-  let usable = false // as far as is known
+  let usable = false // there is a token, and the hub has not refused it
   let renewAt = 0 // milliseconds since 1970; 0: the token has no known expiry
   let failures = 0
   let call: Promise<string> | undefined
@@ -38,8 +38,8 @@ function newRenewal({ _auth: auth, _options: { getToken, maxWait }, _renewed: on
     const value = checkToken(token)
     const now = Date.now()
     const life = Number(expires ?? Number(claims(value)?.exp) * 1000) - now
-    // The token is renewed after 80 % of its life, or a minute before its end if that is later. If getToken returns
-    // the same token again, it is asked less often.
+    // The token is renewed after 80 % of its life, or a minute before its end if that is later. The wait is a second at
+    // least, and five if getToken has returned the same token again, unless the life is shorter.
     renewAt = life > 0 ? now + Math.max(life - 60_000, life * 0.8, Math.min(value === auth._token ? 5000 : 1000, life)) : 0
     usable = true
     return (auth._token = value)
@@ -78,7 +78,7 @@ function newRenewal({ _auth: auth, _options: { getToken, maxWait }, _renewed: on
   }
 }
 
-/** What a client with `getToken` needs. */
+/** The part that renews the token of a client with `getToken`. */
 export default (c: typeof core) => {
   inject(c)
   return { _newRenewal: newRenewal }

@@ -11,49 +11,52 @@ export interface Message {
   ref?: unknown
 }
 
-/** One connection, as the client sees it and the transport needs it. */
+/** The members of a connection that its transport uses. */
 export interface Connection {
   /** Returns a URL of the hub with the parameters of the subscription and those of the transport. */
   _url(path: string, query: Record<string, string | number>): string
   readonly _token: string
   /** The position to resume after; "" for a subscription that has none yet. */
   readonly _cursor: string
-  /** Aborts when the client ends the connection, for _reason. */
+  /** Aborts when the client ends the connection. */
   readonly _signal: AbortSignal
-  /** The reason in a field of its own, as not every platform has that of a signal. */
+  /** The reason why the client ended the connection. Some platforms have no `reason` of a signal. */
   readonly _reason?: unknown
-  /** Processes a message. The transport passes the next one when the promise is fulfilled. */
+  /** Processes a message. The transport may pass the next one when the promise is fulfilled. */
   _receive(m: Message): Promise<void>
-  /** Notes that data arrived. */
+  /** Records that data arrived, for the watchdog. */
   _heard(): void
   /** The limits of silence, which all connections of the client share. */
   readonly _limits: Limits
-  /** When the last heartbeat arrived, if it did not announce the next. */
+  /** When the last heartbeat arrived, in milliseconds since 1970; set if the hub does not announce the time between them. */
   _lastHeartbeat?: number
-  /** Renews the token of the open connection; set by a transport that can. */
+  /** Renews the token of the open connection; set by the transports that can. */
   _renew?: (token: string) => void
 }
 
-/** Opens a connection and reads it. The promise rejects with the reason for which the connection ended. */
+/** Opens a connection, and reads it until it ends. The promise rejects with the reason. */
 export type Transport = (c: Connection) => Promise<never>
 
-/** The reason of a connection that ended without a fault: the client connects again at once. */
+/** The reason of a connection that the client ended on purpose. It connects again at once. */
 export const resumeAtOnce = new TriviumError("", "")
 
+/** Returns the error of a connection that the network ended. */
 export function connectionLost(detail = "the connection was lost"): TriviumError {
   return new TriviumError(detail, "network")
 }
 
 /**
- * The limit of the messages from a source that cannot be held back: each costs `messageCost` and the length of its event in
- * UTF-16 code units. Beyond it the connection is closed, and opened again at the cursor when the program has taken them.
+ * The limit of the queued messages of a source that cannot be held back. A message costs `messageCost` plus the length of its
+ * event in UTF-16 code units. Beyond the limit the connection is closed. When the program has taken the messages, it is
+ * opened again at the cursor.
  */
 const maxCost = 1 << 21
 const messageCost = 1000
 
 /**
- * Reads a source that pushes its messages. `start` opens it and returns a function that closes it. It passes functions
- * that parse a message, since an error in an event handler of the platform would end nothing.
+ * Reads a source that pushes its messages, such as a WebSocket. `start` opens the source, and returns a function that closes
+ * it. `start` passes a function that parses the message: an error in it ends the connection, which an error in an event
+ * handler of the platform would not.
  */
 export async function readPushed(
   c: Connection,
@@ -67,7 +70,7 @@ export async function readPushed(
   let wake = () => {}
   let close = () => {}
   const fail = (why: unknown) => {
-    if (ended) return // a socket that is closed before it is open reports an error meanwhile
+    if (ended) return // closing a socket before it is open reports an error
     ended = true
     reason = why
     close()

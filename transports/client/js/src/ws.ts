@@ -5,6 +5,7 @@ import { connectionLost, type Message, readPushed, type Transport } from "./tran
 /** The `ref` of the command that renews the token. */
 export const authRef = "auth"
 
+/** Reads a WebSocket. */
 export const ws: Transport = (c) => {
   let opened = false
   return readPushed(c, (message, fail) => {
@@ -22,7 +23,7 @@ export const ws: Transport = (c) => {
     }
     socket.onerror = () => fail(connectionLost()) // Node.js 20 does not call onclose after a refused handshake
     socket.onclose = ({ code, reason }) => {
-      // A hub closes with a status plus 4000, after an error that may have been lost.
+      // A hub closes with 4000 plus a status. The error message before it may have been lost.
       fail(new TriviumError(reason || "closed with " + code, "network", code > 4399 ? code - 4000 : 0))
     }
     c._renew = (token) => socket.send(JSON.stringify({ op: "auth", token, ref: authRef }))

@@ -1,4 +1,4 @@
-// Tests what the suite of the Go client does not, against servers that are no hubs. Run them with npm test.
+// Tests the cases that the suite of the Go client does not cover, against servers that imitate a hub. npm test runs them.
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { createServer } from "node:http"
@@ -79,7 +79,7 @@ test("a getToken that fails does not change the transport", async () => {
   assert.equal(s.error.message, "no token yet")
 })
 
-test("a token with other characters is refused before it is sent", async () => {
+test("a token with invalid characters is refused before it is sent", async () => {
   let requests = 0
   const url = await serve((_, response) => (requests++, response.end()))
   const events = open({ url, getToken: () => "two words" })
@@ -88,7 +88,7 @@ test("a token with other characters is refused before it is sent", async () => {
   assert.equal(requests, 0)
 })
 
-test("a WebSocket that is no hub's ends, and auto uses the next transport", async () => {
+test("a WebSocket of another server ends, and auto uses the next transport", async () => {
   for (const text of ['{"op"', "hello", '{"op":"welcome"}']) {
     const url = await serve((_, response) => json(response, polled("e-1")), acceptWith(text, text))
     const events = open({ url, transport: "ws" })
@@ -98,7 +98,7 @@ test("a WebSocket that is no hub's ends, and auto uses the next transport", asyn
   }
 })
 
-test("a loop that is slow holds the connection back", async () => {
+test("a slow loop holds the connection back", async () => {
   let sent = 0
   const url = await serve((request, response) => {
     const wait = Number(new URL(request.url, "http://x").searchParams.get("wait"))
@@ -111,7 +111,7 @@ test("a loop that is slow holds the connection back", async () => {
   for await (const e of events) {
     assert.equal(e.id, "e-" + ++n)
     for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // in which the client could read on
-    assert.ok(sent <= n + 1, "the poll after that of the event may be under way, and no other")
+    assert.ok(sent <= n + 1, "only the poll after that of the event may be under way")
     assert.equal(events.cursor, "e-" + (n - 1))
     if (n === 5) break
   }
@@ -179,7 +179,7 @@ test("an error of a handler reaches neither the client nor the other handlers", 
 
 const problem = (response, status, code) => response.writeHead(status, { "content-type": "application/problem+json" }).end(JSON.stringify({ type: "urn:trivium:problem:" + code, status }))
 
-test("the stored cursor survives a page that had no connection", async () => {
+test("the stored cursor survives a page without a connection", async () => {
   const kept = new Map()
   const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => void kept.set(key, value) }
   let up = true
@@ -201,7 +201,7 @@ test("the stored cursor survives a page that had no connection", async () => {
   assert.deepEqual([...kept.values()], ["e-5"])
 })
 
-test("topics that are taken away while a token is fetched open no connection", async () => {
+test("topics that are removed while a token is fetched open no connection", async () => {
   let requests = 0
   const url = await serve((_, response) => (requests++, json(response, polled("e-1"))))
   let give
@@ -257,7 +257,7 @@ test("options that are undefined have their defaults", async () => {
   }
 })
 
-test("a token that could not be a header is refused, and not repeated", () => {
+test("a token that could not be a header is refused, and the error does not contain it", () => {
   for (const token of ["two words", "a\nb", "abc="]) {
     assert.throws(() => connect({ url: "http://127.0.0.1:9", token }), (e) => e.code === "options" && !e.message.includes(token))
   }
@@ -289,7 +289,7 @@ test("a refused WebSocket is tried again", async () => {
   for (let tries = 0; tries < 2; tries++) await new Promise((done) => events.on("state", (s) => s.phase === "waiting" && done()))
 })
 
-test("no URL with search parameters is needed, which React Native does not have", async () => {
+test("the client works without URL.searchParams, as in React Native", async () => {
   const asked = []
   const url = await serve((request, response) => (asked.push(request.url), json(response, polled("e-1", envelope(1)))))
   const real = Object.getOwnPropertyDescriptor(URL.prototype, "searchParams")
@@ -307,7 +307,7 @@ test("no URL with search parameters is needed, which React Native does not have"
   for (const wrong of ["hub.example.com", "ws://hub.example.com"]) assert.throws(() => connect({ url: wrong }), { code: "options", message: /^url: / })
 })
 
-test("silence is endured for longer after a connection that fell silent", async (t) => {
+test("the limit of silence grows after a silent connection", async (t) => {
   let requests = 0
   const url = await serve((_, response) => {
     requests++

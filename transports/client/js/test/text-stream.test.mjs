@@ -1,4 +1,4 @@
-// Tests textStream against servers that are no hubs.
+// Tests textStream against servers that imitate a hub.
 import assert from "node:assert/strict"
 import { createServer } from "node:http"
 import { after, test } from "node:test"
@@ -19,7 +19,7 @@ const envelope = (n, payload) => JSON.stringify({ id: "e-" + n, topic: "t", ...p
 const polled = (cursor, ...events) => JSON.stringify({ cursor, events: events.map((e) => JSON.parse(e)) })
 const json = (response, text) => response.setHeader("content-type", "application/json").end(text)
 
-/** Returns a URL of a server whose event streams have these messages. Each is a name and its data. */
+/** Starts a server whose event streams have these messages, each a name and its data, and returns its URL. */
 function streamOf(...messages) {
   return serve((request, response) => {
     if (!request.url.startsWith("/sse")) return response.writeHead(404).end()
@@ -79,7 +79,7 @@ test("a slow reader holds a text stream back, and canceling closes it", async ()
   for (let n = 1; n <= 4; n++) {
     assert.deepEqual(await reader.read(), { done: false, value: "part " + n })
     for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // in which the client could read on
-    assert.ok(sent <= n + 1, "the poll after that of the part may be under way, and no other")
+    assert.ok(sent <= n + 1, "only the poll after that of the part may be under way")
   }
   await reader.cancel()
   const before = sent

@@ -1,7 +1,7 @@
 // Runs one program with several implementations of EventSource.
 
 /**
- * Reads a stream until a message with the data "end", or until the EventSource is closed, and returns what happened.
+ * Reads a stream until a message with the data "end", or until the EventSource is closed, and returns the log of all events.
  */
 export function record(EventSource, url) {
   return new Promise((done) => {

@@ -2,20 +2,20 @@
 export interface EventSourceOptions {
   /** Sends cookies to another origin too. */
   withCredentials?: boolean
-  /** Additional headers of each request, or a function that returns them before each request. */
+  /** Additional headers of each request, or a function that returns them. It is called before each request. */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>)
 }
 
 type Handler<E extends Event> = ((this: EventSource, event: E) => unknown) | null
 
-/** Milliseconds before a lost connection is replaced, until the server sets another time. */
+/** Milliseconds before a lost connection is replaced, unless the server sets another time. */
 const defaultRetry = 3000
 const maxRetry = 2 ** 31 - 1 // the longest time of setTimeout
 const eventStream = /^text\/event-stream *(;|$)/i
 
 /**
- * The EventSource of the HTML standard (section 9.2), which can send headers. It reads by fetch, so it also works in
- * workers, Node.js, Bun and Deno. In a page with the browser's own EventSource, the two behave the same.
+ * The EventSource of the HTML standard (section 9.2), with request headers. It reads by fetch, so it also works in
+ * workers, Node.js, Bun and Deno. Apart from the headers it behaves like the EventSource of the browser.
  */
 export class EventSource extends EventTarget {
   static readonly CONNECTING = 0
@@ -85,7 +85,7 @@ export class EventSource extends EventTarget {
     super.removeEventListener(type, listener as EventListener | null, options)
   }
 
-  /** Closes the connection for good. No event follows. */
+  /** Closes the connection for good. No event is dispatched afterwards. */
   close(): void {
     this.#state = 2
     this.#abort.abort()
@@ -95,7 +95,7 @@ export class EventSource extends EventTarget {
     return (this.#handlers[type]?.f as Handler<E> | undefined) ?? null
   }
 
-  /** Sets the handler of a type. It keeps its place among the listeners until it is set to null. */
+  /** Sets the handler of a type. The handler keeps its place among the listeners until it is set to null. */
   #setHandler<E extends Event>(type: string, f: Handler<E>): void {
     const set = this.#handlers[type]
     if (typeof f !== "function") delete this.#handlers[type]
@@ -115,7 +115,7 @@ export class EventSource extends EventTarget {
       try {
         answer = await this.#request()
       } catch {
-        // A network error, or headers that could not be determined. Both may pass.
+        // A network error, or an error of the headers function. Both are temporary.
       }
       if (answer && !isEventStream(answer)) {
         void answer.body?.cancel().catch(() => {})
@@ -192,11 +192,11 @@ class Parser {
   #type = ""
   #data: string[] = []
   #rest = ""
-  #afterCR = false // a line feed that follows belongs to the line that has ended
+  #afterCR = false // a line feed would be the second half of CRLF
 
   constructor(public id: string) {}
 
-  /** Returns the lines that a text completes. */
+  /** Adds a text, and returns the lines that it completes. */
   lines(text: string): string[] {
     if (!text) return []
     const lines = (this.#rest + (this.#afterCR && text[0] === "\n" ? text.slice(1) : text)).split(/\r\n|\n|\r/)

@@ -4,11 +4,11 @@ import type { ProviderState } from "./react.js"
 
 const idle: ProviderState = { phase: "idle", transport: "ws" }
 
-/** Milliseconds in which changes are collected before components are rendered. */
+/** Milliseconds for which changes are collected before components are rendered. */
 const renderEvery = 16
-/** Milliseconds after which an unused feed or connection ends. StrictMode unmounts and mounts components at once. */
+/** Milliseconds after which an unused feed ends. StrictMode unmounts a component and mounts it again at once. */
 const linger = 100
-/** The largest number of events that wait for the history of their topic. */
+/** The largest number of events that wait until the history of their topic has been read. */
 const maxWaiting = 1000
 
 /** The connection of a provider. It is open while there are feeds. */
@@ -16,7 +16,7 @@ export class Store {
   #subscription: Subscription | undefined
   #token: string | undefined
   #feeds = new Set<Feed>()
-  #topics: readonly string[] = [] // those that the hub has accepted, or is asked for
+  #topics: readonly string[] = [] // accepted by the hub, or requested
   #isChanging = false
   #listeners = new Set<() => void>()
   #state: ProviderState = idle
@@ -42,9 +42,9 @@ export class Store {
     queueMicrotask(() => void this.#change())
   }
 
-  /** Makes the connection have the topics of the feeds. */
+  /** Changes the topics of the connection to those of the feeds. */
   async #change(): Promise<void> {
-    if (this.#isChanging) return // the running change looks again
+    if (this.#isChanging) return // the running change sees the new feeds
     this.#isChanging = true
     try {
       for (;;) {
@@ -71,7 +71,7 @@ export class Store {
       const error = e instanceof Error ? e : new Error(String(e))
       const added = topics.filter((topic) => !before.includes(topic))
       if (added.length < 2) return this.#fail(added.length ? added : topics, error)
-      // The hub refuses one of several. Each is tried for itself, so that the others work.
+      // The hub refuses one of several topics. Each is requested separately, so that the others work.
       for (const topic of added) await this.#setTopics([...this.#topics, topic].sort())
     }
   }
@@ -121,22 +121,22 @@ export class Store {
     for (const listener of [...this.#listeners]) listener()
   }
 
-  /** Returns the newest retained events of a topic filter, up to the connection's position at least. */
+  /** Returns the newest retained events of a topic filter. They reach at least up to the position of the connection. */
   async _history(topic: string, last: number): Promise<TriviumEvent[]> {
-    await new Promise((done) => setTimeout(done)) // a connection that was accepted just now notes its position
+    await new Promise((done) => setTimeout(done)) // a connection that has just been accepted gets its position
     const position = this.#subscription?.cursor ?? ""
     const base = String(this._options.url ?? globalThis.location?.origin).replace(/\/*$/, "/")
     const query = new URLSearchParams({ topic, last: String(last), max: "1000", wait: "0" })
     const answer = await fetch(base + "poll?" + query, { headers: this.#token ? { authorization: "Bearer " + this.#token } : {} })
     if (!answer.ok) throw new TriviumError("history: status " + answer.status, "", answer.status)
     const { events = "", cursor = '""' } = parts(await answer.text())
-    // Another hub of a cluster may answer, which does not have the newest events yet.
+    // Another hub of the cluster may have answered, which has not received the newest events yet.
     if (position && isNewer(position, JSON.parse(cursor) as string)) throw new TriviumError("history: the hub is behind", "network")
     return Object.values(parts(events)).map((event) => new TriviumEvent(event, this._options.parse))
   }
 }
 
-/** What a hook shows. */
+/** The result of a hook. */
 interface Snapshot {
   readonly value: unknown
   readonly error?: Error
@@ -149,8 +149,8 @@ export class Feed {
   #snapshot: Snapshot
   #value: unknown
   #newest = "" // the id of the newest event in the value
-  #waiting: TriviumEvent[] | undefined // until the history arrives
-  #run = 0 // counts the times that the feed was begun or ended
+  #waiting: TriviumEvent[] | undefined // set until the history arrives
+  #run = 0 // changes when the feed begins or ends
   #hasBegun = false
   #isAdded = false
   #render: ReturnType<typeof setTimeout> | undefined
@@ -200,7 +200,7 @@ export class Feed {
     this._store._remove(this)
   }
 
-  /** Reads the history, since the hub has accepted the topic. */
+  /** Begins the feed: the hub has accepted its topic, so its history can be read. */
   _begin(): void {
     if (this.#hasBegun) return
     this.#hasBegun = true
@@ -260,7 +260,7 @@ export class Feed {
   }
 }
 
-/** Reports whether an event follows another. The ids of one log, whose name is before the hyphen, rise. */
+/** Reports whether an event is newer than another. Ids of one log rise; the name of the log is before the hyphen. */
 function isNewer(id: string, than: string): boolean {
   const [log, number = ""] = id.split("-")
   const [otherLog, other = ""] = than.split("-")

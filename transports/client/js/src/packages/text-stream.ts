@@ -1,14 +1,14 @@
 import { connect, type Options, TriviumError } from "../index.js"
 
-/** The options of a text stream: those of `connect`, but the topic. */
+/** The options of a text stream: those of `connect` without the topics and `storage`. */
 export type TextStreamOptions = Omit<Options, "topics" | "storage">
 
 /**
- * Returns the texts of a topic's events, such as the parts of a generated answer, as a stream of strings: the payloads
- * that are strings, and the JSON of the others. By default it begins with the oldest retained event of the topic.
+ * Returns a topic as a stream of strings, for example the parts of a generated answer. Each event is one part: its payload if
+ * that is a string, and else the JSON of the payload. By default the stream begins with the oldest retained event.
  *
- * The stream ends when the topic ends. It fails if a part was lost, or if the hub refuses the subscription; a lost
- * connection is replaced. A reader that is slow holds back the connection. Canceling the stream closes it.
+ * The stream ends when the topic ends. A lost connection is replaced. The stream fails if a part was lost, or if the hub
+ * refuses the subscription. A slow reader holds back the connection. Canceling the stream closes the connection.
  */
 export function textStream(topic: string, options: TextStreamOptions = {}): ReadableStream<string> {
   const { cursor, last, since } = options
@@ -18,7 +18,7 @@ export function textStream(topic: string, options: TextStreamOptions = {}): Read
   let fail: (why: unknown) => void
   events.on("end", () => events.close())
   events.on("gap", (gap) => {
-    // Before the first event, a gap that is not certain says only that the hub has forgotten what it once removed.
+    // Before the first event, an uncertain gap means only that the hub does not remember which topics lost events.
     if (gap.after === undefined && !gap.certain) return
     fail(new TriviumError("text was lost: " + gap.reason, "gap"))
     events.close()
