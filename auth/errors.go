@@ -11,7 +11,7 @@ import (
 // These are the reasons why a request is refused. The transports choose the HTTP status or close
 // code.
 var (
-	// ErrHost is returned if the Host header is none of the hub's names (421). It must be answered
+	// ErrHost is returned if the Host header contains none of the hub's names (421). It must be answered
 	// with an HTTP status, also on the WebSocket route: a page that uses DNS rebinding has the same
 	// wrong host, and could read an answer over the WebSocket.
 	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name of this hub")
@@ -27,9 +27,9 @@ var (
 	ErrLoneBearer = errors.New("the subprotocol trivium.bearer.<token> must be offered together with trivium.v1")
 
 	// ErrCookieTooLong is returned if the token is too long for a cookie (400).
-	ErrCookieTooLong = errors.New("a token in a cookie has at most 3072 characters")
+	ErrCookieTooLong = errors.New("a token in a cookie must have at most 3072 characters")
 	// ErrNotBearer is returned if the token for a session is not in Authorization (400).
-	ErrNotBearer = errors.New("a session needs the token as Authorization: Bearer")
+	ErrNotBearer = errors.New("a session requires the token as Authorization: Bearer")
 	// ErrMethod is returned for a method other than POST and DELETE on the route of sessions (405).
 	// The header Allow is set.
 	ErrMethod = errors.New("want POST, which creates a session, or DELETE, which ends it")
@@ -44,15 +44,15 @@ var (
 
 	// ErrNoToken is returned for a request without a token (401, a challenge without an error
 	// code).
-	ErrNoToken = errors.New("a token is needed: Authorization: Bearer (or Basic with it as the password), access_token in the query, or the cookie trivium_token")
+	ErrNoToken = errors.New("a token is required: Authorization: Bearer (or Basic with the token as the password), access_token in the query, or the cookie trivium_token")
 	// ErrTokenSyntax is returned for a token with invalid characters or an invalid length (401, RFC
 	// 6750 invalid_token).
-	ErrTokenSyntax = errors.New("a token is 1 to 8192 characters of A-Z a-z 0-9 - . _ ~")
+	ErrTokenSyntax = errors.New("a token must be 1 to 8192 of the characters A-Z a-z 0-9 - . _ ~")
 	// ErrBadToken is returned for an unknown or invalid token (401, RFC 6750 invalid_token).
 	ErrBadToken = errors.New("the token is not valid")
 	// ErrTokenEnded is returned for a token that has expired or was revoked (401, RFC 6750
 	// invalid_token).
-	ErrTokenEnded = errors.New("the token has ended or was revoked")
+	ErrTokenEnded = errors.New("the token has expired or was revoked")
 	// ErrTokenNotYet is returned for a token that is not valid yet (401, RFC 6750 invalid_token).
 	ErrTokenNotYet = errors.New("the token is not valid yet")
 	// ErrUnavailable is returned if the token cannot be verified at present (503, temporary).
@@ -72,7 +72,7 @@ func (e *OriginError) Error() string {
 	case len(e.Origins) > 1:
 		return "the request has more than one Origin header"
 	case len(e.Origins) == 0:
-		return "the request is made by a page of another site (Sec-Fetch-Site), and has no Origin"
+		return "the request comes from a page of another site (Sec-Fetch-Site) and has no Origin header"
 	}
 	origin := printable(e.Origins[0])
 	if origin == nullOrigin {

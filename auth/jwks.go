@@ -233,7 +233,7 @@ func (s *keySet) checkSignature(h header, text string, signature []byte) error {
 }
 
 var (
-	errUnsigned   = badToken("its signature is by none of the keys")
+	errUnsigned   = badToken("its signature does not match any of the keys")
 	errUnknownKey = badToken("its key (kid) is not known")
 )
 
@@ -295,7 +295,7 @@ func (s *keySet) update(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(keys) == 0:
-		return fmt.Errorf("the key set has no key that can be used, but %d others; the previous keys stay in use", passedOver)
+		return fmt.Errorf("the key set has no usable key (%d unusable); the previous keys stay in use", passedOver)
 	}
 	s.mu.Lock()
 	s.keys = keys
@@ -339,7 +339,7 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 func parseKeySet(text []byte) (keys []key, passedOver int, err error) {
 	set, err := parseObject(text, "text")
 	if err != nil || !bytes.HasPrefix(set["keys"], []byte("[")) {
-		return nil, 0, errors.New("want a JSON Web Key Set, got something else")
+		return nil, 0, errors.New("want a JSON Web Key Set")
 	}
 	_ = jsonscan.Elements(set["keys"], func(element []byte) error {
 		if k, err := parseJWK(element); err == nil {

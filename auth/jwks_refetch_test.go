@@ -178,7 +178,7 @@ func TestEmptyKeySetChangesNothing(t *testing.T) {
 		_, err := fx.jwt.Verify(t.Context(), nil, good)
 		require.NoError(t, err)
 		require.Contains(t, fx.log.String(), "level=WARN")
-		require.Contains(t, fx.log.String(), "the key set has no key that can be used")
+		require.Contains(t, fx.log.String(), "the key set has no usable key")
 		fx.unavailableFor(t, fx.token(fx.new, "new"))
 		fx.set(func(i *issuer) { i.keys = map[string]crypto.Signer{"new": fx.new} })
 		time.Sleep(failureInterval)

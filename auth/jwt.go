@@ -99,9 +99,9 @@ func (j *JWT) Verify(_ context.Context, _ *http.Request, token string) (*Credent
 	}
 	switch now := time.Now(); {
 	case j.issuer != "" && c.issuer != j.issuer:
-		return nil, badToken("its issuer (iss) is not the one expected")
+		return nil, badToken("its issuer (iss) is not the expected one")
 	case j.audience != "" && !slices.Contains(c.audience, j.audience):
-		return nil, badToken("the audience expected is not in its aud")
+		return nil, badToken("its audience (aud) does not include the expected one")
 	case j.isRevoked(c.id, c.subject, c.issuedAt), !now.Before(c.expires):
 		return nil, ErrTokenEnded
 	case now.Add(j.leeway).Before(c.notBefore):

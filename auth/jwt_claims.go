@@ -40,10 +40,10 @@ func parseHeader(text []byte) (header, error) {
 		return h, err
 	}
 	if _, ok := o["crit"]; ok {
-		return h, errors.New("its header has crit, but the hub supports no extension")
+		return h, errors.New("its header has crit, but the hub supports no extensions")
 	}
 	if raw, ok := o["b64"]; ok && string(raw) != "true" {
-		return h, errors.New("its header has a b64 other than true")
+		return h, errors.New("its b64 must be true if present")
 	}
 	if h.alg, err = o.stringMember("alg"); err != nil {
 		return h, err
@@ -55,7 +55,7 @@ func parseHeader(text []byte) (header, error) {
 		return h, err
 	}
 	if !knownAlg(h.alg) {
-		return h, fmt.Errorf("its algorithm (alg) is none of %s", strings.Join(algs, ", "))
+		return h, fmt.Errorf("its algorithm (alg) must be one of %s", strings.Join(algs, ", "))
 	}
 	return h, nil
 }
@@ -129,11 +129,11 @@ func parseObject(text []byte, part string) (object, error) {
 	o := object{}
 	valid, err := jsonscan.Object(text)
 	if err != nil {
-		return nil, fmt.Errorf("its %s is no JSON object", part)
+		return nil, fmt.Errorf("its %s must be a JSON object", part)
 	}
 	return o, jsonscan.Members(valid, func(name string, value []byte) error {
 		if _, again := o[name]; again {
-			return fmt.Errorf("its %s has a member twice", part)
+			return fmt.Errorf("its %s has a duplicate member", part)
 		}
 		o[name] = value
 		return nil
@@ -147,7 +147,7 @@ func (o object) stringMember(name string) (string, error) {
 		return "", nil
 	}
 	if !jsonscan.IsString(raw) {
-		return "", fmt.Errorf("its %s is no string", name)
+		return "", fmt.Errorf("its %s must be a string", name)
 	}
 	s, _ := jsonscan.DecodeString(raw)
 	return s, nil
@@ -164,7 +164,7 @@ func (o object) dateMember(name string) (time.Time, error) {
 	// characters, so they cannot be here.
 	n, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil || strings.IndexByte("0123456789", raw[0]) < 0 || n > maxDate {
-		return time.Time{}, fmt.Errorf("its %s is no number of seconds since 1970", name)
+		return time.Time{}, fmt.Errorf("its %s must be a number of seconds since 1970", name)
 	}
 	seconds, fraction := math.Modf(n)
 	return time.Unix(int64(seconds), int64(fraction*1e9)), nil
@@ -185,14 +185,14 @@ func (o object) listMember(name string) ([]string, error) {
 	if !ok {
 		return nil, nil
 	}
-	noList := fmt.Errorf("its %s is no list of strings", name)
+	notList := fmt.Errorf("its %s must be a list of strings", name)
 	if raw[0] != '[' {
-		return nil, noList
+		return nil, notList
 	}
 	texts := []string{}
 	err := jsonscan.Elements(raw, func(value []byte) error {
 		if !jsonscan.IsString(value) {
-			return noList
+			return notList
 		}
 		text, _ := jsonscan.DecodeString(value)
 		texts = append(texts, text)

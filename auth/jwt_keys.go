@@ -88,7 +88,7 @@ func (k Keys) parse() ([]key, error) {
 func secretKey(file []byte) (key, error) {
 	secret := bytes.TrimRight(file, " \t\r\n")
 	if len(secret) < minSecretLen || len(secret) > maxKeyFile {
-		return key{}, fmt.Errorf("want %d bytes at least and %d at most, not counting white space at the end, got %d",
+		return key{}, fmt.Errorf("want %d to %d bytes, not counting white space at the end, got %d",
 			minSecretLen, maxKeyFile, len(secret))
 	}
 	return key{method: jwt.SigningMethodHS256, value: bytes.Clone(secret)}, nil
@@ -157,5 +157,5 @@ func verifyingKey(public any) (key, error) {
 	case ed25519.PublicKey:
 		return key{method: jwt.SigningMethodEdDSA, value: k}, nil
 	}
-	return key{}, errors.New("want a key of RSA, on the curve P-256, or Ed25519")
+	return key{}, errors.New("want an RSA, P-256 or Ed25519 key")
 }

@@ -57,18 +57,18 @@ func TestKeys(t *testing.T) {
 	require.NoError(t, err)
 	for _, tt := range []struct{ secret, public, want string }{
 		{want: "no key to verify tokens with: want a secret, public keys or the URL of a key set"},
-		{secret: strings.Repeat("x", 31) + "\n", want: "the secret: want 32 bytes at least and 1048576 at most, not counting white space at the end, got 31"},
-		{secret: " \n\t", want: "the secret: want 32 bytes at least and 1048576 at most, not counting white space at the end, got 0"},
+		{secret: strings.Repeat("x", 31) + "\n", want: "the secret: want 32 to 1048576 bytes, not counting white space at the end, got 31"},
+		{secret: " \n\t", want: "the secret: want 32 to 1048576 bytes, not counting white space at the end, got 0"},
 		{public: "\n", want: "the public keys: want PEM blocks of public keys or certificates, found none"},
 		{public: good[:40], want: "the public keys: want PEM blocks of public keys or certificates, found none"},
 		{public: good + pemOf(t, edKey), want: `the public keys: PEM block 2: want PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE, got "PRIVATE KEY"`},
-		{public: pemOf(t, p384.Public()), want: "the public keys: PEM block 1: want a key of RSA, on the curve P-256, or Ed25519"},
+		{public: pemOf(t, p384.Public()), want: "the public keys: PEM block 1: want an RSA, P-256 or Ed25519 key"},
 		{public: pemOf(t, short), want: "the public keys: PEM block 1: want an RSA key of 2048 to 8192 bits, got 2047"},
 		{public: pemOf(t, long), want: "the public keys: PEM block 1: want an RSA key of 2048 to 8192 bits, got 8193"},
 		{public: good + strings.Replace(good, "\n", "\n?", 1) + good, want: "the public keys: 3 PEM blocks begin in the file, but only 2 can be read"},
 		{public: strings.Repeat(good, 101), want: "the public keys: want at most 100 keys, got 101"},
 		{public: strings.Repeat("x", 1<<20+1), want: "the public keys: want at most 1048576 bytes, got 1048577"},
-		{secret: "x", public: "x", want: "the secret: want 32 bytes at least and 1048576 at most, not counting white space at the end, got 1\n" +
+		{secret: "x", public: "x", want: "the secret: want 32 to 1048576 bytes, not counting white space at the end, got 1\n" +
 			"the public keys: want PEM blocks of public keys or certificates, found none"},
 	} {
 		keys := Keys{}
@@ -124,7 +124,7 @@ func mintAndVerify(t *testing.T, j *JWT, file []byte, parse func([]byte) (*Signi
 	require.EqualError(t, err, "a hub would refuse the token: its subject (sub) is longer than 256 bytes or has control characters")
 	want.Subject, want.Audience = "a", strings.Repeat("x", MaxTokenLen)
 	_, err = k.Mint("", want)
-	require.ErrorContains(t, err, "a token has at most 8192 bytes")
+	require.ErrorContains(t, err, "a token may have at most 8192 bytes")
 }
 
 func TestPrivateKey(t *testing.T) {
@@ -137,10 +137,10 @@ func TestPrivateKey(t *testing.T) {
 		"":                       "want a private key in PEM, found none",
 		"secret":                 "want a private key in PEM, found none",
 		pemOf(t, p384.Public()):  "want a private key in PEM, found none",
-		pemOf(t, p384):           "want a key of RSA, on the curve P-256, or Ed25519",
-		block("PRIVATE KEY"):     "the private key cannot be read; want it unencrypted",
-		block("RSA PRIVATE KEY"): "the private key cannot be read; want it unencrypted",
-		block("EC PRIVATE KEY"):  "the private key cannot be read; want it unencrypted",
+		pemOf(t, p384):           "want an RSA, P-256 or Ed25519 key",
+		block("PRIVATE KEY"):     "the private key cannot be read; it must not be encrypted",
+		block("RSA PRIVATE KEY"): "the private key cannot be read; it must not be encrypted",
+		block("EC PRIVATE KEY"):  "the private key cannot be read; it must not be encrypted",
 		block("EC PARAMETERS"):   "want a private key in PEM, found none",
 	} {
 		_, err := NewPrivateKey([]byte(text))

@@ -57,7 +57,7 @@ func NewPrivateKey(file []byte) (*SigningKey, error) {
 			continue
 		}
 		if err != nil {
-			return nil, errors.New("the private key cannot be read; want it unencrypted") // err is not included, because it may contain parts of the key
+			return nil, errors.New("the private key cannot be read; it must not be encrypted") // err is not included, because it may contain parts of the key
 		}
 		signer, ok := private.(crypto.Signer)
 		if !ok { // for example X25519
@@ -101,7 +101,7 @@ func (k *SigningKey) Mint(keyID string, c Claims) (string, error) {
 	}
 	token, err := unsigned.SignedString(k.value)
 	if err == nil && len(token) > MaxTokenLen {
-		err = fmt.Errorf("a token has at most %d bytes, this one would have %d: give it fewer topic filters", MaxTokenLen, len(token))
+		err = fmt.Errorf("a token may have at most %d bytes, this one would have %d: use fewer topic filters", MaxTokenLen, len(token))
 	}
 	return token, err
 }

@@ -188,7 +188,7 @@ func TestJWTNone(t *testing.T) {
 			header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"` + spelling + `"}`))
 			for _, signature := range []string{"", parts[2]} {
 				_, err := j.Verify(t.Context(), nil, header+"."+parts[1]+"."+signature)
-				require.EqualError(t, err, "the token is not valid: its algorithm (alg) is none of RS256, ES256, EdDSA, HS256")
+				require.EqualError(t, err, "the token is not valid: its algorithm (alg) must be one of RS256, ES256, EdDSA, HS256")
 			}
 		}
 	}

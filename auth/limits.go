@@ -52,23 +52,23 @@ type LimitError struct {
 func (e *LimitError) Error() string {
 	switch e.Limit {
 	case LimitConnectionsPerToken:
-		return fmt.Sprintf("this token has %d connections, and may have no more", e.Value)
+		return fmt.Sprintf("this token has %d connections, the maximum", e.Value)
 	case LimitConnectionsPerAddress:
-		return fmt.Sprintf("this address has %d connections, and may have no more", e.Value)
+		return fmt.Sprintf("this address has %d connections, the maximum", e.Value)
 	case LimitConnectRate:
-		return fmt.Sprintf("this token may begin %d subscriptions a second", e.Value)
+		return fmt.Sprintf("this token may start at most %d subscriptions per second", e.Value)
 	case LimitPublishRate:
-		return fmt.Sprintf("this token may publish %d events a second", e.Value)
+		return fmt.Sprintf("this token may publish at most %d events per second", e.Value)
 	case LimitFilterBytes:
-		return fmt.Sprintf("the filters of all subscribers may take %d bytes, and these would take more", e.Value)
+		return fmt.Sprintf("the filters of all subscribers may use at most %d bytes of memory, and these would exceed that", e.Value)
 	case LimitFilterBytesPerToken:
-		return fmt.Sprintf("the filters of this token's subscribers may take %d bytes, and these would take more", e.Value)
+		return fmt.Sprintf("the filters of this token's subscribers may use at most %d bytes of memory, and these would exceed that", e.Value)
 	case LimitTickets:
-		return fmt.Sprintf("%d tickets were issued within 30 seconds, and no more may be", e.Value)
+		return fmt.Sprintf("%d tickets were issued within 30 seconds, the maximum", e.Value)
 	case LimitTicketRequests:
-		return "the hub is asking too many other hubs about tickets"
+		return "too many requests to other hubs about tickets are in progress"
 	default:
-		return fmt.Sprintf("the hub has %d connections, and takes no more", e.Value)
+		return fmt.Sprintf("the hub has %d connections, the maximum", e.Value)
 	}
 }
 

@@ -153,10 +153,10 @@ func parseHost(s string) (host, port string, err error) {
 		}
 	}
 	if host == "" || strings.ContainsFunc(host, notInHost) {
-		return "", "", errors.New("a host is a name of ASCII letters, digits, - _ and dots, or an IP address")
+		return "", "", errors.New("a host must be a name of ASCII letters, digits, - _ and dots, or an IP address")
 	}
 	if hasPort && strings.Trim(port, "0123456789") != "" {
-		return "", "", errors.New("a port is a number")
+		return "", "", errors.New("a port must be a number")
 	}
 	return strings.ToLower(host), port, nil
 }

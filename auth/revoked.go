@@ -79,7 +79,7 @@ func parseRevoked(file string) (*revocations, error) {
 			faults = append(faults, fmt.Errorf("line %d: %w", number, err))
 		}
 		if len(faults) == maxRevokedFaults {
-			faults = append(faults, errors.New("there may be more wrong lines"))
+			faults = append(faults, errors.New("there may be more errors"))
 			break
 		}
 	}

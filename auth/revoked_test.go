@@ -81,7 +81,7 @@ func TestRevokedFileFaults(t *testing.T) {
 			require.EqualError(t, err, want, file)
 		} else {
 			require.Equal(t, maxRevokedFaults, strings.Count(err.Error(), subject))
-			require.True(t, strings.HasSuffix(err.Error(), "\nthere may be more wrong lines"))
+			require.True(t, strings.HasSuffix(err.Error(), "\nthere may be more errors"))
 		}
 		require.True(t, j.isRevoked("id-1", "", time.Time{}))
 		require.True(t, j.isRevoked("", "alice", time.Now()))

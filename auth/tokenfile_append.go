@@ -85,7 +85,7 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 		same = same && after.entries[i].equal(e)
 	}
 	if !same {
-		return nil, errors.New("cannot append an entry to a file of this form")
+		return nil, errors.New("cannot append an entry to a file with this layout")
 	}
 	return result, nil
 }

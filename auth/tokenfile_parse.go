@@ -76,7 +76,7 @@ func parseTokens(file []byte) (*tokenFile, error) {
 		}
 	}
 	if parsed.list.Kind != yaml.SequenceNode {
-		p.fault(parsed.list.Line, "", "want a list of tokens; [] is one without any")
+		p.fault(parsed.list.Line, "", "want a list of tokens; [] is an empty list")
 	} else {
 		for i, node := range parsed.list.Content {
 			parsed.entries = append(parsed.entries, p.entry(deref(node), i+1))
@@ -143,7 +143,7 @@ func (p *tokenParser) members(node *yaml.Node, where string, known []string) map
 		case name == "" && isText:
 			p.fault(key.Line, where, fmt.Sprintf("unknown key %.64q, want %s", key.Value, strings.Join(known, ", ")))
 		case name == "":
-			p.fault(key.Line, where, "a key that is no text, want "+strings.Join(known, ", "))
+			p.fault(key.Line, where, "a key must be text; want "+strings.Join(known, ", "))
 		case lines[name] > 0:
 			p.fault(key.Line, where, fmt.Sprintf("%s is in line %d already", name, lines[name]))
 		default:
@@ -186,7 +186,7 @@ func (p *tokenParser) entry(node *yaml.Node, number int) tokenEntry {
 	e.publish = p.filters(values["publish"], where+": publish")
 	if v := values["expires"]; v != nil {
 		if !isText(v) || e.expires.UnmarshalText([]byte(v.Value)) != nil {
-			p.fault(v.Line, where, "expires: want a time as in RFC 3339, such as 2030-01-31T00:00:00Z")
+			p.fault(v.Line, where, "expires: want an RFC 3339 time such as 2030-01-31T00:00:00Z")
 		}
 	}
 	if v := values["limits"]; v != nil {
@@ -207,7 +207,7 @@ func (p *tokenParser) name(node *yaml.Node, where string) string {
 		detail = checkTokenName(node.Value)
 	}
 	if line := p.names[node.Value]; detail == "" && line > 0 {
-		detail = fmt.Sprintf("line %d has this name already", line)
+		detail = fmt.Sprintf("line %d already has this name", line)
 	}
 	if detail != "" {
 		p.fault(node.Line, where, "name: "+detail)
@@ -237,7 +237,7 @@ func (p *tokenParser) hash(node *yaml.Node, where string) (hash [sha256.Size]byt
 	}
 	hash = [sha256.Size]byte(decoded)
 	if line := p.hashes[hash]; line > 0 {
-		p.fault(node.Line, where, fmt.Sprintf("sha256: line %d has this hash already", line))
+		p.fault(node.Line, where, fmt.Sprintf("sha256: line %d already has this hash", line))
 	}
 	p.hashes[hash] = node.Line
 	return hash
@@ -252,7 +252,7 @@ func (p *tokenParser) filters(node *yaml.Node, where string) hub.FilterSet {
 		return set
 	}
 	if node.Kind != yaml.SequenceNode {
-		p.fault(node.Line, where, "want a list of topic filters, such as [orders.>]; [] is one without any")
+		p.fault(node.Line, where, "want a list of topic filters, such as [orders.>]; [] is an empty list")
 		return hub.NewFilterSet()
 	}
 	if len(node.Content) > maxFilters {

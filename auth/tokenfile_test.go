@@ -215,8 +215,8 @@ func TestAppendToken(t *testing.T) {
 		{name: "document end", file: oldAt("") + "...\n", err: "with the new entry: line 3: did not find expected <document start>"},
 		{name: "block text at the end", file: oldAt("") + "  expires: |-\n    2030-01-01T00:00:00Z\n", want: oldAt("") + "  expires: |-\n    2030-01-01T00:00:00Z\n" + added("")},
 		{name: "name taken", file: "- {name: 'new: #1', sha256: " + hashOf("a") + "}", err: `entry 1 has the name "new: #1" already`},
-		{name: "token taken", file: "- {name: a, sha256: " + hashOf("new-token") + "}", err: "with the new entry: line 3: entry 2 (new: #1): sha256: line 1 has this hash already"},
-		{name: "broken", file: "tokens:", err: "line 1: want a list of tokens; [] is one without any"},
+		{name: "token taken", file: "- {name: a, sha256: " + hashOf("new-token") + "}", err: "with the new entry: line 3: entry 2 (new: #1): sha256: line 1 already has this hash"},
+		{name: "broken", file: "tokens:", err: "line 1: want a list of tokens; [] is an empty list"},
 	}
 	for _, tt := range tests {
 		got, err := AppendToken([]byte(tt.file), entry)

@@ -27,7 +27,7 @@ const MaxCursorLen = epochLen + 1 + 20
 const epochLen = 8
 
 // ErrCursor is returned by ParseCursor for a text that is not a cursor.
-var ErrCursor = errors.New("a cursor is 8 lower-case hexadecimal digits, a hyphen and a decimal number, as in 1f0c9a77-42")
+var ErrCursor = errors.New("a cursor must be 8 lower-case hexadecimal digits, a hyphen and a decimal number, such as 1f0c9a77-42")
 
 // String returns the cursor as text: "<epoch>-<seq>".
 func (c Cursor) String() string {

@@ -16,7 +16,7 @@ var (
 	// ErrKeyReused is returned if the idempotency key was used for different events.
 	ErrKeyReused = errors.New("this idempotency key was used for other events")
 	// ErrKeyInUse is returned while the first publish with the idempotency key is running.
-	ErrKeyInUse = errors.New("a publish with this idempotency key is under way")
+	ErrKeyInUse = errors.New("a publish with this idempotency key is in progress")
 	// ErrKeysFull is wrapped if the hub or the subject has reached its limit of remembered idempotency keys. Keys
 	// are never forgotten early.
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")

@@ -103,9 +103,9 @@ func (e *Event) Validate(maxData int) error {
 func validateType(s string) error {
 	switch {
 	case s == "error" || s == "open":
-		return invalid("type", "error and open are a browser's own event names")
+		return invalid("type", "error and open are reserved: browsers use them for their own events")
 	case strings.HasPrefix(s, "trivium."):
-		return invalid("type", "names that begin with trivium. are the hub's own")
+		return invalid("type", "names that begin with trivium. are reserved for the hub")
 	}
 	return validateLabel("type", s, MaxTypeLen)
 }
@@ -117,7 +117,7 @@ func validateLabel(parameter, s string, limit int) error {
 	case !utf8.ValidString(s):
 		return invalid(parameter, "must be valid UTF-8")
 	case strings.ContainsFunc(s, unicode.IsControl):
-		return invalid(parameter, "must not have a control character")
+		return invalid(parameter, "must not contain control characters")
 	}
 	return nil
 }

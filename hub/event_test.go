@@ -22,7 +22,7 @@ func TestEventValidate(t *testing.T) {
 		{rule: "long type", event: &Event{Topic: "a", Type: long + "x"}, parameter: "type", detail: "at most 128 bytes"},
 		{rule: "type error", event: &Event{Topic: "a", Type: "error"}, parameter: "type", detail: "browser"},
 		{rule: "type open", event: &Event{Topic: "a", Type: "open"}, parameter: "type", detail: "browser"},
-		{rule: "type trivium.", event: &Event{Topic: "a", Type: "trivium.x"}, parameter: "type", detail: "hub's own"},
+		{rule: "type trivium.", event: &Event{Topic: "a", Type: "trivium.x"}, parameter: "type", detail: "reserved for the hub"},
 		{rule: "control in type", event: &Event{Topic: "a", Type: "x\ny"}, parameter: "type", detail: "control"},
 		{rule: "type not UTF-8", event: &Event{Topic: "a", Type: "\xff"}, parameter: "type", detail: "UTF-8"},
 		{rule: "long key", event: &Event{Topic: "a", Key: long + "x"}, parameter: "key", detail: "at most 128 bytes"},

@@ -95,7 +95,7 @@ func (rr *replayReader) readMatching(ctx context.Context, q *chunkQuery) error {
 	fetch := func() ([]*Event, error) {
 		elements, err := rr.matcher.ReadMatching(ctx, q.set, q.seq, q.until, ReadLimit{Events: chunkEvents, Bytes: chunkBytes})
 		if n := len(elements); err == nil && (n == 0 || elements[n-1].ID.Seq <= q.seq) {
-			err = errors.New("a read of matching events did not go forward")
+			err = errors.New("a read of matching events made no progress")
 		}
 		if err == nil {
 			c = newFilteredChunk(q, elements)

@@ -21,7 +21,7 @@ const (
 // parameter "topic".
 func ValidateTopic(topic string) error {
 	if strings.HasPrefix(topic, "$") {
-		return invalid("topic", "topics that begin with $ are the hub's own")
+		return invalid("topic", "topics that begin with $ are reserved for the hub")
 	}
 	return checkTokens(topic, false)
 }
@@ -30,21 +30,21 @@ func ValidateTopic(topic string) error {
 func checkTokens(s string, wildcards bool) error {
 	switch {
 	case s == "":
-		return invalid("topic", "a topic has 1 to 255 bytes, this one is empty")
+		return invalid("topic", "a topic must have 1 to 255 bytes, this one is empty")
 	case len(s) > MaxTopicLen:
-		return invalid("topic", "a topic has 1 to 255 bytes, this one is longer")
+		return invalid("topic", "a topic must have 1 to 255 bytes, this one is longer")
 	case !utf8.ValidString(s):
-		return invalid("topic", "a topic is valid UTF-8")
+		return invalid("topic", "a topic must be valid UTF-8")
 	}
 	tokens := 0
 	for rest, more := s, true; more; {
 		var token string
 		token, rest, more = strings.Cut(rest, ".")
 		if tokens++; tokens > MaxTopicTokens {
-			return invalid("topic", "a topic has at most 16 tokens")
+			return invalid("topic", "a topic must have at most 16 tokens")
 		}
 		if token == "" {
-			return invalid("topic", "no token of a topic is empty")
+			return invalid("topic", "a token of a topic must not be empty")
 		}
 		if wildcards && (token == anyToken || token == anyTail && !more) {
 			continue
@@ -65,9 +65,9 @@ func checkToken(token string) error {
 		case r == '*' || r == '>':
 			return invalid("topic", "* and > are allowed only in filters: * as a whole token, > as the last one")
 		case unicode.IsSpace(r):
-			return invalid("topic", "a topic has no white space")
+			return invalid("topic", "a topic must not contain white space")
 		case unicode.In(r, unicode.Cc, unicode.Cf):
-			return invalid("topic", "a topic has no control or format character")
+			return invalid("topic", "a topic must not contain control or format characters")
 		}
 	}
 	return nil

@@ -161,7 +161,7 @@ func (p *page) publishes() {
 	require.NotEqual(p, "owned", eval[string](p.tab, "document.title"))
 
 	p.write("#topic", "demo..x")
-	p.contains("#topic-fault", "no token of a topic is empty")
+	p.contains("#topic-fault", "a token of a topic must not be empty")
 	eval[any](p.tab, "document.getElementById('kind-json').click()")
 	p.write("#topic", "demo.x")
 	p.contains("#data-fault", "not valid JSON")
@@ -178,7 +178,7 @@ func (p *page) publishes() {
 	p.contains("#load-status", "published ")
 	p.write("#load-topic", "demo..x")
 	p.click("#one-go")
-	p.contains("#load-fault", "no token of a topic is empty")
+	p.contains("#load-fault", "a token of a topic must not be empty")
 	p.write("#load-topic", "demo.shop")
 
 	p.write("#load-rate", "0")

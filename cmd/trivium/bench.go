@@ -32,7 +32,7 @@ const (
 type BenchCmd struct {
 	Subscribers int           `placeholder:"N" help:"Subscribers. Default: the scenario's own, 1000 or 10000."`
 	Rate        int           `placeholder:"N" help:"Events a second. Default: the scenario's own, 100 for fanout."`
-	Size        settings.Size `placeholder:"SIZE" help:"Size of an event's data. Default: 128B; of slow, 1KiB."`
+	Size        settings.Size `placeholder:"SIZE" help:"Size of an event's data. Default: 128B, or 1KiB for slow."`
 	Duration    time.Duration `placeholder:"TIME" help:"Time for which a hub is measured in each scenario and over each transport, all rounds together. Default: the scenario's own, 5s to 15s."`
 	Rounds      int           `placeholder:"N" help:"Rounds in which hub and floor take turns. Default: the scenario's own, 3 or 5."`
 	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. A scenario skips transports that it does not support."`
@@ -50,7 +50,7 @@ type BenchCmd struct {
 	JSON        bool          `name:"json" help:"Print the report as JSON."`
 	SVG         string        `name:"svg" placeholder:"FILE" help:"File for a chart of CPU and latency of hub and floor."`
 	Child       string        `hidden:"" help:"Be a child of a bench."`
-	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst. With --engine fanout, ingest, replay or, of nats, hubs. Default: all of these."`
+	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst. With --engine: fanout, ingest or replay, and hubs with --engine nats. Default: all of these."`
 }
 
 // Help returns the description of the command in its help text.
@@ -101,7 +101,7 @@ func (c *BenchCmd) checkTarget() []settings.Fault {
 	}
 	if c.Target == "" {
 		if c.UDP != "" {
-			faults = append(faults, settings.Fault{Setting: "--udp", Detail: "is where the hub of --target takes datagrams; there is no --target"})
+			faults = append(faults, settings.Fault{Setting: "--udp", Detail: "requires --target"})
 		}
 		return faults
 	}
@@ -115,13 +115,13 @@ func (c *BenchCmd) checkTarget() []settings.Fault {
 	if c.UDP != "" {
 		faults = append(faults, settings.Faults("udp", settings.CheckAddress(c.UDP))...)
 	} else if c.Publish == bench.PublishUDP {
-		faults = append(faults, settings.Fault{Setting: "--publish", Detail: "udp wants --udp beside --target"})
+		faults = append(faults, settings.Fault{Setting: "--publish", Detail: "udp requires --udp if --target is set"})
 	}
 	if c.Goals {
-		faults = append(faults, settings.Fault{Setting: "--goals", Detail: "want a hub of the bench's own; there is --target"})
+		faults = append(faults, settings.Fault{Setting: "--goals", Detail: "cannot be used with --target"})
 	}
 	if slices.Contains(c.Scenario, bench.Idle) {
-		faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "idle looks at the memory of a hub of the bench's own; there is --target"})
+		faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "idle cannot be measured with --target, since it reads the memory of the hub's process"})
 	}
 	return faults
 }
@@ -137,33 +137,33 @@ func (c *BenchCmd) checkEngine() []settings.Fault {
 	for _, name := range c.Scenario {
 		switch ofEngine := slices.Contains(bench.EngineScenarios(c.Engine), name); {
 		case c.Engine == "" && name == bench.Hubs:
-			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "hubs share a stream: it wants --engine nats"})
+			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "hubs requires --engine nats"})
 		case c.Engine == "" && name == bench.Replay:
-			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "replay reads a durable log: it wants --engine"})
+			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "replay requires --engine, since it reads a durable log"})
 		case c.Engine != "" && !ofEngine && slices.Contains(bench.Scenarios, name):
 			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: fmt.Sprintf("%s is not measured with --engine %s", name, c.Engine)})
 		}
 	}
 	if c.Target != "" && c.Engine != "" {
-		faults = append(faults, settings.Fault{Setting: "--engine", Detail: "wants hubs of the bench's own; there is --target"})
+		faults = append(faults, settings.Fault{Setting: "--engine", Detail: "cannot be used with --target"})
 	}
 	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
 		faults = append(faults, settings.Faults("replicas", fmt.Sprintf("want 1, 3 or 5, got %d", c.Replicas))...)
 	}
 	if c.Events > 0 && c.Engine == "" {
-		faults = append(faults, settings.Faults("events", "wants --engine")...)
+		faults = append(faults, settings.Faults("events", "requires --engine")...)
 	}
 	if c.Store != "" && c.Engine == "" {
-		faults = append(faults, settings.Faults("store", "wants --engine")...)
+		faults = append(faults, settings.Faults("store", "requires --engine")...)
 	}
 	if c.NATSURL == "" {
 		if c.Replicas > 1 {
-			faults = append(faults, settings.Faults("replicas", "wants --nats-url")...)
+			faults = append(faults, settings.Faults("replicas", "requires --nats-url")...)
 		}
 		return faults
 	}
 	if c.Engine != bench.EngineNATS {
-		faults = append(faults, settings.Faults("nats-url", "wants --engine nats")...)
+		faults = append(faults, settings.Faults("nats-url", "requires --engine nats")...)
 	}
 	return append(faults, settings.Faults("nats-url", settings.CheckNATS(c.NATSURL))...)
 }

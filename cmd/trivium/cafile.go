@@ -31,7 +31,7 @@ func (c *CAConfig) checkCA() []settings.Fault {
 		authorities = x509.NewCertPool()
 	}
 	if !authorities.AppendCertsFromPEM(text) {
-		return settings.Faults("ca-file", fmt.Sprintf("want certificates in PEM, %s has none", c.CAFile))
+		return settings.Faults("ca-file", fmt.Sprintf("want PEM certificates, %s contains none", c.CAFile))
 	}
 	c.authorities = authorities
 	return nil

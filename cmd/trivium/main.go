@@ -39,7 +39,7 @@ type commands struct {
 	Serve      ServeCmd      `cmd:"" help:"Run the hub until SIGTERM or SIGINT."`
 	Pub        PubCmd        `cmd:"" help:"Publish one event, or one for each line of standard input."`
 	Sub        SubCmd        `cmd:"" help:"Print events as they arrive."`
-	Token      TokenCmd      `cmd:"" help:"Create a token: add one to a tokens file, or sign a JWT. Or check one."`
+	Token      TokenCmd      `cmd:"" help:"Create a token (an entry of a tokens file, or a JWT), or check one."`
 	Bench      BenchCmd      `cmd:"" help:"Measure a hub, and for comparison a bare loop of writes."`
 	Backup     BackupCmd     `cmd:"" help:"Write the log of a running hub with the embedded engine to a file."`
 	Restore    RestoreCmd    `cmd:"" help:"Create a store from a backup."`

@@ -309,5 +309,5 @@ func TestPubNamesTheSecretFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(path, []byte(" \n"), 0o600))
 	code, out, errs := pub("", "--udp", "127.0.0.1:9", "--udp-secret-file", path, "topic", "x")
-	require.Equal(t, []any{exitUsage, "", "trivium: --udp-secret-file: want a secret, " + path + " holds none\n"}, []any{code, out, errs})
+	require.Equal(t, []any{exitUsage, "", "trivium: --udp-secret-file: want a secret, " + path + " contains none\n"}, []any{code, out, errs})
 }

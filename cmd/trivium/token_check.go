@@ -20,7 +20,7 @@ import (
 // checkCheck returns the invalid settings of token --check.
 func (c *TokenCmd) checkCheck() (faults []settings.Fault) {
 	if c.Tokens == "" && c.JWTSecretFile == "" && c.JWTKeyFile == "" {
-		faults = append(faults, settings.Fault{Setting: "--check", Detail: "want the hub's --tokens, --jwt-secret-file or --jwt-key-file too"})
+		faults = append(faults, settings.Fault{Setting: "--check", Detail: "requires the hub's --tokens, --jwt-secret-file or --jwt-key-file"})
 	}
 	for _, setting := range []struct {
 		flag string

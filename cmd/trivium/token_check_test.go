@@ -37,9 +37,9 @@ func TestTokenCheck(t *testing.T) {
 		{opaque, []string{"--jwt-secret-file", secret}, 1, "it is not a JWT; check it with --tokens"},
 		{jwt, []string{"--tokens", tokens}, 1, "check it with --jwt-secret-file or --jwt-key-file"},
 		{jwt, []string{"--jwt-secret-file", other}, 1, `it claims {"`},
-		{jwt, []string{"--jwt-secret-file", secret, "--issuer", "you"}, 1, "its issuer (iss) is not the one expected"},
-		{"a b", []string{"--tokens", tokens}, 1, "a token is 1 to 8192 characters"},
-		{jwt, nil, 2, "--check: want the hub's --tokens"},
+		{jwt, []string{"--jwt-secret-file", secret, "--issuer", "you"}, 1, "its issuer (iss) is not the expected one"},
+		{"a b", []string{"--tokens", tokens}, 1, "a token must be 1 to 8192 of the characters"},
+		{jwt, nil, 2, "--check: requires the hub's --tokens"},
 	} {
 		for _, standardInput := range []bool{false, true} {
 			argument := row.token

@@ -163,7 +163,7 @@ func (e *Engine) compare(ctx context.Context) error {
 		case err != nil:
 			return unavailable(err)
 		case !same:
-			return e.diverged(ctx, fmt.Sprintf("has another message at %d than was delivered", a.seq))
+			return e.diverged(ctx, fmt.Sprintf("has a different message at %d than the one delivered", a.seq))
 		}
 		return nil
 	}

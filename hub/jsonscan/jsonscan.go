@@ -267,7 +267,7 @@ func ObjectMembers(object []byte, visit func(name string, value []byte) error) e
 	return Members(object, visit)
 }
 
-// StringValue decodes a raw value passed by ObjectMembers. ok is false if the value is no string, or
+// StringValue decodes a raw value passed by ObjectMembers. ok is false if the value is not a string, or
 // contains an unpaired surrogate.
 func StringValue(value []byte) (s string, ok bool) {
 	if !IsString(value) {
@@ -330,7 +330,7 @@ func AppendString[S string | []byte](dst []byte, s S) []byte {
 func Object(b []byte) ([]byte, error) {
 	b = Trim(b)
 	if len(b) == 0 || b[0] != '{' || !Valid(b) {
-		return nil, errors.New("one JSON object in UTF-8 is expected")
+		return nil, errors.New("must be one JSON object in UTF-8")
 	}
 	return b, nil
 }

@@ -94,9 +94,9 @@ add('embedded keys passed over', 'ok', {
   alg: 'RS256', jwk: jwk(rsaOther, {}), jku: 'http://127.0.0.1:1/', x5u: 'http://127.0.0.1:1/', x5c: ['AA=='], b64: true,
 }, good, rsa, ok);
 
-const sig = { reason: 'signature is by none of the keys' };
+const sig = { reason: 'signature does not match any of the keys' };
 const unknown = { reason: 'key (kid) is not known' };
-const algs = { reason: 'algorithm (alg) is none of' };
+const algs = { reason: 'algorithm (alg) must be one of' };
 add('by another secret', 'bad', HS, good, 'another secret, and long enough to be one', sig);
 add('by another key', 'bad', { alg: 'RS256' }, good, rsaOther, sig);
 add('by another key, our kid', 'bad', { alg: 'RS256', kid: 'rs' }, good, rsaOther, sig);
@@ -143,21 +143,21 @@ add('key not for verifying', 'bad', { alg: 'ES256', kid: 'ops' }, good, ecOps, u
 add('crit', 'bad', { ...HS, crit: ['exp'], exp: far }, good, secret, { reason: 'crit' });
 add('crit, empty', 'bad', { ...HS, crit: [] }, good, secret, { reason: 'crit' });
 add('b64', 'bad', { ...HS, b64: false }, good, secret, { reason: 'b64' });
-add('kid a number', 'bad', { ...HS, kid: 7 }, good, secret, { reason: 'kid is no string' });
-add('kid null', 'bad', { ...HS, kid: null }, good, secret, { reason: 'kid is no string' });
-add('typ a list', 'bad', { ...HS, typ: ['JWT'] }, good, secret, { reason: 'typ is no string' });
+add('kid a number', 'bad', { ...HS, kid: 7 }, good, secret, { reason: 'kid must be a string' });
+add('kid null', 'bad', { ...HS, kid: null }, good, secret, { reason: 'kid must be a string' });
+add('typ a list', 'bad', { ...HS, typ: ['JWT'] }, good, secret, { reason: 'typ must be a string' });
 const raw = (name, header, reason) => add(name, 'bad', header, good, secret, { alg: 'HS256', reason });
 raw('no alg', {}, algs.reason);
-raw('alg a list', { alg: ['HS256'] }, 'alg is no string');
-raw('alg null', { alg: null }, 'alg is no string');
+raw('alg a list', { alg: ['HS256'] }, 'alg must be a string');
+raw('alg null', { alg: null }, 'alg must be a string');
 raw('ALG', { ALG: 'HS256' }, algs.reason);
-raw('alg twice', '{"alg":"HS256","alg":"HS256"}', 'header has a member twice');
-raw('alg twice, none', '{"alg":"none","\\u0061lg":"HS256"}', 'header has a member twice');
-raw('header a list', '["HS256"]', 'header is no JSON object');
-raw('header null', 'null', 'header is no JSON object');
-raw('header empty', '', 'header is no JSON object');
-raw('header cut', '{"alg":"HS256"', 'header is no JSON object');
-raw('header and more', '{"alg":"HS256"}{}', 'header is no JSON object');
+raw('alg twice', '{"alg":"HS256","alg":"HS256"}', 'header has a duplicate member');
+raw('alg twice, none', '{"alg":"none","\\u0061lg":"HS256"}', 'header has a duplicate member');
+raw('header a list', '["HS256"]', 'header must be a JSON object');
+raw('header null', 'null', 'header must be a JSON object');
+raw('header empty', '', 'header must be a JSON object');
+raw('header cut', '{"alg":"HS256"', 'header must be a JSON object');
+raw('header and more', '{"alg":"HS256"}{}', 'header must be a JSON object');
 
 // Claims.
 hs('end with a fraction', 'ok', { ...good, exp: far + 0.5 }, { ...ok, expires: far + 0.5 });
@@ -179,13 +179,13 @@ hs('issuer and audience not asked for', 'ok', { ...good, iss: 'anybody', aud: ['
 hs('ended', 'ended', { ...good, exp: 915148800 });
 hs('ended in 1970', 'ended', { ...good, exp: 0 });
 hs('not yet', 'not_yet', { ...good, nbf: far - 1 });
-const iss = { reason: 'issuer (iss) is not the one expected', issuer: 'https://issuer.example' };
+const iss = { reason: 'issuer (iss) is not the expected one', issuer: 'https://issuer.example' };
 hs('another issuer', 'bad', { ...good, iss: 'https://issuer.example.evil.test' }, iss);
 hs('issuer in another case', 'bad', { ...good, iss: 'https://ISSUER.example' }, iss);
 hs('issuer with a slash', 'bad', { ...good, iss: 'https://issuer.example/' }, iss);
 hs('no issuer', 'bad', good, iss);
 hs('ended, of another issuer', 'bad', { ...good, exp: 0, iss: 'x' }, iss);
-const aud = { reason: 'audience expected is not in its aud', audience: 'hub' };
+const aud = { reason: 'audience (aud) does not include the expected one', audience: 'hub' };
 hs('another audience', 'bad', { ...good, aud: 'hub2' }, aud);
 hs('other audiences', 'bad', { ...good, aud: ['hub2', 'HUB', ''] }, aud);
 hs('no audiences', 'bad', { ...good, aud: [] }, aud);
@@ -196,24 +196,24 @@ type('no end', { sub: 'alice' }, 'it has no expiry time (exp)');
 for (const claim of ['exp', 'nbf', 'iat']) {
   for (const value of ['"4070908800"', 'null', 'true', '[4070908800]', '{}', '-1', '-0', '1e300', '1e999', '253402300800']) {
     const others = claim === 'exp' ? '' : '"exp":4070908800,';
-    type(`${claim}: ${value}`, `{${others}"${claim}":${value}}`, claim + ' is no number of seconds');
+    type(`${claim}: ${value}`, `{${others}"${claim}":${value}}`, claim + ' must be a number of seconds');
   }
 }
 for (const value of ['NaN', 'Infinity', '+1', '01', '1.', '.5', '0x10', '1_0', "'1'", ''])
-  type('exp: ' + value, `{"exp":${value}}`, 'payload is no JSON object');
+  type('exp: ' + value, `{"exp":${value}}`, 'payload must be a JSON object');
 for (const claim of ['iss', 'sub', 'jti'])
-  for (const value of [null, 1, true, ['x'], { x: 1 }]) type(`${claim}: ${spell(value)}`, { ...good, [claim]: value }, claim + ' is no string');
-for (const value of [null, 1, true, {}, [1], [null], ['hub', ['x']]]) type('aud: ' + spell(value), { ...good, aud: value }, 'aud is no list of strings');
+  for (const value of [null, 1, true, ['x'], { x: 1 }]) type(`${claim}: ${spell(value)}`, { ...good, [claim]: value }, claim + ' must be a string');
+for (const value of [null, 1, true, {}, [1], [null], ['hub', ['x']]]) type('aud: ' + spell(value), { ...good, aud: value }, 'aud must be a list of strings');
 for (const claim of ['subscribe', 'publish']) {
   for (const value of [null, '>', 1, true, {}, { 0: '>' }, [1], [null], ['a', ['b']]])
-    type(`${claim}: ${spell(value)}`, { ...good, [claim]: value }, claim + ' is no list of strings');
+    type(`${claim}: ${spell(value)}`, { ...good, [claim]: value }, claim + ' must be a list of strings');
   for (const value of ['', 'a..b', 'a*', '>.a', 'a b', '.'])
     type(`${claim}: ${spell(value)}`, { ...good, [claim]: ['a', value] }, claim + ' contains an invalid topic filter');
 }
 type('more filters than a list may have', { ...good, publish: Array.from({ length: 1025 }, (_, i) => i.toString(36)) }, 'publish has more than 1024 filters');
-type('exp twice', '{"exp":4070908800,"exp":4070908800}', 'payload has a member twice');
-type('exp twice, escaped', '{"exp":1,"\\u0065xp":4070908800}', 'payload has a member twice');
-type('unknown claim twice', '{"exp":4070908800,"x":1,"x":1}', 'payload has a member twice');
+type('exp twice', '{"exp":4070908800,"exp":4070908800}', 'payload has a duplicate member');
+type('exp twice, escaped', '{"exp":1,"\\u0065xp":4070908800}', 'payload has a duplicate member');
+type('unknown claim twice', '{"exp":4070908800,"x":1,"x":1}', 'payload has a duplicate member');
 type('subject too long', { ...good, sub: 'x'.repeat(257) }, 'subject (sub)');
 type('subject of two lines', { ...good, sub: 'a\nb' }, 'subject (sub)');
 type('id too long', { ...good, jti: 'x'.repeat(257) }, 'id (jti)');
@@ -221,8 +221,8 @@ type('id of two lines', { ...good, jti: 'a\nb' }, 'id (jti)');
 type('id as a comment', { ...good, jti: '#a' }, 'id (jti)');
 type('id with a space', { ...good, jti: ' a' }, 'id (jti)');
 for (const value of ['', 'null', '[]', '"text"', '1', '{', '{"exp":4070908800', '{"exp":4070908800}}', '{"exp":4070908800,}', '{"exp":4070908800}x', '{exp:4070908800}'])
-  type('payload: ' + value, value, 'payload is no JSON object');
-type('payload a token', tokens[0].token, 'payload is no JSON object');
+  type('payload: ' + value, value, 'payload must be a JSON object');
+type('payload a token', tokens[0].token, 'payload must be a JSON object');
 {
   const text = b64(JSON.stringify(HS)) + '.' + Buffer.concat([Buffer.from('{"exp":4070908800,"sub":"'), Buffer.from([0xff]), Buffer.from('"}')]).toString('base64url');
   tokens.push({ name: 'not UTF-8', want: 'bad', reason: 'payload is not UTF-8', token: text + '.' + b64(sign('HS256', secret, text)) });

@@ -90,7 +90,7 @@ func (n *conn) stop() {
 }
 
 // errNoCommands is returned by send unless the stream is a WebSocket.
-var errNoCommands = errors.New("this connection takes no commands")
+var errNoCommands = errors.New("this connection does not accept commands")
 
 // send sends a WebSocket command.
 func (n *conn) send(command []byte) error {

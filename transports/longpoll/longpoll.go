@@ -293,7 +293,7 @@ func parseWait(q url.Values, header http.Header) (time.Duration, *problems.Probl
 	}
 	seconds, ok := parseSeconds(values[0])
 	if len(values) > 1 || !ok || seconds > maxWait {
-		return 0, problems.BadParameter("wait", "must be 0 to 60 seconds, as 25 or 25s, once")
+		return 0, problems.BadParameter("wait", "must be 0 to 60 seconds such as 25 or 25s, given once")
 	}
 	return seconds, nil
 }
@@ -327,7 +327,7 @@ func parseMax(q url.Values) (int, *problems.Problem) {
 	}
 	n, err := strconv.ParseUint(values[0], 10, 31)
 	if len(values) > 1 || err != nil || n < 1 || n > maxEvents {
-		return 0, problems.BadParameter("max", "must be a number from 1 to 1000, once")
+		return 0, problems.BadParameter("max", "must be a number from 1 to 1000, given once")
 	}
 	return int(n), nil
 }

@@ -149,7 +149,7 @@ func Of(err error) *Problem {
 	case errors.Is(err, hub.ErrClosed):
 		return Unavailable(hub.ErrClosed.Error())
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return Unavailable("the request could not be carried out in its time")
+		return Unavailable("the request did not complete in time")
 	}
 	return &Problem{Code: CodeInternal, Title: "Internal error", Status: 500}
 }
@@ -180,7 +180,7 @@ func BadParameter(name, detail string) *Problem {
 func MissingToken() *Problem {
 	return &Problem{
 		Code: CodeMissingToken, Title: "Token missing", Status: 401,
-		Detail: "a token is needed: Authorization: Bearer, or where no header can be set the parameter access_token",
+		Detail: "a token is required: Authorization: Bearer, or the parameter access_token where no header can be set",
 	}
 }
 
@@ -193,7 +193,7 @@ func InvalidToken(detail string) *Problem {
 func TokenEnded() *Problem {
 	return &Problem{
 		Code: CodeTokenEnded, Title: "Token ended", Status: 401,
-		Detail: "the token has ended or was revoked",
+		Detail: "the token has expired or was revoked",
 	}
 }
 
@@ -210,7 +210,7 @@ func ForeignOrigin(detail string) *Problem {
 
 // NotFound returns the problem of an unknown path.
 func NotFound() *Problem {
-	return &Problem{Code: CodeNotFound, Title: "Not found", Status: 404, Detail: "no such path; / lists the routes"}
+	return &Problem{Code: CodeNotFound, Title: "Not found", Status: 404, Detail: "this path does not exist; / lists the routes"}
 }
 
 // MethodNotAllowed returns the problem of a method that the route does not support. allowed is the
@@ -240,7 +240,7 @@ func RequestTimeout() *Problem {
 func MessageTimeout(limit time.Duration) *Problem {
 	return &Problem{
 		Code: CodeRequestTimeout, Title: "Request timeout", Status: 408,
-		Detail: fmt.Sprintf("a message did not arrive as a whole within %v", limit),
+		Detail: fmt.Sprintf("a message did not arrive completely within %v", limit),
 	}
 }
 
@@ -271,7 +271,7 @@ func MisdirectedHost(detail string) *Problem {
 func UpgradeRequired() *Problem {
 	return &Problem{
 		Code: CodeUpgradeRequired, Title: "Upgrade required", Status: 426,
-		Detail: "this route speaks WebSocket, version 13",
+		Detail: "this route requires WebSocket version 13",
 	}
 }
 

@@ -48,7 +48,7 @@ func toUTF8(text []byte, charset string) ([]byte, error) {
 		case len(text) == 0:
 			return text, nil
 		}
-		return nil, problems.BadParameter("body", "begins with no byte order mark, which charset=utf-16 needs; utf-16le and utf-16be need none")
+		return nil, problems.BadParameter("body", "must begin with a byte order mark if its charset is utf-16; utf-16le and utf-16be need none")
 	}
 	if !isPlainASCII(text) {
 		return nil, problems.UnsupportedMediaType(supportedCharsets)
@@ -66,7 +66,7 @@ func isPlainASCII(text []byte) bool {
 
 func fromUTF16(text []byte, order binary.ByteOrder) ([]byte, error) {
 	if len(text)%2 != 0 {
-		return nil, problems.BadParameter("body", "has an odd number of bytes, and its charset is UTF-16")
+		return nil, problems.BadParameter("body", "must have an even number of bytes, since its charset is UTF-16")
 	}
 	converted := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i += 2 {
@@ -77,7 +77,7 @@ func fromUTF16(text []byte, order binary.ByteOrder) ([]byte, error) {
 				low = rune(order.Uint16(text[i:]))
 			}
 			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-				return nil, problems.BadParameter("body", "has an unpaired surrogate, and its charset is UTF-16")
+				return nil, problems.BadParameter("body", "must not contain an unpaired surrogate, since its charset is UTF-16")
 			}
 		}
 		converted = utf8.AppendRune(converted, r)

@@ -214,7 +214,7 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 		case len(values) > 1:
 			return nil, problems.BadParameter(strings.ToLower(name), "must be given only once")
 		case attribute == "data" || attribute == "data_base64":
-			return nil, problems.BadParameter(strings.ToLower(name), "is no attribute; the data is the body")
+			return nil, problems.BadParameter(strings.ToLower(name), "is not an attribute; the data is the body")
 		case attribute != "datacontenttype":
 			attributes[attribute] = value
 		case *contentType == "" || *contentType == value:

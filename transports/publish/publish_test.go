@@ -256,7 +256,7 @@ var requests = []struct {
 	{name: "topic: JSON in UTF-16", path: "/publish/orders.a", header: header("Content-Type", "application/json; charset=utf-16"), body: "\xfe\xff\x00[\x001\x00]",
 		count: 1, published: []string{"orders.a   0:[1]"}},
 	{name: "topic: UTF-16 without a mark", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16"), body: "\x00a", status: 400, parameter: "body", detail: "byte order mark"},
-	{name: "topic: half a character", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\x00a\x00", status: 400, parameter: "body", detail: "odd"},
+	{name: "topic: half a character", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\x00a\x00", status: 400, parameter: "body", detail: "even number of bytes"},
 	{name: "topic: half a pair", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\xd8\x3d\x00a", status: 400, parameter: "body", detail: "an unpaired surrogate"},
 	{name: "topic: Latin-1", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=iso-8859-1"), body: "gr\xfc\xdf",
 		count: 1, published: []string{"orders.a   1:gr\u00fc\u00df"}},

@@ -36,7 +36,7 @@ func newSyslogParser() *syslogParser {
 	}
 }
 
-var errNoPriority = errors.New("a syslog message begins with a priority such as <34>")
+var errNoPriority = errors.New("a syslog message must begin with a priority such as <34>")
 
 // toJSON returns a message as JSON. If the text after the priority cannot be parsed, it becomes the
 // message unchanged (RFC 3164 section 4.3.3).

@@ -163,7 +163,7 @@ func (s *session) unsubscribe(c *wire.Command) error {
 	gone := make(map[string]bool, len(c.Topics))
 	for _, topic := range c.Topics {
 		if gone[topic] {
-			return problems.BadParameter("topic", "names a filter twice")
+			return problems.BadParameter("topic", "contains a filter twice")
 		}
 		gone[topic] = true
 	}

@@ -228,7 +228,7 @@ func checkSubscribe(q url.Values) *problems.Problem {
 	case len(values) == 0:
 		return nil
 	case len(values) > 1 || values[0] != "none":
-		return problems.BadParameter("subscribe", `must be "none", once`)
+		return problems.BadParameter("subscribe", `must be "none", given once`)
 	case q.Has("topic"):
 		return problems.BadParameter("subscribe", "none and a topic exclude each other")
 	}

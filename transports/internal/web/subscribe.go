@@ -76,7 +76,7 @@ func ParseFormat(q url.Values) (cloudEvents bool, problem *problems.Problem) {
 	case len(values) == 0:
 		return false, nil
 	case len(values) > 1 || values[0] != "cloudevents":
-		return false, problems.BadParameter("format", `must be "cloudevents", once`)
+		return false, problems.BadParameter("format", `must be "cloudevents", given once`)
 	}
 	return true, nil
 }

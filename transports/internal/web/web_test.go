@@ -46,7 +46,7 @@ func TestWriteProblem(t *testing.T) {
 		},
 		"ended": {
 			problem:   problems.TokenEnded(),
-			challenge: `Bearer realm="trivium", error="invalid_token", error_description="the token has ended or was revoked"`,
+			challenge: `Bearer realm="trivium", error="invalid_token", error_description="the token has expired or was revoked"`,
 		},
 		"no right": {
 			problem:   problems.Forbidden("may not publish on \"caf\u00e9\\\r\n\""),

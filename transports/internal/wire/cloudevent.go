@@ -59,7 +59,7 @@ func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 		return nil, jsonscan.BadInput("body", jsonscan.ErrorDetail(b))
 	}
 	if b[0] != '[' {
-		return nil, jsonscan.BadInput("body", "a batch is a JSON array of CloudEvents")
+		return nil, jsonscan.BadInput("body", "a batch must be a JSON array of CloudEvents")
 	}
 	return parseArray(b, maxEvents, parseCloudEvent, "at most %d events are allowed in a batch", "must have at least one event")
 }
@@ -68,7 +68,7 @@ func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 func parseCloudEvent(text []byte) (CloudEvent, error) {
 	e := CloudEvent{JSON: text}
 	if text[0] != '{' {
-		return e, jsonscan.BadInput("body", "a CloudEvent is a JSON object")
+		return e, jsonscan.BadInput("body", "a CloudEvent must be a JSON object")
 	}
 	if err := jsonscan.CheckNesting("body", text); err != nil {
 		return e, err
@@ -131,7 +131,7 @@ func checkMember(name string, value []byte) error {
 		return checkAttribute(name, s)
 	}
 	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || name == "" {
-		return jsonscan.BadInput(name, "is no attribute name; names have lower-case letters and digits only")
+		return jsonscan.BadInput(name, "must be an attribute name: lower-case letters and digits only")
 	}
 	switch {
 	case jsonscan.IsString(value):
@@ -157,13 +157,13 @@ func checkAttribute(name, s string) error {
 	switch name {
 	case "time":
 		if _, err := time.Parse(time.RFC3339Nano, s); err != nil {
-			return jsonscan.BadInput(name, "must be an RFC 3339 time, as 2006-01-02T15:04:05Z")
+			return jsonscan.BadInput(name, "must be an RFC 3339 time such as 2006-01-02T15:04:05Z")
 		}
 	case "source", "dataschema":
 		return CheckURIReference(name, s)
 	case "datacontenttype":
 		if !strings.Contains(mediaTypeOf(s), "/") {
-			return jsonscan.BadInput(name, "must be a media type, as in text/plain")
+			return jsonscan.BadInput(name, "must be a media type such as text/plain")
 		}
 	}
 	return checkText(name, s)
@@ -173,7 +173,7 @@ func checkAttribute(name, s string) error {
 // (specification, section 3.1.1).
 func checkText(name, s string) error {
 	if strings.ContainsFunc(s, unicode.IsControl) {
-		return jsonscan.BadInput(name, "must not have a control character")
+		return jsonscan.BadInput(name, "must not contain control characters")
 	}
 	return nil
 }
@@ -190,7 +190,7 @@ func CheckURIReference(parameter, s string) error {
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, invalid):
 		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986), without spaces")
 	case !validScheme(s):
-		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986): the text before its first colon is no scheme")
+		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986): the text before its first colon is not a scheme")
 	case !validEscapes(s):
 		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986): a % is not followed by two hexadecimal digits")
 	}

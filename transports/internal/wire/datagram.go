@@ -40,7 +40,7 @@ func ParseDatagramMode(s string) (DatagramMode, error) {
 	case "syslog":
 		return DatagramSyslog, nil
 	}
-	return 0, fmt.Errorf("a datagram format is auto, json, raw or syslog, not %q", s)
+	return 0, fmt.Errorf("a datagram format must be auto, json, raw or syslog, got %q", s)
 }
 
 // DatagramFormat determines which events a datagram contains.

@@ -176,7 +176,7 @@ func timeMember(name string, value []byte) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%s: an RFC 3339 time is expected", name)
+		return time.Time{}, fmt.Errorf("%s: must be an RFC 3339 time", name)
 	}
 	return t.UTC(), nil
 }
@@ -188,7 +188,7 @@ func base64Member(name string, value []byte) ([]byte, error) {
 	}
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
-		return nil, fmt.Errorf("%s: padded standard base64 is expected", name)
+		return nil, fmt.Errorf("%s: must be standard base64 with padding", name)
 	}
 	return b, nil
 }
@@ -200,5 +200,5 @@ func boolMember(name string, value []byte) (bool, error) {
 	case "false":
 		return false, nil
 	}
-	return false, fmt.Errorf("%s: true or false is expected", name)
+	return false, fmt.Errorf("%s: must be true or false", name)
 }

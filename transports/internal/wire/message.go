@@ -267,7 +267,7 @@ func decodeGap(obj []byte) (*hub.Gap, error) {
 func millisecondsMember(name string, value []byte) (time.Duration, error) {
 	n, err := strconv.ParseInt(string(value), 10, 64)
 	if err != nil || n < 0 || n > math.MaxInt64/int64(time.Millisecond) {
-		return 0, fmt.Errorf("%s: a whole number of milliseconds is expected", name)
+		return 0, fmt.Errorf("%s: must be a whole number of milliseconds", name)
 	}
 	return time.Duration(n) * time.Millisecond, nil
 }

@@ -71,7 +71,7 @@ func (l *LineReader) read() ([]byte, error) {
 		if len(l.line)+len(part) > l.max {
 			return nil, &hub.InvalidError{
 				Parameter: "data",
-				Detail:    fmt.Sprintf("a line has at most %d bytes, this one has more", l.max),
+				Detail:    fmt.Sprintf("a line may have at most %d bytes, this one has more", l.max),
 				TooLarge:  true,
 			}
 		}

@@ -69,7 +69,7 @@ func (a *PollAnswer) member(name string, value []byte) (err error) {
 		a.Gap, err = DecodeGap(value)
 	case "events":
 		if value[0] != '[' {
-			return errors.New("events: a list is expected")
+			return errors.New("events: must be a list")
 		}
 		err = jsonscan.Elements(value, func(envelope []byte) error {
 			e, err := DecodeEnvelope(envelope)

@@ -126,7 +126,7 @@ func (v *envelope) slot(name string) *[]byte {
 // parseEnvelope parses an envelope from valid JSON.
 func parseEnvelope(text []byte) (*hub.Event, error) {
 	if text[0] != '{' {
-		return nil, jsonscan.BadInput("body", "an envelope is a JSON object")
+		return nil, jsonscan.BadInput("body", "an envelope must be a JSON object")
 	}
 	var v envelope
 	v.read(text)
@@ -208,7 +208,7 @@ func decodeBase64(value []byte) ([]byte, error) {
 func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err error) {
 	mediaType := mediaTypeOf(contentType)
 	if contentType != "" && mediaType == "" {
-		return nil, 0, jsonscan.BadInput("Content-Type", "must be a media type, as in text/plain (RFC 9110 section 8.3.1)")
+		return nil, 0, jsonscan.BadInput("Content-Type", "must be a media type such as text/plain (RFC 9110 section 8.3.1)")
 	}
 	trimmed := jsonscan.Trim(b)
 	switch {

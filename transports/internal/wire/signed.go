@@ -21,7 +21,7 @@ const (
 )
 
 var (
-	errNotSigned = errors.New("a signed datagram is <hex HMAC-SHA-256> <unix milliseconds> <payload>")
+	errNotSigned = errors.New("a signed datagram must be <hex HMAC-SHA-256> <unix milliseconds> <payload>")
 	errWrongMAC  = errors.New("the HMAC does not match: the content was changed, or the secrets differ")
 )
 

@@ -129,7 +129,7 @@ func (w *Watcher) rereadChanged() (next time.Duration) {
 			u.faultSince, u.logged = time.Time{}, ""
 			u.failed.Store(false)
 			if changed {
-				w.log.Info("reread a file", attributes...)
+				w.log.Info("reloaded a file", attributes...)
 			}
 			continue
 		case u.fault == u.logged:

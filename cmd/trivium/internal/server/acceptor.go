@@ -63,7 +63,7 @@ func (a *acceptor) Accept() (net.Conn, error) {
 func (a *acceptor) failed(err error) {
 	a.errors.Add(1)
 	a.errorLog.Do(func() {
-		a.log.Error("a connection cannot be accepted", "address", a.Addr().String(), "error", err.Error(), "errors", a.errors.Load())
+		a.log.Error("cannot accept a connection", "address", a.Addr().String(), "error", err.Error(), "errors", a.errors.Load())
 	})
 	a.open.makeRoom()
 }

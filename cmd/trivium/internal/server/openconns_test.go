@@ -205,7 +205,7 @@ func TestAcceptErrorsAreLogged(t *testing.T) {
 			require.Error(t, err)
 		}
 		require.Equal(t, uint64(3), a.errors.Load())
-		require.Equal(t, 1, strings.Count(log.String(), "level=ERROR msg=\"a connection cannot be accepted\""))
+		require.Equal(t, 1, strings.Count(log.String(), "level=ERROR msg=\"cannot accept a connection\""))
 		time.Sleep(logAcceptEvery)
 	})
 }

@@ -25,11 +25,11 @@ func ReadSecret(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(secret) > MaxSecretBytes {
-		return nil, fmt.Errorf("want a secret of at most %v, %s holds more", Size(MaxSecretBytes), path)
+		return nil, fmt.Errorf("want a secret of at most %v, %s is longer", Size(MaxSecretBytes), path)
 	}
 	secret = bytes.TrimRight(secret, " \t\n\v\f\r")
 	if len(secret) == 0 {
-		return nil, fmt.Errorf("want a secret, %s holds none", path)
+		return nil, fmt.Errorf("want a secret, %s contains none", path)
 	}
 	return secret, nil
 }
@@ -42,7 +42,7 @@ const minUDPSecretBytes = 16
 func ReadUDPSecret(path string) ([]byte, error) {
 	secret, err := ReadSecret(path)
 	if err == nil && len(secret) < minUDPSecretBytes {
-		return nil, fmt.Errorf("want a secret of at least %d bytes, %s holds %d", minUDPSecretBytes, path, len(secret))
+		return nil, fmt.Errorf("want a secret of at least %d bytes, %s has %d", minUDPSecretBytes, path, len(secret))
 	}
 	return secret, err
 }
@@ -57,7 +57,7 @@ func checkDir(path string) string {
 	case err != nil:
 		return err.Error()
 	case !info.IsDir():
-		return fmt.Sprintf("want a directory, %s is none", path)
+		return fmt.Sprintf("want a directory, %s is not one", path)
 	}
 	return ""
 }
@@ -77,7 +77,7 @@ func checkMakeable(path string) string {
 		err = os.Remove(made)
 	}
 	if err != nil {
-		return fmt.Sprintf("cannot make %s: nothing can be made in %s", path, parent)
+		return fmt.Sprintf("cannot create %s: no directory can be created in %s", path, parent)
 	}
 	return ""
 }
@@ -106,7 +106,7 @@ const minAdminToken = 16
 func ParseAdminToken(content []byte) (string, error) {
 	token := string(bytes.TrimRight(content, " \t\n\v\f\r"))
 	if len(token) < minAdminToken {
-		return "", fmt.Errorf("want a token of at least %d characters, got %d; openssl rand -hex 16 makes one", minAdminToken, len(token))
+		return "", fmt.Errorf("want a token of at least %d characters, got %d; openssl rand -hex 16 creates one", minAdminToken, len(token))
 	}
 	if auth.CheckToken(token) != nil {
 		return "", errors.New("want a token of letters, digits and -._~ only")

@@ -20,9 +20,9 @@ func TestReadSecret(t *testing.T) {
 		{"line", "secret\r\n", "secret", ""},
 		{"spaced", "\n \x00a\u00a0b\u00a0 \t\v\f\n\n", "\n \x00a\u00a0b\u00a0", ""},
 		{"longest", strings.Repeat("s", MaxSecretBytes), strings.Repeat("s", MaxSecretBytes), ""},
-		{"longer", strings.Repeat("s", MaxSecretBytes) + "\n", "", "want a secret of at most 1MiB, PATH holds more"},
-		{"empty", "", "", "want a secret, PATH holds none"},
-		{"blank", " \n", "", "want a secret, PATH holds none"},
+		{"longer", strings.Repeat("s", MaxSecretBytes) + "\n", "", "want a secret of at most 1MiB, PATH is longer"},
+		{"empty", "", "", "want a secret, PATH contains none"},
+		{"blank", " \n", "", "want a secret, PATH contains none"},
 	} {
 		path := filepath.Join(dir, tt.name)
 		require.NoError(t, os.WriteFile(path, []byte(tt.content), 0o600))

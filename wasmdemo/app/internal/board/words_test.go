@@ -20,8 +20,8 @@ func TestFormatting(t *testing.T) {
 		Span(100 * time.Microsecond), Span(35 * time.Millisecond), Span(1234 * time.Millisecond), Span(61 * time.Second),
 	})
 	require.Equal(t, "07:05:09.042", Moment(time.Date(2026, 1, 2, 7, 5, 9, 42e6, time.UTC)))
-	problem := &client.Problem{Status: 401, Title: "Token ended", Detail: "the token has ended or was revoked"}
-	require.Equal(t, "401 Token ended: the token has ended or was revoked", Reason(&client.FinalError{Status: 401, Err: fmt.Errorf("wrapped: %w", problem)}))
+	problem := &client.Problem{Status: 401, Title: "Token ended", Detail: "the token has expired or was revoked"}
+	require.Equal(t, "401 Token ended: the token has expired or was revoked", Reason(&client.FinalError{Status: 401, Err: fmt.Errorf("wrapped: %w", problem)}))
 	require.Contains(t, Reason(fmt.Errorf("wrapped: %w", context.DeadlineExceeded)), "no answer came in time; perhaps other tabs")
 	require.Equal(t, "the connection was lost", Reason(errors.New("client: TypeError")))
 	require.Equal(t, "no answer came", Reason(errors.New("client: no answer came: TypeError")))
