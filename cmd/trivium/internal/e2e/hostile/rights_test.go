@@ -158,22 +158,23 @@ func halfRights(t *testing.T, f *testbed) {
 	f.requireRefusedAt(t, "POST /publish", http.StatusForbidden, bare)
 }
 
-// foreignHistory uses a hub that retains 16 events. The token has the right to read some of the
+// foreignHistory uses a hub of its own that retains 16 events. The token has the right to read some of the
 // removed events, but not all.
 func foreignHistory(t *testing.T, f *testbed) {
 	narrow := f.tokens["narrow"]
-	first := publishAs(f.text, t, f, "foreign.1")
-	own := publishAs(f.text, t, f, "x.own")
+	p := f.tenants(t, "--retain-events", "16", "--heartbeat", "50ms")
+	first := publishAs(p, t, f, "foreign.1")
+	own := publishAs(p, t, f, "x.own")
 	var foreign string
 	for range 20 {
-		foreign = publishAs(f.text, t, f, "foreign.2")
+		foreign = publishAs(p, t, f, "foreign.2")
 	}
-	publishAs(f.text, t, f, "x.seen")
+	publishAs(p, t, f, "x.seen")
 	epoch, _, _ := strings.Cut(own, "-")
 	// history returns the topics of the events that the token receives after this start, and the
 	// gap, if any.
 	history := func(query, header string) (topics []string, gap *hub.Gap) {
-		x := f.do(t, request{hub: f.text, line: pollNow + "&" + query, token: narrow, header: lines(header)})
+		x := f.do(t, request{hub: p, line: pollNow + "&" + query, token: narrow, header: lines(header)})
 		require.Equal(t, http.StatusOK, x.status, query)
 		answer, err := decode.DecodePollAnswer([]byte(x.body))
 		require.NoError(t, err)
@@ -181,7 +182,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 			topics = append(topics, e.Topic)
 		}
 		for _, route := range []string{"GET /sse?", "GET /ws?"} { // both routes must report the same events and gap
-			x := f.start(t, request{hub: f.text, line: route + query, token: narrow, header: lines(header)})
+			x := f.start(t, request{hub: p, line: route + query, token: narrow, header: lines(header)})
 			require.Equal(t, http.StatusOK, x.status)
 			seen, gap := x.untilHeartbeat(t)
 			require.Equal(t, topics, seen, "%s%s", route, query)
@@ -218,10 +219,10 @@ func foreignHistory(t *testing.T, f *testbed) {
 		require.True(t, gap == nil || !gap.Certain || gap.Reason != hub.GapExpired, other)
 	}
 	for _, query := range []string{"topic=foreign.2&cursor=" + foreign, "topic=foreign.*&last=5", "topic=>&since=1h"} {
-		require.Equal(t, http.StatusForbidden, f.do(t, request{hub: f.text, line: pollNow + "&" + query, token: narrow}).status)
+		require.Equal(t, http.StatusForbidden, f.do(t, request{hub: p, line: pollNow + "&" + query, token: narrow}).status)
 	}
 	for _, id := range []string{foreign, "../../etc/passwd", "00000000-1", own + "\t"} {
-		x := f.do(t, request{hub: f.text, line: "GET /sse?topic=foreign.2", token: narrow, header: []string{"Last-Event-ID: " + id}})
+		x := f.do(t, request{hub: p, line: "GET /sse?topic=foreign.2", token: narrow, header: []string{"Last-Event-ID: " + id}})
 		require.Equal(t, http.StatusForbidden, x.status)
 	}
 }
