@@ -14,13 +14,13 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/internal/leaktest"
 	"github.com/trivium-hub/trivium/transports"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // patience is the timeout of waits for events that must come.
 const patience = 3 * time.Minute

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/trivium-hub/trivium/internal/leaktest"
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
@@ -34,10 +34,9 @@ func TestMain(m *testing.M) {
 	if scratch, err = os.MkdirTemp("", "trivium-demo-test-"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		os.RemoveAll(scratch)
-		os.Exit(code)
-	}))
+	code := leaktest.Run(m)
+	os.RemoveAll(scratch)
+	os.Exit(code)
 }
 
 // patience is the timeout of every wait in a test. It expires only if something is wrong.

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/enginetest"
+	"github.com/trivium-hub/trivium/internal/leaktest"
 )
 
 func TestMain(m *testing.M) {
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if !said {
 		_ = flag.Set("test.parallel", atOnce) // never fails: the value is a number
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // startHub starts a hub. While NATS is unavailable, it tries again, as the program does.

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/internal/leaktest"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 	"github.com/trivium-hub/trivium/transports/longpoll"
@@ -22,9 +22,15 @@ import (
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
 	longpoll.SetIdleTime(tt.Patience) // a busy machine may take long between two polls
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		http.DefaultClient.CloseIdleConnections()
-	}))
+	leaktest.Main(closing{m})
+}
+
+// closing closes the connections of http.DefaultClient after the tests.
+type closing struct{ *testing.M }
+
+func (c closing) Run() int {
+	defer http.DefaultClient.CloseIdleConnections()
+	return c.M.Run()
 }
 
 // get sends one poll; header is a name and a value, or empty.

@@ -13,17 +13,17 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/internal/leaktest"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // request sends raw bytes and returns the whole answer.

@@ -6,15 +6,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/trivium-hub/trivium/internal/leaktest"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // dial connects and reads the hello message.

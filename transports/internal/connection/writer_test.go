@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/internal/leaktest"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 const longTimeout = 3 * time.Minute

@@ -5,14 +5,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/internal/leaktest"
 )
 
 func TestMain(m *testing.M) {
 	SetParallelism()
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // connect starts a subscription that must not be refused.

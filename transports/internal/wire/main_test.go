@@ -4,10 +4,12 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/internal/leaktest"
 )
 
 // With GOOS=js, the Go runtime runs a goroutine for events of the JavaScript host. It is not a
 // leak.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
+	leaktest.Main(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/internal/leaktest"
 )
 
 // asProgram is an environment variable that makes a test binary act as the program.
@@ -39,14 +41,12 @@ func Main(m *testing.M, program func()) {
 	if SharedDir, err = os.MkdirTemp("", "trivium-test-"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m,
+	code := leaktest.Run(m,
 		// A link of toxiproxy never ends if its reader ended while the link was writing.
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
-		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
-		goleak.Cleanup(func(code int) {
-			os.RemoveAll(SharedDir)
-			os.Exit(code)
-		}))
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
+	os.RemoveAll(SharedDir)
+	os.Exit(code)
 }
 
 // runManyInParallel raises the number of parallel tests unless -parallel is set, because the tests mostly wait.

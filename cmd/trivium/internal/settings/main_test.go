@@ -3,7 +3,7 @@ package settings
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/trivium-hub/trivium/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }

@@ -7,11 +7,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/trivium-hub/trivium/internal/leaktest"
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // this goroutine waits for events of JavaScript
+	leaktest.Main(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // this goroutine waits for events of JavaScript
 }
 
 // TestInside runs the suites under Node.js and in the page.

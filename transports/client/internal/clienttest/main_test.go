@@ -16,6 +16,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/trivium-hub/trivium/internal/leaktest"
 )
 
 const (
@@ -38,14 +40,12 @@ func TestMain(m *testing.M) {
 	if built, err = os.MkdirTemp("", "trivium-clienttest-"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m,
+	code := leaktest.Run(m,
 		// A link of toxiproxy never ends if its reader ended while the link was writing.
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
-		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
-		goleak.Cleanup(func(code int) {
-			os.RemoveAll(built)
-			os.Exit(code)
-		}))
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
+	os.RemoveAll(built)
+	os.Exit(code)
 }
 
 // built is the directory of the programs under test.

@@ -1,0 +1,39 @@
+// Package leaktest fails the tests of a package that leave goroutines behind.
+package leaktest
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// patience is the time within which goroutines must end after the last test. goleak by itself waits
+// less than half a second. On a busy machine, goroutines of a server or of a library may need more
+// between the return of its Close and their own end.
+const patience = time.Minute
+
+// tests is a *testing.M.
+type tests interface{ Run() int }
+
+// Main runs the tests of a package and exits. It fails if a goroutine is left that the options do
+// not ignore.
+func Main(m tests, options ...goleak.Option) { os.Exit(Run(m, options...)) }
+
+// Run is Main without the exit. It returns the exit code.
+func Run(m tests, options ...goleak.Option) (code int) {
+	if code = m.Run(); code != 0 {
+		return code
+	}
+	for begin := time.Now(); ; {
+		err := goleak.Find(options...)
+		if err == nil {
+			return 0
+		}
+		if time.Since(begin) > patience {
+			fmt.Fprintf(os.Stderr, "after successful tests: %v\n", err)
+			return 1
+		}
+	}
+}

@@ -1,0 +1,26 @@
+package leaktest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// results are tests that start a goroutine and return a code.
+type results struct {
+	code int
+	end  <-chan time.Time // ends the goroutine
+}
+
+func (r results) Run() int {
+	go func() { <-r.end }()
+	return r.code
+}
+
+// TestRunWaitsForLateGoroutines checks that a goroutine may end late, and that the code of failed
+// tests is kept.
+func TestRunWaitsForLateGoroutines(t *testing.T) {
+	require.Zero(t, Run(results{0, time.After(2 * time.Second)}))
+	require.Equal(t, 3, Run(results{3, time.After(0)}))
+}
