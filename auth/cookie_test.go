@@ -125,7 +125,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-// brief is a Verifier whose tokens expire after left.
+// brief is a Verifier whose tokens expire after the time left.
 type brief struct{ left time.Duration }
 
 func (b brief) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {

@@ -49,7 +49,7 @@ var (
 var otherOrigins = []struct {
 	origin  string
 	allowed bool
-	unnamed bool // not even allowed by the pattern "*"
+	unnamed bool // the pattern "*" does not allow it either
 }{
 	{origin: "https://app.example.com", allowed: true},
 	{origin: "https://a.b.c.d.example.com", allowed: true},
@@ -348,7 +348,7 @@ func TestRequestHeaders(t *testing.T) {
 
 // The middleware answers a refused request or a preflight even if the announced body does not
 // arrive.
-func TestBodyThatNeverComes(t *testing.T) {
+func TestUnsentBodyDelaysNoAnswer(t *testing.T) {
 	origins, err := NewOrigins([]string{"https://app.example.com"})
 	require.NoError(t, err)
 	guard := New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: origins})

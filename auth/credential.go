@@ -24,7 +24,7 @@ type Credential struct {
 
 	Limits Limits
 
-	source Verifier // the verifier of a chain that issued the credential; nil without a chain
+	source Verifier // verifier of the chain that issued the credential; nil: there is no chain
 }
 
 // Limits are the limits of one token. 0 means no limit.

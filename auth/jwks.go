@@ -40,7 +40,8 @@ const (
 	// maxKeyWaiters is the maximum number of requests that wait for a fetch. Further requests are
 	// asked to retry.
 	maxKeyWaiters = 256
-	// waitersFullRetry is the delay after which those further requests are asked to retry.
+	// waitersFullRetry is the delay after which the requests beyond maxKeyWaiters are asked to
+	// retry.
 	waitersFullRetry = 2 * time.Second
 )
 

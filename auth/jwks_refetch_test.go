@@ -108,7 +108,7 @@ func TestRotationUnderFlood(t *testing.T) {
 
 // A token with an unknown key ID is refused for good only after a fetch that started after the
 // token arrived.
-func TestUnknownKeyIsJudgedByFreshKeys(t *testing.T) {
+func TestUnknownKeyIsCheckedWithFreshKeys(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		fx.set(func(i *issuer) { i.delay = 2 * time.Second })
 		verdicts := make(map[string]error)

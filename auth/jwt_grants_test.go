@@ -13,7 +13,7 @@ import (
 
 // The filter sets of a token with many filters are built only for its first request. The memory of
 // all cached sets is limited.
-func TestGrantsAreMadeOnce(t *testing.T) {
+func TestGrantsAreCached(t *testing.T) {
 	secret := []byte(strings.Repeat("s", 32))
 	j, err := NewJWT(JWTConfig{Keys: Keys{Secret: secret}})
 	require.NoError(t, err)

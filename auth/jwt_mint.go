@@ -53,14 +53,14 @@ func NewPrivateKey(file []byte) (*SigningKey, error) {
 			private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 		case "EC PRIVATE KEY":
 			private, err = x509.ParseECPrivateKey(block.Bytes)
-		default: // for example EC PARAMETERS, which openssl writes before a key
+		default: // openssl writes EC PARAMETERS before a key, for example
 			continue
 		}
 		if err != nil {
 			return nil, errors.New("the private key cannot be read; it must not be encrypted") // err is not included, because it may contain parts of the key
 		}
 		signer, ok := private.(crypto.Signer)
-		if !ok { // for example X25519
+		if !ok { // an X25519 key, for example, cannot sign
 			return nil, errors.New("want a private key that can sign")
 		}
 		public, err := verifyingKey(signer.Public())

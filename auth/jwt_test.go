@@ -134,7 +134,7 @@ func TestJWTVectors(t *testing.T) {
 }
 
 // No other encoding of a valid token is accepted.
-func TestJWTSpellings(t *testing.T) {
+func TestJWTHasOneEncoding(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})
@@ -213,7 +213,7 @@ func TestJWTLength(t *testing.T) {
 	require.ErrorIs(t, err, ErrBadToken)
 }
 
-func TestJWTReview(t *testing.T) {
+func TestJWTRecheck(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})
 	named, err := j.Verify(t.Context(), nil, vectors.token(t, "id and no subject"))

@@ -29,7 +29,7 @@ type attempt struct {
 	method string      // default: GET
 	target string      // default: /sse
 	host   string      // default: hub.example
-	header http.Header // in canonical form
+	header http.Header // keys in canonical form
 	tls    bool
 	peer   string // default: 192.0.2.1:1234
 	http10 bool

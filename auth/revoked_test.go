@@ -89,7 +89,7 @@ func TestRevokedFileFaults(t *testing.T) {
 }
 
 // Revoking a subject affects new tokens and tokens in use.
-func TestRevokedSubjectIsReviewed(t *testing.T) {
+func TestRevokedSubjectIsRechecked(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})
 	secret, err := NewSecretKey([]byte(vectors.Secret))

@@ -40,7 +40,7 @@ type sessionTable struct {
 	connections int
 	filterBytes int                  // total bytes of all sessions
 	addresses   map[netip.Prefix]int // connections by address
-	idle        idleTable            // those of the connections that give their places to others
+	idle        idleTable            // idle connections, which give their places to others
 
 	ended []endedToken // tokens that have ended and are not logged yet
 	log   *slog.Logger // static

@@ -181,7 +181,7 @@ func (t *Tickets) Redeem(ctx context.Context, client netip.Prefix, text string) 
 	aead, nonce := sealer(ticketKey(text))
 	plain, err := aead.Open(nil, nonce, sealed, nil)
 	if err != nil {
-		return "", ErrTicket // also for an empty answer
+		return "", ErrTicket // an empty answer cannot be decrypted either
 	}
 	return string(plain), nil
 }

@@ -182,9 +182,9 @@ func TestTicketRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// TestTicketStandsForItsToken checks that the middleware gives a request with a ticket the rights
+// TestTicketHasRightsOfToken checks that the middleware gives a request with a ticket the rights
 // of the ticket's token.
-func TestTicketStandsForItsToken(t *testing.T) {
+func TestTicketHasRightsOfToken(t *testing.T) {
 	m := New(Config{Verifier: NewStaticToken("secret", Limits{}), Tickets: NewTickets()})
 	var reason error
 	refuse := func(w http.ResponseWriter, _ *http.Request, err error) {
@@ -251,9 +251,9 @@ func TestTicketStandsForItsToken(t *testing.T) {
 	require.Equal(t, uint64(1), m.Stats().Refused[LimitTickets])
 }
 
-// TestOpenHubHandsOutTicketsThatStandForNothing checks that an open hub issues tickets, so that
+// TestOpenHubIssuesTicketsWithoutEffect checks that an open hub issues tickets, so that
 // clients which request them work, and does not store them.
-func TestOpenHubHandsOutTicketsThatStandForNothing(t *testing.T) {
+func TestOpenHubIssuesTicketsWithoutEffect(t *testing.T) {
 	m := New(Config{Tickets: NewTickets()})
 	refuse := func(_ http.ResponseWriter, _ *http.Request, err error) { t.Error(err) }
 	w := httptest.NewRecorder()

@@ -16,7 +16,7 @@ const (
 // batch has offered yet. Earlier events are in the in-memory log. Guarded by Hub.mu.
 type group struct {
 	set          FilterSet
-	number       uint32   // in the index; owned by the index, as are the next two fields
+	number       uint32   // number of the group in the index; the index owns this field and the next two
 	anchors      []anchor // anchors of its filters
 	visitedRound uint64   // the newest value of index.searchRound for which a search found the group
 

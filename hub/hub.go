@@ -27,7 +27,7 @@ type Hub struct {
 	locator      *locator      // static; nil: the engine is not a Log
 	fanout       *fanout
 	turns        chan struct{} // static; a semaphore that limits concurrent long searches to its capacity
-	steps        int           // static; maxSteps
+	steps        int           // static; maxSteps, except in tests
 	keys         *idempotency
 	stats        counters
 
@@ -41,7 +41,7 @@ type Hub struct {
 	mu            sync.RWMutex
 	memlog        *memlog
 	index         index
-	groups        map[string]*group // by FilterSet.Key
+	groups        map[string]*group // groups by FilterSet.Key
 	subscriptions int
 	filterBytes   int // memory of all filter sets in groups
 	closed        bool

@@ -13,7 +13,7 @@ import (
 //
 // The index is guarded by Hub.mu. Calls of deliver do not overlap, so deliver may call gather with a read lock.
 type index struct {
-	groups []*group // by number; nil: the number is unused
+	groups []*group // groups by number; nil: the number is unused
 	free   []uint32 // unused numbers
 	// anchors maps the key of an anchor to its only entry, or to the number of a list of entries. Keys are hashes,
 	// so two anchors may share a key.
@@ -120,8 +120,8 @@ func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
 	return best
 }
 
-// cost rates an anchor for a group: the fewer other groups it has, the lower is its cost. Between two anchors with
-// the same number, one that the group already has costs less.
+// cost returns the cost of an anchor for a group: the number of groups at the anchor, reduced if
+// the group itself is one of them.
 func (ix *index) cost(g *group, key uint32) int {
 	v, ok := ix.anchors[key]
 	if !ok {

@@ -42,7 +42,7 @@ const maxRemovals = 64
 // Hub.mu, except for the encodings of its events.
 type memlog struct {
 	keep         Retention // static
-	visits       int       // static; maxVisits
+	visits       int       // static; maxVisits, except in tests
 	events       deque[*Event]
 	topics       topicTree
 	latest       map[conflationKey]*Event // newest retained event for each topic and key
@@ -53,7 +53,7 @@ type memlog struct {
 
 	adding addition
 
-	maxTime, ageTime int64 // those of the newest event, see Event
+	maxTime, ageTime int64 // maxTime and ageTime of the newest event
 	clockRead        int64 // the latest reading of this machine's clock
 	// timesOverlap is set if an event that is no longer retained may have a later time than a retained event.
 	timesOverlap bool

@@ -12,7 +12,7 @@ type eventMerge struct {
 
 // mergeSource is a position in one log.
 type mergeSource struct {
-	seq   uint64 // of the event at index
+	seq   uint64 // seq of the event at index
 	index int
 	log   *deque[*Event]
 }

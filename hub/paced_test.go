@@ -15,7 +15,7 @@ func TestReadPacedPauses(t *testing.T) {
 	type row struct {
 		took, waited time.Duration
 		err          error
-		pause        time.Duration // after this read
+		pause        time.Duration // length of the pause after this read
 	}
 	for name, rows := range map[string][]row{
 		"long reads":             {{took: 10 * time.Millisecond, pause: 10 * time.Millisecond}, {took: time.Second, pause: 200 * time.Millisecond}},
@@ -29,7 +29,7 @@ func TestReadPacedPauses(t *testing.T) {
 			wakeup := make(chan struct{}, 1)
 			wake(wakeup)
 			n := 0
-			var end time.Time // of the previous read
+			var end time.Time // end of the previous read
 			readPaced(ctx, wakeup, 200*time.Millisecond, func(ctx context.Context) (bool, error) {
 				if n > 0 {
 					require.Equal(t, rows[n-1].pause, time.Since(end), "%s: after read %d", name, n)

@@ -79,7 +79,7 @@ func TestPiecesAreBounded(t *testing.T) {
 		require.LessOrEqual(t, position-before, uint64(maxVisits))
 	}
 
-	for !l.clear() { // until all events are removed
+	for !l.clear() { // repeat until all events are removed
 	}
 	looked := 0
 	lost := newLossSearchAfter(set, 0, false)

@@ -102,7 +102,7 @@ func (l *memlog) positionSince(t time.Time, lost lossResult) uint64 {
 	case certainLoss:
 		return lost.seq - 1
 	case possibleLoss:
-		return 0 // before all forgotten losses
+		return 0 // the position before all forgotten losses
 	}
 	if i := l.events.search(func(e *Event) bool { return !time.Unix(0, e.maxTime).Before(t) }); i < l.events.len() {
 		return l.events.at(i).ID.Seq - 1

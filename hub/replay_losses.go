@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	lossReadEvents = 2048        // that one read of the log returns for the loss index
-	lossInterval   = time.Second // between two updates of the loss index
+	lossReadEvents = 2048        // maximum number of events that one read of the log returns for the loss index
+	lossInterval   = time.Second // interval between two updates of the loss index
 )
 
 // recordRemoved adds an element that the in-memory log removes. before is the seq of the element before it. It is

@@ -1,7 +1,7 @@
 package hub
 
-// This file has the part of Subscription that reads through the replay reader. It is used only if the engine is a
-// Log.
+// This file contains the part of Subscription that reads through the replay reader. It is used only
+// if the engine is a Log.
 
 // locate starts the search for a start that only the durable log can determine. Until it is done,
 // the position of a start with Last or Since is before every event that the subscription can

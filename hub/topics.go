@@ -67,7 +67,7 @@ const (
 // losses, the oldest is forgotten.
 type topicTree struct {
 	limit       int                   // maximum of lossTopics; static
-	searchLimit int                   // static; maxTopicSearch
+	searchLimit int                   // static; maxTopicSearch, except in tests
 	root        topicNode             // its inner is never nil
 	byName      map[string]*topicNode // topics with events or a loss
 

@@ -14,7 +14,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	web.WriteProblem(w, r, p)
 }
 
-// NotFound answers 404.
+// NotFound answers a request with status 404.
 func NotFound(w http.ResponseWriter, r *http.Request) { web.NotFound(w, r) }
 
 // AllowMethods reports whether the request's method is one of methods. If not, it answers: OPTIONS with 204 and

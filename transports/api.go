@@ -22,11 +22,11 @@ import (
 
 // counters are the counters of an API.
 type counters struct {
-	Transports        map[string]*connection.Counters // by name; static
+	Transports        map[string]*connection.Counters // counters by transport name; static
 	WebSocketRefusals websocket.Refusals
 	// PublishedHTTP and PublishedWebSocket count events, without repeats of an idempotency key.
 	PublishedHTTP, PublishedWebSocket atomic.Uint64
-	Problems                          web.ProblemCounts // problems with which requests were answered whose context comes from API.Context
+	Problems                          web.ProblemCounts // problems in the answers to requests whose context comes from API.Context
 }
 
 // API serves a hub over HTTP. It is an http.Handler; see the package comment for its routes.

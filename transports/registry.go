@@ -17,14 +17,14 @@ import (
 
 // transport is one way to subscribe.
 type transport struct {
-	name string // of its counters and in the connection log
+	name string // name of the counters, and in the connection log
 	path string
 	// newHandler returns the handler of requests, and the function that answers refused requests. Until there is a hub,
 	// h is nil, and only the function is used.
 	newHandler func(a *API, h *hub.Hub, counters *connection.Counters, log *connection.Log) (http.Handler, Refusal)
 }
 
-// transportTable has all transports.
+// transportTable lists all transports.
 var transportTable = []transport{
 	{"sse", "/sse", newSSE},
 	{"websocket", "/ws", newWebSocket},

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCarried checks that an embedded program is ready at once, and that nothing is built.
-func TestCarried(t *testing.T) {
+// TestEmbeddedProgram checks that an embedded program is ready at once, and that nothing is built.
+func TestEmbeddedProgram(t *testing.T) {
 	want, err := realBuild()
 	require.NoError(t, err)
 	d := New(Config{Checkout: os.DevNull})

@@ -62,7 +62,7 @@ const howTo = "this trivium was built without the page's program; either run it 
 // Demo is an http.Handler for the demo page at /demo and the paths below.
 type Demo struct {
 	cfg    Config
-	pages  map[string]*asset // by path below /demo/
+	pages  map[string]*asset // static pages by path below /demo/
 	absent *asset
 
 	mu      sync.Mutex // guards the fields below

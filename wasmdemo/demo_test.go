@@ -128,9 +128,9 @@ func TestRelease(t *testing.T) {
 	require.Contains(t, out, "pattern dist/app.wasm.gz: no matching files found")
 	out, err = tool("generate", "./wasmdemo")
 	require.NoError(t, err, out)
-	out, err = tool("test", "-tags", "embeddemo", "-run", "^TestCarried$", "-v", "./wasmdemo")
+	out, err = tool("test", "-tags", "embeddemo", "-run", "^TestEmbeddedProgram$", "-v", "./wasmdemo")
 	require.NoError(t, err, out)
-	require.Contains(t, out, "--- PASS: TestCarried")
+	require.Contains(t, out, "--- PASS: TestEmbeddedProgram")
 }
 
 func TestBuildFails(t *testing.T) {

@@ -40,7 +40,8 @@ type examples struct {
 	open  func(name string) *tab
 }
 
-// TestExamples uses each example as a visitor would, in two tabs where people share something.
+// TestExamples uses each example as a visitor would. It opens an example that visitors share in two
+// tabs.
 func TestExamples(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
@@ -174,7 +175,8 @@ func (e *examples) cursors() {
 	tabs := []*tab{e.open("cursors"), e.open("cursors")}
 	for _, p := range tabs {
 		p.await("typeof document.querySelector('#area').onpointermove === 'function'")
-		// A pointer that rests disappears, so the page notes those that appear.
+		// The page hides a pointer that does not move, so the test records the pointers that
+		// appear.
 		eval[any](p, `void (globalThis.seen = [], new MutationObserver((changes) => {
 			for (const { addedNodes } of changes) for (const node of addedNodes) seen.push(node.textContent + " " + node.style.left)
 		}).observe(document.querySelector("#area"), { childList: true }))`)

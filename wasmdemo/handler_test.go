@@ -249,7 +249,7 @@ func TestPages(t *testing.T) {
 
 // A client that stops reading blocks its handler for at most WriteTimeout. Over HTTP/2, its
 // connection stays open.
-func TestStuckReader(t *testing.T) {
+func TestStalledReader(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
 		done := make(chan struct{})
 		d, server := ready(t, func(s *httptest.Server) {

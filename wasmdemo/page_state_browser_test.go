@@ -143,7 +143,7 @@ func (p *page) pictures(name string) {
 	p.size(1280, 1100)
 	for _, theme := range []string{"dark", "light"} {
 		p.theme(theme)
-		time.Sleep(200 * time.Millisecond) // until the page is drawn
+		time.Sleep(200 * time.Millisecond) // waits until the page is drawn
 		p.shot(name + "-" + theme + ".png")
 	}
 	p.size(360, 740)

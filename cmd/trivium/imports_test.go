@@ -141,7 +141,7 @@ func TestImportsFollowRules(t *testing.T) {
 
 // The core packages use only the standard library and uuid, and no network. The wire formats are
 // also built for web pages, so they must not use net/http.
-func TestCoreStandsAlone(t *testing.T) {
+func TestCoreImportsNoNetwork(t *testing.T) {
 	t.Parallel()
 	for _, target := range []struct{ goos, goarch string }{{"linux", "amd64"}, {"js", "wasm"}} {
 		packages := goList(t, target.goos, target.goarch, "./hub", "./transports/internal/wire", "./transports/problems")
@@ -161,7 +161,7 @@ func TestCoreStandsAlone(t *testing.T) {
 
 // The WebAssembly client must not contain an HTTP client or TLS of its own, because the browser has
 // them.
-func TestPageIsSmall(t *testing.T) {
+func TestPageHasNoHTTPClient(t *testing.T) {
 	t.Parallel()
 	packages := goList(t, "js", "wasm", "./transports/client", "./wasmdemo/app")
 	for _, name := range []string{"transports/client", "wasmdemo/app"} {

@@ -1,8 +1,9 @@
 // Command trivium runs the hub, publishes and subscribes from a shell, makes tokens, and measures.
 //
-// This directory is the only one whose packages read flags and environment variables, and that join the other packages.
-// The command owns the process: main starts no goroutine, a command's Run returns after everything that it
-// started has ended, and main converts the returned error to the exit code.
+// Only the packages in this directory read flags and environment variables, and only they connect
+// the other packages. The command owns the process: main starts no goroutine, a command's Run
+// returns after everything that it started has ended, and main converts the returned error to the
+// exit code.
 //
 // Settings come from flags, environment and a YAML file through one struct per command; see package settings. Package
 // server assembles a hub. This package has a file for each command.
@@ -28,7 +29,7 @@ const (
 	exitUsage  = 2 // wrong usage or configuration
 )
 
-// console has a command's standard streams. It is passed to every Run method.
+// console holds a command's standard streams. It is passed to every Run method.
 type console struct {
 	In       io.Reader
 	Out, Err io.Writer

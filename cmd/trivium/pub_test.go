@@ -40,7 +40,7 @@ func TestPubHTTP(t *testing.T) {
 		name    string
 		in      string
 		args    []string
-		request string // as the hub receives it
+		request string // the request that the hub must receive
 		status  int
 		header  http.Header
 		answer  string
@@ -293,7 +293,7 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 				require.Equal(t, tt.count, done.Count)
 				if tt.reason != "" {
 					require.EqualError(t, err, tt.reason)
-					_ = in.CloseWithError(os.ErrClosed) // as when the process ends
+					_ = in.CloseWithError(os.ErrClosed) // the process closes standard input in this way when it ends
 					return
 				}
 				require.NoError(t, err)

@@ -16,10 +16,10 @@ import (
 type eventFormat int
 
 const (
-	formatPlain     eventFormat = iota // the data, for programs
+	formatPlain     eventFormat = iota // the data alone, for programs
 	formatJSON                         // the envelope, for programs
 	formatShownJSON                    // the envelope, with characters escaped that could control a terminal
-	formatReadable                     // for people
+	formatReadable                     // a readable line, for people
 )
 
 // eventWriter prints each event as one line, by a single write.

@@ -41,7 +41,7 @@ type Config struct {
 	Stream       string        // letters, digits, - and _; empty: DefaultStream
 	Replicas     int           // number of replicas of the stream; 0: 1
 	Retention    hub.Retention // retention of the stream
-	Window       int           // number of events that the in-memory log is filled with at the start; 0: hub.DefaultRetainEvents
+	Window       int           // number of events with which the in-memory log is filled at the start; 0: hub.DefaultRetainEvents
 	MaxEventSize int           // largest size of an event's data in bytes; 0: hub.DefaultMaxEventSize
 	Logger       *slog.Logger  // nil: nothing is logged
 }

@@ -68,7 +68,7 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 			for range 30 {
 				seq := rand.N(uint64(n)) + 1
 				if rand.N(2) == 0 {
-					if h.Erase(t.Context(), hub.Cursor{Epoch: e.epoch, Seq: seq}) == nil { // it fails for a deleted event
+					if h.Erase(t.Context(), hub.Cursor{Epoch: e.epoch, Seq: seq}) == nil { // erasing a deleted event fails
 						erased = append(erased, seq)
 					}
 				} else {
@@ -110,7 +110,7 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 	all := func() ([]*hub.Event, error) {
 		return e.ReadMatching(t.Context(), enginetest.Set(t, ">"), 0, n, hub.ReadLimit{Events: 512, Bytes: 1 << 20})
 	}
-	retried(t, all) // at most 16 subjects
+	retried(t, all) // the log has at most 16 subjects
 	_, err = h.PublishEach(t.Context(), one("more.1"), one("more.2"), one("more.3"), one("more.4"), one("more.5"))
 	require.NoError(t, err)
 	_, err = all()

@@ -241,7 +241,7 @@ func (e *Engine) probeRights(ctx context.Context) (missing, before []string, err
 // called.
 func (e *Engine) awaitProbes(ctx context.Context, subjects []string, inbox string, answers chan *nats.Msg) map[string]bool {
 	allowed := make(map[string]bool)
-	var deaf <-chan time.Time // set if the user may not receive answers
+	var inboxRefused <-chan time.Time // receives the end of the wait if the user may not receive answers; otherwise nil
 	for {
 		pending := 0
 		for _, subject := range subjects {
@@ -253,8 +253,8 @@ func (e *Engine) awaitProbes(ctx context.Context, subjects []string, inbox strin
 			allowed[inbox] = len(allowed) > 0
 			return allowed
 		}
-		if deaf == nil && e.rights.isRefused(inbox) {
-			deaf = time.After(refusalTime)
+		if inboxRefused == nil && e.rights.isRefused(inbox) {
+			inboxRefused = time.After(refusalTime)
 		}
 		select {
 		case m := <-answers:
@@ -263,7 +263,7 @@ func (e *Engine) awaitProbes(ctx context.Context, subjects []string, inbox strin
 				allowed[subjects[i]], allowed[inbox] = true, true
 			}
 		case <-e.rights.changed:
-		case <-deaf:
+		case <-inboxRefused:
 			return allowed
 		case <-ctx.Done():
 			return allowed

@@ -5,11 +5,11 @@ import "time"
 // timeouts are the limits that decide whether a slow server counts as unavailable. They are fields of
 // an Engine because tests run many servers on a busy machine and must be more patient.
 type timeouts struct {
-	connect  time.Duration // of one attempt to connect
+	connect  time.Duration // timeout of one attempt to connect
 	ping     time.Duration // interval of pings; the connection is lost if two pings have no answer
 	start    time.Duration // longest time that Start waits for a cluster that is reachable but not ready
-	ack      time.Duration // of one attempt to publish
-	retry    time.Duration // of all attempts of a publish together; the election of a leader takes a few seconds
+	ack      time.Duration // timeout of one attempt to publish
+	retry    time.Duration // timeout of all attempts of a publish together; the election of a leader takes a few seconds
 	election time.Duration // longest time that publishers wait for a stream without a leader
 }
 

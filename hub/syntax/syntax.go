@@ -1,9 +1,10 @@
-// Package syntax has the syntax of cursors and tokens.
+// Package syntax checks the syntax of cursors and tokens.
 //
 //	syntax.IsCursor("1f0c9a77-42") // true
 //
-// They stand in URLs, headers and cookies, and consist of the characters that need no escape in any of these: the
-// unreserved ones of RFC 3986 section 2.3. The package starts no goroutine; its functions are safe for concurrent use.
+// Cursors and tokens appear in URLs, headers and cookies. They consist of the characters that need
+// no escape in any of these: the unreserved ones of RFC 3986 section 2.3. The package starts no
+// goroutine; its functions are safe for concurrent use.
 package syntax
 
 import "strings"

@@ -1,10 +1,11 @@
-// Command cloudevents sends and reads events by the official SDK of CloudEvents, for a test of the hub.
+// Command cloudevents sends and reads events with the official SDK of CloudEvents, for a test of
+// the hub.
 //
 //	cloudevents send HUB TOKEN   publishes events in each mode, each twice
 //	cloudevents parse            reads events in JSON, one a line
 //
-// Both print the events, one a line, in the order in which they were first sent or read, with all that the
-// SDK knows of them.
+// Both commands print the events, one per line, in the order in which they were first sent or read,
+// with all attributes that the SDK reports.
 package main
 
 import (

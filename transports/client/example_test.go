@@ -60,7 +60,7 @@ func Example() {
 	defer c.Close()
 
 	for s := range c.States(ctx) {
-		if s.Phase == client.Live { // from here on, no event is missed
+		if s.Phase == client.Live { // the client misses no event from now on
 			fmt.Println("live by", s.Transport)
 			break
 		}

@@ -19,10 +19,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestNothingLostNothingTwice uses a client under random conditions (cuts, transport switches,
+// TestEventsArriveOnceInOrder uses a client under random conditions (cuts, transport switches,
 // topic changes, an unreachable hub, expired events, a stalled program), and compares the events
 // that it delivers with the published ones.
-func TestNothingLostNothingTwice(t *testing.T) {
+func TestEventsArriveOnceInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(timeless{t}, func(t *rapid.T) {
 			m := newModel(t)

@@ -72,7 +72,7 @@ type rig struct {
 
 	mu       sync.Mutex
 	conns    map[*cuttable]struct{}
-	deaf     bool // new connections are refused
+	deaf     bool // whether new connections are refused
 	bytes    int  // maximum size of each read; 0: unlimited
 	pause    time.Duration
 	proxies  map[string]http.HandlerFunc
@@ -88,7 +88,7 @@ type rigConfig struct {
 	Heartbeat time.Duration
 	Memory    bool // net.Pipe instead of sockets, for synctest
 	MaxTopics int
-	TLS       bool // with HTTP/1.1 and HTTP/2
+	TLS       bool // use TLS, with HTTP/1.1 and HTTP/2
 }
 
 func newRig(t tester, cfg rigConfig) *rig {

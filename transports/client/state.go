@@ -49,6 +49,6 @@ type Stats struct {
 	Delivered  uint64 // events that the program has taken, without gaps
 	Gaps       uint64 // gaps that the program has taken
 	Connects   uint64 // number of times that the client became Live
-	Reconnects uint64 // all of these but the first
-	Switches   uint64 // those of them whose transport was not that of the previous connection
+	Reconnects uint64 // connects except the first
+	Switches   uint64 // reconnects over another transport than before
 }

@@ -63,7 +63,7 @@ func TestSlowBodiesTakeOneShare(t *testing.T) {
 }
 
 // Memory is counted for the part of a body that has arrived, not for its announced length.
-func TestAnnouncedIsNotReserved(t *testing.T) {
+func TestAnnouncedLengthIsNotReserved(t *testing.T) {
 	f := newFixture(t, 0)
 	synctest.Test(t, func(t *testing.T) {
 		read, write := io.Pipe()
@@ -88,7 +88,7 @@ func TestAnnouncedIsNotReserved(t *testing.T) {
 
 // If the budget has no memory for the queue of a stream, the stream continues with the memory of
 // one line.
-func TestQueueWithoutRoom(t *testing.T) {
+func TestQueueWithoutMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := hub.New(hub.Config{Engine: slowEngine{hub.NewMemory(), time.Second}})
 		require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestHalfClosedStream(t *testing.T) {
 }
 
 // A body or line must be complete in time, even if each of its parts arrives in time.
-func TestTimeOfWhole(t *testing.T) {
+func TestTimeLimitOfWholeBody(t *testing.T) {
 	now := time.Now()
 	b := &timedBody{timeout: 10 * time.Second, stretchLeft: 10 * time.Second, lines: true}
 	left := func() time.Duration {

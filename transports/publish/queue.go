@@ -32,7 +32,7 @@ const eventOverhead = 256 // bytes
 type queue struct {
 	hub         *hub.Hub
 	access      auth.Access
-	ctx         context.Context // when it ends, waits end too
+	ctx         context.Context // ends the waits when it ends
 	fail        func(error)     // called once with the reason why publishing has failed
 	reservation *intake.Reservation
 	published   *atomic.Uint64 // counts the published events; nil: they are not counted

@@ -32,7 +32,7 @@ func (r *recorder) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor
 
 // Events that arrive during a publish wait, and are then published together, up to the limits of
 // the engine and of the stream's memory.
-func TestTogether(t *testing.T) {
+func TestWaitingEventsArePublishedTogether(t *testing.T) {
 	const first = 1 // this event is published at once
 	for name, c := range map[string]struct {
 		size, events int
@@ -68,7 +68,7 @@ func TestTogether(t *testing.T) {
 
 // The engine fails while the stream waits for more lines. The client gets the answer at once, not
 // only when it sends another line.
-func TestAwayWhileWaiting(t *testing.T) {
+func TestEngineFailsWhileStreamWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, time.Hour)
 		f.engine.takes = time.Second
@@ -115,7 +115,7 @@ func (e prefixEngine) PublishInOrder(ctx context.Context, events []*hub.Event) (
 
 // If the engine has stored only the first lines, the answer names the first line that it did not
 // store, and the number of stored ones.
-func TestPartOfLines(t *testing.T) {
+func TestPartlyStoredLines(t *testing.T) {
 	h, err := hub.New(hub.Config{Engine: prefixEngine{hub.NewMemory()}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, h.Close()) }()

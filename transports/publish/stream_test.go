@@ -131,7 +131,7 @@ func testLinesWithoutEngine(t *testing.T) {
 
 // Over a real connection, each line is published before the next one is sent. If the connection is
 // cut, all complete lines stay published.
-func TestLinesAtOnce(t *testing.T) {
+func TestEachLineIsPublishedAtOnce(t *testing.T) {
 	f := newFixture(t, time.Minute)
 	server := httptest.NewServer(f.handler)
 	defer server.Close()
@@ -160,7 +160,7 @@ func TestLinesAtOnce(t *testing.T) {
 }
 
 // The heap does not grow during a long stream.
-func TestManyLines(t *testing.T) {
+func TestLongStreamUsesConstantMemory(t *testing.T) {
 	f := newFixture(t, 0)
 	const blocks, perBlock = 200, 300
 	block := strings.Repeat(good+"\n", perBlock)

@@ -14,7 +14,7 @@ import (
 // without chunks use only the block.
 type codec struct {
 	format  format
-	events  wire.CloudEvents // for ?format=cloudevents
+	events  wire.CloudEvents // encodes events for ?format=cloudevents
 	chunked bool
 	// cleanEnd makes every body end in the regular way, with its last chunk. By default, the body
 	// ends without its last chunk if the client should resume: @microsoft/fetch-event-source,

@@ -35,7 +35,7 @@ type Config struct {
 	// creates its own.
 	Registry *connection.Registry
 	Counters *connection.Counters
-	Log      *connection.Log // of connections; nil: they are not logged
+	Log      *connection.Log // log of connections; nil: they are not logged
 }
 
 // Handler answers GET and HEAD /sse.

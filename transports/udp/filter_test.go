@@ -108,7 +108,7 @@ func TestSkewIsExact(t *testing.T) {
 		const skew = 7*time.Second + 1
 		g, err := newPacketFilter(&Config{Secret: testSecret, Skew: skew})
 		require.NoError(t, err)
-		var from netip.Addr // not used
+		var from netip.Addr // the sender is not used
 		for offset, want := range map[time.Duration]string{
 			-skew - 1: droppedReplayed, -skew: "", -1: "", 0: "", 1: "", skew: "", skew + 1: droppedReplayed,
 		} {

@@ -69,7 +69,7 @@ type Source struct {
 	queue     *queue
 	datagrams atomic.Uint64
 	events    atomic.Uint64
-	dropped   map[string]*atomic.Uint64          // by reason; the map does not change
+	dropped   map[string]*atomic.Uint64          // counts by reason; the map does not change
 	samples   map[string]*atomic.Pointer[sample] // samples of dropped datagrams by reason; the map does not change
 	kernel    kernelDrops
 

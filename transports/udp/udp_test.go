@@ -380,7 +380,7 @@ func TestSignedOnAnotherHub(t *testing.T) {
 	second := wire.SignDatagram(nil, secret, at, []byte("9\n8\n7"))
 	opened, err = wire.VerifyDatagram(secret, second)
 	require.NoError(t, err)
-	known[datagramID(&opened)+".1"] = true // as if another hub had published it
+	known[datagramID(&opened)+".1"] = true // makes the datagram one that another hub has published
 	mu.Unlock()
 	r.send(t, string(second))
 	r.eventually(t, func(s Stats) bool { return s.Events == 4 && s.Dropped["replayed"] == 1 && s.Dropped["engine"] == 1 })

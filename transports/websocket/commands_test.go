@@ -226,7 +226,7 @@ func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 		const n = 1000
 		before := int64(0)
 		for i := range 2 * n {
-			if i == n { // by now, the pools are full
+			if i == n { // the pools are full from here on
 				before = heap()
 			}
 			connect()

@@ -45,7 +45,7 @@ func TestIdle(t *testing.T) {
 }
 
 // Connections are opened and closed, some with unread input, while others are active.
-func TestChurn(t *testing.T) {
+func TestConnectionsOpenAndClose(t *testing.T) {
 	s := tt.Start(t, tt.Config{Heartbeat: 20 * time.Millisecond, MessageRate: 1e6})
 	var all sync.WaitGroup
 	for i := range 8 {

@@ -44,7 +44,7 @@ func TestPartialMessagesCount(t *testing.T) {
 
 // If there is no memory for a message, the connection is closed with that reason, and the client
 // may reconnect.
-func TestNoRoomForMessage(t *testing.T) {
+func TestNoMemoryForMessage(t *testing.T) {
 	budget := intake.New(1)
 	held := budget.Open("token", 0)
 	require.NoError(t, held.Resize(32<<20))

@@ -58,10 +58,11 @@ type Config struct {
 	Refusals  *Refusals      // counts refused messages and offers; nil: they are not counted
 	Published *atomic.Uint64 // counts the published events; nil: they are not counted
 
-	// Set by transports.API, whose transports share them; nil: the handler's own, and no bound beside MaxMessage.
+	// These fields are set by transports.API, whose transports share them. If Registry is nil, the
+	// handler creates its own. If Intake is nil, only MaxMessage limits the memory of messages.
 	Registry *connection.Registry
 	Counters *connection.Counters
-	Log      *connection.Log // of connections; nil: they are not logged
+	Log      *connection.Log // log of connections; nil: they are not logged
 	Intake   *intake.Budget
 }
 

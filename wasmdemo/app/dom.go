@@ -75,7 +75,7 @@ func (q queue) add(do func()) {
 	}
 }
 
-// on has the queue do something at each event of a node. The node lives as long as the page.
+// on makes the queue call a function at each event of a node. The node lives as long as the page.
 //
 //go:noinline
 func (q queue) on(node js.Value, event string, do func()) {

@@ -76,7 +76,7 @@ func (p *page) run() {
 		p.startOver()
 	}
 
-	frames := make(chan struct{}, 1) // at most one frame is requested
+	frames := make(chan struct{}, 1) // capacity 1: at most one frame is requested at a time
 	frame := js.FuncOf(func(js.Value, []js.Value) any {
 		frames <- struct{}{}
 		return nil

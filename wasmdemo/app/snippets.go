@@ -14,7 +14,7 @@ type snippetView struct {
 	reveal                                js.Value
 	eventSource, webSocket, polling, curl *property
 	copied                                *property
-	labels                                map[string]*property // of the copy buttons
+	labels                                map[string]*property // labels of the copy buttons
 }
 
 func newSnippetView(p *page) *snippetView {

@@ -48,7 +48,7 @@ func readFiles() map[string]*file {
 	for _, entry := range entries {
 		content, err := dist.ReadFile("dist/" + entry.Name())
 		if err != nil {
-			panic(err) // as above
+			panic(err) // the files are embedded, so they can be read
 		}
 		contentType := "text/javascript; charset=utf-8"
 		if strings.HasSuffix(entry.Name(), ".d.ts") {
@@ -93,8 +93,8 @@ func Handler() http.Handler {
 // partsVersion is the version of the parts that the script asks for.
 var partsVersion = string(regexp.MustCompile(`\?v=([0-9a-f]{16})&`).FindSubmatch(files[scriptName].content)[1])
 
-// outdated takes the place of a part of another version. A script that has been running since before an upgrade of the
-// hub imports it, and cannot use the present parts.
+// outdated is served in place of a part of another version. A script that was loaded before an
+// upgrade of the hub imports such a part, and cannot use the current ones.
 var outdated = newFile("text/javascript; charset=utf-8", []byte(`export default () => {
   throw Object.assign(new Error("trivium.js has changed: reload the page"), { name: "TriviumError", code: "version", temporary: false })
 }
@@ -118,7 +118,7 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	case version == partsVersion:
 		f.serve(w, r, immutable)
 	default:
-		outdated.serve(w, r, "no-store") // during an upgrade, another hub may have the part
+		outdated.serve(w, r, "no-store") // not cached, because another hub may have the part during an upgrade
 	}
 }
 

@@ -56,7 +56,7 @@ var streams = [][]response{
 // client.
 type streamServer struct {
 	mu       sync.Mutex
-	requests map[string][]string // by path
+	requests map[string][]string // requests by path
 }
 
 func (s *streamServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -130,8 +130,8 @@ func TestEventSourceLikeTheBrowsers(t *testing.T) {
 	}
 }
 
-// TestEventSourceOfAHub reads a hub in Node.js with a token in a header, over connections that are cut.
-func TestEventSourceOfAHub(t *testing.T) {
+// TestEventSourceReadsAHub reads a hub in Node.js with a token in a header, over connections that are cut.
+func TestEventSourceReadsAHub(t *testing.T) {
 	findNode(t)
 	h := startHub(t)
 	h.publish(t, "t", "0")

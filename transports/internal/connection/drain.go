@@ -91,7 +91,7 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 	}
 	w.writing = false
 	w.signalStateChange()
-	w.queued = nil // it is empty
+	w.queued = nil // everything queued was collected
 	if w.state == stateEnded && (w.conn.End() || w.end.thenClose) {
 		w.close()
 	}

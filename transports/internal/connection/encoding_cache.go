@@ -52,7 +52,7 @@ type CachedEncoding struct {
 	// guarded by EncodingCache.mu
 
 	key     encodingKey
-	holders []holder // by subject
+	holders []holder // number of connections by subject
 }
 
 type holder struct {

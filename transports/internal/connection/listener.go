@@ -21,7 +21,7 @@ type Listener struct {
 	// Registry may park the connections; nil: they are not parked.
 	Registry *Registry
 
-	counted atomic.Bool // in Registry
+	counted atomic.Bool // counted in Registry.listening
 	closed  atomic.Bool
 }
 
@@ -74,14 +74,15 @@ type progressConn struct {
 	listener *Listener
 	direct   socket // nil: no direct writes
 
-	// unread is input that was read before net/http got the connection back. It is the reader's.
+	// unread is input that was read before net/http got the connection back. The goroutine that
+	// reads owns it.
 	unread []byte
 
 	writing sync.Mutex // held by the current write; guards direct and failed
 	failed  error      // error of a write of which only a part was sent; later writes return it
 
 	mu       sync.Mutex    // guards the fields below
-	deadline time.Time     // as passed to SetWriteDeadline
+	deadline time.Time     // the deadline that was passed to SetWriteDeadline
 	allowed  time.Duration // longest time without progress; valid if deadline is set
 	wait     waitState
 }

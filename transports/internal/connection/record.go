@@ -13,12 +13,12 @@ import (
 // Reason is the reason why a connection was closed, as named in the connection log.
 type Reason string
 
-// These are the reasons. Those that Counters counts have the names of the metric's labels.
+// These are the reasons. The reasons that Counters counts are named like the labels of the metric.
 const (
 	ClosedByClient    Reason = "client"      // the client closed the connection, or the connection broke
 	ClosedByDrain     Reason = "drain"       // the hub shuts down, and the client was asked to reconnect
 	ClosedAnswered    Reason = "answered"    // a poll was answered
-	ClosedRefused     Reason = "refused"     // because of what a WebSocket client sent
+	ClosedRefused     Reason = "refused"     // the hub refused what a WebSocket client sent
 	ClosedUnavailable Reason = "unavailable" // the log could not be read in time
 	closedOvertaken   Reason = "overtaken"   // Counters.FellBehind
 	closedStuck       Reason = "stuck"       // Counters.WriteStalled

@@ -13,8 +13,8 @@ import (
 // so that ten thousand heartbeats are not written at once.
 const heartbeatSlots = 64
 
-// Registry has all connections of a hub. It owns their drain goroutines and the goroutines started
-// with Go, writes heartbeats, and drains the connections at shutdown.
+// Registry holds all connections of a hub. It owns their drain goroutines and the goroutines
+// started with Go, writes heartbeats, and drains the connections at shutdown.
 type Registry struct {
 	heartbeat time.Duration  // static
 	cache     *EncodingCache // static
@@ -30,10 +30,10 @@ type Registry struct {
 	closed       bool          // Close was called: Go starts no more goroutines
 	poller       *poller       // poller of watched connections; nil until the first one
 
-	parked    []*Parked                  // connections between polls, and of waiting polls
-	listening map[int]int                // Listeners by port
+	parked    []*Parked                  // parked connections, with or without a waiting poll
+	listening map[int]int                // number of Listeners by port
 	wrapped   map[int]bool               // see setWrapped
-	returned  map[*http.Server]*returned // listeners for parked connections that servers get back
+	returned  map[*http.Server]*returned // listeners by which servers get parked connections back
 }
 
 // NewRegistry returns a registry that writes a heartbeat to each member at this interval; 0: never.

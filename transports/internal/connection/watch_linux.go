@@ -18,8 +18,8 @@ type poller struct {
 	fd       int             // static; used by open connections, all of which are closed before it is
 	raw      syscall.RawConn // static; of epoll
 
-	mu         sync.Mutex // guards the fields below, and the watches
-	watched    []watched  // by slot; nil: free
+	mu         sync.Mutex // guards the fields below, and each watch
+	watched    []watched  // connections by slot; nil: the slot is free
 	free       []int32    // free slots
 	generation int32      // generation of the newest watch; distinguishes watches of a reused slot
 }
@@ -81,7 +81,7 @@ func (p *poller) run() {
 					parked = p.dispatch(&events[i], parked)
 				}
 				p.registry.serveParked(parked)
-				runtime.Gosched() // let the readers run, so that many events start no more goroutines at once than one batch
+				runtime.Gosched() // let the readers run first, so that at most one batch of events starts goroutines at once
 			case err != unix.EINTR:
 				return false // blocks until epoll is readable
 			}

@@ -250,8 +250,8 @@ func readSlowly(t *testing.T, p path) bool {
 type trickle struct {
 	net.Conn
 	until   time.Time
-	last    time.Time     // of the last Read
-	longest time.Duration // between two Reads
+	last    time.Time     // time of the last Read
+	longest time.Duration // longest time between two Reads
 }
 
 func (c *trickle) Read(p []byte) (int, error) {

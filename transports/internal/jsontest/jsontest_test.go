@@ -12,7 +12,7 @@ import (
 )
 
 // jsonscan returns the members and elements of random JSON texts in order and byte for byte.
-func TestMembersAndElementsFindWhatWasWritten(t *testing.T) {
+func TestMembersAndElementsReturnWhatWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var names, values []string
 		object, array := "{"+Space(t), "["+Space(t)

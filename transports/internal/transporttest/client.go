@@ -32,12 +32,12 @@ const (
 type Item struct {
 	Kind        Kind
 	ID          string // position to resume from; "" if the item has none
-	Topic, Type string // of an event
-	Data        string // of an event; see Client.ExpectedData
+	Topic, Type string // topic and type of an event
+	Data        string // data of an event; see Client.ExpectedData
 	Gap         *hub.Gap
-	Problem     *problems.Problem // of an error
-	Retry       time.Duration     // of a goaway
-	Code        int               // of a close
+	Problem     *problems.Problem // problem of an error
+	Retry       time.Duration     // delay in a goaway
+	Code        int               // code of a close frame
 }
 
 // Request describes a request of a Client.

@@ -33,9 +33,9 @@ func history() []*hub.Event {
 	return events
 }
 
-// TestCutEverywhere cuts a connection after each of its bytes. The client must resume over another
+// TestCutAfterEveryByte cuts a connection after each of its bytes. The client must resume over another
 // path without losing or repeating an event.
-func TestCutEverywhere(t *testing.T) {
+func TestCutAfterEveryByte(t *testing.T) {
 	t.Parallel()
 	s := Start(t, Config{Heartbeat: 200 * time.Millisecond})
 	events := history()

@@ -46,12 +46,12 @@ func TestPace(t *testing.T) {
 // hold.
 const pacedEvents = 60
 
-// slow reads less than one TLS record per write timeout, for several write timeouts. It reports false
-// if the connection broke after the reader was paused for so long that this is no fault.
+// slow reads less than one TLS record per write timeout, for several write timeouts. It returns
+// false if the machine paused the reader for so long that the hub may have closed the connection.
 func slow(t *testing.T, s *Server, r Path, timeout time.Duration) bool {
 	var until time.Time // end of the slow reading
 	var mu sync.Mutex   // guards last and longest, because the client may read in its own goroutine
-	var last time.Time  // of the reads
+	var last time.Time  // time of the last read
 	var longest time.Duration
 	ask := Query("last", "100", "max", "100")
 	ask.Slow = true

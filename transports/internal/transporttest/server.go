@@ -25,7 +25,7 @@ type Config struct {
 	Hub            hub.Config
 	Heartbeat      time.Duration  // 0: none
 	WriteTimeout   time.Duration  // 0: Patience
-	IdleTimeout    time.Duration  // of the http.Server; 0: none
+	IdleTimeout    time.Duration  // IdleTimeout of the http.Server; 0: none
 	Grant          *auth.Grant    // rights of every request; nil: all rights
 	MessageRate    float64        // see websocket.Config
 	Intake         *intake.Budget // budget for WebSocket messages; nil: none

@@ -25,7 +25,7 @@ func AllowMethods(w http.ResponseWriter, r *http.Request, methods ...string) boo
 	return false
 }
 
-// NotFound answers 404.
+// NotFound answers a request with status 404.
 func NotFound(w http.ResponseWriter, r *http.Request) {
 	WriteProblem(w, r, problems.NotFound())
 }

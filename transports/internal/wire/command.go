@@ -31,10 +31,10 @@ type Command struct {
 	// Cursor, Last and Since belong to subscribe; nil if absent. See Start.
 	Cursor, Last, Since *string
 
-	Token string // for auth; not empty
+	Token string // the token of auth; not empty
 
-	Event          *hub.Event // for publish; parsed, not validated
-	IdempotencyKey string     // for publish; "" if absent
+	Event          *hub.Event // the event of publish; parsed, not validated
+	IdempotencyKey string     // the key of publish; "" if absent
 }
 
 // Start returns the position at which a subscribe starts. The error is that of ParseStart.

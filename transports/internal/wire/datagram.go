@@ -145,7 +145,7 @@ func isCutOff(text []byte) bool {
 	if text[0] != '{' && text[0] != '[' {
 		return false
 	}
-	err := json.Compact(new(bytes.Buffer), text) // not Unmarshal, see jsonscan.ErrorDetail
+	err := json.Compact(new(bytes.Buffer), text) // Compact instead of Unmarshal, see jsonscan.ErrorDetail
 	return err != nil && err.Error() == "unexpected end of JSON input"
 }
 

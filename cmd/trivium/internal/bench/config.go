@@ -180,8 +180,8 @@ func (s spec) delays() []time.Duration {
 // way is one way to publish in the ingest scenario.
 type way struct {
 	name  string
-	udp   bool // by datagrams; otherwise over HTTP
-	child bool // inside one process, neither by UDP nor over HTTP
+	udp   bool // publish by datagrams; otherwise over HTTP
+	child bool // publish inside one process, neither by UDP nor over HTTP
 	batch int  // events per request
 }
 

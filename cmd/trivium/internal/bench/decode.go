@@ -142,7 +142,7 @@ func (d *socketDecoder) feed(p []byte, emit func(message)) error {
 }
 
 const (
-	opText  = 0x81 // with FIN
+	opText  = 0x81 // text frame with FIN
 	opClose = 0x88
 	opPing  = 0x89
 )

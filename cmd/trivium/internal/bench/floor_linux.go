@@ -155,7 +155,7 @@ func (f *floor) handshake(fd, i int) error {
 		answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" +
 			string([]byte{opText, byte(len(hello))}) + hello
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // as in the hub
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // the hub disables the delay as well
 	if _, err := unix.Write(fd, []byte(answer)); err != nil {
 		return err
 	}

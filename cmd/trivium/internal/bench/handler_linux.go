@@ -14,7 +14,7 @@ import (
 // received, so that nothing is lost between two polls.
 type handler struct {
 	mu     sync.Mutex
-	events [][]byte // envelopes; the first has the number first
+	events [][]byte // envelopes, beginning with that of event number first
 	first  int
 	more   chan struct{} // closed when there is another event
 }

@@ -50,7 +50,7 @@ func runPublish(stderr io.Writer, cfg *Config, role string) (err error) {
 		}
 		return n, p.done()
 	}
-	if _, err := run(hub.DefaultRetainEvents, cfg.Duration/4); err != nil { // until retention starts to remove events
+	if _, err := run(hub.DefaultRetainEvents, cfg.Duration/4); err != nil { // fills the log until retention starts to remove events
 		return err
 	}
 	before, err := cpuOf(os.Getpid())

@@ -16,7 +16,7 @@ type relay struct {
 	running  sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[net.Conn]bool // of both sides; nil after close
+	conns map[net.Conn]bool // connections of both sides; nil after close
 }
 
 func startRelay(to string, delay time.Duration) (*relay, error) {
@@ -112,7 +112,7 @@ func (r *relay) forward(to, from net.Conn) {
 	})
 	defer func() {
 		r.remove(to, from)
-		for range pieces { // until the reader has ended
+		for range pieces { // discard pieces until the reader has ended
 		}
 	}()
 	for p := range pieces {

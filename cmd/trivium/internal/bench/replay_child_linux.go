@@ -19,11 +19,12 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// consumerBatch is how many messages JetStream's own consumer requests at a time: enough that a delay does not
-// limit it.
+// consumerBatch is the number of messages that JetStream's own consumer requests at a time. It is
+// so high that the delay does not limit the consumer's rate.
 const consumerBatch = 1 << 16
 
-// runFill is the child's main function: it publishes the events of replay to a new log, and then filler.
+// runFill is the main function of the child. It publishes the events of replay to a new log, and
+// then the filler events.
 func runFill(stderr io.Writer, cfg *Config) (err error) {
 	h, err := openHub(cfg, replayRetention(cfg.Events, cfg.Size))
 	if err != nil {
@@ -67,8 +68,8 @@ func publishEach(h *hub.Hub, n, batch int, event func() *hub.Event) error {
 	return delivered(h, last)
 }
 
-// runConsumer is the child's main function: it reads the events of replay with the ordered consumer of NATS's
-// client.
+// runConsumer is the main function of the child. It reads the events of replay with the ordered
+// consumer of NATS's client.
 func runConsumer(stderr io.Writer, cfg *Config) error {
 	conn, end, err := connectNATS(cfg)
 	if err != nil {

@@ -12,16 +12,16 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// fillerBytes is more than an in-memory log keeps. Events of fillerSize follow what replay reads, so that all of it
-// is only in the durable log.
+// fillerBytes is larger than an in-memory log. Filler events of fillerSize bytes are published
+// after the events of replay, so that those are only in the durable log.
 const (
 	fillerBytes = hub.DefaultRetainBytes
 	fillerSize  = MaxSize
 )
 
-// replayRetention returns the retention of a log with n events to replay, which removes none of them.
+// replayRetention returns a retention that removes none of the n events of replay.
 func replayRetention(n, size int) hub.Retention {
-	const overhead = 1 << 10 // of each event in the log
+	const overhead = 1 << 10 // bytes that each event needs in the log besides its data
 	return hub.Retention{
 		Events: n + fillerBytes/fillerSize + 1000,
 		Bytes:  int64(n)*int64(size+overhead) + 2*fillerBytes,
@@ -44,7 +44,7 @@ func (r *runner) replay(s spec) ([]*Result, error) {
 		return nil, err
 	}
 	own := log
-	if s.engine == EngineEmbedded { // a store has room for one server
+	if s.engine == EngineEmbedded { // only one server at a time can use a store
 		own = r.engine.newLog()
 		if _, err := r.fill(s, own); err != nil {
 			return nil, err

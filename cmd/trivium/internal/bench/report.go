@@ -47,7 +47,7 @@ type Result struct {
 	P50Added        float64  `json:"p50_added_us,omitempty"` // latency of the hub minus that of the other side
 	P99Added        float64  `json:"p99_added_us,omitempty"`
 	Memory          *Memory  `json:"memory,omitempty"`
-	CaughtUpSeconds float64  `json:"caught_up_seconds,omitempty"` // for resume
+	CaughtUpSeconds float64  `json:"caught_up_seconds,omitempty"` // for resume: time until all subscribers had caught up
 	LoadCPU         float64  `json:"load_cpu"`                    // share of a core that the load used
 	Disturbed       bool     `json:"disturbed"`                   // the machine was too busy for reliable ratios
 	Notes           []string `json:"notes,omitempty"`
@@ -59,10 +59,10 @@ type Figures struct {
 	Events              int64   `json:"events"`
 	Deliveries          int64   `json:"deliveries"`
 	CPUSeconds          float64 `json:"cpu_seconds"`
-	CPUPerDelivery      float64 `json:"cpu_us_per_delivery"` // for ingest: per event
+	CPUPerDelivery      float64 `json:"cpu_us_per_delivery"` // for ingest: per event instead of per delivery
 	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
 	FanoutPerDelivery   float64 `json:"fanout_us_per_delivery,omitempty"` // CPU time, without the cost of publishing
-	CPUPerPublish       float64 `json:"cpu_us_per_publish,omitempty"`     // with one subscriber
+	CPUPerPublish       float64 `json:"cpu_us_per_publish,omitempty"`     // CPU time per event with one subscriber
 	NATSPerEvent        float64 `json:"nats_us_per_event,omitempty"`      // CPU of the NATS server
 	P50                 float64 `json:"p50_us"`
 	P99                 float64 `json:"p99_us"`

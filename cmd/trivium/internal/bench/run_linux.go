@@ -288,7 +288,7 @@ func (d *side) published(rate, n int) error {
 		over := func() bool {
 			select {
 			case failed = <-ended:
-				ended <- failed // read by beside
+				ended <- failed // beside reads the error
 				return true
 			default:
 				return false

@@ -12,7 +12,7 @@ import (
 func NeedTool(t *testing.T, name, hint string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} { // not in every user's PATH
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} { // these directories are not in every user's PATH
 		if err != nil {
 			path, err = exec.LookPath(filepath.Join(dir, name))
 		}

@@ -16,9 +16,9 @@ import (
 type accessControl struct {
 	token        string // generated at start; "" if tokens are configured or --auth is none
 	tickets      *auth.Tickets
-	requireToken *auth.Middleware // for routes that require a token
-	tokenless    *auth.Middleware // for routes that require no token, but check Host and Origin
-	operator     *auth.Middleware // for the admin listener
+	requireToken *auth.Middleware // middleware of the routes that require a token
+	tokenless    *auth.Middleware // middleware of the routes that require no token, but check Host and Origin
+	operator     *auth.Middleware // middleware of the admin listener
 	adminToken   *adminToken      // token of the admin listener; nil: none is required
 	jwt          *auth.JWT        // nil: JWTs are not accepted
 	proxies      *auth.Proxies

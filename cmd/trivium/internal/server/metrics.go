@@ -45,7 +45,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 
 // position holds the prefix and the labels that the maps around a field of a snapshot add to its metric.
 type position struct {
-	prefix         string // of the name
+	prefix         string // prefix of the name
 	labels, values []string
 }
 

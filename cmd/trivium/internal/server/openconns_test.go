@@ -80,7 +80,7 @@ func TestOldestIdleConnectionIsClosed(t *testing.T) {
 }
 
 // If no connection is idle, the hub closes the new connection.
-func TestBusyConnectionsKeepTheirPlace(t *testing.T) {
+func TestBusyConnectionsStayOpen(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 2}, nil, discardLog())
 	for range 2 {
 		conn, ctx := connect(o, "192.0.2.1")

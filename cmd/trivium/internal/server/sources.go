@@ -14,14 +14,15 @@ import (
 
 // source receives events on a socket of its own.
 type source struct {
-	name    string // in the log, /stats and /metrics
+	name    string // name in the log, /stats and /metrics
 	addr    net.Addr
 	example func(host, port string) string  // line of the announcement
 	run     func(ctx context.Context) error // receives until ctx ends, then closes the socket
 	stats   func() stats.Source             // current counts
 }
 
-// sourceTable has a function for each source, which opens its socket. It returns nil if the source is off.
+// sourceTable contains a function for each source. The function opens the source's socket, or
+// returns nil if the source is off.
 var sourceTable = []func(*Server) (*source, error){(*Server).openUDP}
 
 // openSources opens the sockets of all sources that are on.

@@ -46,7 +46,7 @@ func (s *Server) openHub(ctx context.Context) (err error) {
 		switch {
 		case err == nil, s.cfg.Engine != settings.EngineNATS, !errors.Is(err, hub.ErrUnavailable):
 			return err
-		case s.cfg.EngineWait == 0: // without end
+		case s.cfg.EngineWait == 0: // the hub waits without a limit
 		case left <= 0:
 			return fmt.Errorf("NATS was not available within %v (--engine-wait): %w", s.cfg.EngineWait, err)
 		default:

@@ -147,7 +147,7 @@ func TestTLSVersions(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, row.protocol, conn.ConnectionState().NegotiatedProtocol, name)
 	}
-	require.Eventually(t, func() bool { return len(log.Take(t)) > 0 }, hubtest.Patience, time.Millisecond) // at debug level
+	require.Eventually(t, func() bool { return len(log.Take(t)) > 0 }, hubtest.Patience, time.Millisecond) // the error is logged at debug level
 }
 
 // A connection whose handshake is not complete in time is closed.

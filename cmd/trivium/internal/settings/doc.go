@@ -1,5 +1,6 @@
-// Package settings has the settings of `trivium serve`: their flags, defaults, checks and warnings, and what follows from
-// them, such as the connection limits that the number of open files allows.
+// Package settings defines the settings of `trivium serve`: their flags, defaults, checks and
+// warnings, and values that are derived from them, such as the connection limits that the number of
+// open files allows.
 //
 // Settings come from flags, the environment and a YAML file. Sources makes kong, which parses the flags, look up the
 // others, and records where each value was found, so that each fault is reported with its place and all faults at once.

@@ -32,10 +32,10 @@ const (
 	MaxRetainAge   = 366 * 24 * time.Hour
 )
 
-// ServeConfig has every setting of `trivium serve`. Each field is a flag, the environment variable
-// TRIVIUM_<NAME>, a key of the YAML file and a line of the help. A flag takes precedence over the
-// environment, which takes precedence over the file and the default. After Faults was called,
-// disabled listeners are "".
+// ServeConfig contains every setting of `trivium serve`. Each field is a flag, the environment
+// variable TRIVIUM_<NAME>, a key of the YAML file and a line of the help. A flag takes precedence
+// over the environment, which takes precedence over the file and the default. After Faults was
+// called, disabled listeners are "".
 type ServeConfig struct {
 	Config string `placeholder:"FILE" help:"YAML file with settings, with the flags' names, without dashes, as keys."`
 	Check  bool   `help:"Check all settings, print each error with its place, and exit without listening. Exit code 0 if valid, 2 if not."`

@@ -1,2 +1,2 @@
-// Package stats has the types of the statistics that a hub serves at /stats.
+// Package stats defines the types of the statistics that a hub serves at /stats.
 package stats

@@ -20,14 +20,14 @@ type Snapshot struct {
 	Gaps       map[hub.GapReason]uint64 `json:"gaps" metric:"gaps_total" label:"reason" help:"Gaps reported to subscribers, by reason."`
 	Access     Access                   `json:"access"`
 	Transports map[string]Transport     `json:"transports" label:"transport"`
-	Sources    map[string]Source        `json:"sources,omitempty" prefix:"key"` // that own a socket, by name
-	UDP        *Source                  `json:"udp,omitempty" metric:"-"`       // also in Sources
+	Sources    map[string]Source        `json:"sources,omitempty" prefix:"key"` // sources that own a socket, by name
+	UDP        *Source                  `json:"udp,omitempty" metric:"-"`       // the source udp, which is also in Sources
 	// Published counts events published through this hub, by source.
 	Published map[string]uint64 `json:"published" metric:"published_total" label:"source" help:"Events published through this hub, by source: http, websocket or udp. A repeated Idempotency-Key does not count."`
 	Latency   Latency           `json:"delivery_latency"`
 	// Certificates are the times when the certificates of the main listener expire, by host.
 	Certificates map[string]time.Time `json:"certificates,omitempty" metric:"tls_certificate_expiry_timestamp_seconds" label:"host" help:"When a certificate of the main listener expires, in seconds since 1970. With --acme, once a client has used it."`
-	Files        map[string]File      `json:"files,omitempty" label:"setting"` // by the setting that names the file
+	Files        map[string]File      `json:"files,omitempty" label:"setting"` // watched files, by the setting that names the file
 }
 
 // Engine describes the engine.

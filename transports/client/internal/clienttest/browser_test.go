@@ -41,8 +41,8 @@ func testBrowser(t *testing.T, additional map[string]string) {
 	report(t, out, code == "0")
 }
 
-// TestPlain checks that plain JavaScript without a library receives every event.
-func TestPlain(t *testing.T) {
+// TestPlainJavaScript checks that plain JavaScript without a library receives every event.
+func TestPlainJavaScript(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
 	}

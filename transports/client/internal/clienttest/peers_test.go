@@ -219,7 +219,7 @@ func (h *hijacked) goodbye(code int, reason string) bool {
 	if _, err := h.conn.Write(append([]byte{finClose, byte(len(said))}, said...)); err != nil {
 		return false
 	}
-	header := make([]byte, 2+4) // with the mask
+	header := make([]byte, 2+4) // two bytes, and the mask
 	if _, err := io.ReadFull(h.reader, header); err != nil || header[0] != finClose {
 		return false
 	}

@@ -266,9 +266,9 @@ func TestTabs(t *testing.T) {
 	g.leader(all...)
 }
 
-// TestTabsApart checks that tabs with different topics or users have connections of their own, that a renewed token stays
+// TestTabsWithDifferentTopics checks that tabs with different topics or users have connections of their own, that a renewed token stays
 // in its group, that a refused tab ends no other, and that a slow tab holds up no other and loses nothing.
-func TestTabsApart(t *testing.T) {
+func TestTabsWithDifferentTopics(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
 	}

@@ -1,4 +1,4 @@
-// Package board has the state of the demo page: which events arrived in which column, and how the
+// Package board holds the state of the demo page: which events arrived in which column, and how the
 // columns compare. It does not use the DOM, so tests run natively. The page reads it once per
 // frame.
 //

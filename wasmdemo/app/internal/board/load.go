@@ -32,7 +32,7 @@ type Load struct {
 	want   LoadWant
 	single int // number of events that PublishOne has requested and that are not sent yet
 	status LoadStatus
-	rate   Rate // of accepted events
+	rate   Rate // rate of accepted events
 }
 
 // LoadWant is the requested setting.

@@ -20,7 +20,7 @@ type relay struct {
 	running  sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[*net.TCPConn]bool // of clients
+	conns map[*net.TCPConn]bool // connections of clients
 }
 
 func startRelay(t *testing.T, upstream string) *relay {
@@ -75,7 +75,7 @@ func (r *relay) pass(conn *net.TCPConn) {
 	}()
 	var copying sync.WaitGroup
 	copying.Go(func() {
-		_, _ = io.Copy(up, conn) // until one side has closed
+		_, _ = io.Copy(up, conn) // copies until one side has closed
 		up.Close()
 	})
 	_, _ = io.Copy(conn, up)

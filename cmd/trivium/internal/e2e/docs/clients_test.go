@@ -68,7 +68,7 @@ func skipUnlessChosen(t *testing.T) {
 
 // clientPrograms are the programs of TestClients.
 type clientPrograms struct {
-	commands map[string][]string // by name
+	commands map[string][]string // command of each client, by name
 	pages    map[string]string   // files below clientsDir, by name
 }
 
@@ -197,7 +197,7 @@ func (c *libraryClient) result() string {
 type clientRun struct {
 	t       *testing.T
 	args    []string
-	url     string // of the hub, without the front
+	url     string // URL of the hub, without the front
 	hub     *hubtest.Process
 	relay   *relay // the clients connect to this relay
 	clients []*libraryClient

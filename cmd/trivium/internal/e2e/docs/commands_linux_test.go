@@ -100,7 +100,7 @@ type shell struct {
 	t        *testing.T
 	dir, bin string // working directory of the commands; directory in which go install puts the program
 	hub      *hubtest.Process
-	settings string // variables that commands of the pages have set
+	settings string // settings of variables in the commands so far
 	endless  []*endlessCommand
 	used     map[string]bool
 }

@@ -91,8 +91,8 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 
 func tokenOf(name string) string { return "token-of-" + name }
 
-// writeTokens replaces the tokens in the file. Each argument has the name of a token and the topics
-// to which it may subscribe.
+// writeTokens replaces the tokens in the file. Each argument consists of the name of a token and
+// the topics to which it may subscribe.
 func (h *exampleHub) writeTokens(t *testing.T, rights ...string) {
 	text := "tokens:\n"
 	for _, right := range rights {

@@ -25,7 +25,7 @@ type request struct {
 	admin  bool             // send the request to the admin listener
 	line   string           // method and target, without the version
 	host   string           // "": the address of the hub
-	token  string           // in Authorization; "": none
+	token  string           // token in Authorization; "": none
 	header []string         // further header lines
 	body   string
 }

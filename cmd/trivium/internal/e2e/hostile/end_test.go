@@ -325,7 +325,7 @@ func renewing(t *testing.T, f *testbed) *exchange {
 	fresh := func() string {
 		return f.jwt(map[string]string{"exp": at(time.Now().Add(life)), "publish": `[]`})
 	}
-	last, longest := time.Now(), time.Duration(0) // of the answers to renewals
+	last, longest := time.Now(), time.Duration(0) // time of the last answer, and the longest time between two
 	x := f.start(t, request{line: "GET /ws?topic=load.renewed", token: fresh()})
 	if x.status == http.StatusUnauthorized && time.Since(last) > life/3 {
 		return nil

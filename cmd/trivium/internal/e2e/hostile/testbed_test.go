@@ -26,11 +26,11 @@ type testbed struct {
 	tokens map[string]string // key: name in the tokens file
 	udpKey []byte
 
-	main    *hubtest.Process // with all access settings
+	main    *hubtest.Process // the hub with all access settings
 	open    *hubtest.Process // --auth none and short timeouts
 	lenient *hubtest.Process // --auth none and long timeouts
 	strict  *hubtest.Process // behind a trusted proxy, with low limits
-	plain   *hubtest.Process // with low limits, and trusts no proxy
+	plain   *hubtest.Process // has low limits, and trusts no proxy
 	text    *hubtest.Process // logs in text format and retains few events
 
 	began   time.Time  // time before the first hub started

@@ -33,9 +33,9 @@ func (c *chaos) restoreStore(hold time.Duration) {
 // loseRights takes a right from the hubs' NATS user on all servers, and later restores it.
 func (c *chaos) loseRights(hold time.Duration) {
 	all := [][]string{
-		{"trivium.>"}, // to publish
-		{"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.MSG.NEXT.>"}, // to consume
-		{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.>"},         // to read
+		{"trivium.>"}, // rights to publish
+		{"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.MSG.NEXT.>"}, // rights to consume
+		{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.>"},         // rights to read
 		{"$JS.API.STREAM.INFO.>"},
 		{">"},
 	}

@@ -34,7 +34,7 @@ func doRequest(p *hubtest.Process, method, url string, header http.Header) (*htt
 
 // When the hub refuses a foreign origin, it names the setting to check: in the answer, and once per
 // minute in the log.
-func TestForeignOriginExplainsItself(t *testing.T) {
+func TestForeignOriginNamesSetting(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, "serve", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "127.0.0.1:0",
 		"--log-format", "json", "--trusted-proxy", "127.0.0.1"))
 	const seen, advice = " (Host and scheme as seen by this hub)", "; behind a proxy keep Host and use --trusted-proxy, or allow the origin with --origin"

@@ -14,7 +14,7 @@ import (
 )
 
 // Requests as widespread senders make them are published with the intended type, key and data.
-func TestSendersAreUnderstood(t *testing.T) {
+func TestRequestsOfCommonSenders(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	socket := p.WebSocket("topic=>")
 	var compressed bytes.Buffer

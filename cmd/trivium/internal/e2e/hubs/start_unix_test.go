@@ -41,7 +41,7 @@ func TestSignalDuringStart(t *testing.T) {
 	defer copying.Wait()
 	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
 		copying.Go(func() {
-			_, _ = io.Copy(way[0], way[1]) // until one side closes
+			_, _ = io.Copy(way[0], way[1]) // copies until one side closes
 			way[0].Close()
 		})
 	}

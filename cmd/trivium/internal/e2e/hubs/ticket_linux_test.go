@@ -20,7 +20,7 @@ import (
 
 // A ticket that one hub of a cluster has issued is accepted once, on any transport of any of the
 // hubs. The connection that was opened with it ends when the ticket's token ends.
-func TestTicketIsTakenOnceByAnyHub(t *testing.T) {
+func TestTicketIsAcceptedOnceByAnyHub(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), hubtest.Patience)
 	defer cancel()

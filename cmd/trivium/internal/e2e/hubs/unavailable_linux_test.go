@@ -109,7 +109,7 @@ var longDrain = []string{"--drain", "20h"}
 
 // When the stream is deleted or the disk is full, the hub stops. Before that, it answers each
 // publish in progress, on every route, that storage is unavailable.
-func TestPublishUnderWayIsAnswered(t *testing.T) {
+func TestPublishInProgressIsAnswered(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		start func(t *testing.T) (p *hubtest.Process, harm func())
