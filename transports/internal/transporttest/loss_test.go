@@ -27,6 +27,7 @@ func TestLosses(t *testing.T) {
 	sendAway := retain(20)
 	sendAway.Disconnect = true
 	runScenarios(t, []scenario{
+		{"drain", Config{}, drain}, // first, because it waits longest
 		{"other epoch", Config{}, otherEpoch},
 		{"future", Config{}, future},
 		{"expired", retain(10), expired},
@@ -35,7 +36,6 @@ func TestLosses(t *testing.T) {
 		{"overtaken", retain(20), overtaken},
 		{"sent away", sendAway, sentAway},
 		{"conflated", Config{}, conflated},
-		{"drain", Config{}, drain},
 	})
 }
 

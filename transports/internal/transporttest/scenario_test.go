@@ -20,9 +20,11 @@ type scenario struct {
 	run    func(*testing.T, *Server, Path)
 }
 
+// runScenarios runs every row over every path, all in parallel.
 func runScenarios(t *testing.T, rows []scenario) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			for _, r := range Paths() {
 				t.Run(r.Name, func(t *testing.T) {
 					t.Parallel()
