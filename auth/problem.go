@@ -11,11 +11,12 @@ import (
 // ProblemOf returns the problem for an error of this package or of a Verifier. It returns nil for
 // nil.
 func ProblemOf(err error) *problems.Problem {
+	if err == nil {
+		return nil
+	}
 	var limit *LimitError
 	var unavailable *UnavailableError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &unavailable):
 		return unavailableSpread(unavailable, unavailable.RetryAfter)
 	case errors.Is(err, ErrHost):
