@@ -87,6 +87,22 @@ func (s *Server) apiRoutes(routes *mux.Router) {
 	}
 }
 
+// preferAPI returns a handler that passes requests for the API directly to it, because the router copies each request
+// twice. It serves all other requests by the router.
+func (s *Server) preferAPI(router http.Handler) http.Handler {
+	exact := make(map[string]bool)
+	for _, path := range transports.Paths() {
+		exact[path] = !strings.HasSuffix(path, "/")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if exact[r.URL.EscapedPath()] {
+			s.api.ServeHTTP(w, r)
+		} else {
+			router.ServeHTTP(w, r)
+		}
+	})
+}
+
 // tokenless returns the middleware of routes that need no token.
 func (s *Server) tokenless() func(http.Handler) http.Handler {
 	return s.access.tokenless.Wrap(s.api.HandleError("others", transports.WriteProblem))
@@ -113,7 +129,7 @@ func (s *Server) publicRoutes() http.Handler {
 	routes.Handle("/healthz", tokenless(text("ok\n")))
 	routes.Handle("/readyz", tokenless(ready(s.api, s.engineError)))
 	routes.NotFoundHandler = tokenless(http.HandlerFunc(transports.NotFound))
-	return routes
+	return s.preferAPI(routes)
 }
 
 // noIcon answers the request for an icon that browsers send for every page.
