@@ -62,13 +62,14 @@ func (d *direct) trySafely(p []byte) (int, error) {
 	return a.n, a.err
 }
 
-// attempt holds the arguments and results of a write inside syscall.RawConn.Write. It is pooled,
+// attempt holds the arguments and results of a system call inside a method of syscall.RawConn. It is pooled,
 // because values that are passed there escape to the heap.
 type attempt struct {
 	p    []byte
 	n    int
 	err  error
 	once func(fd uintptr) bool // writes p
+	read func(fd uintptr)      // reads into p
 }
 
 var attempts = sync.Pool{New: func() any {
@@ -77,6 +78,7 @@ var attempts = sync.Pool{New: func() any {
 		a.n, a.err = send(fd, a.p)
 		return true // return without waiting for the socket to become writable
 	}
+	a.read = func(fd uintptr) { a.n, a.err = receive(fd, a.p) }
 	return a
 }}
 
@@ -123,22 +125,31 @@ func (d *direct) unacknowledged() (n int32) {
 }
 
 func (d *direct) TryRead(p []byte) (n int, err error) {
-	closed := d.raw.Control(func(fd uintptr) {
-		for n, err = unix.Read(int(fd), p); err == unix.EINTR; {
-			n, err = unix.Read(int(fd), p)
-		}
-	})
-	switch {
-	case closed != nil:
+	a := attempts.Get().(*attempt)
+	defer a.done()
+	a.p = p
+	if closed := d.raw.Control(a.read); closed != nil {
 		return 0, closed
-	case err == unix.EAGAIN:
-		return 0, nil
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, io.EOF
 	}
-	return n, nil
+	return a.n, a.err
+}
+
+// receive reads what has arrived; nothing, if that is nothing. At the end of the stream, the error is io.EOF.
+func receive(fd uintptr, p []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))),
+			uintptr(len(p)), syscall.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == 0 && n == 0:
+			return 0, io.EOF
+		case errno == 0:
+			return int(n), nil
+		case errno == syscall.EAGAIN:
+			return 0, nil
+		case errno != syscall.EINTR:
+			return 0, errno
+		}
+	}
 }
 
 // PeerClosed checks whether the peer has ended the stream, without consuming input.

@@ -153,20 +153,33 @@ func (r *Registry) rearmWatch(o watched) {
 
 // update registers the connection for one event. It does nothing if the connection is closed, since
 // its descriptor may then belong to another.
-func (p *poller) update(o watched, op int) (err error) {
+func (p *poller) update(o watched, op int) error {
 	w := o.watching()
-	e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: w.slot, Pad: w.generation}
+	c := controls.Get().(*control)
+	defer controls.Put(c)
+	c.epoll, c.op, c.event = p.fd, op, unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: w.slot, Pad: w.generation}
 	if w.reader != nil {
-		e.Events |= unix.EPOLLIN
+		c.event.Events |= unix.EPOLLIN
 	}
-	closed := o.socket().raw.Control(func(fd uintptr) {
-		err = unix.EpollCtl(p.fd, op, int(fd), &e)
-	})
-	if closed != nil {
+	if closed := o.socket().raw.Control(c.once); closed != nil {
 		return closed
 	}
-	return err
+	return c.err
 }
+
+// control holds the arguments and the result of epoll_ctl inside syscall.RawConn.Control. Like an attempt, it is pooled.
+type control struct {
+	epoll, op int
+	event     unix.EpollEvent
+	err       error
+	once      func(fd uintptr)
+}
+
+var controls = sync.Pool{New: func() any {
+	c := new(control)
+	c.once = func(fd uintptr) { c.err = unix.EpollCtl(c.epoll, c.op, int(fd), &c.event) }
+	return c
+}}
 
 // stopWatch ends the watch. The caller then closes the connection, which removes it from epoll, or
 // calls forget.
