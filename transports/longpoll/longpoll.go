@@ -57,14 +57,15 @@ type Handler struct {
 	wakers   sync.Pool
 	buffers  sync.Pool
 	answers  sharedAnswers
+	times    deadlines
 
 	headerLock sync.Mutex
-	headers    map[string]string // see intern
+	headers    map[string]*baseHeader // see intern
 }
 
 // New returns a Handler. Over HTTP/1, only the listener of a transports.API closes connections that make no progress.
 func New(cfg Config) (*Handler, error) {
-	h := &Handler{cfg: cfg, idleTime: idleTime, shared: connection.Shared{
+	h := &Handler{cfg: cfg, idleTime: idleTime, times: deadlines{start: time.Now()}, shared: connection.Shared{
 		Hub: cfg.Hub, Registry: cmp.Or(cfg.Registry, connection.NewRegistry(0)), Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout,
 	}}
 	if err := h.shared.Complete("longpoll", 0); err != nil {
@@ -202,7 +203,6 @@ func (h *Handler) waitForEvents(r *http.Request, p *poll, a *waker, mayPark bool
 	s, wait := p.subscription, max(0, time.Until(p.deadline))
 	a.timer.Reset(cmp.Or(wait, readGrace))
 	defer a.timer.Stop()
-	gone := r.Context().Done()
 	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
 	for {
 		batch := s.Read(limit)
@@ -224,8 +224,11 @@ func (h *Handler) waitForEvents(r *http.Request, p *poll, a *waker, mayPark bool
 		case mayPark && !batch.Waiting:
 			return batch, false
 		}
+		var gone <-chan struct{}
 		if c := pollConnOf(r); c != nil {
 			gone = c.peerGone()
+		} else {
+			gone = r.Context().Done()
 		}
 		select {
 		case <-a.wakeup:

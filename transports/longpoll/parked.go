@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
@@ -41,9 +42,9 @@ type pollConn struct {
 	mu       sync.Mutex // guards the fields below
 	parked   *connection.Parked
 	state    pollState
-	armed    bool // the poller will call Readable; if not, it has, and the input may not have been read
-	deadline time.Time
-	timer    *time.Timer // calls onTimer, which ignores calls before deadline
+	armed    bool          // the poller will call Readable; if not, it has, and the input may not have been read
+	deadline time.Duration // of the wait or of the next request, as Handler.times counts
+	called   time.Duration // when onDeadline will be called, which ignores calls before deadline; 0: never
 
 	poll     poll            // the current poll; zero in the states idle and serving
 	response *response       // in the state serving
@@ -52,15 +53,16 @@ type pollConn struct {
 	current  *requestContext // in the state serving
 	gone     chan struct{}   // closed when the peer has closed, by Abort, and at the end of the request; nil: nobody waits for that
 
-	closes bool   // the answer to the poll ends the connection
-	base   string // lines of the response header that do not depend on the answer
-	unread []byte // input that net/http had read before it gave the connection away
+	base   *baseHeader // part of the response header that does not depend on the answer; of the last poll
+	unread []byte      // input that net/http had read before it gave the connection away
+
+	queued int32 // guarded by Handler.times
 }
 
 // origin is what the requests of a connection have in common.
 type origin struct {
 	server  *http.Server
-	context context.Context // as a new connection of the server has, with pollConnKey
+	context context.Context // as a new connection of the server has, without http.LocalAddrContextKey
 	peer    string          // Request.RemoteAddr
 	path    string          // of the polls; see rawPath
 }
@@ -114,7 +116,7 @@ func isPlain(r *http.Request) bool {
 // park takes the connection over from net/http or from its pollConn and lets the poll wait without a
 // goroutine. It reports false, and has done nothing, if the connection cannot be taken over.
 func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
-	conn, buffered, err := http.NewResponseController(w).Hijack()
+	conn, buffered, err := hijackParked(w)
 	if err != nil {
 		return false // a middleware hides the connection
 	}
@@ -127,9 +129,9 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 	}
 	// RemoteAddr and the context of r may have been changed by a middleware, for r alone.
 	c := &pollConn{handler: h, state: answering}
-	c.origin = origin{peer: conn.RemoteAddr().String(), path: rawPath(r)}
+	c.origin = origin{peer: conn.RemoteAddr().String(), path: unique.Make(rawPath(r)).Value()} // without the rest of the URL
 	c.origin.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
-	c.origin.context = context.WithValue(h.shared.Registry.ConnContext(c.origin.server, conn), pollConnKey{}, c)
+	c.origin.context = h.shared.Registry.ConnContext(c.origin.server, conn)
 	if n := buffered.Reader.Buffered(); n > 0 {
 		unread, _ := buffered.Reader.Peek(n)
 		c.unread = bytes.Clone(unread)
@@ -141,7 +143,7 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 		return true
 	}
 	p.parked = true
-	c.poll, c.base = *p, h.intern(w.Header())
+	c.poll, c.base = *p, h.intern(w.Header(), nil)
 	h.shared.Registry.Go(func() { c.answerAlone(conn) })
 	return true
 }
@@ -150,7 +152,7 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 // answering, or closed by Abort.
 func (c *pollConn) take(header http.Header, p *poll) {
 	p.parked = true
-	c.poll, c.base, c.closes = *p, c.handler.intern(header), endsConnection(header)
+	c.poll, c.base = *p, c.handler.intern(header, c.base)
 	if c.state == closed {
 		c.endPoll()
 		c.close()
@@ -178,8 +180,7 @@ func (c *pollConn) answerAlone(conn net.Conn) {
 	if latest := time.Now().Add(maxAloneWait); c.poll.deadline.After(latest) {
 		c.poll.deadline = latest
 	}
-	c.origin.context = context.WithValue(c.origin.context, pollConnKey{}, (*pollConn)(nil))
-	c.answerOn(&response{conn: conn, header: parseHeader(c.base), server: c.origin.server, closing: true}, false)
+	c.answerOn(&response{conn: conn, header: c.base.fields.Clone(), server: c.origin.server, closing: true}, c.origin.context, false)
 	c.handler.end(&c.poll)
 }
 
@@ -189,7 +190,7 @@ func (c *pollConn) wait() {
 	c.signalGone() // ends the context of the request
 	c.poll.notifier.parked.Store(c)
 	c.poll.notifier.waker.Store(nil)
-	c.setTimer(time.Until(c.poll.deadline))
+	c.setDeadline(time.Until(c.poll.deadline))
 	switch {
 	case c.isEnding(), c.lostRights(), c.poll.subscription.Behind(): // before notifier.parked was set
 		c.startAnswer()
@@ -211,22 +212,28 @@ func (c *pollConn) arm() {
 	}
 }
 
-func (c *pollConn) setTimer(d time.Duration) {
-	d = max(d, time.Nanosecond)
-	c.deadline = time.Now().Add(d)
-	if c.timer == nil {
-		c.timer = time.AfterFunc(d, c.onTimer)
-	} else {
-		c.timer.Reset(d)
+// setDeadline makes onDeadline end the state after d. A call that was planned for an earlier time stays, and plans the one
+// for this deadline: usually the next request comes before, so that nothing need be changed for each poll. Called with mu
+// held.
+func (c *pollConn) setDeadline(d time.Duration) {
+	times := &c.handler.times
+	c.deadline = max(times.now()+d, 1)
+	if c.called == 0 || c.called > c.deadline {
+		times.remove(c)
+		times.add(c, c.deadline)
+		c.called = c.deadline
 	}
 }
 
-// onTimer ends the wait for events or for the next request.
-func (c *pollConn) onTimer() {
+// onDeadline ends the wait for events or for the next request.
+func (c *pollConn) onDeadline() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case time.Now().Before(c.deadline): // the timer was set again
+	c.called = 0
+	switch left := c.deadline - c.handler.times.now(); {
+	case c.state != waiting && c.state != idle: // the next state sets the deadline
+	case left > 0:
+		c.setDeadline(left)
 	case c.state == waiting:
 		c.startAnswer()
 	case c.state == idle && c.origin.server.IdleTimeout > 0:
@@ -258,7 +265,7 @@ func (c *pollConn) ready(n *notifier, b *hub.Batch) {
 	}
 	start, ok := c.poll.subscription.Offset(b)
 	switch {
-	case !ok, c.isEnding(), c.closes:
+	case !ok, c.isEnding(), c.base.closes:
 		c.startAnswer()
 	case start == len(b.Events):
 		c.poll.subscription.Advance(b.To)
@@ -314,14 +321,14 @@ func (c *pollConn) startAnswer() {
 
 // answer runs in a goroutine of the registry, in the state answering.
 func (c *pollConn) answer() {
-	w := c.newResponse(parseHeader(c.base))
+	w := c.newResponse(c.base.fields.Clone())
 	if c.parked.PeerClosed() {
 		w.closing = true
 	}
 	if w.closing {
 		c.poll.deadline = time.Now()
 	}
-	answered := c.answerOn(w, true)
+	answered := c.answerOn(w, &requestContext{Context: c.origin.context, conn: c}, true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -336,16 +343,16 @@ func (c *pollConn) answer() {
 	}
 }
 
-// answerOn answers the poll on w as the goroutine of a request would. It reports false, and has
+// answerOn answers the poll on w as the goroutine of a request would, in a context. It reports false, and has
 // written nothing, if there is nothing to answer yet.
-func (c *pollConn) answerOn(w *response, mayPark bool) (answered bool) {
+func (c *pollConn) answerOn(w *response, ctx context.Context, mayPark bool) (answered bool) {
 	a := c.handler.getWaker()
 	defer c.handler.wakers.Put(a)
 	n := c.poll.notifier
 	n.waker.Store(a)
 	n.parked.Store(nil)
 	defer n.waker.Store(nil)
-	r := (&http.Request{Method: http.MethodGet, ProtoMajor: 1, ProtoMinor: 1}).WithContext(c.origin.context)
+	r := (&http.Request{Method: http.MethodGet, ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	w.run(func() bool {
 		answered = c.handler.answerPoll(w, r, &c.poll, a, mayPark)
 		return answered

@@ -1,6 +1,9 @@
 package longpoll
 
-import "context"
+import (
+	"context"
+	"net/http"
+)
 
 // requestContext is the context of one request that a pollConn serves. It ends with the request, when the peer has
 // closed, and when the registry closes the connection.
@@ -8,6 +11,17 @@ type requestContext struct {
 	context.Context
 	conn *pollConn
 	done <-chan struct{} // nil until Done is called; guarded by conn.mu
+}
+
+// Value implements context.Context.
+func (x *requestContext) Value(key any) any {
+	switch key {
+	case pollConnKey{}:
+		return x.conn
+	case http.LocalAddrContextKey:
+		return x.conn.parked.Conn().LocalAddr()
+	}
+	return x.Context.Value(key)
 }
 
 // Done implements context.Context.

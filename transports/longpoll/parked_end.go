@@ -23,7 +23,7 @@ func (c *pollConn) next(broken bool) {
 		if timeout := c.origin.server.IdleTimeout; timeout > 0 {
 			idle = timeout
 		}
-		c.setTimer(idle)
+		c.setDeadline(idle)
 		c.arm()
 	}
 }
@@ -58,7 +58,7 @@ func (c *pollConn) releasePlace() {
 // leave releases what the connection holds, when it is closed or returned. Called with mu held.
 func (c *pollConn) leave(state pollState) {
 	c.state = state
-	c.timer.Stop()
+	c.handler.times.remove(c)
 	c.releasePlace()
 }
 

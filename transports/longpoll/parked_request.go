@@ -16,30 +16,19 @@ import (
 // gets the connection back for a larger one.
 const maxRequest = 4 << 10
 
-// requestReader reads one request from a connection without blocking.
+// requestReader holds the input of a connection, and parses one request in it.
 type requestReader struct {
-	*bufio.Reader
-	conn *connection.Parked // nil: nothing more is read
+	input  [maxRequest]byte
+	source bytes.Reader  // of input
+	parser *bufio.Reader // of source
 }
 
 // errNoInput is the error of a read that would block.
 var errNoInput = errors.New("no input")
 
-// Read implements io.Reader.
-func (r *requestReader) Read(p []byte) (int, error) {
-	if r.conn == nil {
-		return 0, errNoInput
-	}
-	n, err := r.conn.TryRead(p)
-	if n == 0 && err == nil {
-		err = errNoInput
-	}
-	return n, err
-}
-
 var requestReaders = sync.Pool{New: func() any {
 	r := new(requestReader)
-	r.Reader = bufio.NewReaderSize(r, maxRequest)
+	r.parser = bufio.NewReaderSize(&r.source, maxRequest)
 	return r
 }}
 
@@ -90,22 +79,21 @@ func (c *pollConn) serveNext() {
 // readRequest returns the next request, or a copy of the input if the request cannot be served here.
 func (c *pollConn) readRequest() (r *http.Request, input []byte, err error) {
 	reader := requestReaders.Get().(*requestReader)
-	defer func() {
-		reader.conn = nil
-		requestReaders.Put(reader)
-	}()
-	reader.conn = c.parked
-	reader.Reset(reader)
-	if _, err := reader.Peek(1); err != nil {
+	defer requestReaders.Put(reader)
+	n, err := c.parked.TryRead(reader.input[:])
+	switch {
+	case err != nil:
 		return nil, nil, err
+	case n == 0:
+		return nil, nil, errNoInput
 	}
-	buffered, _ := reader.Peek(reader.Buffered())
-	input = bytes.Clone(buffered) // parsing may move what is buffered
-	reader.conn = nil
+	input = reader.input[:n]
 	if couldBePoll(input) {
-		r = c.parse(reader.Reader)
+		if r = c.parse(reader, n); r != nil {
+			return r, nil, nil
+		}
 	}
-	return r, input, nil
+	return nil, bytes.Clone(input), nil
 }
 
 // couldBePoll reports whether the input may be one whole request for a poll.
@@ -113,11 +101,13 @@ func couldBePoll(input []byte) bool {
 	return len(input) < maxRequest && bytes.HasPrefix(input, []byte("GET /")) && bytes.HasSuffix(input, []byte("\r\n\r\n")) && hostLines(input) == 1
 }
 
-// parse returns the request if it is a poll that can be served here: complete, alone, and valid by
+// parse returns the request in the first n bytes of input if it is a poll that can be served here: complete, alone, and valid by
 // what net/http requires of requests. Otherwise it returns nil.
-func (c *pollConn) parse(reader *bufio.Reader) *http.Request {
-	r, err := http.ReadRequest(reader)
-	if err != nil || reader.Buffered() > 0 {
+func (c *pollConn) parse(reader *requestReader, n int) *http.Request {
+	reader.source.Reset(reader.input[:n])
+	reader.parser.Reset(&reader.source)
+	r, err := http.ReadRequest(reader.parser)
+	if err != nil || reader.parser.Buffered()+reader.source.Len() > 0 {
 		return nil
 	}
 	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || !isPlain(r) || rawPath(r) != c.origin.path {

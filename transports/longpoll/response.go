@@ -9,7 +9,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/textproto"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -165,48 +164,36 @@ func (w *response) SetWriteDeadline(time.Time) error { return nil }
 
 // Hijack implements http.Hijacker.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if err := w.hijack(); err != nil {
+		return nil, nil, err
+	}
+	return w.conn, bufio.NewReadWriter(bufio.NewReaderSize(w.conn, 16), bufio.NewWriterSize(w.conn, 16)), nil
+}
+
+func (w *response) hijack() error {
 	if w.sent || w.hijacked {
-		return nil, nil, errors.New("longpoll: the response has begun")
+		return errors.New("longpoll: the response has begun")
 	}
 	w.hijacked = true
-	return w.conn, bufio.NewReadWriter(bufio.NewReaderSize(w.conn, 16), bufio.NewWriterSize(w.conn, 16)), nil
+	return nil
+}
+
+// hijackParked is like the Hijack of an http.ResponseController, for a response that may be that of a parked connection:
+// in that case it returns no connection and no buffers.
+func hijackParked(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+	for inner := w; ; {
+		switch x := inner.(type) {
+		case *response:
+			return nil, nil, x.hijack()
+		case http.Hijacker:
+			return http.NewResponseController(w).Hijack()
+		case interface{ Unwrap() http.ResponseWriter }:
+			inner = x.Unwrap()
+		default:
+			return nil, nil, http.ErrNotSupported
+		}
+	}
 }
 
 // Flush implements http.Flusher. A response is sent when it is complete.
 func (w *response) Flush() {}
-
-// ownHeaders are the header lines that each answer sets for itself.
-var ownHeaders = map[string]bool{"Content-Type": true, "Cache-Control": true, "Content-Length": true, "Date": true}
-
-// maxInterned is the number of different headers that are kept for all connections with them.
-const maxInterned = 64
-
-// intern returns the lines of a header without those that each answer sets. Connections with the
-// same lines share them.
-func (h *Handler) intern(header http.Header) string {
-	var b bytes.Buffer
-	_ = header.WriteSubset(&b, ownHeaders) // a bytes.Buffer accepts everything
-	h.headerLock.Lock()
-	defer h.headerLock.Unlock()
-	if s, ok := h.headers[b.String()]; ok {
-		return s
-	}
-	s := b.String()
-	if len(h.headers) < maxInterned {
-		if h.headers == nil {
-			h.headers = make(map[string]string)
-		}
-		h.headers[s] = s
-	}
-	return s
-}
-
-// parseHeader returns the header that intern was called with, without the lines that each answer
-// sets.
-func parseHeader(lines string) http.Header {
-	header, err := textproto.NewReader(bufio.NewReader(bytes.NewBufferString(lines + "\r\n"))).ReadMIMEHeader()
-	if err != nil {
-		return make(http.Header) // cannot happen: intern wrote the lines
-	}
-	return http.Header(header)
-}

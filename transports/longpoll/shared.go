@@ -15,7 +15,7 @@ import (
 // sharedAnswer is one response for all parked polls that wait at the same position.
 type sharedAnswer struct {
 	format connection.Format
-	base   string // see pollConn.base
+	base   *baseHeader // see pollConn.base
 	cursor hub.Cursor
 	events []*hub.Event
 	bytes  []byte // header and body
@@ -42,7 +42,7 @@ func (s *sharedAnswers) of(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range s.newest {
-		if a != nil && a.cursor == cursor && a.format == c.poll.format && a.base == c.base && slices.Equal(a.events, events) {
+		if a != nil && a.cursor == cursor && a.format == c.poll.format && a.base.lines == c.base.lines && slices.Equal(a.events, events) {
 			c.poll.subscription.Advance(to)
 			return a
 		}
@@ -77,7 +77,7 @@ func newSharedAnswer(c *pollConn, events []*hub.Event, cursor hub.Cursor) *share
 	a.bytes = append(a.bytes, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nDate: "...)
 	a.bytes = time.Now().UTC().AppendFormat(a.bytes, http.TimeFormat)
 	a.bytes = append(a.bytes, "\r\n"...)
-	a.bytes = append(a.bytes, c.base...)
+	a.bytes = append(a.bytes, c.base.lines...)
 	a.bytes = append(a.bytes, "Content-Length: "...)
 	a.bytes = strconv.AppendInt(a.bytes, int64(len(body)), 10)
 	a.bytes = append(a.bytes, "\r\n\r\n"...)

@@ -250,20 +250,36 @@ func (p *Parked) Leave(unread []byte) (giveBack func()) {
 // returned is a listener from which a server accepts the connections that it gets back. It is closed when the server is
 // closed or shut down, or the registry is closed.
 type returned struct {
-	addr  net.Addr
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{} // closed by Close
+	addr    net.Addr
+	context context.Context // for ConnContext: of the server
+	conns   chan net.Conn
+	once    sync.Once
+	done    chan struct{} // closed by Close
 }
 
 // serverOf returns the listener of a server for connections that it gets back. Connection c was accepted by the server.
 func (r *Registry) serverOf(server *http.Server, c net.Conn) *returned {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if l := r.returned[server]; l != nil {
+	l := r.returned[server]
+	r.mu.Unlock()
+	if l != nil {
 		return l
 	}
-	l := &returned{addr: c.LocalAddr(), conns: make(chan net.Conn), done: make(chan struct{})}
+	l = &returned{addr: c.LocalAddr(), conns: make(chan net.Conn), done: make(chan struct{}), context: context.Background()}
+	if server.BaseContext != nil {
+		l.context = server.BaseContext(l)
+	}
+	l.context = context.WithValue(l.context, http.ServerContextKey, server)
+	return r.addServer(server, l)
+}
+
+// addServer makes a server serve a listener, unless there is one for the server already. It returns the one that is used.
+func (r *Registry) addServer(server *http.Server, l *returned) *returned {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if earlier := r.returned[server]; earlier != nil {
+		return earlier
+	}
 	if r.closed {
 		_ = l.Close()
 		return l
@@ -284,18 +300,14 @@ func (r *Registry) serverOf(server *http.Server, c net.Conn) *returned {
 	return l
 }
 
-// ConnContext returns the context that a server gives to a new connection: without what middlewares have added for
-// earlier requests.
+// ConnContext returns the context that a server gives to a new connection, but without http.LocalAddrContextKey: without
+// what middlewares have added for earlier requests.
 func (r *Registry) ConnContext(server *http.Server, c net.Conn) context.Context {
-	ctx := context.Background()
-	if server.BaseContext != nil {
-		ctx = server.BaseContext(r.serverOf(server, c))
-	}
-	ctx = context.WithValue(ctx, http.ServerContextKey, server)
+	ctx := r.serverOf(server, c).context
 	if server.ConnContext != nil {
 		ctx = server.ConnContext(ctx, c)
 	}
-	return context.WithValue(ctx, http.LocalAddrContextKey, c.LocalAddr())
+	return ctx
 }
 
 // Accept implements net.Listener.

@@ -1,0 +1,72 @@
+package longpoll
+
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+	"net/textproto"
+	"slices"
+)
+
+// baseHeader is the header that middlewares have set for an answer, without the lines that each answer sets.
+// Connections with the same lines share it. It does not change.
+type baseHeader struct {
+	lines  string
+	fields http.Header // parsed from lines
+	closes bool        // the answer ends the connection
+}
+
+// ownHeaders are the header lines that each answer sets for itself.
+var ownHeaders = map[string]bool{"Content-Type": true, "Cache-Control": true, "Content-Length": true, "Date": true}
+
+// maxInterned is the number of different headers that are kept for all connections with them.
+const maxInterned = 64
+
+// intern returns the baseHeader for a header. latest, if it is not nil, is that of the connection's previous answer, which
+// usually is the same.
+func (h *Handler) intern(header http.Header, latest *baseHeader) *baseHeader {
+	if latest != nil && latest.isOf(header) {
+		return latest
+	}
+	var b bytes.Buffer
+	_ = header.WriteSubset(&b, ownHeaders) // a bytes.Buffer accepts everything
+	h.headerLock.Lock()
+	defer h.headerLock.Unlock()
+	if base := h.headers[b.String()]; base != nil {
+		return base
+	}
+	base := &baseHeader{lines: b.String()}
+	base.fields = parseHeader(base.lines)
+	base.closes = endsConnection(base.fields)
+	if len(h.headers) < maxInterned {
+		if h.headers == nil {
+			h.headers = make(map[string]*baseHeader)
+		}
+		h.headers[base.lines] = base
+	}
+	return base
+}
+
+// isOf reports whether b is the baseHeader of a header. It may return false if it is.
+func (b *baseHeader) isOf(header http.Header) bool {
+	n := 0
+	for name, values := range header {
+		if ownHeaders[name] {
+			continue
+		}
+		if !slices.Equal(values, b.fields[name]) {
+			return false
+		}
+		n++
+	}
+	return n == len(b.fields)
+}
+
+// parseHeader returns the header that lines were written from.
+func parseHeader(lines string) http.Header {
+	header, err := textproto.NewReader(bufio.NewReader(bytes.NewBufferString(lines + "\r\n"))).ReadMIMEHeader()
+	if err != nil {
+		return make(http.Header) // cannot happen: intern wrote the lines
+	}
+	return http.Header(header)
+}
