@@ -281,7 +281,7 @@ func TestPublicPackages(t *testing.T) {
 func TestTopLevelFiles(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
-		"hub", "transports", "auth", "cmd", "wasmdemo", "testdata", "docs",
+		"hub", "transports", "auth", "cmd", "internal", "wasmdemo", "testdata", "docs",
 		"go.mod", "go.sum", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 		".ci", ".gitignore", ".golangci.yml",
 	}
