@@ -32,5 +32,5 @@ func TestCAFile(t *testing.T) {
 	}
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
-	require.Contains(t, hubtest.Transcript(t, hubtest.Program(t, env, "pub", "a", "1", "--ca-file", empty)), "--ca-file: want certificates in PEM, "+empty+" has none")
+	require.Contains(t, hubtest.Transcript(t, hubtest.Program(t, env, "pub", "a", "1", "--ca-file", empty)), "--ca-file: want PEM certificates, "+empty+" contains none")
 }

@@ -153,7 +153,7 @@ func costlySubscribers(t *testing.T, f *testbed) {
 		refused = subscribe()
 	}
 	require.Equal(t, http.StatusServiceUnavailable, refused.status)
-	require.Contains(t, refused.body, "the filters of this token's subscribers may take 4194304 bytes")
+	require.Contains(t, refused.body, "the filters of this token's subscribers may use at most 4194304 bytes")
 	require.Positive(t, f.metric(t, p, `trivium_limited_total{limit="filter_bytes_per_token"}`))
 	x := f.start(t, request{hub: p, line: "GET /sse?" + topicsQuery(deepFilters(rng, 64)), token: f.tokens["two"]})
 	require.Equal(t, http.StatusOK, x.status, "another token has a share of its own")

@@ -109,7 +109,7 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 	source.serve(nil)
 	fetches := source.fetches.Load()
 	require.Eventually(t, func() bool { return source.fetches.Load() > fetches }, hubtest.Patience, 10*time.Millisecond)
-	require.Eventually(t, func() bool { return strings.Contains(p.Log(), "no key that can be used") }, hubtest.Patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(p.Log(), "has no usable key") }, hubtest.Patience, 10*time.Millisecond)
 	require.Equal(t, http.StatusOK, ask(pollNow, known).status)
 }
 
