@@ -44,7 +44,6 @@ func runHubs(t *testing.T, newEngine func(*testing.T, hub.Retention) hub.Engine)
 		{"starts", hub.Retention{}, testStarts},
 		{"start in a growing log", hub.Retention{}, testStartInGrowingLog},
 		{"retention", hub.Retention{Events: 40}, testRetention},
-		{"all expired", hub.Retention{Age: 200 * time.Millisecond}, testAllExpired},
 		{"idempotency keys", hub.Retention{}, testIdempotencyKeys},
 		{"publish each", hub.Retention{}, testPublishEach},
 		{"erase", hub.Retention{}, testErase},
@@ -56,6 +55,16 @@ func runHubs(t *testing.T, newEngine func(*testing.T, hub.Retention) hub.Engine)
 			withHub(t, newEngine, test.keep, test.run)
 		})
 	}
+	t.Run("all expired", func(t *testing.T) {
+		t.Parallel()
+		done := false
+		for attempts := 0; !done && attempts < 20; attempts++ {
+			withHub(t, newEngine, hub.Retention{Age: 400 * time.Millisecond}, func(t *testing.T, h *hub.Hub) {
+				done = testAllExpired(t, h)
+			})
+		}
+		require.True(t, done)
+	})
 	t.Run("rare topics", func(t *testing.T) { testRareTopics(t, newEngine) })
 }
 
@@ -155,10 +164,16 @@ func testLast(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testAllExpired checks which gaps are reported for a log whose events have all expired.
-func testAllExpired(t *testing.T, h *hub.Hub) {
+// testAllExpired checks which gaps are reported for a log whose events have all expired. It returns false if
+// events expired before the hub received them, because the machine is busy. The hub does not know their topics.
+func testAllExpired(t *testing.T, h *hub.Hub) bool {
 	begin := h.Position()
+	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
 	last := publish(t, h, "a", "b", "a")
+	if live.Until(last.Seq); len(live.Events) < 3 {
+		t.Log("events expired before the hub received them")
+		return false
+	}
 	read := func(start hub.Start, filter string) *Reader {
 		r := Subscribe(t, h, hub.Request{Filters: Set(t, filter), Start: start})
 		r.Until(last.Seq)
@@ -190,6 +205,7 @@ func testAllExpired(t *testing.T, h *hub.Hub) {
 		require.True(t, r.Gaps[0].Certain, row.name)
 		require.Equal(t, row.start.Cursor == nil, r.Gaps[0].After == "", row.name)
 	}
+	return true
 }
 
 func idsOf(events []*hub.Event) (ids []string) {
