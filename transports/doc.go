@@ -12,5 +12,8 @@
 // sets deadlines of its own. A program that ends calls [API.Drain], then http.Server.Shutdown, [API.Close] and
 // hub.Hub.Close.
 //
+// If the http.ResponseWriter of a program's own server hands over a net.Conn that has a method TryWrite(p []byte) (int,
+// error), which accepts what it can without blocking, idle subscribers on such connections need no goroutine.
+//
 // The API's goroutines are those of its connections; Close waits for them.
 package transports

@@ -50,7 +50,7 @@ type BenchCmd struct {
 	JSON        bool          `name:"json" help:"Print the report as JSON."`
 	SVG         string        `name:"svg" placeholder:"FILE" help:"File for a chart of CPU and latency of hub and floor."`
 	Child       string        `hidden:"" help:"Be a child of a bench."`
-	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume or ingest. Default: fanout and burst. With --engine: fanout, ingest or replay, and hubs with --engine nats. Default: all of these."`
+	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume, ingest or million. Default: fanout and burst. With --engine: fanout, ingest or replay, and hubs with --engine nats. Default: all of these."`
 }
 
 // Help returns the description of the command in its help text.
@@ -60,7 +60,8 @@ func (BenchCmd) Help() string {
 		"if there are two. With --engine the floor is a hub with the memory engine, publishing is compared with " +
 		"JetStream's own asynchronous publish on a stream of the same settings, and 1, 2 and 3 hubs share one stream of NATS. " +
 		"The scenario replay reads events that are only in the durable log, and compares with JetStream's own ordered consumer; " +
-		"with nats also behind delays of 1 and 100 ms to NATS in each direction. Exit code 1 if an event was lost, duplicated, reordered or changed."
+		"with nats also behind delays of 1 and 100 ms to NATS in each direction. The scenario million opens as many real connections as the limit on open files " +
+		"allows, and then 1,000,000 subscribers inside one process, whose floor is as many writes without a hub. It needs 2 GB of memory and compares each figure with its goal. Exit code 1 if an event was lost, duplicated, reordered or changed."
 }
 
 func (c *BenchCmd) check() []settings.Fault {
@@ -120,8 +121,10 @@ func (c *BenchCmd) checkTarget() []settings.Fault {
 	if c.Goals {
 		faults = append(faults, settings.Fault{Setting: "--goals", Detail: "cannot be used with --target"})
 	}
-	if slices.Contains(c.Scenario, bench.Idle) {
-		faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "idle cannot be measured with --target, since it reads the memory of the hub's process"})
+	for _, name := range []string{bench.Idle, bench.MillionSubscribers} {
+		if slices.Contains(c.Scenario, name) {
+			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: name + " cannot be measured with --target, since it reads the memory of the hub's process"})
+		}
 	}
 	return faults
 }

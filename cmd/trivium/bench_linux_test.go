@@ -57,6 +57,7 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	t.Parallel()
 	results := map[string]int{
 		bench.Fanout: 3, bench.Burst: 2, bench.Idle: 3, bench.Topics: 2, bench.Slow: 2, bench.Resume: 2, bench.Ingest: 4,
+		bench.MillionSubscribers: 1,
 	}
 	for _, scenario := range bench.Scenarios {
 		if scenario == bench.Hubs || scenario == bench.Replay {
@@ -196,6 +197,11 @@ func checkFigures(t *testing.T, r *bench.Result) {
 	case bench.Resume:
 		require.Positive(t, r.CaughtUpSeconds)
 		require.GreaterOrEqual(t, r.Hub.Deliveries, int64(30)) // at least the events published during the measurement
+	case bench.MillionSubscribers:
+		require.Equal(t, 30, r.Million.Sockets)
+		require.Equal(t, 2, r.Million.Groups)
+		require.EqualValues(t, 30, r.Hub.Deliveries)
+		require.EqualValues(t, 30, r.Floor.Deliveries)
 	case bench.Ingest:
 		require.Positive(t, r.Hub.Events)
 		require.Positive(t, r.Hub.CPUPerDelivery)

@@ -41,12 +41,21 @@ type socket interface {
 	progressed() bool
 }
 
+// TryWriter is implemented by a net.Conn that is no socket and can be written without blocking, for example one in
+// memory. See Conn.TryWrite.
+type TryWriter interface {
+	TryWrite(p []byte) (int, error)
+}
+
 // NewConn returns the Conn of a hijacked connection. If the platform and the connection support it
-// (TCP on Linux), the Conn writes directly; otherwise it is a portable one. The kernel closes the
-// connection if the peer acknowledges nothing for several times timeout.
+// (TCP on Linux, a TryWriter), the Conn writes directly; otherwise it is a portable one. The kernel
+// closes a TCP connection if the peer acknowledges nothing for several times timeout.
 func NewConn(c net.Conn, timeout time.Duration) Conn {
 	if g, ok := c.(*progressConn); ok && g.direct != nil {
 		return g.direct
+	}
+	if t, ok := c.(TryWriter); ok {
+		return &tryConn{netConn{c}, t}
 	}
 	if direct, ok := newDirect(c, timeout); ok {
 		return direct
@@ -80,6 +89,14 @@ func (c *netConn) PeerClosed() bool { return false }
 func (c *netConn) End() bool { return true }
 
 func (c *netConn) Close() { c.Conn.Close() }
+
+// tryConn is the Conn of a TryWriter.
+type tryConn struct {
+	netConn
+	direct TryWriter
+}
+
+func (c *tryConn) TryWrite(p []byte) (int, error) { return c.direct.TryWrite(p) }
 
 // writeAll writes p. Each write that makes progress extends the deadline. progressed, which may be
 // nil, reports progress that is not visible in the number of written bytes.

@@ -26,6 +26,32 @@ func (c *scripted) Write(p []byte) (int, error) {
 	return n, os.ErrDeadlineExceeded
 }
 
+// memory is a connection that can be written without blocking. It accepts no more than its capacity.
+type memory struct {
+	net.Conn
+	written []byte
+}
+
+func (c *memory) TryWrite(p []byte) (int, error) {
+	n := min(len(p), cap(c.written)-len(c.written))
+	c.written = append(c.written, p[:n]...)
+	return n, nil
+}
+
+// A net.Conn with TryWrite is written directly.
+func TestTryWriterIsWrittenDirectly(t *testing.T) {
+	m := &memory{written: make([]byte, 0, 7)}
+	c := NewConn(m, time.Second)
+	for _, n := range []int{5, 2, 0} {
+		written, err := c.TryWrite([]byte("hello"))
+		require.NoError(t, err)
+		require.Equal(t, n, written)
+	}
+	require.Equal(t, "hellohe", string(m.written))
+	require.False(t, c.PeerClosed())
+	require.True(t, c.End())
+}
+
 // Bytes that the peer has acknowledged between two deadlines count as progress, whether or not the
 // kernel has accepted more bytes.
 func TestProgressExtendsDeadline(t *testing.T) {

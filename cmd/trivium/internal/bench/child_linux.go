@@ -41,6 +41,7 @@ type address struct {
 	CPU     time.Duration `json:"cpu_ns"`
 	Wall    time.Duration `json:"wall_ns"`
 	Cursor  string        `json:"cursor"` // cursor before the first event of a replay
+	Result  *Result       `json:"result"` // of million
 }
 
 const listening = "listening"
@@ -53,6 +54,11 @@ var hubFlags = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0"
 // caller must be locked to its thread: the kernel kills the child when the thread that started it
 // ends, so that no child outlives the benchmark.
 func (r *runner) start(extra []string, args ...string) (*Server, error) {
+	return r.startWithin(startPatience, &r.cores.server, extra, args...)
+}
+
+// startWithin is start with another timeout and other cores.
+func (r *runner) startWithin(timeout time.Duration, on *unix.CPUSet, extra []string, args ...string) (*Server, error) {
 	cmd := exec.Command(r.cfg.Program, args...)
 	cmd.Env = append(append([]string{}, r.cfg.Environ...), extra...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // only the benchmark itself receives ^C from the terminal
@@ -60,7 +66,7 @@ func (r *runner) start(extra []string, args ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.cores.enterServer()
+	r.cores.enter(on)
 	err = cmd.Start()
 	r.cores.enterLoad()
 	if err != nil {
@@ -75,7 +81,7 @@ func (r *runner) start(extra []string, args ...string) (*Server, error) {
 	}()
 	select {
 	case err = <-where:
-	case <-time.After(startPatience):
+	case <-time.After(timeout):
 		err = errors.New("timeout while waiting for it to listen")
 	case <-r.ctx.Done():
 		err = context.Cause(r.ctx)
@@ -132,8 +138,10 @@ func cpuOf(pid int) (time.Duration, error) {
 }
 
 // pss returns the server's proportional set size, in bytes.
-func (s *Server) pss() (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", s.child.Process.Pid))
+func (s *Server) pss() (int64, error) { return pssOf(s.child.Process.Pid) }
+
+func pssOf(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -151,19 +159,19 @@ func (s *Server) pss() (int64, error) {
 type cores struct {
 	pinned       bool
 	server, load unix.CPUSet
+	all          unix.CPUSet // all cores that this process may use
 }
 
 // newCores chooses the first two cores that this process may use, and moves all its threads to the
 // second. New threads stay on it too.
 func newCores() (*cores, error) {
 	c := &cores{}
-	var all unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil || all.Count() < 2 {
+	if err := unix.SchedGetaffinity(0, &c.all); err != nil || c.all.Count() < 2 {
 		return c, err
 	}
 	var found []int
 	for cpu := 0; len(found) < 2; cpu++ {
-		if all.IsSet(cpu) {
+		if c.all.IsSet(cpu) {
 			found = append(found, cpu)
 		}
 	}
@@ -182,13 +190,10 @@ func newCores() (*cores, error) {
 	return c, nil
 }
 
-// enterServer moves the calling thread to the servers' core. Children that the thread starts run
-// there as well.
-func (c *cores) enterServer() { c.enter(&c.server) }
-
 // enterLoad moves the calling thread back to the load's core.
 func (c *cores) enterLoad() { c.enter(&c.load) }
 
+// enter moves the calling thread to these cores. Children that the thread starts run there as well.
 func (c *cores) enter(set *unix.CPUSet) {
 	if c.pinned {
 		_ = unix.SchedSetaffinity(0, set) // succeeds, because newCores has set the same affinity

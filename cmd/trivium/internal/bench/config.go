@@ -17,6 +17,8 @@ const (
 	Ingest = "ingest" // events are published and nobody reads them
 	Hubs   = "hubs"   // like fanout, with the subscribers divided among 1, 2 and 3 hubs on one stream
 	Replay = "replay" // a subscriber reads events that are only in the durable log
+
+	MillionSubscribers = "million" // as many real connections as possible, and a million subscribers in memory
 )
 
 // These are the engines that can be compared with the memory engine, by their names in the hub's
@@ -52,6 +54,7 @@ const (
 	ChildFloor   = "floor"   // a loop of write(2) without anything else
 	ChildHandler = "handler" // a net/http handler that waits for an event and answers
 	ChildPublish = "publish" // publishes inside its own process
+	ChildMillion = "million" // a hub with subscribers inside its own process
 
 	ChildNATS      = "nats"      // a NATS server
 	ChildEngine    = "engine"    // publishes inside its own process, with an engine
@@ -110,6 +113,8 @@ var defaults = map[string]spec{
 	Ingest: {size: 128, duration: 6 * time.Second, rounds: 3},
 	Hubs:   {subscribers: 1000, rate: 100, size: 128, duration: 10 * time.Second, rounds: 5},
 	Replay: {subscribers: 1, size: 128, rounds: 3, events: 200_000},
+
+	MillionSubscribers: {subscribers: 1_000_000, size: 128, duration: 20 * time.Second, rounds: 5},
 }
 
 // over maps each scenario to the transports over which it runs.
@@ -123,10 +128,12 @@ var over = map[string][]string{
 	Ingest: {""},
 	Hubs:   {SSE},
 	Replay: {SSE},
+
+	MillionSubscribers: {SSE},
 }
 
 // Scenarios are the names of all scenarios, in the order of the report.
-var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs, Replay}
+var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs, Replay, MillionSubscribers}
 
 // spec returns the specification of a scenario with defaults for all numbers that are not set.
 func (c *Config) spec(scenario, transport string) spec {
@@ -141,7 +148,7 @@ func (c *Config) spec(scenario, transport string) spec {
 	if c.Events > 0 {
 		s.events = c.Events
 	}
-	if c.Rate > 0 && scenario != Burst && scenario != Ingest && scenario != Replay {
+	if c.Rate > 0 && defaults[scenario].rate > 0 {
 		s.rate = c.Rate
 	}
 	if c.Size > 0 {

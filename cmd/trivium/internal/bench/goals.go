@@ -65,6 +65,8 @@ func goalsFor(r *Result) []Goal {
 	}
 	name := r.Scenario + " " + r.Transport
 	switch r.Scenario {
+	case MillionSubscribers:
+		return r.Million.goals()
 	case Fanout:
 		name = fmt.Sprintf("%s, %d events/s", name, r.Rate)
 		switch {
@@ -134,10 +136,13 @@ func atLeast(name string, measured, want float64, unit string) Goal {
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, AtLeast: true, Met: measured >= want}
 }
 
-// evaluateGoals returns the goals for all results.
-func evaluateGoals(results []*Result) []Goal {
+// evaluateGoals returns the goals for all results. Unless all is set, it returns only those of million.
+func evaluateGoals(results []*Result, all bool) []Goal {
 	var goals []Goal
 	for _, r := range results {
+		if !all && r.Million == nil {
+			continue
+		}
 		for _, g := range goalsFor(r) {
 			g.Disturbed = r.Disturbed
 			goals = append(goals, g)

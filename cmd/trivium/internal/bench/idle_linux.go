@@ -88,15 +88,19 @@ func (d *side) rehearse(s spec) error {
 	return nil
 }
 
-// settledPSS returns the memory when the runtime returns no more of it to the system: when three
-// samples, settleLook apart, differ by less than half a percent.
+// settledPSS returns the memory when the runtime returns no more of it to the system.
 func (d *side) settledPSS() (int64, error) {
+	return settled(d.server.pss, func() error { return d.r.load.pumpFor(settleLook) })
+}
+
+// settled returns the memory when three samples differ by less than half a percent. pause is called before each.
+func settled(pss func() (int64, error), pause func() error) (int64, error) {
 	var last [2]int64
 	for end := time.Now().Add(settleFor); ; {
-		if err := d.r.load.pumpFor(settleLook); err != nil {
+		if err := pause(); err != nil {
 			return 0, err
 		}
-		now, err := d.server.pss()
+		now, err := pss()
 		if err != nil {
 			return 0, err
 		}

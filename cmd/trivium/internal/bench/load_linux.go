@@ -165,6 +165,7 @@ type plan struct {
 	next          func(i int) uint32 // returns the number of the first event that subscriber i must receive
 	cursor        string             // "": start with the next event
 	receiveBuffer int                // bytes; 0: the kernel chooses
+	spread        bool               // bind subscriber i to sourceAddress(i)
 }
 
 // endpoint is the address of a server for a subscriber.
@@ -218,6 +219,12 @@ func (g *group) open(i int) error {
 	g.conns = append(g.conns, c)
 	if g.plan.receiveBuffer > 0 {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, g.plan.receiveBuffer)
+	}
+	if g.plan.spread {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // otherwise ports are scarcer
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: sourceAddress(i).As4()}); err != nil {
+			return err
+		}
 	}
 	if err := unix.Connect(fd, address); err != nil && err != unix.EINPROGRESS {
 		return err

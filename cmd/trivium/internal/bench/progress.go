@@ -16,7 +16,7 @@ type progress struct {
 // steps returns the maximum number of calls of step in a scenario.
 func (s spec) steps() int {
 	switch s.scenario {
-	case Idle, Resume:
+	case Idle, Resume, MillionSubscribers:
 		return 1
 	case Ingest:
 		if s.engine == "" {

@@ -47,6 +47,7 @@ type Result struct {
 	P50Added        float64  `json:"p50_added_us,omitempty"` // latency of the hub minus that of the other side
 	P99Added        float64  `json:"p99_added_us,omitempty"`
 	Memory          *Memory  `json:"memory,omitempty"`
+	Million         *Million `json:"million,omitempty"`
 	CaughtUpSeconds float64  `json:"caught_up_seconds,omitempty"` // for resume: time until all subscribers had caught up
 	LoadCPU         float64  `json:"load_cpu"`                    // share of a core that the load used
 	Disturbed       bool     `json:"disturbed"`                   // the machine was too busy for reliable ratios
@@ -122,8 +123,11 @@ func (r *Result) noteShort() {
 	for _, f := range r.sides() {
 		if f.CPUSeconds > 0 && f.CPUSeconds < enoughCPU {
 			remedy := "a longer --duration"
-			if r.Scenario == Replay {
+			switch r.Scenario {
+			case Replay:
 				remedy = "more --events"
+			case MillionSubscribers:
+				remedy = "more --rounds"
 			}
 			r.note("%s took only %.2f s of CPU, too little for an exact figure: use %s", f.name, f.CPUSeconds, remedy)
 		}
@@ -182,6 +186,7 @@ func (r *Report) Text(w io.Writer) error {
 	r.ingestTable(w)
 	r.engineTables(w)
 	r.memoryTable(w)
+	r.millionTable(w)
 	r.goalTable(w)
 	r.notes(w)
 	verdict := "Every subscriber got every event once, in order, unchanged."

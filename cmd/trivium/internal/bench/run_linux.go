@@ -74,9 +74,7 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 			r.report.Results = append(r.report.Results, one)
 		}
 	}
-	if cfg.Goals {
-		r.report.Goals = evaluateGoals(r.report.Results)
-	}
+	r.report.Goals = evaluateGoals(r.report.Results, cfg.Goals)
 	return r.report, nil
 }
 
@@ -94,6 +92,8 @@ func Child(cfg Config, role string, stderr io.Writer) error {
 		return runFill(stderr, &cfg)
 	case ChildConsumer:
 		return runConsumer(stderr, &cfg)
+	case ChildMillion:
+		return runMillion(stderr, &cfg)
 	default:
 		return runPublish(stderr, &cfg, role)
 	}
@@ -113,6 +113,9 @@ func system() string {
 func (r *runner) allow(specs []spec) (err error) {
 	most, all := 0, 0
 	for _, s := range specs {
+		if s.scenario == MillionSubscribers {
+			continue // it opens as many as are allowed
+		}
 		most, all = max(most, s.subscribers), max(all, s.sides()*s.subscribers)
 	}
 	if r.files, err = allowFiles(all + spareFiles); err != nil {
@@ -144,6 +147,8 @@ func (r *runner) run(s spec) ([]*Result, error) {
 		return r.hubs(s)
 	case Replay:
 		return r.replay(s)
+	case MillionSubscribers:
+		return one(r.million(s))
 	default:
 		if s.engine != "" {
 			return one(r.compareEngine(s))
@@ -161,6 +166,7 @@ type side struct {
 	group  *group
 	source *source
 	floor  bool
+	spread bool  // see plan
 	alone  *side // the same server with another source and a single subscriber; nil: not measured
 	base   int64 // value of source.expected when the group was opened
 	tally  Tally // errors of groups that have ended
@@ -217,7 +223,7 @@ func (d *side) plan(transport string, n int) (plan, error) {
 		return uint32(i) + 1
 	}
 	return plan{
-		transport: transport, at: at, n: n, stream: stream,
+		transport: transport, at: at, n: n, stream: stream, spread: d.spread,
 		topic: func(i int) string { return topicOf(stream(i)) },
 		next:  func(i int) uint32 { return d.source.head(stream(i)) },
 	}, nil
