@@ -64,11 +64,11 @@ func files(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// copyModule copies the packages of the page to another directory.
+// copyModule copies the packages of the page, and those of its tests, to another directory.
 func copyModule(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()
-	for _, name := range []string{"hub", "transports", "wasmdemo"} {
+	for _, name := range []string{"hub", "internal", "transports", "wasmdemo"} {
 		require.NoError(t, os.CopyFS(filepath.Join(root, name), os.DirFS(filepath.Join("..", name))))
 	}
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "wasmdemo", "dist")))
