@@ -20,6 +20,8 @@ globalThis.WebSocket = class extends WebSocket {
 }
 
 const options = JSON.parse(decodeURIComponent(location.hash.slice(1)))
+if (options.locks === "missing") Object.defineProperty(navigator, "locks", { value: undefined })
+if (options.locks === "refused") navigator.locks.request = () => Promise.reject(new DOMException("refused", "SecurityError"))
 const { token } = options
 const events = connect({ tabs: true, ...options, ...(token && { token: undefined, getToken: () => globalThis.token ?? token }) })
 const got = []

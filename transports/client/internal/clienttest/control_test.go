@@ -125,6 +125,16 @@ func (h *harness) newStation(flags []string) (*station, error) {
 	return s, nil
 }
 
+// start starts the hub again after it has ended.
+func (s *station) start() error {
+	addr, err := s.hub.start()
+	if err != nil {
+		return err
+	}
+	s.direct.Store(addr)
+	return s.faults.turn(addr)
+}
+
 func (s *station) close() {
 	s.filter.close()
 	s.faults.close()
@@ -185,12 +195,7 @@ func (s *station) act(r *http.Request) (value any, err error) {
 	case "drain":
 		return nil, s.hub.end(syscall.SIGTERM)
 	case "start":
-		addr, err := s.hub.start()
-		if err != nil {
-			return nil, err
-		}
-		s.direct.Store(addr)
-		return nil, s.faults.turn(addr)
+		return nil, s.start()
 	case "publish":
 		size, _ := strconv.Atoi(r.FormValue("size"))
 		return s.publish(r.Context(), r.FormValue("topic"), n, size)
