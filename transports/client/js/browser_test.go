@@ -2,6 +2,7 @@ package js
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -87,29 +88,30 @@ type testHub struct {
 	routes *http.ServeMux
 }
 
-// connTracker is a listener that can close its connections.
+// connTracker is a listener that can cut its connections.
 type connTracker struct {
 	net.Listener
 	mu   sync.Mutex
-	open []net.Conn
+	open []*net.TCPConn
 }
 
 func (l *connTracker) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err == nil {
 		l.mu.Lock()
-		l.open = append(l.open, c)
+		l.open = append(l.open, c.(*net.TCPConn))
 		l.mu.Unlock()
 	}
 	return c, err
 }
 
-// cut closes all connections. Nothing that is published afterwards is written to them.
+// cut ends all connections. Nothing that is published afterwards is written to them. The hub closes them itself, because
+// it writes with their descriptors, which a close from outside would free for new connections.
 func (l *connTracker) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.open {
-		_ = c.Close() // fails if the connection is already closed
+		_ = errors.Join(c.CloseWrite(), c.CloseRead()) // fails if the connection is already closed
 	}
 	l.open = nil
 }
@@ -124,7 +126,7 @@ func startHub(t *testing.T) *testHub {
 		if !inProtocol && r.Header.Get("Authorization") != "Bearer "+testToken {
 			return nil, auth.ErrNoToken
 		}
-		return &transports.Rights{Subject: "test", Subscribe: []string{"t", "prices.*", "orders.>"}}, nil
+		return &transports.Rights{Subject: "test", Subscribe: []string{"t", "prices.*", "orders.>"}, Publish: []string{"t"}}, nil
 	}})
 	require.NoError(t, err)
 	routes := http.NewServeMux()
