@@ -88,6 +88,7 @@ const withSocket = "--experimental-websocket"
 
 // TestNode runs the tests in the directory test with Node.js.
 func TestNode(t *testing.T) {
+	t.Parallel()
 	findNode(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

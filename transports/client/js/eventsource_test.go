@@ -92,6 +92,7 @@ func TestEventSourceLikeTheBrowsers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
 	}
+	t.Parallel()
 	findNode(t)
 	s := &streamServer{requests: map[string][]string{}}
 	routes := http.NewServeMux()
@@ -132,6 +133,7 @@ func TestEventSourceLikeTheBrowsers(t *testing.T) {
 
 // TestEventSourceReadsAHub reads a hub in Node.js with a token in a header, over connections that are cut.
 func TestEventSourceReadsAHub(t *testing.T) {
+	t.Parallel()
 	findNode(t)
 	h := startHub(t)
 	h.publish(t, "t", "0")

@@ -44,6 +44,7 @@ func TestReact(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a browser takes long")
 	}
+	t.Parallel()
 	findModules(t, ".")
 	h := startHub(t)
 	html, err := exec.CommandContext(t.Context(), "node", bundle(t, "testdata/react-server.jsx", "node")).Output()
@@ -137,6 +138,7 @@ func TestOutage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the outages take long")
 	}
+	t.Parallel()
 	findModules(t, "outage")
 	findNode(t)
 	program := filepath.Join(t.TempDir(), "trivium.exe")
@@ -144,7 +146,7 @@ func TestOutage(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	out, err = exec.CommandContext(ctx, "node", withSocket, "outage/outage.mjs", "--trivium", program, "--seconds", "10", "--every", "5", "--clients", "3").CombinedOutput()
+	out, err = exec.CommandContext(ctx, "node", withSocket, "outage/outage.mjs", "--trivium", program, "--seconds", "6", "--every", "3", "--outage", "1", "--clients", "3", "--settle", "1").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Regexp(t, `(?m)^\| trivium\.js \| (\d+) \| 0 \| 100 % \| 0 \| 0 \|`, string(out))
 }

@@ -11,6 +11,7 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "180" },
     every: { type: "string", default: "10" },
     outage: { type: "string", default: "2" },
+    settle: { type: "string", default: "15" },
   },
 })
 const number = (name) => {
@@ -18,7 +19,7 @@ const number = (name) => {
   if (!(n > 0)) throw new Error(`--${name}: want a number above 0`)
   return n
 }
-const [clients, rate, seconds, every, outage] = ["clients", "rate", "seconds", "every", "outage"].map(number)
+const [clients, rate, seconds, every, outage, settle] = ["clients", "rate", "seconds", "every", "outage", "settle"].map(number)
 if (outage >= every) throw new Error("--outage must be shorter than --every")
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
@@ -80,12 +81,12 @@ await outages
 // The network works from now on. A client may wait for up to 30 s before it connects.
 const received = (inboxes) => inboxes.reduce((sum, { numbers }) => sum + numbers.size, 0)
 const [trivium] = running
-for (let arrived = -1, quiet = 0; quiet < 120 && !everyInbox(({ numbers }) => numbers.size === sent); quiet++) {
+for (let arrived = -1, quiet = 0; quiet < 600 && !everyInbox(({ numbers }) => numbers.size === sent); quiet++) {
   const now = received(running.flatMap(({ inboxes }) => inboxes))
   if (now !== arrived) quiet = 0
-  else if (quiet > 30 && received(trivium.inboxes) === sent * clients) break
+  else if (quiet > 10 * settle && received(trivium.inboxes) === sent * clients) break
   arrived = now
-  await sleep(500)
+  await sleep(100)
 }
 
 console.log(`${sent} events to ${clients} clients of each, in ${seconds} s; no network for ${outage} s every ${every} s, ${relay.outages} times\n`)
