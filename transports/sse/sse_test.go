@@ -80,7 +80,7 @@ func TestStreamBytes(t *testing.T) {
 				require.Equal(t, "a", line(t, body, "topic: "))
 				require.Equal(t, "2", line(t, body, "data: "))
 				require.Empty(t, line(t, body, ""))
-				s.Registry.Drain(context.Background(), longDrain)
+				drain(s)
 				retry := line(t, body, "retry: ")
 				line(t, body, "event: trivium.goaway")
 				require.Equal(t, live.ID.String(), line(t, body, "id: "))
@@ -180,7 +180,7 @@ func TestHTTP2StreamEnds(t *testing.T) {
 	stays := get(t.Context())
 	defer stays.Body.Close()
 	s.Publish(t, tt.JSON("a", `"last"`))
-	s.Registry.Drain(context.Background(), longDrain)
+	drain(s)
 	body, err := io.ReadAll(stays.Body)
 	require.ErrorContains(t, err, "INTERNAL_ERROR")
 	require.Contains(t, string(body), `"last"`)
@@ -204,15 +204,14 @@ func overHTTP2(t *testing.T, s *tt.Server) func(context.Context) *http.Response 
 	}
 }
 
-// longDrain is the window of a drain that must not cut off anyone. The last quarter of it remains to
-// write the end of a stream, which is enough on a busy machine. A drain ends with its last connection.
-const longDrain = 20 * time.Second
+// drain drains the server, and closes no connection before the hub has written the end of its stream,
+// even on a busy machine. It returns when the last connection has ended.
+func drain(s *tt.Server) { s.Registry.DrainSpread(context.Background(), time.Second, tt.Patience) }
 
 // A body ends in the regular way only if the client should not resume, or if CleanEnd is set,
 // because many libraries never reconnect after a regular end.
 func TestEndOfBody(t *testing.T) {
 	t.Parallel()
-	drain := func(s *tt.Server) { s.Registry.Drain(context.Background(), longDrain) }
 	for _, row := range []struct {
 		name   string
 		before func(*tt.Server) // called before the request

@@ -309,7 +309,7 @@ func TestGoawayWithoutTopics(t *testing.T) {
 		dial(t, s, "subscribe", "none", "cursor", hub.Cursor{Epoch: position.Epoch}.String()),
 		dial(t, s, "subscribe", "none", "cursor", hub.Cursor{Epoch: position.Epoch + 1}.String()),
 	}
-	go s.Registry.Drain(t.Context(), 20*time.Second)
+	go s.Registry.DrainSpread(t.Context(), time.Second, tt.Patience)
 	for _, c := range clients {
 		require.Equal(t, wire.OpGoaway, message(t, c).Op)
 		requireClosed(t, c, 1001)

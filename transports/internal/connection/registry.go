@@ -141,10 +141,16 @@ func (r *Registry) runHeartbeats() {
 // the window is left so that the last of them can read what was accepted.
 const goawayFraction = 0.75
 
-// Drain accepts no new members. It sends each member a goaway message with a random retry delay, at
-// a random time within the window and after all events accepted before. It closes members that are
-// left when the window or ctx ends.
+// Drain is DrainSpread with goaway messages in the first three quarters of the window.
 func (r *Registry) Drain(ctx context.Context, window time.Duration) {
+	r.DrainSpread(ctx, time.Duration(float64(window)*goawayFraction), window)
+}
+
+// DrainSpread accepts no new members. It sends each member a goaway message with a random retry delay,
+// at a random time within spread and after all events accepted before. It closes members that are left
+// when the window or ctx ends. Tests use a short spread with a long window, so that a slow machine does
+// not close a member.
+func (r *Registry) DrainSpread(ctx context.Context, spread, window time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, window)
 	defer cancel()
 	left := r.refuseNewMembers()
@@ -154,7 +160,7 @@ func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	moments := make([]time.Duration, len(members))
 	for i := range moments {
-		moments[i] = rand.N(time.Duration(float64(window)*goawayFraction) + 1)
+		moments[i] = rand.N(spread + 1)
 	}
 	slices.Sort(moments)
 	start := time.Now()
