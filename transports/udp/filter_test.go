@@ -40,8 +40,10 @@ func senders(t *testing.T, ranges ...string) (prefixes []netip.Prefix) {
 // TestDatagramFilter sends accepted and refused datagrams over real sockets.
 func TestDatagramFilter(t *testing.T) {
 	good := sign(testSecret, 0, `"good"`)
-	signed := Config{Secret: testSecret}
-	raw := Config{Secret: testSecret, Format: Format{Mode: Raw}}
+	// The rows are signed before the first of them is sent, and a busy machine may be slow. Each time is
+	// therefore a minute or more within the skew, or outside it.
+	signed := Config{Secret: testSecret, Skew: time.Hour}
+	raw := Config{Secret: testSecret, Skew: time.Hour, Format: Format{Mode: Raw}}
 	tests := []struct {
 		name      string
 		cfg       Config
@@ -61,15 +63,15 @@ func TestDatagramFilter(t *testing.T) {
 		{"truncated hex", signed, []string{good[1:], good[:63] + good[64:], good[:64]}, "", map[string]uint64{"signature": 3}},
 		{"no payload", signed, []string{strings.TrimSuffix(sign(testSecret, 0, ""), " ")}, "", map[string]uint64{"signature": 1}},
 		{"an empty payload", signed, []string{sign(testSecret, 0, "")}, "", map[string]uint64{"malformed": 1}},
-		{"almost too old, almost too new", signed, []string{sign(testSecret, -29*time.Second, "1"), sign(testSecret, 29*time.Second, "2")}, "1 2", nil},
-		{"too old, too new", signed, []string{sign(testSecret, -31*time.Second, "1"), sign(testSecret, 31*time.Second, "2")}, "", map[string]uint64{"replayed": 2}},
-		{"another skew", Config{Secret: testSecret, Skew: time.Hour}, []string{sign(testSecret, -59*time.Minute, "1"), sign(testSecret, 61*time.Minute, "2")}, "1", map[string]uint64{"replayed": 1}},
+		{"almost too old, almost too new", signed, []string{sign(testSecret, -50*time.Minute, "1"), sign(testSecret, 59*time.Minute, "2")}, "1 2", nil},
+		{"too old, too new", signed, []string{sign(testSecret, -61*time.Minute, "1"), sign(testSecret, 70*time.Minute, "2")}, "", map[string]uint64{"replayed": 2}},
+		{"too old, too new, by default", Config{Secret: testSecret}, []string{sign(testSecret, -DefaultSkew-time.Second, "1"), sign(testSecret, 10*time.Minute, "2")}, "", map[string]uint64{"replayed": 2}},
 		{"replayed", signed, []string{good, good, upperHex(good)}, `"good"`, map[string]uint64{"replayed": 2}},
 		{"the same again, signed anew", signed, []string{sign(testSecret, 0, "1"), sign(testSecret, 1, "1")}, "1 1", nil},
 		{"an allowed sender", Config{Allow: senders(t, "192.0.2.1", "127.0.0.0/8")}, []string{"1"}, "1", nil},
 		{"another sender", Config{Allow: senders(t, "192.0.2.1", "::1")}, []string{"1", "no JSON"}, "", map[string]uint64{"sender": 2}},
-		{"another sender, signed", Config{Allow: senders(t, "192.0.2.1"), Secret: testSecret}, []string{good, "1"}, "", map[string]uint64{"sender": 2}},
-		{"an allowed sender, unsigned", Config{Allow: senders(t, "127.0.0.1"), Secret: testSecret}, []string{"1", good}, `"good"`, map[string]uint64{"signature": 1}},
+		{"another sender, signed", Config{Allow: senders(t, "192.0.2.1"), Secret: testSecret, Skew: time.Hour}, []string{good, "1"}, "", map[string]uint64{"sender": 2}},
+		{"an allowed sender, unsigned", Config{Allow: senders(t, "127.0.0.1"), Secret: testSecret, Skew: time.Hour}, []string{"1", good}, `"good"`, map[string]uint64{"signature": 1}},
 		{"IPv4 at a socket of both", Config{Addr: ":0", Allow: senders(t, "127.0.0.1/32")}, []string{"1"}, "1", nil},
 	}
 	for _, tt := range tests {
@@ -108,6 +110,9 @@ func TestSkewIsExact(t *testing.T) {
 		const skew = 7*time.Second + 1
 		g, err := newPacketFilter(&Config{Secret: testSecret, Skew: skew})
 		require.NoError(t, err)
+		byDefault, err := newPacketFilter(&Config{Secret: testSecret})
+		require.NoError(t, err)
+		require.Equal(t, 30*time.Second, byDefault.replays.skew)
 		var from netip.Addr // the sender is not used
 		for offset, want := range map[time.Duration]string{
 			-skew - 1: droppedReplayed, -skew: "", -1: "", 0: "", 1: "", skew: "", skew + 1: droppedReplayed,
