@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -172,6 +173,9 @@ func (h *harness) act(w http.ResponseWriter, r *http.Request) {
 	answer(w, value, err)
 }
 
+// cutOff matches the number of connections that a hub closed at the end of its drain, in its log.
+var cutOff = regexp.MustCompile(`"msg":"ended","cut":(\d+)`)
+
 func (s *station) act(r *http.Request) (value any, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +197,13 @@ func (s *station) act(r *http.Request) (value any, err error) {
 	case "kill":
 		return nil, s.hub.end(os.Kill)
 	case "drain":
-		return nil, s.hub.end(syscall.SIGTERM)
+		err := s.hub.end(syscall.SIGTERM)
+		cut := cutOff.FindStringSubmatch(s.hub.log.String())
+		if err != nil || cut == nil {
+			return nil, errors.Join(err, fmt.Errorf("the hub reported no end of its drain: %s", s.hub.log.String()))
+		}
+		last, err := strconv.Atoi(cut[1])
+		return map[string]int{"last": last}, err
 	case "start":
 		return nil, s.start()
 	case "publish":

@@ -88,7 +88,8 @@ func (e *env) newHub(t testing.TB, flags ...string) *hub {
 }
 
 // do runs an action of the harness on the hub: cut, blackhole, slow, brittle, heal, filter, kill,
-// drain, start or front. pairs are names and values of parameters.
+// drain, start or front. pairs are names and values of parameters. The result is the number of the
+// last event, or for drain the number of connections that the hub cut off.
 func (h *hub) do(t testing.TB, action string, pairs ...string) (last int) {
 	t.Helper()
 	query := url.Values{}

@@ -38,7 +38,8 @@ func brittle(bytes int) []string {
 // faults is a proxy in front of a hub. Its address never changes. toxiproxy cannot remove a toxic
 // from a blocked connection, so faults replaces the whole proxy instead.
 type faults struct {
-	server *toxiproxy.ApiServer
+	server  *toxiproxy.ApiServer
+	release func() // of the port
 
 	mu               sync.Mutex
 	listen, upstream string
@@ -47,8 +48,16 @@ type faults struct {
 
 func newFaults(upstream string) (*faults, error) {
 	metrics := toxiproxy.NewMetricsContainer(prometheus.NewRegistry())
-	f := &faults{server: toxiproxy.NewServer(metrics, zerolog.Nop()), listen: "127.0.0.1:0"}
-	return f, f.turn(upstream)
+	port, release, err := holdPort()
+	if err != nil {
+		return nil, err
+	}
+	f := &faults{server: toxiproxy.NewServer(metrics, zerolog.Nop()), release: release, listen: fmt.Sprintf("127.0.0.1:%d", port)}
+	if err := f.turn(upstream); err != nil {
+		release()
+		return nil, err
+	}
+	return f, nil
 }
 
 // swap cuts all connections, and applies the toxics to new ones.
@@ -64,7 +73,7 @@ func (f *faults) swap(toxics ...string) error {
 			return err
 		}
 	}
-	// The port was free for a moment, and another process may have taken it.
+	// Without holdPort, the port was free for a moment, and another process may have taken it.
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		err := proxy.Start()
 		if err == nil {
@@ -101,4 +110,5 @@ func (f *faults) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.proxy.Stop()
+	f.release()
 }

@@ -25,7 +25,7 @@ type hubProcess struct {
 
 func newHubProcess(secretFile, origin string, flags []string) *hubProcess {
 	args := []string{
-		"serve", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "off", "--log-level", "warn",
+		"serve", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "off", "--log-level", "info", "--log-format", "json",
 		"--jwt-secret-file", secretFile, "--origin", origin,
 	}
 	return &hubProcess{args: append(args, flags...)}
