@@ -279,6 +279,7 @@ func TestKeySetServed(t *testing.T) {
 	for path, want := range tests {
 		s, err := newKeySet(server.URL+path, false, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
+		s.client.Timeout = 3 * time.Minute // a busy machine may need longer than fetchTimeout
 		require.ErrorContains(t, s.update(t.Context()), "certificate signed by unknown authority")
 		s.client.Transport.(*http.Transport).TLSClientConfig.RootCAs = roots
 		s.keys = old

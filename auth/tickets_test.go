@@ -95,7 +95,9 @@ func (silent) AskPeer(context.Context, string, []byte) ([]byte, error) {
 	return nil, errors.New("timeout")
 }
 
-func TestTicketIsValidOnceAmongHubs(t *testing.T) {
+func TestTicketIsValidOnceAmongHubs(t *testing.T) { synctest.Test(t, testTicketIsValidOnceAmongHubs) }
+
+func testTicketIsValidOnceAmongHubs(t *testing.T) {
 	a, b := NewTickets(), NewTickets()
 	peers := hubs{a.ID(): a, b.ID(): b}
 	a.SetPeers(peers)
@@ -184,7 +186,9 @@ func TestTicketRequestsAreBounded(t *testing.T) {
 
 // TestTicketHasRightsOfToken checks that the middleware gives a request with a ticket the rights
 // of the ticket's token.
-func TestTicketHasRightsOfToken(t *testing.T) {
+func TestTicketHasRightsOfToken(t *testing.T) { synctest.Test(t, testTicketHasRightsOfToken) }
+
+func testTicketHasRightsOfToken(t *testing.T) {
 	m := New(Config{Verifier: NewStaticToken("secret", Limits{}), Tickets: NewTickets()})
 	var reason error
 	refuse := func(w http.ResponseWriter, _ *http.Request, err error) {
