@@ -139,7 +139,7 @@ func TestUnreadableLogKeepsCursor(t *testing.T) {
 	}
 	status, waiting := make(chan int), s.Hub.Stats().Subscriptions
 	go func() {
-		response, _ := get(t, s, "topic=rare&last=2")
+		response, _ := get(t, s, "topic=rare&last=2&wait=50")
 		status <- response.StatusCode
 	}()
 	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions > waiting }, tt.Patience, time.Millisecond)
