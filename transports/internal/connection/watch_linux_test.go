@@ -14,13 +14,13 @@ import (
 func TestPeerCloseIsWatched(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 0, longTimeout)
-	_, client := b.connect()
-	b.publish(0, 30, 100_000) // more than a single write accepts
-	require.Eventually(t, func() bool { return b.counters.Delivered.Load() > 0 }, longTimeout, time.Millisecond)
+	client := b.stall(1, 1<<20)[0] // the close must find the writer writing
+	b.publish(1, 30, 100_000)
 	require.NoError(t, client.(*net.TCPConn).CloseWrite())
 	r := reader{t, bufio.NewReader(client)}
 	require.Equal(t, "open", r.line())
-	for i := range 30 {
+	require.Equal(t, 0, r.number(r.line(), 1<<20))
+	for i := 1; i <= 30; i++ {
 		require.Equal(t, i, r.number(r.line(), 100_000))
 	}
 	_, client = b.connect()
