@@ -223,6 +223,7 @@ func drain(t *testing.T, s *Server, r Path) {
 	answered := make(chan error, 1)
 	if r.IsLongPoll() {
 		expect(t, c, events...)
+		c.(*pollClient).ask.Query.Set("wait", "50") // the poll must still wait when the drain begins
 		// The handler may not have returned yet, so the count is checked repeatedly.
 		require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 0 }, Patience, time.Millisecond)
 		go func() {
