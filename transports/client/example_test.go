@@ -45,7 +45,7 @@ func exampleHub() (url string, stop func()) {
 func Example() {
 	url, stop := exampleHub()
 	defer stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 
 	c, err := client.Connect(ctx, client.Config{
@@ -61,7 +61,7 @@ func Example() {
 
 	for s := range c.States(ctx) {
 		if s.Phase == client.Live { // the client misses no event from now on
-			fmt.Println("live by", s.Transport)
+			fmt.Println("live")
 			break
 		}
 	}
@@ -87,7 +87,7 @@ func Example() {
 		}
 	}
 	// Output:
-	// live by WebSocket
+	// live
 	// orders.berlin: {"amount":3}
 	// orders.paris: three
 }
@@ -97,7 +97,7 @@ func Example() {
 func ExampleClient_Cursor() {
 	url, stop := exampleHub()
 	defer stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 
 	saved := ""
@@ -135,7 +135,7 @@ func ExampleClient_Cursor() {
 func ExampleClient_SetTopics() {
 	url, stop := exampleHub()
 	defer stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 
 	c, err := client.Connect(ctx, client.Config{

@@ -180,7 +180,7 @@ func TestLongStreamUsesConstantMemory(t *testing.T) {
 	w, _ := f.do("POST", "/publish", asLines, io.MultiReader(readers...))
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Contains(t, w.Body.String(), fmt.Sprintf(`"count":%d}`, blocks*perBlock))
-	require.Less(t, slices.Max(heap), heap[0]+1<<20)
+	require.Less(t, slices.Max(heap), heap[0]+4<<20, "the stream has more than 20 MiB of events; a slow machine may queue some")
 }
 
 // readFunc is a reader without data. It calls the function when it is read.

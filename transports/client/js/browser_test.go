@@ -37,9 +37,12 @@ func openTab(t *testing.T, address string) context.Context {
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
-		within, cancel := context.WithTimeout(ctx, patience/4) // a browser may hang
+		within, cancel := context.WithTimeout(ctx, patience/4)
 		defer cancel()
-		assert.NoError(t, chromedp.Cancel(within), "closing the browser")
+		// A browser that hangs, or is slow on a busy machine, is killed with its allocator.
+		if err := chromedp.Cancel(within); !errors.Is(err, context.DeadlineExceeded) {
+			assert.NoError(t, err, "closing the browser")
+		}
 	})
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address)))
 	return ctx
