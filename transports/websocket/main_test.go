@@ -67,7 +67,7 @@ func requireCode(t *testing.T, c *tt.Socket, code int) (reason string) {
 // that it does so without a reset, which could discard data that the client has not read.
 func requireEnd(t *testing.T, c *tt.Socket) {
 	t.Helper()
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(tt.Patience)))
+	_ = c.SetReadDeadline(time.Now().Add(tt.Patience)) // fails on a pipe that the server has closed
 	n, err := c.Conn.Read(make([]byte, 1))
 	require.Zero(t, n)
 	require.EqualError(t, err, "EOF")
