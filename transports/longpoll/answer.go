@@ -12,8 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxCopied bounds the bytes that are copied for one answer: its first events, and later what is
-// collected for one write. Other events are written from the encodings that all connections share.
+// maxCopied bounds the bytes that are copied for one answer: at first those of its first events,
+// and later those that are collected for one write. Other events are written from the encodings
+// that all connections share.
 const maxCopied = 64 << 10 // bytes
 
 // envelopeFormat encodes the events of an answer as envelopes.
@@ -33,13 +34,13 @@ func (f cloudEventFormat) Encode(e *hub.Event) []byte { return f.events.EncodeFr
 type answer struct {
 	cache   *connection.EncodingCache
 	format  connection.Format
-	subject string // whose share of the cache is used
+	subject string // subject whose share of the cache is used
 
 	count  int // number of events
 	length int // size of the envelopes in bytes
-	// The first envelopes, which are copied when the answer is written.
+	// copied holds the first envelopes, which are copied when the answer is written.
 	copied    [][]byte
-	encodings []*connection.CachedEncoding // of the other events; nil: written and released
+	encodings []*connection.CachedEncoding // encodings of the other events; nil: written and released
 	// large is set if the cache had no memory for the answer's only event.
 	large hub.Cursor
 }
@@ -138,7 +139,7 @@ func (h *Handler) countAnswer(record *connection.Record, events, length int) {
 
 const noMemoryDetail = "too many slow clients read large events that are no longer in memory; retry later"
 
-// Values of headers, allocated once. net/http does not change them.
+// These are values of headers. They are allocated once, because net/http does not change them.
 var (
 	jsonContentType = []string{"application/json"}
 	noStore         = []string{"no-store"}
@@ -148,10 +149,11 @@ var (
 // itself. It sends longer ones in chunks, which HTTP/1.0 does not support.
 const maxImplicitLength = 2 << 10
 
-// write writes the body, which starts with the content of buffer and has length bytes. Over HTTP/1 the body is written
-// when the handler returns, or in one write for each large event and for each maxCopied bytes of
-// small ones. The connection.Listener limits the time of each write. An HTTP/2 connection carries
-// other streams too, whose progress is not the answer's, so each write has its own limit there.
+// write writes the body, which starts with the content of buffer and has length bytes. Over HTTP/1,
+// a short body is written when the handler returns. A longer one is written in parts: each large
+// event, and each maxCopied bytes of small ones. The connection.Listener limits the time of each
+// write. Over HTTP/2, the connection may make progress on other streams only, so each write gets a
+// deadline.
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscription, a *answer, buffer *[]byte, length int) error {
 	http1 := r.ProtoMajor == 1
 	if !http1 || length > maxImplicitLength {

@@ -13,15 +13,15 @@
 // if the client disconnects or the hub drains.
 //
 // On a connection with direct writes, a poll that must wait has no goroutine: its connection is
-// parked, which pollConn describes. A fan-out worker writes the answer, which is made once for all
-// polls that wait at the same position. The next poll of the connection is served on it too, by
-// the handler of the http.Server with its middleware. A connection with any other request goes back
-// to the server. Between two polls a connection keeps its place among those of the token until the
-// server's IdleTimeout, unless another connection needs the place; it then goes back too. On other
-// connections the request's own goroutine does all the work.
+// parked, see pollConn. A fan-out worker writes the answer, which is encoded once for all polls
+// that wait at the same position. The parked connection also serves the next poll, with the handler
+// of the http.Server and its middleware. If any other request arrives, the connection is returned
+// to the server. Between two polls, a connection counts toward the limits of its token until the
+// server's IdleTimeout. If another connection needs the place, it is returned to the server
+// earlier. On other connections, the request's own goroutine does all the work.
 //
 // Events before the in-memory log must first be read from the durable log. A poll with wait=0
-// therefore waits for that read a little. If the start position of a poll is not found in the
-// durable log by the end of its wait, the answer is 503, since the poll has no cursor from which to
-// continue.
+// therefore waits for that read for a short time. If the start position of a poll is not found in
+// the durable log by the end of its wait, the answer is 503, since the poll has no cursor from
+// which to continue.
 package longpoll

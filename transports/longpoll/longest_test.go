@@ -19,7 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// silentLog is an engine whose log never answers where the newest events of a filter begin.
+// silentLog is an engine whose log never answers a request for the newest events of a filter.
 type silentLog struct{}
 
 func (silentLog) Start(func([]*hub.Event)) (hub.Cursor, error) {
@@ -44,8 +44,8 @@ func (silentLog) Count(context.Context, hub.FilterSet, int) (int, error) {
 	return 0, hub.ErrUnavailable
 }
 
-// stalledLog is an engine whose log answers nothing after the test has stalled it, like a server
-// that is stopped.
+// stalledLog is an engine whose log answers no request after the test has stalled it, like that of
+// a stopped server.
 type stalledLog struct {
 	silentLog
 	stalled atomic.Bool
@@ -93,8 +93,9 @@ func (l stalledSeeker) ReadEach(ctx context.Context, _ []uint64, _ hub.ReadLimit
 	return nil, hub.ErrUnavailable
 }
 
-// A poll is answered at most a second after its wait, whatever it needs of a log that does not answer: a read of old
-// events, the start of last or since, or whether a cursor is ahead of the log.
+// A poll is answered at most a second after its wait, even if the log does not answer. That holds
+// for a read of old events, for the start of last or since, and for a cursor that may be ahead of
+// the log.
 func TestPollIsOnTimeWhileLogStalls(t *testing.T) {
 	for _, seeks := range []bool{false, true} {
 		for _, query := range []string{
@@ -129,8 +130,7 @@ func TestPollIsOnTimeWhileLogStalls(t *testing.T) {
 	}
 }
 
-// Every poll is answered within a minute, whatever it waits for, because many proxies time out
-// after a minute.
+// Every poll is answered within a minute, because many proxies time out after a minute.
 func TestLongestPoll(t *testing.T) {
 	for _, row := range []struct {
 		engine hub.Engine

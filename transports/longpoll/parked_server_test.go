@@ -21,13 +21,14 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// ownServer is a server of a program that uses the package as a library.
+// ownServer is the server of a program that uses the package as a library.
 type ownServer struct {
 	*tt.Server
 	http *http.Server
 }
 
-// startOwn runs a server with a middleware of its own. wrap, if it is not nil, wraps the listener of the connections.
+// startOwn starts an ownServer with a middleware. If wrap is not nil, it wraps the server's
+// listener.
 func startOwn(t *testing.T, middleware func(http.Handler) http.Handler, wrap func(net.Listener) net.Listener) *ownServer {
 	t.Helper()
 	h, err := hub.New(hub.Config{})
@@ -52,7 +53,8 @@ func startOwn(t *testing.T, middleware func(http.Handler) http.Handler, wrap fun
 	return &ownServer{s, server.Config}
 }
 
-// afterPark returns a connection that was parked and has no poll. Its first poll had a header line.
+// afterPark sends a poll with the header line, and returns its parked connection after the poll has
+// been answered.
 func (s *ownServer) afterPark(t *testing.T, line string) *rawConn {
 	t.Helper()
 	c := dialRaw(t, s.Server)
@@ -65,14 +67,15 @@ func (s *ownServer) afterPark(t *testing.T, line string) *rawConn {
 
 type userKey struct{}
 
-// hiding is a ResponseWriter of a middleware that hides the connection.
+// hiding is a ResponseWriter like that of some middlewares: it has no method Hijack, and changes
+// the body (to upper case).
 type hiding struct{ w http.ResponseWriter }
 
 func (h hiding) Header() http.Header         { return h.w.Header() }
 func (h hiding) WriteHeader(status int)      { h.w.WriteHeader(status) }
 func (h hiding) Write(p []byte) (int, error) { return h.w.Write([]byte(strings.ToUpper(string(p)))) }
 
-// respond returns a middleware that responds to requests with the header line "X-Test: 1" itself.
+// respond returns a middleware that answers requests with the header line "X-Test: 1" itself.
 func respond(respond http.HandlerFunc) func(http.Handler) http.Handler {
 	return around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Header.Get("X-Test") != "" {
@@ -88,7 +91,8 @@ func around(f func(http.ResponseWriter, *http.Request, http.Handler)) func(http.
 	}
 }
 
-// With any middleware, a request on a connection that was parked has the response that it has on a new connection.
+// With any middleware, a request on a connection that was parked gets the same response as on a new
+// connection.
 func TestMiddlewaresOfParkedConnections(t *testing.T) {
 	middlewares := map[string]func(http.Handler) http.Handler{
 		"adds a value to the context of the first request": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -123,7 +127,7 @@ func TestMiddlewaresOfParkedConnections(t *testing.T) {
 			w.Header().Set("X-Outer", "1")
 			next.ServeHTTP(w, r)
 			if _, err := io.WriteString(w, "more"); err == nil {
-				w.Header().Set("Content-Length", "4") // too late
+				w.Header().Set("Content-Length", "4") // has no effect, because the header was already sent
 			}
 		}),
 		"ends the connections of later requests": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -181,11 +185,12 @@ func TestMiddlewaresOfParkedConnections(t *testing.T) {
 	}
 }
 
-// eventDiffers matches what differs between the answers with two equal events: a time may have less than nine digits.
+// eventDiffers matches the parts that differ between two answers with equal events: cursor, id and
+// time, and the Content-Length, because a time may have fewer than nine digits.
 var eventDiffers = regexp.MustCompile(`(?i)"(cursor|id|time)":"[^"]*"|Content-Length: 1..`)
 
-// publishAndRest publishes an event once the poll of the connection waits, and returns what rest returns. Some requests
-// are answered without an event.
+// publishAndRest publishes an event when the poll of the connection waits, and returns the result
+// of rest. It does not wait for the poll if the request is answered without an event.
 func (c *rawConn) publishAndRest(s *tt.Server) string {
 	c.t.Helper()
 	answered := make(chan struct{})
@@ -207,7 +212,7 @@ func (c *rawConn) publishAndRest(s *tt.Server) string {
 	}
 }
 
-// wrappedListener is a listener of a program, above that of the registry.
+// wrappedListener is a listener of a program that wraps the registry's listener.
 type wrappedListener struct{ net.Listener }
 
 type wrappedConn struct{ net.Conn }
@@ -220,13 +225,14 @@ func (l wrappedListener) Accept() (net.Conn, error) {
 	return wrappedConn{c}, nil
 }
 
-// If connections cannot be parked because a program has wrapped them, only the first poll ends its connection.
+// If a program has wrapped the connections, they cannot be parked. Only the first poll finds that
+// out too late, and ends its connection.
 func TestWrappedConnectionsAreNotParked(t *testing.T) {
 	s := startOwn(t, around(func(w http.ResponseWriter, r *http.Request, next http.Handler) { next.ServeHTTP(w, r) }),
 		func(l net.Listener) net.Listener { return wrappedListener{l} })
 	first := dialRaw(t, s.Server)
 	first.send(pollFrom(s.Hub.Position().String()))
-	response, _ := first.response() // without an event, since a poll that cannot be parked waits for a second only
+	response, _ := first.response() // without an event, because a poll that cannot be parked waits for at most a second
 	require.True(t, response.Close)
 	c := dialRaw(t, s.Server)
 	for range 2 {

@@ -66,13 +66,13 @@ func pollFrom(cursor string) string {
 	return fmt.Sprintf("GET /poll?wait=50&cursor=%s HTTP/1.1\r\nHost: hub.test\r\n\r\n", cursor)
 }
 
-// waitParked returns when this many polls wait, and this many connections are parked.
+// waitParked blocks until this number of polls wait and this number of connections are parked.
 func waitParked(t *testing.T, s *tt.Server, polls, parked int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions == polls && s.Registry.Parked() == parked }, tt.Patience, time.Millisecond)
 }
 
-// A poll that waits has no goroutine, in the first and in later polls of a connection.
+// A waiting poll has no goroutine, whether it is the first or a later one of its connection.
 func TestWaitingPollsHaveNoGoroutine(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	const n = 50
@@ -98,7 +98,7 @@ func TestWaitingPollsHaveNoGoroutine(t *testing.T) {
 	require.Zero(t, s.Hub.Stats().Subscriptions)
 }
 
-// On a connection that was parked, each request has the response that it has on a new connection.
+// On a connection that was parked, each request gets the same response as on a new connection.
 func TestRequestsAfterAParkedPoll(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	s.Publish(t, tt.JSON("a", "1"))
@@ -172,24 +172,24 @@ func TestRequestsAfterAParkedPoll(t *testing.T) {
 	}
 }
 
-// rest half-closes the connection and returns what comes until its end, without what differs between two responses to
-// equal requests.
+// rest half-closes the connection and returns everything that arrives until its end, without the
+// parts that differ between two responses to equal requests.
 func (c *rawConn) rest() string {
 	c.t.Helper()
 	require.NoError(c.t, c.Conn.(*net.TCPConn).CloseWrite())
-	text, _ := io.ReadAll(c.r) // a connection may end with a reset, after everything
+	text, _ := io.ReadAll(c.r) // a connection may end with a reset after the last response
 	header, body, _ := strings.Cut(differs.ReplaceAllString(string(text), ""), "\r\n\r\n")
-	lines := strings.Split(header, "\r\n") // their order does not matter
+	lines := strings.Split(header, "\r\n") // sorted, because the order of header lines does not matter
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + "\n\n" + body
 }
 
 var differs = regexp.MustCompile("Date: .*\r\n|\"cursor\":\"[^\"]*\"")
 
-// The next poll may be sent before the answer to the poll before it, and in pieces.
+// A client may send the next poll before the previous one is answered, and in pieces.
 func TestPipelinedPolls(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
-	for _, split := range [][]int{nil, {len(pollFrom(""))}, {0}, {-2}, {-30, -2}} { // where the second poll is split
+	for _, split := range [][]int{nil, {len(pollFrom(""))}, {0}, {-2}, {-30, -2}} { // positions at which the second poll is split
 		c := dialRaw(t, s)
 		begin := s.Hub.Position().String()
 		first, second := pollFrom(begin), pollFrom(begin)
@@ -216,7 +216,8 @@ func TestPipelinedPolls(t *testing.T) {
 	}
 }
 
-// A client that closes its connection while its poll waits, or afterwards, leaves nothing behind.
+// If a client closes its connection while its poll waits, or afterwards, no subscription and no
+// parked connection remains.
 func TestParkedConnectionCloses(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	for range 2 {
@@ -235,7 +236,7 @@ func TestParkedConnectionCloses(t *testing.T) {
 	require.Zero(t, s.Token.Holders())
 }
 
-// A drain answers the polls that wait, and closes their connections and those between two polls.
+// A drain answers the waiting polls. It closes their connections and those between two polls.
 func TestDrainEndsParkedConnections(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	waits, idles := dialRaw(t, s), dialRaw(t, s)
@@ -257,7 +258,7 @@ func TestDrainEndsParkedConnections(t *testing.T) {
 	}
 }
 
-// Between two polls, a connection counts as one of its token.
+// Between two polls, a connection counts toward the limits of its token.
 func TestIdlePollConnectionsCount(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dialRaw(t, s)
@@ -271,7 +272,8 @@ func TestIdlePollConnectionsCount(t *testing.T) {
 	}
 }
 
-// A connection that sends no next poll goes back to its server, which serves it on.
+// A connection on which no further poll arrives is returned to its server, which serves its next
+// request.
 func TestIdlePollConnectionsGoBack(t *testing.T) {
 	before := longpoll.SetIdleTime(time.Millisecond)
 	s := tt.Start(t, tt.Config{})
@@ -286,7 +288,7 @@ func TestIdlePollConnectionsGoBack(t *testing.T) {
 	}
 }
 
-// A connection that sends no next poll within the server's IdleTimeout is closed.
+// A connection on which no poll arrives within the server's IdleTimeout is closed.
 func TestIdlePollConnectionsTimeOut(t *testing.T) {
 	s := tt.Start(t, tt.Config{IdleTimeout: 20 * time.Millisecond})
 	c := dialRaw(t, s)
@@ -300,7 +302,8 @@ func TestIdlePollConnectionsTimeOut(t *testing.T) {
 	require.Zero(t, s.Token.Holders())
 }
 
-// A connection without a poll goes back to its server when its place is needed, or its token has ended.
+// A connection without a poll is returned to its server when another connection needs its place, or
+// when its token has ended.
 func TestIdlePollConnectionsGiveUpTheirPlace(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dialRaw(t, s)

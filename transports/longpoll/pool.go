@@ -7,14 +7,14 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Objects that a poll uses and returns to a pool. A client sends its next poll at once, so at a
-// steady rate about one object is allocated for each waiting client.
+// Polls take these objects from a pool and return them. A client sends its next poll at once, so at
+// a steady rate about one object is allocated for each waiting client.
 
 // waker wakes the goroutine of a poll. A wakeup meant for the previous poll may arrive late; it
 // causes one read that finds nothing.
 type waker struct {
 	wakeup hub.Wakeup
-	timer  *time.Timer // stopped
+	timer  *time.Timer // not running between two waits
 }
 
 func (h *Handler) getWaker() *waker {
@@ -26,8 +26,8 @@ func (h *Handler) getWaker() *waker {
 	return a
 }
 
-// notifier is the hub.Sink and the auth.Holder of one poll. It passes each call on to what waits: a
-// goroutine, or a parked connection. Both are nil when the poll is answered.
+// notifier is the hub.Sink and the auth.Holder of one poll. It passes each call on to the goroutine
+// or the parked connection that waits. Both are nil when the poll is answered.
 type notifier struct {
 	waker  atomic.Pointer[waker]
 	parked atomic.Pointer[pollConn]
