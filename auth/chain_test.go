@@ -30,7 +30,7 @@ func (s *stub) Recheck(c *Credential) (*Credential, error) {
 }
 
 func TestChain(t *testing.T) {
-	other := errors.New("away")
+	other := errors.New("unavailable")
 	reason, second := badToken("reason"), badToken("second reason")
 	for _, tt := range []struct {
 		errs []error
@@ -54,7 +54,7 @@ func TestChain(t *testing.T) {
 	}
 
 	first, last := &stub{token: "first", err: ErrBadToken}, &stub{token: "last", err: ErrBadToken}
-	c := Chain(first, &stub{token: "away", err: ErrUnavailable}, last, NewStaticToken("static", Limits{}))
+	c := Chain(first, &stub{token: "unavailable", err: ErrUnavailable}, last, NewStaticToken("static", Limits{}))
 	for _, token := range []string{"first", "last"} {
 		got, err := c.Verify(t.Context(), nil, token)
 		require.NoError(t, err)

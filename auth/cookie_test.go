@@ -112,7 +112,7 @@ func TestCookie(t *testing.T) {
 		{"the same, all allowed", every, from("http://hub.example", "same-origin"), nil},
 		{"null, all allowed", every, from("null", "cross-site"), ErrForeignOrigin},
 		{"null, allowed", null, from("null", "cross-site"), ErrNoToken},
-		{"null beside a neighbour, and it says same-origin", null, from("null", "same-origin"), ErrNoToken},
+		{"null, with Sec-Fetch-Site: same-origin", null, from("null", "same-origin"), ErrNoToken},
 		{"a neighbour beside null", null, from("https://app.hub.example", "same-site"), nil},
 	} {
 		a := attempt{host: "hub.example", header: c.header}
@@ -157,9 +157,9 @@ func TestSession(t *testing.T) {
 	}{
 		{attempt{name: "no end", header: bearing(canary)}, static, set + attributes},
 		{attempt{name: "over TLS", tls: true, header: bearing(canary)}, static, "__Host-" + set + "; HttpOnly; Secure; SameSite=Strict"},
-		{attempt{name: "behind a proxy that says so", peer: "10.1.2.3:4", header: with(bearing(canary), "X-Forwarded-Proto", "https")},
+		{attempt{name: "over TLS to a trusted proxy", peer: "10.1.2.3:4", header: with(bearing(canary), "X-Forwarded-Proto", "https")},
 			static, "__Host-" + set + "; HttpOnly; Secure; SameSite=Strict"},
-		{attempt{name: "anybody says so", header: with(bearing(canary), "X-Forwarded-Proto", "https")}, static, set + attributes},
+		{attempt{name: "X-Forwarded-Proto of an untrusted peer", header: with(bearing(canary), "X-Forwarded-Proto", "https")}, static, set + attributes},
 		{attempt{name: "an hour", header: bearing(canary)}, brief{time.Hour},
 			set + "; Expires=Sat, 01 Jan 2000 01:00:00 GMT; Max-Age=3600" + attributes},
 		{attempt{name: "not a second", header: bearing(canary)}, brief{time.Second / 2},

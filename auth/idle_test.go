@@ -26,7 +26,7 @@ func TestIdleConnectionsGiveUpTheirPlace(t *testing.T) {
 			requireLimit(t, access.acquire(second), limit)
 			access.SetIdle(first)
 			require.NoError(t, access.acquire(second))
-			require.EqualValues(t, 1, first.told.Load())
+			require.EqualValues(t, 1, first.notified.Load())
 			require.Equal(t, 1, g.Stats().Connections)
 			access.Release(first) // has no effect
 			requireLimit(t, access.acquire(third), limit)

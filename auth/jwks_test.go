@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// issuer signs tokens and serves its keys without a network.
+// issuer is an issuer of tokens that serves its keys without a network.
 type issuer struct {
 	t        *testing.T
 	requests atomic.Int32
@@ -85,7 +85,7 @@ func TestKeySetInTime(t *testing.T) {
 	_, _, first := signers(t)
 	_, _, second := signers(t)
 	synctest.Test(t, func(t *testing.T) {
-		source := &issuer{t: t, keys: map[string]crypto.Signer{"first": first}, err: errors.New("away")}
+		source := &issuer{t: t, keys: map[string]crypto.Signer{"first": first}, err: errors.New("unavailable")}
 		var log strings.Builder
 		j, err := NewJWT(JWTConfig{
 			JWKSURL: "https://user:pw@issuer.invalid/jwks?secret",
@@ -170,7 +170,7 @@ func TestKeySetInTime(t *testing.T) {
 		requests(1, "for all of these")
 
 		// The issuer is unavailable again, and slow. The old keys stay in use.
-		source.set(func(i *issuer) { i.err, i.delay = errors.New("away"), time.Hour })
+		source.set(func(i *issuer) { i.err, i.delay = errors.New("unavailable"), time.Hour })
 		time.Sleep(refetchInterval)
 		started = time.Now()
 		verify(source.token(first, "third"), ErrUnavailable)
@@ -185,7 +185,7 @@ func TestKeySetInTime(t *testing.T) {
 		verify(good, ErrUnavailable)
 		time.Sleep(refetchInterval)
 		verify(good, ErrBadToken)
-		requests(1, "for the key that was taken away")
+		requests(1, "for the removed key")
 
 		// The hub shuts down while a request waits.
 		source.set(func(i *issuer) { i.delay = time.Hour })

@@ -72,9 +72,9 @@ func (b *book) Recheck(c *Credential) (*Credential, error) {
 
 // holder is a Holder that counts notifications. Like a connection.Writer, it releases the session
 // itself.
-type holder struct{ told atomic.Int32 }
+type holder struct{ notified atomic.Int32 }
 
-func (h *holder) OnRightsChanged() { h.told.Add(1) }
+func (h *holder) OnRightsChanged() { h.notified.Add(1) }
 
 func accessOf(t *testing.T, g *Middleware, token, address string) *tokenAccess {
 	t.Helper()
@@ -232,9 +232,9 @@ func TestSessionEnds(t *testing.T) {
 			held[token], holders[token] = accessOf(t, g, token, "192.0.2.1"), new(holder)
 			require.NoError(t, held[token].acquire(holders[token]))
 		}
-		told := func() (all []string) {
+		notified := func() (all []string) {
 			for _, token := range []string{"kept", "removed", "changed", "brief"} {
-				if holders[token].told.Swap(0) > 0 {
+				if holders[token].notified.Swap(0) > 0 {
 					all = append(all, token)
 				}
 			}
@@ -247,7 +247,7 @@ func TestSessionEnds(t *testing.T) {
 		less := &Grant{Subject: "changed"}
 		b.set("changed", Credential{Grant: less, Limits: Limits{PublishRate: 1}})
 		g.Recheck()
-		require.Equal(t, []string{"removed", "changed"}, told())
+		require.Equal(t, []string{"removed", "changed"}, notified())
 		require.Nil(t, held["removed"].Grant())
 		require.Same(t, less, held["changed"].Grant())
 		time.Sleep(time.Second) // the bucket of a changed rate is empty at first
@@ -256,20 +256,20 @@ func TestSessionEnds(t *testing.T) {
 		require.ErrorIs(t, held["removed"].acquire(new(holder)), ErrTokenEnded)
 		require.ErrorIs(t, held["removed"].acquireUncounted(new(holder)), ErrTokenEnded)
 		g.Recheck()
-		require.Empty(t, told(), "nothing has changed since")
+		require.Empty(t, notified(), "nothing has changed since")
 		b.set("removed", Credential{})
 		require.NotNil(t, accessOf(t, g, "removed", "192.0.2.1").Grant(), "it is good again, for who comes now")
 		require.Nil(t, held["removed"].Grant())
 
 		time.Sleep(life - time.Second - time.Millisecond)
 		synctest.Wait()
-		require.Empty(t, told())
+		require.Empty(t, notified())
 		time.Sleep(time.Millisecond)
 		_, err := g.access(t.Context(), nil, "brief")
 		require.ErrorIs(t, err, ErrTokenEnded, "to the moment, for who comes")
 		time.Sleep(sweepPeriod)
 		synctest.Wait()
-		require.Equal(t, []string{"brief"}, told())
+		require.Equal(t, []string{"brief"}, notified())
 		require.Nil(t, held["brief"].Grant())
 
 		for token, access := range held {

@@ -25,12 +25,12 @@ func (c *countedRechecks) Recheck(credential *Credential) (*Credential, error) {
 }
 
 type countedHolder struct {
-	all  *countedRechecks
-	told int
+	all      *countedRechecks
+	notified int
 }
 
 func (h *countedHolder) OnRightsChanged() {
-	h.told++
+	h.notified++
 	h.all.notified++
 }
 
@@ -69,7 +69,7 @@ func TestRecheckReleasesTheLock(t *testing.T) {
 		open(tokens+holds, Limits{Connections: 2}) // this session was verified with the current configuration
 		late := &countedHolder{all: verifier}
 		assert.NoError(t, crowd.acquireUncounted(late)) // this holder has the new rights already
-		if h := all[holds]; h.told == 0 {
+		if h := all[holds]; h.notified == 0 {
 			gone[h] = true
 			crowd.Release(h)
 		}
@@ -78,7 +78,7 @@ func TestRecheckReleasesTheLock(t *testing.T) {
 	require.GreaterOrEqual(t, holds, (tokens+holders)/maxPerHold)
 	for _, h := range all {
 		if !gone[h] {
-			require.Equal(t, 1, h.told)
+			require.Equal(t, 1, h.notified)
 		}
 	}
 	for _, session := range m.sessions.byHash {

@@ -187,7 +187,7 @@ func TestTokensFaultsAreBounded(t *testing.T) {
 	require.Equal(t, maxFilters, c.Grant.Subscribe.Len())
 }
 
-// AppendToken leaves the text of a file unchanged, whatever its form, and adds an entry.
+// AppendToken adds an entry to a file of any layout, and leaves the other text unchanged.
 func TestAppendToken(t *testing.T) {
 	entry := TokenEntry{
 		Name: "new: #1", Token: "new-token", Subscribe: []hub.Filter{hub.Everything},

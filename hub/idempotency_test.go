@@ -85,9 +85,9 @@ func TestPublishOnce(t *testing.T) {
 }
 
 func TestPublishOnceForgetsFailures(t *testing.T) {
-	away := true
+	unavailable := true
 	h := startHub(t, Config{Engine: &flakyEngine{Engine: NewMemory(), before: func() error {
-		if away {
+		if unavailable {
 			return ErrUnavailable
 		}
 		return nil
@@ -97,7 +97,7 @@ func TestPublishOnceForgetsFailures(t *testing.T) {
 	_, err = h.PublishOnce(t.Context(), "s", "k", &Event{Topic: "not a topic"})
 	requireInvalid(t, "topic", "white space", err)
 	require.Zero(t, h.Stats().IdempotencyKeys)
-	away = false
+	unavailable = false
 	receipt, err := h.PublishOnce(t.Context(), "s", "k", &Event{Topic: "b"})
 	require.NoError(t, err)
 	require.Equal(t, uint64(1), receipt.Last.Seq)

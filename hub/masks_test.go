@@ -121,8 +121,8 @@ func TestFilterSetsAreSmall(t *testing.T) {
 	runtime.KeepAlive(&ix)
 }
 
-// The test counts the groups that a publish visits: a group with an anchor in the topic once,
-// whatever its wildcards, and any other group never.
+// The test counts the groups that a publish visits: a group with an anchor in the topic must be
+// visited once, regardless of its wildcards, and any other group never.
 func TestHostileFiltersCostLittle(t *testing.T) {
 	const groups = 200
 	ix := newIndex()

@@ -211,14 +211,14 @@ func (c *conn) drain() {
 func (c *conn) step() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rung := false
+	woken := false
 	select {
 	case <-c.wakeup:
-		rung = true
+		woken = true
 	default:
 	}
 	switch {
-	case !c.writing && !rung:
+	case !c.writing && !woken:
 	case c.rng.IntN(3) == 0:
 		c.writing = c.read()
 		if !c.writing && c.wakeup == nil && c.sub.Behind() {

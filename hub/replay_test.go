@@ -178,8 +178,8 @@ func TestClosedSubscriptionsAreDropped(t *testing.T) {
 func TestFailedQueryDelaysNoOther(t *testing.T) {
 	h, l := startLog(t, 100, 10)
 	l.withLock(func() { l.timeless = true })
-	stuck := subscribeToLog(t, h, "t.1", Start{Since: time.Unix(1, 0)})
-	require.True(t, stuck.Read(ReadLimit{1, 1}).Waiting)
+	stalled := subscribeToLog(t, h, "t.1", Start{Since: time.Unix(1, 0)})
+	require.True(t, stalled.Read(ReadLimit{1, 1}).Waiting)
 	s := subscribeToLog(t, h, "t.1", after(5))
 	require.Len(t, s.next(t).Events, 9)
 }

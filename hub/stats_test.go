@@ -21,17 +21,17 @@ func (p *partialEngine) PublishEach(ctx context.Context, events []*Event) (Curso
 
 // Stats.Refused counts only events that the engine did not store because it was unavailable.
 func TestRefusedEventsAreCounted(t *testing.T) {
-	away := fmt.Errorf("%w: no leader", ErrUnavailable)
+	unavailable := fmt.Errorf("%w: no leader", ErrUnavailable)
 	three := func() []*Event { return []*Event{{Topic: "a"}, {Topic: "b"}, {Topic: "c"}} }
 	for name, c := range map[string]struct {
 		err     error
 		refused uint64
 	}{
-		"taken":   {},
-		"away":    {err: away, refused: 3},
-		"partial": {err: &PartialError{Stored: 2, Err: away}, refused: 1},
-		"closed":  {err: ErrClosed},
-		"invalid": {err: &InvalidError{Parameter: "data"}},
+		"taken":       {},
+		"unavailable": {err: unavailable, refused: 3},
+		"partial":     {err: &PartialError{Stored: 2, Err: unavailable}, refused: 1},
+		"closed":      {err: ErrClosed},
+		"invalid":     {err: &InvalidError{Parameter: "data"}},
 	} {
 		h := startHub(t, Config{Engine: &partialEngine{NewMemory(), c.err}})
 		_, err := h.PublishEach(t.Context(), three()...)

@@ -79,7 +79,7 @@ func (p *page) restarted(hub *realHub) {
 	p.pictures("hub-dead")
 	hub.start(strings.TrimPrefix(hub.URL, "http://"))
 	p.allLive()
-	p.contains("#proof-detail", "column 3 was told of 1 gap")
+	p.contains("#proof-detail", "column 3 received 1 gap")
 	p.flows(20)
 }
 

@@ -163,8 +163,8 @@ func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, eras
 	}
 }
 
-// testEraseForged checks that only valid erasures of a hub erase events. Invalid are a message on
-// another subject, one without a number, and one with its own or a later sequence.
+// testEraseForged checks that invalid erasures erase no event: a message on another subject, one
+// without a number, and one with its own or a later sequence.
 func testEraseForged(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})

@@ -172,14 +172,14 @@ func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 			return err
 		case <-tick.C:
 		}
-		now, told := f.state()
+		now, newTip := f.state()
 		if now < tip && now == before {
 			return errors.New("the consumer delivers nothing although the stream has more")
 		}
 		if ticks > 0 { // after two ticks, missed heartbeats would have been reported
 			f.setBroken(nil)
 		}
-		before, tip = now, told
+		before, tip = now, newTip
 	}
 }
 

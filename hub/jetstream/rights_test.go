@@ -40,7 +40,7 @@ func TestRights(t *testing.T) {
 	for i := range all {
 		allow(fmt.Sprint("without-", i), slices.Delete(slices.Clone(all), i, i+1), []string{"_INBOX.>"})
 	}
-	allow("deaf", all, []string{"other"})
+	allow("unanswered", all, []string{"other"})
 	nats, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,
 		StoreDir: t.TempDir(), MaxPayload: 2 << 20, Users: users,
@@ -55,7 +55,7 @@ func TestRights(t *testing.T) {
 			_, err := e.Start(func([]*hub.Event) {})
 			without, found := strings.CutPrefix(user.Username, "without-")
 			switch {
-			case user.Username == "deaf":
+			case user.Username == "unanswered":
 				require.ErrorContains(t, err, `the NATS user may not subscribe to "_INBOX.>"`)
 			case !found:
 				require.NoError(t, err)

@@ -34,9 +34,9 @@ func TestGapPrecedesNewerEvents(t *testing.T) {
 		read.numbers(0, 1)
 		synctest.Wait()
 		after := c.Cursor()
-		r.away(true)
+		r.setUnreachable(true)
 		r.publish(1, 20, "a")
-		r.away(false)
+		r.setUnreachable(false)
 		e := read.next()
 		require.NotNil(t, e.Gap)
 		require.Equal(t, client.Event{ID: e.Gap.ResumedAt.String(), Gap: e.Gap}, e)
@@ -78,14 +78,14 @@ func TestStartPosition(t *testing.T) {
 			{client.Config{}, 10},
 		} {
 			row.cfg.Transport = tr
-			r.away(true)
+			r.setUnreachable(true)
 			c := r.client(row.cfg)
 			require.Equal(t, row.cfg.Cursor, c.Cursor())
 			r.await(c, isPhase(client.Waiting))
 			if row.cfg.Since != 0 {
 				time.Sleep(50 * time.Second) // this delay must not change the start position
 			}
-			r.away(false)
+			r.setUnreachable(false)
 			r.await(c, liveBy(tr))
 			c.Reconnect()
 			r.await(c, liveBy(tr))
@@ -200,7 +200,7 @@ func TestCloseInEveryPhase(t *testing.T) {
 			client.Connecting: func(r *rig) { r.proxyAll(hang) },
 			client.Live:       func(*rig) {},
 			client.Waiting:    func(r *rig) { r.proxyAll(answers(503, "Retry-After", "60")) },
-			client.Ended:      func(r *rig) { r.proxyAll(says(problems.NotFound())) },
+			client.Ended:      func(r *rig) { r.proxyAll(answersProblem(problems.NotFound())) },
 		} {
 			r := newRig(t, rigConfig{Memory: true})
 			spoil(r)

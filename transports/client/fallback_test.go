@@ -130,10 +130,10 @@ func TestProbeIntervals(t *testing.T) {
 func TestAutoWithoutNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
-		r.away(true)
+		r.setUnreachable(true)
 		c := r.client(client.Config{})
 		time.Sleep(time.Minute)
-		r.away(false)
+		r.setUnreachable(false)
 		state := r.await(c, isPhase(client.Live))
 		require.Equal(t, client.WebSocket, state.Transport)
 		require.NoError(t, state.Reason)

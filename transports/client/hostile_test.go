@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// tells is a server that sends the messages on a WebSocket, and after that only reads.
-func tells(messages ...string) http.HandlerFunc {
+// sendsMessages is a server that sends the messages on a WebSocket, and after that only reads.
+func sendsMessages(messages ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)
 		if err != nil {
@@ -45,7 +45,7 @@ func TestSecondOpeningMessage(t *testing.T) {
 		hang(w, r)
 	}
 	for tr, server := range map[client.Transport]http.HandlerFunc{
-		client.WebSocket: tells(hello, hello),
+		client.WebSocket: sendsMessages(hello, hello),
 		client.SSE:       open,
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestSecondOpeningMessage(t *testing.T) {
 func TestHugeHeartbeatInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
-		r.proxy("/ws", tells(`{"op":"hello","id":"00000001-1","heartbeat_ms":2000000000000}`))
+		r.proxy("/ws", sendsMessages(`{"op":"hello","id":"00000001-1","heartbeat_ms":2000000000000}`))
 		c := r.client(client.Config{Transport: client.WebSocket})
 		time.Sleep(time.Hour)
 		require.EqualValues(t, 1, c.Stats().Connects)

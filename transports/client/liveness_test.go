@@ -140,11 +140,11 @@ func TestWakes(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 3, c.Stats().Connects)
 
-		r.away(true)
+		r.setUnreachable(true)
 		for c.State().Wait < 2*time.Second {
 			time.Sleep(time.Second / 2)
 		}
-		r.away(false)
+		r.setUnreachable(false)
 		begin := time.Now()
 		p.wakes <- client.WakeVisible
 		r.await(c, liveBy(tr))

@@ -27,18 +27,18 @@ func TestEventsArriveOnceInOrder(t *testing.T) {
 		rapid.Check(timeless{t}, func(t *rapid.T) {
 			m := newModel(t)
 			t.Repeat(map[string]func(*rapid.T){
-				"publish":   m.publish,
-				"read":      m.read,
-				"cut":       func(*rapid.T) { m.rig.cut() },
-				"freeze":    func(*rapid.T) { synctest.Wait(); m.rig.freeze() },
-				"away":      m.away,
-				"use":       m.use,
-				"reconnect": func(*rapid.T) { m.client.Reconnect() },
-				"topics":    m.topics,
-				"pass":      m.pass,
-				"pause":     func(*rapid.T) { synctest.Wait() },
-				"block":     m.block,
-				"":          func(*rapid.T) {},
+				"publish":     m.publish,
+				"read":        m.read,
+				"cut":         func(*rapid.T) { m.rig.cut() },
+				"freeze":      func(*rapid.T) { synctest.Wait(); m.rig.freeze() },
+				"unreachable": m.setUnreachable,
+				"use":         m.use,
+				"reconnect":   func(*rapid.T) { m.client.Reconnect() },
+				"topics":      m.topics,
+				"pass":        m.pass,
+				"pause":       func(*rapid.T) { synctest.Wait() },
+				"block":       m.block,
+				"":            func(*rapid.T) {},
 			})
 			m.finish()
 		})
@@ -189,11 +189,11 @@ func (m *model) topics(t *rapid.T) {
 
 // reach makes the hub reachable and removes all proxies.
 func (m *model) reach() {
-	m.rig.away(false)
+	m.rig.setUnreachable(false)
 	m.rig.proxyAll(nil)
 }
 
-func (m *model) away(t *rapid.T) { m.rig.away(rapid.Bool().Draw(t, "away")) }
+func (m *model) setUnreachable(t *rapid.T) { m.rig.setUnreachable(rapid.Bool().Draw(t, "unreachable")) }
 
 func (m *model) use(t *rapid.T) { m.client.Use(m.draw(t)) }
 

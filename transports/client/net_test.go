@@ -86,10 +86,10 @@ func (r *rig) pace() (bytes int, pause time.Duration) {
 	return r.bytes, r.pause
 }
 
-// away makes the hub unreachable, or reachable again.
-func (r *rig) away(yes bool) {
+// setUnreachable makes the hub unreachable, or reachable again.
+func (r *rig) setUnreachable(yes bool) {
 	r.mu.Lock()
-	r.deaf = yes
+	r.unreachable = yes
 	r.mu.Unlock()
 	if yes {
 		r.cut()

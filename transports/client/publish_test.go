@@ -102,13 +102,13 @@ func TestPublishRefused(t *testing.T) {
 		"one more name":  {nil, []client.Event{{Topic: "a", Data: []byte(`1,"key":"k"`)}}, 400, 0},
 		"no text":        {nil, []client.Event{{Topic: "a", Data: []byte("caf\xe9"), Encoding: client.Text}}, 400, 0},
 		"too large":      {nil, []client.Event{{Topic: "a", Data: bytes.Repeat([]byte("x"), 2<<20), Encoding: client.Text}}, 413, 1},
-		"key reused":     {says(problems.Of(hub.ErrKeyReused)), []client.Event{one}, 422, 1},
-		"forbidden":      {says(problems.Forbidden("")), []client.Event{one}, 403, 1},
-		"denied":         {says(problems.TokenEnded()), []client.Event{one}, 401, 1},
+		"key reused":     {answersProblem(problems.Of(hub.ErrKeyReused)), []client.Event{one}, 422, 1},
+		"forbidden":      {answersProblem(problems.Forbidden("")), []client.Event{one}, 403, 1},
+		"denied":         {answersProblem(problems.TokenEnded()), []client.Event{one}, 401, 1},
 		"a proxy's 413":  {answers(413), []client.Event{one}, 413, 1},
-		"too fast":       {says(problems.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
-		"busy":           {says(problems.Of(hub.ErrKeyInUse)), []client.Event{one}, 0, 0},
-		"hub not there":  {says(problems.Unavailable("")), []client.Event{one}, 0, 0},
+		"too fast":       {answersProblem(problems.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
+		"busy":           {answersProblem(problems.Of(hub.ErrKeyInUse)), []client.Event{one}, 0, 0},
+		"hub not there":  {answersProblem(problems.Unavailable("")), []client.Event{one}, 0, 0},
 		"a proxy's 502":  {answers(502), []client.Event{one}, 0, 0},
 		"a proxy's 403":  {answers(403), []client.Event{one}, 0, 0},
 	} {
@@ -146,8 +146,8 @@ func TestPublishRefused(t *testing.T) {
 // when the hub may have forgotten its key, 120 s after it accepted the event.
 func TestPublishEndsWithItsKey(t *testing.T) {
 	for name, second := range map[string]http.HandlerFunc{
-		"the hub refuses later attempts":      says(problems.Unavailable("")),
-		"the hub asks for a long wait":        says(problems.RateLimited("", 5*time.Minute)),
+		"the hub refuses later attempts":      answersProblem(problems.Unavailable("")),
+		"the hub asks for a long wait":        answersProblem(problems.RateLimited("", 5*time.Minute)),
 		"the answers of attempts do not come": hang,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -32,8 +32,8 @@ func (l *loop) connectionLost(err error) {
 		l.handleProblem(p, end)
 	} else if final, ok := errors.AsType[*FinalError](err); ok {
 		l.endErr = final
-	} else if away, ok := errors.AsType[*goawayError](err); ok {
-		l.waitBeforeRetry(away.retry, err)
+	} else if goaway, ok := errors.AsType[*goawayError](err); ok {
+		l.waitBeforeRetry(goaway.retry, err)
 	} else {
 		l.handleFailure(end)
 	}

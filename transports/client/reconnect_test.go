@@ -33,8 +33,8 @@ func answers(status int, header ...string) http.HandlerFunc {
 	}
 }
 
-// says is a proxy that always answers with this problem, as a hub would.
-func says(p *problems.Problem) http.HandlerFunc {
+// answersProblem is a proxy that always answers with this problem, as a hub would.
+func answersProblem(p *problems.Problem) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { web.WriteProblem(w, r, p) }
 }
 
@@ -63,11 +63,11 @@ func TestFinalAnswers(t *testing.T) {
 		status int
 		code   string
 	}{
-		"bad request":  {says(problems.BadParameter("topic", "is no filter")), 400, problems.CodeInvalidParameter},
-		"no token":     {says(problems.MissingToken()), 401, problems.CodeMissingToken},
-		"forbidden":    {says(problems.Forbidden("not yours")), 403, problems.CodeForbidden},
-		"another host": {says(problems.MisdirectedHost("misdirected")), 421, problems.CodeMisdirectedHost},
-		"another path": {says(problems.NotFound()), 404, problems.CodeNotFound},
+		"bad request":  {answersProblem(problems.BadParameter("topic", "is no filter")), 400, problems.CodeInvalidParameter},
+		"no token":     {answersProblem(problems.MissingToken()), 401, problems.CodeMissingToken},
+		"forbidden":    {answersProblem(problems.Forbidden("not yours")), 403, problems.CodeForbidden},
+		"another host": {answersProblem(problems.MisdirectedHost("misdirected")), 421, problems.CodeMisdirectedHost},
+		"another path": {answersProblem(problems.NotFound()), 404, problems.CodeNotFound},
 	} {
 		for _, tr := range append([]client.Transport{client.Auto}, transports...) {
 			t.Run(name+" by "+tr.String(), func(t *testing.T) {
@@ -135,15 +135,15 @@ func TestTemporaryAnswers(t *testing.T) {
 		answer func() http.HandlerFunc
 		wait   time.Duration // 0: a random wait
 	}{
-		"hub drains":          {func() http.HandlerFunc { return says(problems.Draining(7 * time.Second)) }, 7 * time.Second},
-		"too many":            {func() http.HandlerFunc { return says(problems.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
+		"hub drains":          {func() http.HandlerFunc { return answersProblem(problems.Draining(7 * time.Second)) }, 7 * time.Second},
+		"too many":            {func() http.HandlerFunc { return answersProblem(problems.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
 		"until a date":        {func() http.HandlerFunc { return answers(503, "Retry-After", in90s()) }, 90 * time.Second},
 		"invalid Retry-After": {func() http.HandlerFunc { return answers(503, "Retry-After", "99999999999") }, 0},
 		"for a year":          {func() http.HandlerFunc { return answers(429, "Retry-After", "31536000") }, 10 * time.Minute},
 		"no Retry-After":      {func() http.HandlerFunc { return answers(502) }, 0},
 		"a portal's page":     {func() http.HandlerFunc { return answers(200, "Content-Type", "text/html") }, 0},
 		"an empty answer":     {func() http.HandlerFunc { return answers(204) }, 0},
-		"hub is overloaded":   {func() http.HandlerFunc { return says(problems.Unavailable("")) }, 2 * time.Second},
+		"hub is overloaded":   {func() http.HandlerFunc { return answersProblem(problems.Unavailable("")) }, 2 * time.Second},
 	} {
 		for _, tr := range append([]client.Transport{client.Auto}, transports...) {
 			t.Run(name+" by "+tr.String(), func(t *testing.T) {
@@ -177,14 +177,14 @@ func TestLossIsReportedAtOnce(t *testing.T) {
 		r.await(c, liveBy(tr))
 		synctest.Wait() // a poll that is between two connections can start
 		begin := time.Now()
-		r.away(true)
+		r.setUnreachable(true)
 		lost := r.await(c, func(s client.State) bool { return s.Phase != client.Live })
 		require.Zero(t, time.Since(begin))
 		require.Equal(t, client.Waiting, lost.Phase)
 		require.Error(t, lost.Reason)
 		time.Sleep(time.Minute)
 		require.NotEqual(t, client.Live, c.State().Phase)
-		r.away(false)
+		r.setUnreachable(false)
 		r.await(c, liveBy(tr))
 	})
 }
@@ -194,7 +194,7 @@ func TestLossIsReportedAtOnce(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
-		r.away(true)
+		r.setUnreachable(true)
 		const most = 20 * time.Second
 		c := r.client(client.Config{Transport: tr, MaxWait: most})
 		var waits []time.Duration
@@ -220,10 +220,10 @@ func TestBackoff(t *testing.T) {
 		require.InDelta(t, 50*most.Seconds(), total.Seconds(), 20*most.Seconds())
 
 		for _, open := range []time.Duration{2 * time.Second, 6 * time.Second} {
-			r.away(false)
+			r.setUnreachable(false)
 			r.await(c, liveBy(tr))
 			time.Sleep(open)
-			r.away(true)
+			r.setUnreachable(true)
 			require.LessOrEqual(t, r.await(c, isPhase(client.Waiting)).Wait, 4*time.Second, "after %v", open) // SSE sends a retry time
 		}
 	})
@@ -288,7 +288,7 @@ func TestErrorsContainNoToken(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(*rig){
 		"echo":    func(r *rig) { r.proxyAll(echo) },
-		"refused": func(r *rig) { r.away(true) },
+		"refused": func(r *rig) { r.setUnreachable(true) },
 		"garbage": func(r *rig) {
 			r.proxyAll(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/event-stream")

@@ -70,16 +70,16 @@ type rig struct {
 
 	// mu guards the following fields.
 
-	mu       sync.Mutex
-	conns    map[*cuttable]struct{}
-	deaf     bool // whether new connections are refused
-	bytes    int  // maximum size of each read; 0: unlimited
-	pause    time.Duration
-	proxies  map[string]http.HandlerFunc
-	tokens   map[string]*tt.Token // nil: no token is required
-	tickets  map[string]string    // key: ticket; value: token
-	requests map[string]int       // number of requests by path
-	versions map[string]int       // HTTP version of the last request, by path
+	mu          sync.Mutex
+	conns       map[*cuttable]struct{}
+	unreachable bool // whether new connections are refused
+	bytes       int  // maximum size of each read; 0: unlimited
+	pause       time.Duration
+	proxies     map[string]http.HandlerFunc
+	tokens      map[string]*tt.Token // nil: no token is required
+	tickets     map[string]string    // key: ticket; value: token
+	requests    map[string]int       // number of requests by path
+	versions    map[string]int       // HTTP version of the last request, by path
 }
 
 // rigConfig configures a rig.
@@ -218,9 +218,9 @@ var errDeaf = errors.New("connection refused")
 
 func (r *rig) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	r.mu.Lock()
-	deaf := r.deaf
+	unreachable := r.unreachable
 	r.mu.Unlock()
-	if deaf {
+	if unreachable {
 		return nil, errDeaf
 	}
 	conn, err := r.dial(ctx, network, address)

@@ -69,7 +69,7 @@ func TestEventSourceSendsTickets(t *testing.T) {
 
 		r.await(c, liveBy(client.EventSource))
 		sse.take()
-		r.proxy("/ticket", says(problems.NotFound()))
+		r.proxy("/ticket", answersProblem(problems.NotFound()))
 		c.Reconnect()
 		r.await(c, liveBy(client.EventSource))
 		require.Eventually(t, func() bool { return c.Stats().Connects == 5 }, r.patience, time.Second)
@@ -85,7 +85,7 @@ func TestRefusedTicketEndsOrWaits(t *testing.T) {
 		r.tokens = map[string]*tt.Token{"secret": tt.NewToken(everything)}
 		require.Equal(t, 401, r.ended(r.client(client.Config{Transport: client.EventSource, Token: client.StaticToken("wrong")})).Status)
 
-		r.proxy("/ticket", says(problems.RateLimited("100 tickets", 30*time.Second)))
+		r.proxy("/ticket", answersProblem(problems.RateLimited("100 tickets", 30*time.Second)))
 		c := r.client(client.Config{Transport: client.EventSource, Token: client.StaticToken("secret")})
 		require.Equal(t, 30*time.Second, r.await(c, isPhase(client.Waiting)).Wait)
 		require.Zero(t, r.asked("/sse"))

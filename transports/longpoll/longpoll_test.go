@@ -216,7 +216,7 @@ func readSlowly(t *testing.T) bool {
 		}
 		require.NoError(t, err)
 		if i%2 == 0 && time.Since(begin) < 3*timeout/2 {
-			time.Sleep(time.Millisecond) // the delay simulates a slow reader; it waits for nothing
+			time.Sleep(time.Millisecond) // the delay simulates a slow reader
 		}
 	}
 	require.Greater(t, got, size)

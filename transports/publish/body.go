@@ -66,7 +66,8 @@ func (b *timedBody) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("limit the time of a body: %w", err)
 		}
 	}
-	// The AfterFunc is set after the deadline above. Its own deadline is thus not overwritten.
+	// The AfterFunc is set after the deadline above. So the deadline that it sets is not
+	// overwritten.
 	stop := context.AfterFunc(b.ctx, func() { _ = b.connection.SetReadDeadline(time.Unix(1, 0)) })
 	n, err := b.ReadCloser.Read(p)
 	stop()

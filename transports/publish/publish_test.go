@@ -231,7 +231,7 @@ var requests = []struct {
 		count: 1, published: []string{"orders.a gr\u00fc\u00df a b 1:1"}},
 	{name: "topic: space around the most", path: "/publish/orders.a", body: strings.Repeat(" ", 1000) + `"` + strings.Repeat("a", maxEventSize-2) + `"`,
 		count: 1, published: []string{`orders.a   0:"` + strings.Repeat("a", maxEventSize-2) + `"`}},
-	{name: "topic: a form, as curl -d says", path: "/publish/orders.a", header: header("Content-Type", "application/x-www-form-urlencoded"), body: `{"a":1}`,
+	{name: "topic: a form, as curl -d sends it", path: "/publish/orders.a", header: header("Content-Type", "application/x-www-form-urlencoded"), body: `{"a":1}`,
 		count: 1, published: []string{`orders.a   0:{"a":1}`}},
 	{name: "topic: a form of text", path: "/publish/orders.a", header: header("Content-Type", "application/x-www-form-urlencoded"), body: "a=1&b=2",
 		count: 1, published: []string{"orders.a   1:a=1&b=2"}},

@@ -83,7 +83,7 @@ func (f *fixture) checkLines(t *rapid.T) {
 	pieces := rapid.SampledFrom([]func(io.Reader) io.Reader{
 		iotest.HalfReader, iotest.OneByteReader, iotest.DataErrReader,
 	}).Draw(t, "pieces")
-	f.engine.left.Store(rapid.SampledFrom([]int64{0, 1, 2, 1000}).Draw(t, "publishes until it is away"))
+	f.engine.left.Store(rapid.SampledFrom([]int64{0, 1, 2, 1000}).Draw(t, "publishes until it is unavailable"))
 
 	w, problem := f.do("POST", "/publish", asLines, pieces(strings.NewReader(body.String())))
 	if w.Code == http.StatusServiceUnavailable {

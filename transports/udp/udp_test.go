@@ -108,14 +108,14 @@ func TestDatagramsArePublishedInOrder(t *testing.T) {
 func TestEveryLossIsCountedUnderItsReason(t *testing.T) {
 	var log bytes.Buffer
 	var mu sync.Mutex
-	away := false
+	unavailable := false
 	r := start(t, listen(t, Config{
 		MaxEventBytes: 10,
 		Logger:        slog.New(slog.NewTextHandler(&log, nil)),
 		Publish: func(_ context.Context, events ...*hub.Event) (hub.Cursor, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			if away {
+			if unavailable {
 				return hub.Cursor{}, hub.ErrUnavailable
 			}
 			return hub.Cursor{}, nil
@@ -129,12 +129,12 @@ func TestEveryLossIsCountedUnderItsReason(t *testing.T) {
 	)
 	r.eventually(t, func(s Stats) bool { return s.Datagrams == 12 && s.Events == 3 })
 	mu.Lock()
-	away = true
+	unavailable = true
 	mu.Unlock()
 	r.send(t, "1", "2\n3")
 	r.eventually(t, func(s Stats) bool { return s.Dropped["engine"] == 3 })
 	mu.Lock()
-	away = false
+	unavailable = false
 	mu.Unlock()
 	r.send(t, "4")
 	r.eventually(t, func(s Stats) bool { return s.Events == 4 })

@@ -84,7 +84,7 @@ func (l limits) receive(chunks [][]byte) ([]byte, verdict) {
 	return websocket.Receive(cfg, rate.NewLimiter(0, l.burst), chunks)
 }
 
-// parseReference is an independent implementation of the framing, which has the whole input at
+// parseReference is an independent implementation of the framing, which receives the whole input at
 // once. It returns the number of parsed bytes and the verdict.
 func (l limits) parseReference(b []byte) (int, verdict) {
 	message, frames, counted, under, isBinary := uint64(0), 0, 0, false, false

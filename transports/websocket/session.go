@@ -54,7 +54,7 @@ type session struct {
 	endedDirections atomic.Int32                    // number of directions that have ended; see directionEnded
 }
 
-// writeMessage writes a message, after which the stream goes on.
+// writeMessage writes a message that does not end the stream.
 func (s *session) writeMessage(m wire.Message) {
 	s.out.WriteControl(wire.AppendTextFrame(nil, m.AppendJSON(nil)))
 }

@@ -136,7 +136,7 @@ func TestDisconnectWhenBehindRetention(t *testing.T) {
 			b.publish(0, 1, 10)
 			w.Heartbeat()
 			require.Equal(t, 0, r.number(r.line(), 10))
-			place, found := strings.CutPrefix(r.line(), "beat ")
+			place, found := strings.CutPrefix(r.line(), "heartbeat ")
 			require.True(t, found)
 			b.publish(1, retained+10, 10)
 			find(w)
@@ -193,8 +193,8 @@ func TestDrainDeliversThenCloses(t *testing.T) {
 	})
 }
 
-// drainInWindow reports false if readers were disconnected at the end of the window, which a slow
-// machine may need longer than.
+// drainInWindow returns false if readers were disconnected at the end of the window, as on a
+// machine that is too slow for it.
 func drainInWindow(t *testing.T, p path, window time.Duration) bool {
 	const readers, n, size = 8, 30, 80 << 10
 	b := newBench(t, 0, longTimeout)

@@ -61,9 +61,9 @@ func (l *Listener) Close() error {
 // free.
 const progressChecks = 4
 
-// farewellTimeout is the timeout of a write that must not wait, on a connection without direct
+// lastWriteTimeout is the timeout of a write that must not wait, on a connection without direct
 // writes.
-const farewellTimeout = 10 * time.Millisecond
+const lastWriteTimeout = 10 * time.Millisecond
 
 var pastDeadline = time.Unix(1, 0)
 
@@ -148,7 +148,7 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 	}
 	defer c.finishWait()
 	if noWait {
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(farewellTimeout)) // if this fails, so does the write
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(lastWriteTimeout)) // if this fails, so does the write
 		return c.Conn.Write(p)
 	}
 	for last := time.Now(); ; {

@@ -106,7 +106,7 @@ func TestInterruptedWriteReturns(t *testing.T) {
 				require.Equal(t, time.Second, time.Since(start))
 				_, err = g.Write([]byte("x"))
 				require.Error(t, err)
-				require.LessOrEqual(t, time.Since(start), time.Second+farewellTimeout)
+				require.LessOrEqual(t, time.Since(start), time.Second+lastWriteTimeout)
 			})
 		})
 	}
@@ -134,11 +134,11 @@ func TestTLSCloseDoesNotBlock(t *testing.T) {
 // read. TLS itself would wait for five seconds.
 func closesAtOnce(t *testing.T, portable bool, last func(*Listener, *tls.Conn)) bool {
 	l := listen(t, portable)
-	stuck, _ := tlsPair(t, l)
+	stalled, _ := tlsPair(t, l)
 	idle, client := tlsPair(t, l)
-	fill(t, progressConnOf(stuck))
+	fill(t, progressConnOf(stalled))
 	start := time.Now()
-	last(l, stuck)
+	last(l, stalled)
 	took := time.Since(start)
 	last(l, idle)
 	_, err := client.Read(make([]byte, 1))

@@ -181,7 +181,7 @@ func TestFlushPendingSharesEncoding(t *testing.T) {
 			require.Equal(t, "open", r.line())
 			require.Equal(t, 0, r.number(r.line(), size))
 			last := r.line()
-			require.True(t, last == "message" || strings.HasPrefix(last, "beat "), strconv.Quote(last))
+			require.True(t, last == "message" || strings.HasPrefix(last, "heartbeat "), strconv.Quote(last))
 		})
 	}
 }

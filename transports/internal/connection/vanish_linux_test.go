@@ -59,7 +59,7 @@ func vanish(t *testing.T, secure bool, heartbeat time.Duration) bool {
 // lineAfterHeartbeats returns the next line that is not a heartbeat.
 func (r reader) lineAfterHeartbeats() string {
 	line := r.line()
-	for strings.HasPrefix(line, "beat ") {
+	for strings.HasPrefix(line, "heartbeat ") {
 		line = r.line()
 	}
 	return line

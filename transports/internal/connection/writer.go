@@ -112,10 +112,10 @@ func (w *Writer) signalStateChange() {
 	}
 }
 
-// Start writes opening, and then the events of sub. The caller must have acquired lease. If the
-// registry accepts no more members, Start returns false, and conn, sub and lease still belong to
-// the caller. Otherwise the Writer closes sub and conn and releases lease when it is closed.
-func (w *Writer) Start(cfg *Config, lease auth.Access, sub *hub.Subscription, conn Conn, opening []byte) bool {
+// Start writes opening, and then the events of sub. The caller must have acquired access. If the
+// registry accepts no more members, Start returns false, and conn, sub and access still belong to
+// the caller. Otherwise the Writer closes sub and conn and releases access when it is closed.
+func (w *Writer) Start(cfg *Config, access auth.Access, sub *hub.Subscription, conn Conn, opening []byte) bool {
 	// mu is held until the end, so that Registry.Close never sees a Writer that is only half
 	// started.
 	w.mu.Lock()
@@ -126,7 +126,7 @@ func (w *Writer) Start(cfg *Config, lease auth.Access, sub *hub.Subscription, co
 	}
 	w.cfg.Counters.Connections.Add(1)
 	w.cfg.Counters.Opened.Add(1)
-	w.session, w.state = lease, stateOpen
+	w.session, w.state = access, stateOpen
 	w.record.Open(w.subject())
 	w.writeControl(opening)
 	w.checkRights() // rights may have changed since the request was authorized

@@ -41,7 +41,7 @@ func (lines) Unwrap(b []byte) []byte     { return b }
 func (lines) AppendMessage(dst []byte, m wire.Message) []byte {
 	switch m.Op {
 	case wire.OpHeartbeat:
-		return append(dst, "beat "+m.ID+"\n"...)
+		return append(dst, "heartbeat "+m.ID+"\n"...)
 	case wire.OpGap:
 		return append(dst, "gap\n"...)
 	case wire.OpError:
@@ -256,7 +256,7 @@ type trickle struct {
 
 func (c *trickle) Read(p []byte) (int, error) {
 	if time.Now().Before(c.until) {
-		time.Sleep(15 * time.Millisecond) // the delay simulates a slow reader; it waits for nothing
+		time.Sleep(15 * time.Millisecond) // the delay simulates a slow reader
 	}
 	c.longest, c.last = max(c.longest, time.Since(c.last)), time.Now()
 	return c.Conn.Read(p)
@@ -288,7 +288,7 @@ func heartbeatsInQuarters(t *testing.T, p path) (quarters [4]int) {
 		_, client := b.connect()
 		wait.Go(func() {
 			r := bufio.NewReader(client)
-			for line := ""; !strings.HasPrefix(line, "beat"); {
+			for line := ""; !strings.HasPrefix(line, "heartbeat"); {
 				var err error
 				if line, err = r.ReadString('\n'); err != nil {
 					return

@@ -24,8 +24,8 @@ func TestLosses(t *testing.T) {
 	t.Parallel()
 	forgetful := retain(10)
 	forgetful.Hub.Retention.GapTopics = 2
-	sendAway := retain(20)
-	sendAway.Disconnect = true
+	disconnecting := retain(20)
+	disconnecting.Disconnect = true
 	runScenarios(t, []scenario{
 		{"other epoch", Config{}, otherEpoch},
 		{"future", Config{}, future},
@@ -33,7 +33,7 @@ func TestLosses(t *testing.T) {
 		{"only others lost", retain(10), onlyOthersLost},
 		{"forgotten", forgetful, forgotten},
 		{"overtaken", retain(20), overtaken},
-		{"sent away", sendAway, sentAway},
+		{"disconnected", disconnecting, disconnected},
 		{"conflated", Config{}, conflated},
 		{"drain", Config{}, drain},
 	})
@@ -136,14 +136,14 @@ func overtaken(t *testing.T, s *Server, r Path) {
 			gaps++
 		} else {
 			require.Equal(t, Event, item.Kind)
-			require.Equal(t, seq(t, Item{ID: after})+1, seq(t, item), "only a gap tells of what is lost")
+			require.Equal(t, seq(t, Item{ID: after})+1, seq(t, item), "only a gap may report a loss")
 		}
 		after = item.ID
 	}
 	require.Positive(t, gaps)
 }
 
-func sentAway(t *testing.T, s *Server, r Path) {
+func disconnected(t *testing.T, s *Server, r Path) {
 	c, _ := opened(t, s, r, Request{Slow: true})
 	first := numbered(t, s, 1, "a")[0]
 	expect(t, c, first) // otherwise a client that has not started to read would get a gap

@@ -38,11 +38,11 @@ func TestPace(t *testing.T) {
 			}
 			require.NoError(t, err)
 		})
-		t.Run("stuck/"+r.Name, func(t *testing.T) {
+		t.Run("stalled/"+r.Name, func(t *testing.T) {
 			t.Parallel()
 			cfg := r.Config
 			cfg.WriteTimeout = timeout
-			stuck(t, Start(t, cfg), r, timeout)
+			stalled(t, Start(t, cfg), r, timeout)
 		})
 	}
 }
@@ -62,7 +62,7 @@ func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 	ask.Slow = true
 	ask.BeforeRead = func() {
 		if time.Now().Before(until) {
-			time.Sleep(timeout / 8) // the delay simulates a slow reader; it waits for nothing
+			time.Sleep(timeout / 8) // the delay simulates a slow reader
 		}
 	}
 	c := r.New(s)
@@ -84,8 +84,8 @@ func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 	return nil
 }
 
-// stuck stops reading within the stream.
-func stuck(t *testing.T, s *Server, r Path, timeout time.Duration) {
+// stalled stops reading within the stream.
+func stalled(t *testing.T, s *Server, r Path, timeout time.Duration) {
 	connections := func() int64 {
 		return s.SSE.Connections.Load() + s.WebSocket.Connections.Load() + s.Poll.Connections.Load()
 	}

@@ -16,18 +16,18 @@ import (
 // stream ends with an error before that event. A client that resumes receives the event when there
 // is memory.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
-	for _, road := range Paths() {
-		if road.IsLongPoll() {
+	for _, path := range Paths() {
+		if path.IsLongPoll() {
 			continue // package longpoll has a test of its own
 		}
-		t.Run(road.Name, func(t *testing.T) {
+		t.Run(path.Name, func(t *testing.T) {
 			engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
 			require.NoError(t, err)
-			cfg := road.Config
+			cfg := path.Config
 			cfg.Hub = hub.Config{Engine: engine, Retention: hub.Retention{Events: 1}}
 			s := Start(t, cfg)
 			large := `"` + strings.Repeat("0123456789abcdef", 48<<10) + `"`
-			if road.Config.Compression {
+			if path.Config.Compression {
 				large = random(768 << 10)
 			}
 			begin := s.Hub.Position().String()
@@ -44,20 +44,20 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 					}
 				}
 			}
-			c := road.New(s)
+			c := path.New(s)
 			require.NoError(t, c.Connect(Query("cursor", begin)))
 			place := next(c)
 			require.Equal(t, c.ExpectedData(first), place.Data)
-			told := next(c)
-			require.Equal(t, Error, told.Kind)
-			require.Equal(t, 503, told.Problem.Status)
-			require.Contains(t, []string{"", place.ID}, told.ID, "position to resume from")
+			refusal := next(c)
+			require.Equal(t, Error, refusal.Kind)
+			require.Equal(t, 503, refusal.Problem.Status)
+			require.Contains(t, []string{"", place.ID}, refusal.ID, "position to resume from")
 			c.Cut()
 			require.EqualValues(t, 1, s.SSE.NoEncodingMemory.Load()+s.WebSocket.NoEncodingMemory.Load())
 			require.EqualValues(t, 1, s.SSE.Delivered.Load()+s.WebSocket.Delivered.Load())
 
 			release()
-			c = road.New(s)
+			c = path.New(s)
 			require.NoError(t, c.Connect(Query("cursor", place.ID)))
 			require.Equal(t, c.ExpectedData(second), next(c).Data)
 			require.Eventually(t, func() bool { return s.Registry.EncodingCache().Bytes() == 0 }, Patience, time.Millisecond)

@@ -19,7 +19,7 @@ type suitePage struct {
 const (
 	// pageFiles is the directory of the pages.
 	pageFiles = "../../../../testdata/client"
-	// triviumFile is the JavaScript client, which has its parts beside it.
+	// triviumFile is the JavaScript client. Its parts are in the same directory.
 	triviumFile = "../../js/dist/trivium.js"
 )
 

@@ -47,7 +47,7 @@ func newPeers(stopped context.Context) *peers {
 		w.Header().Set("X-Why", "because")
 		http.Error(w, "no sockets", http.StatusForbidden)
 	})
-	p.routes.HandleFunc("/peer/ws/deaf", p.deaf)
+	p.routes.HandleFunc("/peer/ws/silent", p.silent)
 	return p
 }
 
@@ -233,8 +233,8 @@ func (h *hijacked) goodbye(code int, reason string) bool {
 	return bytes.HasPrefix(said, payload) && len(payload) >= 2 // Node.js answers with the code alone
 }
 
-// deaf completes the handshake, and after that neither reads nor writes.
-func (p *peers) deaf(w http.ResponseWriter, r *http.Request) {
+// silent completes the handshake, and after that neither reads nor writes.
+func (p *peers) silent(w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		return

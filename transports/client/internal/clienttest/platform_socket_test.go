@@ -92,9 +92,9 @@ func testSocketLost(t *testing.T, e *env) {
 	require.Error(t, err)
 }
 
-// testSocketDeaf checks that Close does not wait for a peer that never answers the close frame.
-func testSocketDeaf(t *testing.T, e *env) {
-	s, _ := dial(t, e, "ws/deaf")
+// testSocketSilent checks that Close does not wait for a peer that never answers the close frame.
+func testSocketSilent(t *testing.T, e *env) {
+	s, _ := dial(t, e, "ws/silent")
 	ended := make(chan error, 1)
 	go func() {
 		_, err := s.Read(context.Background())
@@ -109,7 +109,7 @@ func testSocketDeaf(t *testing.T, e *env) {
 		require.Fail(t, "it waits on")
 	}
 
-	s, _ = dial(t, e, "ws/deaf")
+	s, _ = dial(t, e, "ws/silent")
 	ctx, cancel := context.WithTimeout(withPatience(t), 500*time.Millisecond)
 	defer cancel()
 	var err error

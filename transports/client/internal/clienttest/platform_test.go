@@ -30,7 +30,7 @@ func platformSuite(t *testing.T, e *env) {
 		"socket":           testSocket,
 		"socket closes":    testSocketCloses,
 		"socket lost":      testSocketLost,
-		"socket deaf":      testSocketDeaf,
+		"socket silent":    testSocketSilent,
 		"socket refused":   testSocketRefused,
 		"socket dial ends": testSocketDialEnds,
 		"own":              testOwn,

@@ -90,7 +90,7 @@ func testRestart(t *testing.T, e *env, tr client.Transport) {
 	f := h.follow(t, tr, nil)
 	f.publish(t, 3)
 	h.do(t, "kill")
-	await(t, f.client, "that the hub is away", notLive)
+	await(t, f.client, "that the hub is unavailable", notLive)
 	h.do(t, "start")
 	f.wait(t, "a gap", func() bool { return len(f.gaps) > 0 })
 	f.publish(t, 3)

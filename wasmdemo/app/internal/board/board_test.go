@@ -27,20 +27,20 @@ func own(b *Board, seq, n uint64) client.Event {
 // TestLossInAllColumnsIsFound checks that a loss in all columns is found by the numbers of the
 // page's own events, unless a gap was reported.
 func TestLossInAllColumnsIsFound(t *testing.T) {
-	for _, told := range []bool{false, true} {
+	for _, reported := range []bool{false, true} {
 		var b Board
 		b.Start(hub.Cursor{Epoch: 1})
 		for c := range Columns {
 			b.Arrive(c, own(&b, 1, 1), noon, 1000)
-			if told {
+			if reported {
 				at := hub.Cursor{Epoch: 1, Seq: 4}
 				b.Arrive(c, client.Event{ID: at.String(), Gap: &client.Gap{Reason: "expired", ResumedAt: at}}, noon, 1000)
 			}
 			b.Arrive(c, own(&b, 5, 5), noon, 1000)
 		}
 		for _, tally := range b.Report(noon).Columns {
-			require.Equal(t, told, tally.Lost == 0)
-			require.Equal(t, !told, tally.Lost == 3)
+			require.Equal(t, reported, tally.Lost == 0)
+			require.Equal(t, !reported, tally.Lost == 3)
 		}
 	}
 }

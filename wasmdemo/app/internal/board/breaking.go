@@ -108,7 +108,7 @@ func (b *Break) result(after Tally, took time.Duration) string {
 	}
 	text := " missed " + Count(b.missed) + ", caught up in " + Seconds(took)
 	if gaps := after.Gaps - b.before.Gaps; gaps > 0 {
-		return text + ", and was told of " + Plural(gaps, "gap", "gaps") + "."
+		return text + ", and received " + Plural(gaps, "gap", "gaps") + "."
 	}
 	lost, doubled := after.Lost-b.before.Lost, after.Doubled-b.before.Doubled
 	return text + ": lost " + Count(lost) + ", doubled " + Count(doubled) + "."

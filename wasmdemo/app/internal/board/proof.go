@@ -71,13 +71,13 @@ type life struct {
 	log      []entry
 	floor    uint64 // events up to this seq are removed
 	compared uint64 // number of compared events among the removed ones
-	told     [Columns][]span
+	reported [Columns][]span
 }
 
 // entry is an event that some column has received. Each mask has one bit per column.
 type entry struct {
-	seq             uint64
-	got, lost, told mask
+	seq                 uint64
+	got, lost, reported mask
 }
 
 type mask uint8
@@ -193,9 +193,9 @@ func (p *Proof) hasColumns(l *life) bool {
 // recordGap records a gap, because other columns may receive events in it later.
 func (p *Proof) recordGap(c int, l *life, gap span) {
 	const enough = 64 // if a column has more gaps, only the newest are remembered
-	l.told[c] = append(l.told[c], gap)
-	if len(l.told[c]) > enough {
-		l.told[c] = slices.Delete(l.told[c], 0, 1)
+	l.reported[c] = append(l.reported[c], gap)
+	if len(l.reported[c]) > enough {
+		l.reported[c] = slices.Delete(l.reported[c], 0, 1)
 	}
 	from, _ := l.find(gap.after + 1)
 	for at := from; at < len(l.log) && l.log[at].seq <= gap.last; at++ {
@@ -222,9 +222,9 @@ func (p *Proof) countMissed(c int, l *life, e *entry) {
 	bit := mask(1) << c
 	within := func(gap span) bool { return gap.after < e.seq && e.seq <= gap.last }
 	switch {
-	case (e.lost|e.told)&bit != 0:
-	case slices.ContainsFunc(l.told[c], within):
-		e.told |= bit
+	case (e.lost|e.reported)&bit != 0:
+	case slices.ContainsFunc(l.reported[c], within):
+		e.reported |= bit
 		p.columns[c].InGaps++
 	default:
 		e.lost |= bit
@@ -238,11 +238,11 @@ func (p *Proof) undoMissed(c int, e *entry) {
 	if e.lost&bit != 0 {
 		p.columns[c].Lost--
 	}
-	if e.told&bit != 0 {
+	if e.reported&bit != 0 {
 		p.columns[c].InGaps--
 	}
 	e.lost &^= bit
-	e.told &^= bit
+	e.reported &^= bit
 }
 
 // hasPassed reports whether a column has passed an event's position.

@@ -11,10 +11,10 @@ import (
 // numbers it finds events that all columns have lost, which a comparison of the columns cannot
 // find.
 type Series struct {
-	name string
-	sent uint64
-	last [Columns]uint64
-	told [Columns]bool // whether a gap was reported after the last event
+	name     string
+	sent     uint64
+	last     [Columns]uint64
+	reported [Columns]bool // whether a gap was reported after the last event
 }
 
 // Unique returns a random hexadecimal text. The text is not a secret. Package uuid is not used,
@@ -75,14 +75,14 @@ func (s *Series) TakeNumbers(n uint64) (first uint64) {
 // Received records number n in a column, and returns how many numbers before it are missing without a gap.
 func (s *Series) Received(c int, n uint64) (missing uint64) {
 	if n > s.last[c] {
-		if !s.told[c] {
+		if !s.reported[c] {
 			missing = n - s.last[c] - 1
 		}
 		s.last[c] = n
 	}
-	s.told[c] = false
+	s.reported[c] = false
 	return missing
 }
 
 // Gap records a gap of a column.
-func (s *Series) Gap(c int) { s.told[c] = true }
+func (s *Series) Gap(c int) { s.reported[c] = true }

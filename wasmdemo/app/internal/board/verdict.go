@@ -79,7 +79,7 @@ func (r Report) detail() string {
 			}
 		}
 		if t.Gaps > 0 {
-			gap := column + " was told of " + Plural(t.Gaps, "gap", "gaps")
+			gap := column + " received " + Plural(t.Gaps, "gap", "gaps")
 			if t.InGaps > 0 {
 				gap += " with " + Plural(t.InGaps, "event", "events")
 			}

@@ -61,7 +61,7 @@ func TestVerdictCountsAndDetails(t *testing.T) {
 	require.Empty(t, r.Verdict(allLive, false).Detail)
 	r.Columns[0].Lost, r.Columns[1], r.Columns[2].Doubled = 1, Tally{Behind: 3, Gaps: 1, InGaps: 2}, 2
 	v := r.Verdict(allLive, false)
-	require.Equal(t, "column 1 lost 1 · column 2 was told of 1 gap with 2 events · column 3 doubled 2", v.Detail)
+	require.Equal(t, "column 1 lost 1 · column 2 received 1 gap with 2 events · column 3 doubled 2", v.Detail)
 	require.Equal(t, "1,200 compared · lost\u00a01 · doubled\u00a02 · out\u00a0of\u00a0order\u00a00", v.Counts)
 }
 

@@ -1,3 +1,3 @@
-// Package docs has tests of the documentation: its commands, examples, client programs and proxy configurations are run
-// against hubs, and its tables and links are compared with the code.
+// Package docs contains tests of the documentation: its commands, examples, client programs and
+// proxy configurations are run against hubs, and its tables and links are compared with the code.
 package docs

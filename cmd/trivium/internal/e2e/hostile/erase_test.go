@@ -66,7 +66,7 @@ func erasingNothing(t *testing.T, f *testbed) {
 	for _, row := range []struct {
 		id     string
 		status int
-		says   string
+		detail string
 	}{
 		{"x", http.StatusBadRequest, `"parameter":"id"`},
 		{seq, http.StatusBadRequest, `"parameter":"id"`},
@@ -90,7 +90,7 @@ func erasingNothing(t *testing.T, f *testbed) {
 	} {
 		x := f.do(t, request{hub: p, admin: true, line: "DELETE /events/" + row.id})
 		require.Equal(t, row.status, x.status, "%.100s: %.300s", row.id, x.body)
-		require.Contains(t, x.body, row.says, "%.100s", row.id)
+		require.Contains(t, x.body, row.detail, "%.100s", row.id)
 		require.Less(t, len(x.body), 1000, "%.100s: the answer repeats little of it", row.id)
 	}
 	for _, path := range []string{"/events", "/events/", "/events/" + id + "/" + id, "/events/..%2f" + id} {
@@ -131,7 +131,7 @@ func floodOfErasures(t *testing.T, f *testbed) {
 						t.Logf("erasing %d: %s", seq, x.body)
 						x = f.do(t, erase)
 					}
-					// An erasure that was answered with 503 may have been done.
+					// An erasure that was answered with 503 may have succeeded.
 					if x.status != http.StatusOK && (tries == 1 || x.status != http.StatusNotFound) {
 						t.Errorf("erasing %d: %d %s", seq, x.status, x.body)
 					}

@@ -165,8 +165,8 @@ func kidFlood(t *testing.T, f *testbed) {
 	require.LessOrEqual(t, f.fetched.Load(), most)
 }
 
-// mostFetches returns how often one hub may request the keys of an issuer, whatever tokens it receives: once at its
-// start and once per six seconds.
+// mostFetches returns how often one hub may request the keys of an issuer, regardless of the tokens
+// that it receives: once at its start and once per six seconds.
 func mostFetches(running time.Duration) int64 { return 2 + int64(running/(6*time.Second)) }
 
 // floodUnknownKeys sends tokens with unknown keys to a hub as long as more returns true.

@@ -212,7 +212,7 @@ func TestChaos(t *testing.T) {
 			require.Less(t, time.Since(healed), within, "received after the repair")
 			time.Sleep(10 * time.Millisecond)
 		}
-		t.Logf("  all told %v after healing", time.Since(healed).Round(time.Millisecond))
+		t.Logf("  all subscribers are up to date %v after the repair", time.Since(healed).Round(time.Millisecond))
 		c.compareLogs()
 	}
 	cancel()

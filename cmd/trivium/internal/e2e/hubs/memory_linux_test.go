@@ -28,12 +28,12 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 	}
 	const retained, events, size = 2000, 20_000, 4000
 	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--retain-events", strconv.Itoa(retained), "--write-timeout", "60s")...))
-	var stuck []net.Conn
+	var stalled []net.Conn
 	for i := range 20 {
 		conn, err := net.Dial("tcp", p.HTTP)
 		require.NoError(t, err)
 		defer conn.Close()
-		stuck = append(stuck, conn)
+		stalled = append(stalled, conn)
 		request := "GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n"
 		if i%2 == 1 {
 			request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
@@ -70,8 +70,8 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 	}
 	require.Less(t, p.Resident()-before, int64(64*hubtest.Mebibyte))
 
-	require.NoError(t, stuck[0].SetDeadline(time.Now().Add(hubtest.Patience)))
-	response, err := http.ReadResponse(bufio.NewReader(stuck[0]), nil)
+	require.NoError(t, stalled[0].SetDeadline(time.Now().Add(hubtest.Patience)))
+	response, err := http.ReadResponse(bufio.NewReader(stalled[0]), nil)
 	require.NoError(t, err)
 	stream := decode.NewSSEDecoder(response.Body)
 	var gap *hub.Gap

@@ -79,10 +79,10 @@ func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", "10s", "--auth", "none")...))
 	stream, socket := p.SSE(""), p.WebSocket("")
-	stuck, err := net.Dial("tcp", p.HTTP)
+	stalled, err := net.Dial("tcp", p.HTTP)
 	require.NoError(t, err)
-	defer stuck.Close()
-	_, err = io.WriteString(stuck, "GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	defer stalled.Close()
+	_, err = io.WriteString(stalled, "GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	require.NoError(t, err)
 	polled := make(chan http.Header, 1)
 	go func() {
@@ -245,7 +245,7 @@ func TestAccessControl(t *testing.T) {
 	}
 	require.Zero(t, open.Stats().Events.Published)
 
-	t.Run("a page is told over the WebSocket", func(t *testing.T) {
+	t.Run("a page gets the refusal over the WebSocket", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), hubtest.Patience)
 		defer cancel()
 		conn, _, err := websocket.Dial(ctx, "ws://"+closed.HTTP+"/ws", &websocket.DialOptions{

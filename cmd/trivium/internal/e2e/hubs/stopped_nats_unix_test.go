@@ -69,8 +69,8 @@ func stoppableNATS(t *testing.T) (server *exec.Cmd, port int) {
 	return server, port
 }
 
-// While NATS is stopped, each poll is answered, whatever it needs of the log: with the events that the hub has in
-// memory, with none, or with 503. Afterwards all events can be read.
+// While NATS is stopped, each poll is answered: with the events that the hub has in memory, with
+// none, or with 503. Afterwards all events can be read.
 func TestPollsAreAnsweredWhileNATSIsStopped(t *testing.T) {
 	t.Parallel()
 	server, port := stoppableNATS(t)
