@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// deadlines calls the method onDeadline of each pollConn at the time for which it was added. One timer for all of them takes
-// less memory than one each.
+// deadlines calls the method onDeadline of each pollConn at the time for which the pollConn was
+// added. One timer for all pollConns takes less memory than one timer each.
 type deadlines struct {
-	start time.Time // times are durations since then; static
+	start time.Time // all times are durations since start; static
 
 	mu    sync.Mutex
 	queue deadlineQueue
-	timer *time.Timer // set for the first in queue; nil: there was none yet
+	timer *time.Timer // fires at the first time in queue; nil: nothing was ever queued
 }
 
 // deadlineQueue is a heap; see container/heap.
@@ -21,13 +21,13 @@ type deadlineQueue []queuedDeadline
 
 type queuedDeadline struct {
 	at   time.Duration
-	conn *pollConn // whose field queued is the index
+	conn *pollConn // conn.queued is the index in the queue
 }
 
 // now returns the time as a duration since start.
 func (d *deadlines) now() time.Duration { return time.Since(d.start) }
 
-// add calls c.onDeadline at a time. c must not be in the queue.
+// add schedules a call of c.onDeadline. c must not be in the queue.
 func (d *deadlines) add(c *pollConn, at time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -35,7 +35,7 @@ func (d *deadlines) add(c *pollConn, at time.Duration) {
 	d.setTimer(c)
 }
 
-// remove undoes add. It does nothing if c is not in the queue.
+// remove cancels the call that add has scheduled. It does nothing if c is not in the queue.
 func (d *deadlines) remove(c *pollConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -60,14 +60,14 @@ func (d *deadlines) setTimer(c *pollConn) {
 	}
 }
 
-// fire calls the pollConns whose time has come.
+// fire calls onDeadline of the pollConns that are due.
 func (d *deadlines) fire() {
 	for _, c := range d.due() {
 		c.onDeadline()
 	}
 }
 
-// due removes the pollConns whose time has come from the queue, and returns them.
+// due removes the pollConns that are due from the queue, and returns them.
 func (d *deadlines) due() (due []*pollConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

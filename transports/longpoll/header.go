@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// baseHeader is the header that middlewares have set for an answer, without the lines that each answer sets.
-// Connections with the same lines share it. It does not change.
+// baseHeader is the part of an answer's header that does not depend on the answer, such as lines
+// that a middleware has set. Connections with equal lines share it. It is immutable.
 type baseHeader struct {
 	lines  string
 	fields http.Header // parsed from lines
@@ -19,17 +19,17 @@ type baseHeader struct {
 // ownHeaders are the header lines that each answer sets for itself.
 var ownHeaders = map[string]bool{"Content-Type": true, "Cache-Control": true, "Content-Length": true, "Date": true}
 
-// maxInterned is the number of different headers that are kept for all connections with them.
+// maxInterned is the maximum number of baseHeaders that are shared among connections.
 const maxInterned = 64
 
-// intern returns the baseHeader for a header. latest, if it is not nil, is that of the connection's previous answer, which
-// usually is the same.
+// intern returns the baseHeader for a header. latest is the baseHeader of the connection's previous
+// answer, which usually is the same, or nil.
 func (h *Handler) intern(header http.Header, latest *baseHeader) *baseHeader {
 	if latest != nil && latest.isOf(header) {
 		return latest
 	}
 	var b bytes.Buffer
-	_ = header.WriteSubset(&b, ownHeaders) // a bytes.Buffer accepts everything
+	_ = header.WriteSubset(&b, ownHeaders) // never fails for a bytes.Buffer
 	h.headerLock.Lock()
 	defer h.headerLock.Unlock()
 	if base := h.headers[b.String()]; base != nil {
@@ -47,7 +47,7 @@ func (h *Handler) intern(header http.Header, latest *baseHeader) *baseHeader {
 	return base
 }
 
-// isOf reports whether b is the baseHeader of a header. It may return false if it is.
+// isOf reports whether b is the baseHeader of a header. It may return false although it is.
 func (b *baseHeader) isOf(header http.Header) bool {
 	n := 0
 	for name, values := range header {
@@ -62,7 +62,7 @@ func (b *baseHeader) isOf(header http.Header) bool {
 	return n == len(b.fields)
 }
 
-// parseHeader returns the header that lines were written from.
+// parseHeader parses header lines that intern has written.
 func parseHeader(lines string) http.Header {
 	header, err := textproto.NewReader(bufio.NewReader(bytes.NewBufferString(lines + "\r\n"))).ReadMIMEHeader()
 	if err != nil {

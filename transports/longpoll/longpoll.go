@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Limits and defaults of the parameters (docs/protocol.md#long-poll).
+// These are the limits and defaults of the parameters (docs/protocol.md#long-poll).
 const (
 	maxWait     = 60 * time.Second
 	defaultWait = 25 * time.Second
@@ -28,8 +28,8 @@ const (
 	maxEvents      = 1000
 	defaultMax     = 100
 	maxAnswer      = 1 << 20 // bytes of events in an answer, unless the first event alone is larger
-	// readGrace is how long a poll with wait=0 may read a durable log. Clients may time out a second
-	// after their wait.
+	// readGrace is the time for which a poll with wait=0 may read a durable log. Clients may time
+	// out a second after their wait.
 	readGrace = 900 * time.Millisecond
 )
 
@@ -37,16 +37,16 @@ const (
 type Config struct {
 	Hub          *hub.Hub      // required
 	MaxTopics    int           // filters per subscription; 0: any number
-	WriteTimeout time.Duration // limit of a write over HTTP/2 without progress; 0: 10 s
+	WriteTimeout time.Duration // timeout of a write over HTTP/2 without progress; 0: 10 s
 	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
 	// "": urn:trivium:hub.
 	CloudEventsSource string
 
-	// Set by transports.API. Polls are not members of the registry, but end when it drains. nil: the handler's own,
-	// which does not drain.
+	// These fields are set by transports.API. Polls end when the Registry drains. If it is nil, the
+	// handler creates one, which never drains.
 	Registry *connection.Registry
 	Counters *connection.Counters
-	Log      *connection.Log // of connections; nil: they are not logged
+	Log      *connection.Log // log of connections; nil: they are not logged
 }
 
 // Handler answers GET /poll.
@@ -60,7 +60,7 @@ type Handler struct {
 	times    deadlines
 
 	headerLock sync.Mutex
-	headers    map[string]*baseHeader // see intern
+	headers    map[string]*baseHeader // baseHeaders by their lines; see intern
 }
 
 // New returns a Handler. Over HTTP/1, only the listener of a transports.API closes connections that make no progress.
@@ -74,19 +74,19 @@ func New(cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// poll is one request.
+// poll is the state of one request.
 type poll struct {
 	wait   time.Duration
 	max    int
 	format connection.Format
 
 	filters      hub.FilterSet
-	deadline     time.Time // end of the wait; zero: it has not begun
+	deadline     time.Time // end of the wait; zero: the wait has not begun
 	access       auth.Access
 	notifier     *notifier
 	subscription *hub.Subscription
 	record       *connection.Record
-	parked       bool // a pollConn has taken the poll over
+	parked       bool // whether a pollConn has taken over the poll
 }
 
 // ServeHTTP answers as soon as there are events, or after the wait. It answers HEAD at once, with the header alone.
@@ -116,7 +116,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := pollConnOf(r)
 	defer func() {
 		switch {
-		case p.parked: // the connection ends it
+		case p.parked: // the pollConn ends the poll
 		case c != nil:
 			c.endUnparked(&p)
 		default:
@@ -129,7 +129,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.answerPoll(w, r, &p, a, false)
 }
 
-// begin subscribes. If it returns nil, end must follow.
+// begin subscribes. If it returns nil, end must be called.
 func (h *Handler) begin(p *poll, access auth.Access, request hub.Request) *problems.Problem {
 	subscription, problem := h.shared.Subscribe(access, p.notifier, request)
 	if problem != nil {
@@ -145,7 +145,7 @@ func (h *Handler) begin(p *poll, access auth.Access, request hub.Request) *probl
 	return nil
 }
 
-// end releases what begin has acquired.
+// end closes the subscription and releases the access that begin has acquired.
 func (h *Handler) end(p *poll) {
 	p.notifier.waker.Store(nil)
 	p.subscription.Close()
@@ -156,8 +156,8 @@ func (h *Handler) end(p *poll) {
 	p.record.Close()
 }
 
-// answerPoll waits for events and writes the answer. If mayPark is set, it returns false, and has written nothing,
-// when the poll must wait for events that do not exist yet.
+// answerPoll waits for events and writes the answer. If mayPark is set and the poll must wait for
+// events that do not exist yet, it writes nothing and returns false.
 func (h *Handler) answerPoll(w http.ResponseWriter, r *http.Request, p *poll, a *waker, mayPark bool) bool {
 	batch, due := h.waitForEvents(r, p, a, mayPark)
 	if !due {
@@ -179,7 +179,7 @@ func (h *Handler) answerPoll(w http.ResponseWriter, r *http.Request, p *poll, a 
 	return true
 }
 
-// beginRecord returns the record of a poll, which the log has one line of.
+// beginRecord returns the record of a poll, for which the log gets a single line.
 func (h *Handler) beginRecord(access auth.Access) *connection.Record {
 	record := h.cfg.Log.NewRecord("", access.Client())
 	record.Begin(subjectOf(access))
@@ -241,8 +241,8 @@ func (h *Handler) waitForEvents(r *http.Request, p *poll, a *waker, mayPark bool
 	}
 }
 
-// readMore adds events that can be read without waiting for the log, since one Read returns only a
-// piece.
+// readMore adds the events that can be read without waiting for the log. A single Read may return
+// only some of them.
 func readMore(s *hub.Subscription, batch hub.ReadResult, limit hub.ReadLimit) hub.ReadResult {
 	for added := batch.Events; batch.More; {
 		limit.Events -= len(added)
@@ -309,7 +309,7 @@ func preferredWait(header http.Header) time.Duration {
 		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
 			continue
 		}
-		value, _, _ = strings.Cut(value, ";") // drop parameters
+		value, _, _ = strings.Cut(value, ";") // drops the parameters after the value
 		if seconds, ok := parseSeconds(strings.Trim(strings.TrimSpace(value), `"`)); ok {
 			return min(seconds, maxWait)
 		}

@@ -15,56 +15,57 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-// idleTime is how long a connection stays parked without a poll before its server gets it back, if the server has no
-// IdleTimeout. Until then it counts as a connection of the token that polled last.
-var idleTime = 5 * time.Second // changed by tests before they call New
+// idleTime is the time after which a parked connection without a poll is returned to its server, if
+// the server has no IdleTimeout. Until then, the connection counts toward the limits of the token
+// that polled last.
+var idleTime = 5 * time.Second // tests change it before they call New
 
-// pollConn is a parked connection: one on which polls wait without a goroutine. Its states:
+// pollConn is a parked connection, on which polls wait without a goroutine. Its states:
 //
 //	state      | until                                              | then
-//	waiting    | events, the wait, lost rights, a closing peer, a   | answering; waiting again if there
-//	           | drain                                              | was nothing to answer
+//	waiting    | events, the end of the wait, lost rights, the peer | answering; waiting again if there
+//	           | closes, a drain                                    | is nothing to answer
 //	answering  | the answer is written                              | idle, closed or returned
 //	idle       | the next request                                   | serving
 //	           | idleTime                                           | returned
-//	           | the server's IdleTimeout, a drain, a closing peer  | closed
+//	           | the server's IdleTimeout, a drain, the peer closes | closed
 //	serving    | the request waits for events                       | waiting
 //	           | the response is written                            | idle, closed or returned
-//	           | it is not a poll, or has no plain form             | returned
+//	           | the request cannot be served here                  | returned
 //	closed     |                                                    |
 //	returned   | the server has the connection                      |
 //
-// In the states answering and serving, one goroutine owns all fields but those that mu guards.
+// In the states answering and serving, one goroutine owns all fields that mu does not guard.
 type pollConn struct {
 	handler *Handler
 	origin  origin
 
-	mu       sync.Mutex // guards the fields below
+	mu       sync.Mutex // guards this group and gone, and in the states waiting and idle all fields below
 	parked   *connection.Parked
 	state    pollState
-	armed    bool          // the poller will call Readable; if not, it has, and the input may not have been read
-	deadline time.Duration // of the wait or of the next request, as Handler.times counts
-	called   time.Duration // when onDeadline will be called, which ignores calls before deadline; 0: never
+	armed    bool          // whether the poller will call Readable; otherwise it has called Readable, and there may be unread input
+	deadline time.Duration // end of the wait for events or for the next request, in the time of Handler.times
+	called   time.Duration // time of the next call of onDeadline, which ignores calls before deadline; 0: none
 
-	poll     poll            // the current poll; zero in the states idle and serving
-	response *response       // in the state serving
-	access   auth.Access     // in the state idle, of the last poll
-	notifier *notifier       // with access
-	current  *requestContext // in the state serving
-	gone     chan struct{}   // closed when the peer has closed, by Abort, and at the end of the request; nil: nobody waits for that
+	poll     poll            // current poll; zero in the states idle and serving
+	response *response       // the response that is being written; nil unless the state is serving
+	access   auth.Access     // access of the last poll; nil unless the state is idle
+	notifier *notifier       // the holder of access
+	current  *requestContext // context of the request; nil unless the state is serving
+	gone     chan struct{}   // closed when the peer has closed, by Abort, and at the end of the request; nil until peerGone is called
 
-	base   *baseHeader // part of the response header that does not depend on the answer; of the last poll
-	unread []byte      // input that net/http had read before it gave the connection away
+	base   *baseHeader // baseHeader of the last poll
+	unread []byte      // input that net/http had read when the connection was hijacked
 
-	queued int32 // guarded by Handler.times
+	queued int32 // index in the queue of Handler.times, which guards it
 }
 
-// origin is what the requests of a connection have in common.
+// origin holds what all requests of a connection have in common.
 type origin struct {
 	server  *http.Server
-	context context.Context // as a new connection of the server has, without http.LocalAddrContextKey
+	context context.Context // context of a new connection of the server, without http.LocalAddrContextKey
 	peer    string          // Request.RemoteAddr
-	path    string          // of the polls; see rawPath
+	path    string          // path of the polls; see rawPath
 }
 
 // rawPath returns the path of a request as the client sent it: a handler that is mounted under a
@@ -89,7 +90,7 @@ const (
 // pollConnKey is the context key of a request that a pollConn serves.
 type pollConnKey struct{}
 
-// pollConnOf returns the pollConn that serves a request; nil if net/http does.
+// pollConnOf returns the pollConn that serves a request, or nil if net/http serves it.
 func pollConnOf(r *http.Request) *pollConn {
 	c, _ := r.Context().Value(pollConnKey{}).(*pollConn)
 	return c
@@ -104,7 +105,8 @@ func (h *Handler) canPark(r *http.Request) bool {
 	return server != nil && isPlain(r) && h.shared.Registry.CanPark(r)
 }
 
-// isPlain reports whether a request has no body and ends neither its connection nor its protocol.
+// isPlain reports whether a request has no body, and does not ask to close the connection or to
+// change the protocol.
 func isPlain(r *http.Request) bool {
 	if r.ContentLength != 0 || r.Close || len(r.TransferEncoding) > 0 || len(r.Header["Expect"]) > 0 || len(r.Header["Upgrade"]) > 0 {
 		return false
@@ -113,8 +115,8 @@ func isPlain(r *http.Request) bool {
 	return len(connection) == 0 || len(connection) == 1 && strings.EqualFold(connection[0], "keep-alive")
 }
 
-// park takes the connection over from net/http or from its pollConn and lets the poll wait without a
-// goroutine. It reports false, and has done nothing, if the connection cannot be taken over.
+// park takes the connection over from net/http or from its pollConn, so that the poll waits without
+// a goroutine. It returns false, and does nothing, if the connection cannot be taken over.
 func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 	conn, buffered, err := hijackParked(w)
 	if err != nil {
@@ -127,9 +129,9 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 		c.take(w.Header(), p)
 		return true
 	}
-	// RemoteAddr and the context of r may have been changed by a middleware, for r alone.
+	// A middleware may have changed RemoteAddr and the context of r, but only for this request.
 	c := &pollConn{handler: h, state: answering}
-	c.origin = origin{peer: conn.RemoteAddr().String(), path: unique.Make(rawPath(r)).Value()} // without the rest of the URL
+	c.origin = origin{peer: conn.RemoteAddr().String(), path: unique.Make(rawPath(r)).Value()} // Make copies the path, so that the rest of the URL is not kept in memory
 	c.origin.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
 	c.origin.context = h.shared.Registry.ConnContext(c.origin.server, conn)
 	if n := buffered.Reader.Buffered(); n > 0 {
@@ -148,8 +150,8 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 	return true
 }
 
-// take makes p the current poll and begins to wait. Called with mu held, in the states serving and
-// answering, or closed by Abort.
+// take sets the current poll and starts to wait. mu must be held. The state is serving or
+// answering, or closed if Abort was called.
 func (c *pollConn) take(header http.Header, p *poll) {
 	p.parked = true
 	c.poll, c.base = *p, c.handler.intern(header, c.base)
@@ -161,8 +163,8 @@ func (c *pollConn) take(header http.Header, p *poll) {
 	c.wait()
 }
 
-// enter makes the connection a member of the registry. It reports false if the connection cannot be
-// watched. Called with mu held, in the state answering.
+// enter adds the connection to the registry. It returns false if the connection cannot be watched.
+// mu must be held, and the state is answering.
 func (c *pollConn) enter(conn net.Conn) bool {
 	_ = conn.SetDeadline(time.Time{}) // if this fails, so does the next write
 	c.parked = c.handler.shared.Registry.Park(conn, c.origin.server, c)
@@ -170,8 +172,8 @@ func (c *pollConn) enter(conn net.Conn) bool {
 	return c.armed
 }
 
-// maxAloneWait is the longest wait of a poll whose connection could not be parked. It is short, because nothing notices
-// that the peer has closed, or that the registry is being closed.
+// maxAloneWait is the longest wait of a poll whose connection could not be parked. It is short,
+// because such a poll does not notice that the peer or the registry is closed.
 const maxAloneWait = time.Second
 
 // answerAlone answers the poll of a connection that could not be parked, and closes the connection.
@@ -184,7 +186,7 @@ func (c *pollConn) answerAlone(conn net.Conn) {
 	c.handler.end(&c.poll)
 }
 
-// wait begins to wait for events. Called with mu held.
+// wait starts to wait for events. mu must be held.
 func (c *pollConn) wait() {
 	c.state = waiting
 	c.signalGone() // ends the context of the request
@@ -192,7 +194,7 @@ func (c *pollConn) wait() {
 	c.poll.notifier.waker.Store(nil)
 	c.setDeadline(time.Until(c.poll.deadline))
 	switch {
-	case c.isEnding(), c.lostRights(), c.poll.subscription.Behind(): // before notifier.parked was set
+	case c.isEnding(), c.lostRights(), c.poll.subscription.Behind(): // happened before notifier.parked was set
 		c.startAnswer()
 	default:
 		c.arm()
@@ -203,8 +205,8 @@ func (c *pollConn) lostRights() bool {
 	return c.poll.access.Grant().Authorize(c.poll.filters) != nil
 }
 
-// arm makes the poller call Readable for input, also for input that it has reported before. Called
-// with mu held.
+// arm makes the poller call Readable for new input, and for input that was reported before and not
+// read. mu must be held.
 func (c *pollConn) arm() {
 	if !c.armed {
 		c.armed = true
@@ -212,9 +214,9 @@ func (c *pollConn) arm() {
 	}
 }
 
-// setDeadline makes onDeadline end the state after d. A call that was planned for an earlier time stays, and plans the one
-// for this deadline: usually the next request comes before, so that nothing need be changed for each poll. Called with mu
-// held.
+// setDeadline sets the time at which onDeadline ends the current state. If a call of onDeadline is
+// scheduled for an earlier time, it is kept, and reschedules itself. So most polls need not change
+// the queue, because usually the next request arrives before that call. mu must be held.
 func (c *pollConn) setDeadline(d time.Duration) {
 	times := &c.handler.times
 	c.deadline = max(times.now()+d, 1)
@@ -231,7 +233,7 @@ func (c *pollConn) onDeadline() {
 	defer c.mu.Unlock()
 	c.called = 0
 	switch left := c.deadline - c.handler.times.now(); {
-	case c.state != waiting && c.state != idle: // the next state sets the deadline
+	case c.state != waiting && c.state != idle: // the next state sets a deadline
 	case left > 0:
 		c.setDeadline(left)
 	case c.state == waiting:
@@ -243,8 +245,8 @@ func (c *pollConn) onDeadline() {
 	}
 }
 
-// rightsChanged answers a poll that has lost its rights. Without a poll, the connection has lost its place, and goes back
-// to its server.
+// rightsChanged answers a poll that has lost its rights. A connection without a poll no longer
+// counts toward the limits of its token, and is returned to its server.
 func (c *pollConn) rightsChanged(n *notifier) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -279,7 +281,7 @@ func (c *pollConn) ready(n *notifier, b *hub.Batch) {
 	}
 }
 
-// writeShared writes an answer. Called with mu held, in the state waiting.
+// writeShared writes a shared answer. mu must be held, and the state is waiting.
 func (c *pollConn) writeShared(a *sharedAnswer) {
 	c.state = answering
 	n, err := c.parked.TryWrite(a.bytes)
@@ -312,14 +314,15 @@ func (c *pollConn) countAnswer(a *sharedAnswer) {
 	c.handler.countAnswer(c.poll.record, len(a.events), a.length)
 }
 
-// startAnswer answers the poll in a goroutine: with what there is to read, with a problem, or with
-// no events. Called with mu held, in the state waiting.
+// startAnswer answers the poll in a goroutine: with the available events, with a problem, or with
+// no events. mu must be held, and the state is waiting.
 func (c *pollConn) startAnswer() {
 	c.state = answering
 	c.handler.shared.Registry.Go(c.answer)
 }
 
-// answer runs in a goroutine of the registry, in the state answering.
+// answer writes the answer to the poll. It runs in a goroutine of the registry, and the state is
+// answering.
 func (c *pollConn) answer() {
 	w := c.newResponse(c.base.fields.Clone())
 	if c.parked.PeerClosed() {
@@ -335,16 +338,16 @@ func (c *pollConn) answer() {
 	case answered || w.err != nil:
 		c.endPoll()
 		c.next(w.err != nil || w.closing)
-	case c.state == closed: // by Abort
+	case c.state == closed: // Abort was called
 		c.endPoll()
 		c.close()
-	default: // woken for nothing
+	default: // there was nothing to answer
 		c.wait()
 	}
 }
 
-// answerOn answers the poll on w as the goroutine of a request would, in a context. It reports false, and has
-// written nothing, if there is nothing to answer yet.
+// answerOn answers the poll on w, as the goroutine of a request would do. It returns false, and
+// writes nothing, if there is nothing to answer yet.
 func (c *pollConn) answerOn(w *response, ctx context.Context, mayPark bool) (answered bool) {
 	a := c.handler.getWaker()
 	defer c.handler.wakers.Put(a)
@@ -365,8 +368,8 @@ func (c *pollConn) isEnding() bool {
 	return c.handler.shared.Registry.IsDraining() || c.parked.ServerClosed()
 }
 
-// newResponse returns a response. The connection ends with it if the hub drains, the server was closed, or the header
-// says so.
+// newResponse returns a response. The connection is closed after it if the hub drains, the server
+// was closed, or the header requires it.
 func (c *pollConn) newResponse(header http.Header) *response {
 	return &response{conn: c.parked.Conn(), header: header, server: c.origin.server, closing: c.isEnding() || endsConnection(header)}
 }

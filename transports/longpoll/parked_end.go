@@ -6,8 +6,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// next decides what becomes of the connection after a response. Called with mu held, in the states
-// answering and serving, or closed by Abort.
+// next closes, returns or keeps the connection after a response. mu must be held. The state is
+// answering or serving, or closed if Abort was called.
 func (c *pollConn) next(broken bool) {
 	c.signalGone() // ends the context of the request
 	switch {
@@ -28,7 +28,7 @@ func (c *pollConn) next(broken bool) {
 	}
 }
 
-// endPoll ends the current poll. The connection keeps its place among those of the token.
+// endPoll ends the current poll. The connection still counts toward the limits of the token.
 func (c *pollConn) endPoll() {
 	c.poll.notifier.parked.Store(nil)
 	c.keepPlace(&c.poll)
@@ -36,17 +36,17 @@ func (c *pollConn) endPoll() {
 	c.poll = poll{}
 }
 
-// keepPlace makes the connection count as one of the poll's token until it is left, or another connection needs the
-// place.
+// keepPlace makes the connection count toward the limits of the poll's token until leave is called
+// or another connection needs the place.
 func (c *pollConn) keepPlace(p *poll) {
-	_ = p.access.ReserveFilters(p.notifier, hub.FilterSet{}) // no filters always fit
+	_ = p.access.ReserveFilters(p.notifier, hub.FilterSet{}) // never fails for an empty set
 	p.access.SetIdle(p.notifier)
 	c.access, c.notifier = p.access, p.notifier
 	c.notifier.parked.Store(c)
 	p.access = nil
 }
 
-// releasePlace ends what keepPlace has begun.
+// releasePlace undoes keepPlace.
 func (c *pollConn) releasePlace() {
 	if c.access != nil {
 		c.notifier.parked.Store(nil)
@@ -55,24 +55,24 @@ func (c *pollConn) releasePlace() {
 	}
 }
 
-// leave releases what the connection holds, when it is closed or returned. Called with mu held.
+// leave releases the resources of a connection that is closed or returned. mu must be held.
 func (c *pollConn) leave(state pollState) {
 	c.state = state
 	c.handler.times.remove(c)
 	c.releasePlace()
 }
 
-// close closes the connection. Called with mu held.
+// close closes the connection. mu must be held.
 func (c *pollConn) close() {
 	c.leave(closed)
 	c.parked.Close()
 }
 
-// giveBack returns the connection to its server. Called with mu held.
+// giveBack returns the connection to its server. mu must be held.
 func (c *pollConn) giveBack(unread []byte) {
 	c.leave(returned)
 	back := c.parked.Leave(bytes.Clone(unread))
-	c.handler.shared.Registry.Go(back) // it blocks until the server accepts
+	c.handler.shared.Registry.Go(back) // back blocks until the server accepts the connection
 }
 
 // Drain implements connection.ParkOwner.
@@ -98,21 +98,21 @@ func (c *pollConn) Abort() {
 	case idle:
 		c.close()
 	case answering, serving:
-		c.state = closed // the goroutine closes it
+		c.state = closed // the goroutine that owns the connection closes it
 		c.parked.Interrupt()
 		c.signalGone()
 	}
 }
 
-// peerGone returns a channel that is closed when the peer has closed, or by Abort. It is for a
-// goroutine that waits in the states answering and serving.
+// peerGone returns a channel that is closed when the peer closes the connection, or by Abort. A
+// goroutine can wait on it in the states answering and serving.
 func (c *pollConn) peerGone() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.peerGoneLocked()
 }
 
-// peerGoneLocked is peerGone, called with mu held.
+// peerGoneLocked is like peerGone. mu must be held.
 func (c *pollConn) peerGoneLocked() <-chan struct{} {
 	if c.gone == nil {
 		c.gone = make(chan struct{})
@@ -125,7 +125,7 @@ func (c *pollConn) peerGoneLocked() <-chan struct{} {
 	return c.gone
 }
 
-// signalGone closes the channel of peerGone and ends the context of the request. Called with mu held.
+// signalGone closes the channel of peerGone and ends the context of the request. mu must be held.
 func (c *pollConn) signalGone() {
 	c.current = nil
 	if c.gone != nil {

@@ -12,15 +12,15 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-// maxRequest is the largest request, in bytes, that is served on a parked connection. The server
-// gets the connection back for a larger one.
+// maxRequest is the size, in bytes, of the largest request that is served on a parked connection. A
+// connection with a larger request is returned to the server.
 const maxRequest = 4 << 10
 
 // requestReader holds the input of a connection, and parses one request in it.
 type requestReader struct {
 	input  [maxRequest]byte
-	source bytes.Reader  // of input
-	parser *bufio.Reader // of source
+	source bytes.Reader  // reads input
+	parser *bufio.Reader // reads source
 }
 
 // errNoInput is the error of a read that would block.
@@ -54,8 +54,8 @@ func (c *pollConn) Readable(connection.TryReader) {
 	c.mu.Unlock()
 }
 
-// serveNext serves the next request, in the state serving: a plain poll by itself, and everything
-// else by the server that gets the connection back.
+// serveNext serves the next request, in the state serving. For anything but a plain poll, it
+// returns the connection to the server.
 func (c *pollConn) serveNext() {
 	r, input, err := c.readRequest()
 	c.mu.Lock()
@@ -68,7 +68,7 @@ func (c *pollConn) serveNext() {
 	case r == nil:
 		c.giveBack(input)
 	default:
-		c.releasePlace() // the request asks for one
+		c.releasePlace() // the request acquires a place itself
 		c.current, _ = r.Context().(*requestContext)
 		c.mu.Unlock()
 		c.serve(r)
@@ -96,13 +96,14 @@ func (c *pollConn) readRequest() (r *http.Request, input []byte, err error) {
 	return nil, bytes.Clone(input), nil
 }
 
-// couldBePoll reports whether the input may be one whole request for a poll.
+// couldBePoll reports whether the input may be a complete request for a poll. It does not parse the
+// request.
 func couldBePoll(input []byte) bool {
 	return len(input) < maxRequest && bytes.HasPrefix(input, []byte("GET /")) && bytes.HasSuffix(input, []byte("\r\n\r\n")) && hostLines(input) == 1
 }
 
-// parse returns the request in the first n bytes of input if it is a poll that can be served here: complete, alone, and valid by
-// what net/http requires of requests. Otherwise it returns nil.
+// parse returns the request in the first n bytes of input if it can be served here: it is a
+// complete poll, nothing follows it, and net/http would accept it. Otherwise it returns nil.
 func (c *pollConn) parse(reader *requestReader, n int) *http.Request {
 	reader.source.Reset(reader.input[:n])
 	reader.parser.Reset(&reader.source)
@@ -145,7 +146,7 @@ func validHeader(header http.Header) bool {
 	return true
 }
 
-// serve serves a request by the handler of the connection's server, with its middleware.
+// serve passes a request to the handler of the connection's server, including its middleware.
 func (c *pollConn) serve(r *http.Request) {
 	handler := c.origin.server.Handler
 	if handler == nil {
@@ -163,7 +164,7 @@ func (c *pollConn) serve(r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.response = nil
-	if w.hijacked && c.state != closed { // by another handler, which closes the connection
+	if w.hijacked && c.state != closed { // another handler has hijacked the connection, and closes it
 		c.signalGone()
 		c.leave(returned)
 		c.parked.Leave(nil)
@@ -172,7 +173,8 @@ func (c *pollConn) serve(r *http.Request) {
 	c.next(w.err != nil || w.closing)
 }
 
-// endUnparked ends a poll of the connection that was answered without being parked.
+// endUnparked ends a poll of the connection that was answered without being parked, and keeps its
+// place.
 func (c *pollConn) endUnparked(p *poll) {
 	c.mu.Lock()
 	c.keepPlace(p)

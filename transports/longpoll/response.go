@@ -16,28 +16,28 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// maxBuffered is how many bytes of a body of unknown length are kept until its end.
+// maxBuffered is the maximum number of bytes that are buffered of a body of unknown length.
 const maxBuffered = 4 << 10
 
-// response is the http.ResponseWriter of a parked connection. It sends a body with its length, as
-// the handlers of this package declare it, or as it is known if the body is small. The connection
-// ends with any other body.
+// response is the http.ResponseWriter of a parked connection. It sends a body with its length: the
+// length that the handler has declared or, if the whole body fits into the buffer, its actual
+// length. After any other body, the connection is closed.
 type response struct {
 	conn    net.Conn
 	header  http.Header
 	server  *http.Server
-	closing bool // the connection ends with the response
+	closing bool // the connection is closed after the response
 
 	status   int    // 0: not set yet
-	buffer   []byte // of the body; once the header is sent, nil
-	sent     bool   // the header
+	buffer   []byte // beginning of the body; nil once the header is sent
+	sent     bool   // the header was sent
 	left     int    // bytes of the body that were declared and not written; valid if sent and not closing
 	hijacked bool
 	parked   bool  // hijacked by park
-	err      error // of writing, or a panic of the handler
+	err      error // error of a write, or a panic of the handler
 }
 
-// run runs a handler, which reports whether there is a response, and completes the response.
+// run calls the handler. If the handler returns true, there is a response, and run completes it.
 func (w *response) run(handle func() bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -100,7 +100,7 @@ func (w *response) Write(p []byte) (int, error) {
 // send sends the header and the buffered part of the body.
 func (w *response) send(length int) {
 	w.WriteHeader(http.StatusOK)
-	w.header.Del("Transfer-Encoding") // the body is sent as it is
+	w.header.Del("Transfer-Encoding") // the body is sent unchanged
 	switch {
 	case !w.hasBody():
 		w.header.Del("Content-Length")
@@ -121,7 +121,7 @@ func (w *response) send(length int) {
 	}
 	b := bytes.NewBuffer(make([]byte, 0, 512+len(w.buffer)))
 	fmt.Fprintf(b, "HTTP/1.1 %d %s\r\n", w.status, http.StatusText(w.status))
-	_ = w.header.Write(b) // a bytes.Buffer accepts everything
+	_ = w.header.Write(b) // never fails for a bytes.Buffer
 	b.WriteString("\r\n")
 	b.Write(w.buffer)
 	w.left -= len(w.buffer)
@@ -136,7 +136,7 @@ func (w *response) hasBody() bool {
 	return w.status != http.StatusNoContent && w.status != http.StatusNotModified
 }
 
-// endsConnection reports whether the connection ends with a response that has this header.
+// endsConnection reports whether the connection must be closed after a response with this header.
 func endsConnection(header http.Header) bool {
 	return httpguts.HeaderValuesContainsToken(header["Connection"], "close")
 }
@@ -156,10 +156,12 @@ func (w *response) write(p []byte) (int, error) {
 	return n, err
 }
 
-// SetReadDeadline implements what http.ResponseController calls. There is no body to read.
+// SetReadDeadline is called by http.ResponseController. It does nothing, because there is no body
+// to read.
 func (w *response) SetReadDeadline(time.Time) error { return nil }
 
-// SetWriteDeadline implements what http.ResponseController calls. The Listener bounds each write.
+// SetWriteDeadline is called by http.ResponseController. It does nothing, because the Listener
+// limits the time of each write.
 func (w *response) SetWriteDeadline(time.Time) error { return nil }
 
 // Hijack implements http.Hijacker.
@@ -178,8 +180,8 @@ func (w *response) hijack() error {
 	return nil
 }
 
-// hijackParked is like the Hijack of an http.ResponseController, for a response that may be that of a parked connection:
-// in that case it returns no connection and no buffers.
+// hijackParked is like http.ResponseController.Hijack. If the response belongs to a parked
+// connection, it returns no connection and no buffers.
 func hijackParked(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 	for inner := w; ; {
 		switch x := inner.(type) {
@@ -195,5 +197,5 @@ func hijackParked(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 	}
 }
 
-// Flush implements http.Flusher. A response is sent when it is complete.
+// Flush implements http.Flusher. It does nothing: a response is sent when it is complete.
 func (w *response) Flush() {}

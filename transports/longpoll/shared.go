@@ -19,10 +19,10 @@ type sharedAnswer struct {
 	cursor hub.Cursor
 	events []*hub.Event
 	bytes  []byte // header and body
-	length int    // of the body
+	length int    // length of the body
 }
 
-// sharedAnswers are the newest shared answers: those for the polls that are being answered.
+// sharedAnswers caches the newest shared answers, for the polls that are being answered.
 type sharedAnswers struct {
 	mu     sync.Mutex
 	newest [4]*sharedAnswer
@@ -30,8 +30,8 @@ type sharedAnswers struct {
 }
 
 // of returns the answer with the events of a batch from index start on, and advances the position
-// past them. It returns nil, and has changed nothing, if the answer is too large to be shared.
-// Called with the lock of c held.
+// of the poll past them. If the answer is too large to be shared, it changes nothing and returns
+// nil. c.mu must be held.
 func (s *sharedAnswers) of(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
 	events := b.Events[start:min(len(b.Events), start+c.poll.max)]
 	to := b.To
@@ -57,7 +57,7 @@ func (s *sharedAnswers) of(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
 	return a
 }
 
-// newSharedAnswer returns the answer of a poll; nil if it is too large to be shared.
+// newSharedAnswer returns the answer of a poll, or nil if it is too large to be shared.
 func newSharedAnswer(c *pollConn, events []*hub.Event, cursor hub.Cursor) *sharedAnswer {
 	cache := c.handler.shared.Registry.EncodingCache()
 	body := wire.AppendPollHead(nil, cursor.String(), nil)

@@ -134,7 +134,8 @@ func (d *direct) TryRead(p []byte) (n int, err error) {
 	return a.n, a.err
 }
 
-// receive reads what has arrived; nothing, if that is nothing. At the end of the stream, the error is io.EOF.
+// receive reads the data that has arrived. If there is none, it returns 0 and a nil error. At the
+// end of the stream, the error is io.EOF.
 func receive(fd uintptr, p []byte) (int, error) {
 	for {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))),

@@ -10,33 +10,33 @@ import (
 	"time"
 )
 
-// Parked is an HTTP connection that was taken over from net/http and waits without a goroutine:
-// for an event, or for its next request. It is for plain TCP with direct writes; the poller calls
-// its owner when there is input. The owner's lock guards it.
+// Parked is an HTTP connection that was taken over from net/http. It waits, without a goroutine,
+// for an event or for its next request. Only plain TCP connections with direct writes can be
+// parked. When there is input, the poller calls the owner. The owner's lock guards a Parked.
 type Parked struct {
 	registry *Registry
 	conn     *progressConn
-	server   *returned // of the server that had accepted the connection
+	server   *returned // of the server that accepted the connection
 	owner    ParkOwner
 	watch    watch
-	index    int32 // in Registry.parked; guarded by Registry.mu
+	index    int32 // index in Registry.parked; guarded by Registry.mu
 }
 
 // ParkOwner owns a Parked connection.
 type ParkOwner interface {
 	// Readable is called when the connection has input or the peer has closed.
 	Reader
-	// Drain is called when the registry begins to drain, and when the server is closed. The owner soon closes the
-	// connection.
+	// Drain is called when the registry begins to drain, and when the server is closed. The owner
+	// must close the connection soon afterwards.
 	Drain()
 	// Abort closes the connection at once.
 	Abort()
 }
 
-// CanPark reports whether the connection of a request can be parked after Hijack. That cannot be
-// seen from the request: net/http hides the connection from handlers until they take it over, and
-// then does not take it back. So CanPark looks whether the connection was accepted at the address of
-// a Listener of the registry.
+// CanPark reports whether the connection of a request can be parked after Hijack. A handler cannot
+// access the connection before it hijacks it, and net/http does not take a hijacked connection
+// back. So CanPark checks whether the connection was accepted on the port of a Listener of the
+// registry.
 func (r *Registry) CanPark(request *http.Request) bool {
 	local, _ := request.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if local == nil || request.TLS != nil || request.ProtoMajor != 1 || request.ProtoMinor != 1 {
@@ -47,7 +47,7 @@ func (r *Registry) CanPark(request *http.Request) bool {
 	return r.listening[local.Port] > 0 && !r.wrapped[local.Port]
 }
 
-// listens counts a Listener at an address.
+// listens adds by to the number of Listeners on the port of an address.
 func (r *Registry) listens(address net.Addr, by int) {
 	local, ok := address.(*net.TCPAddr)
 	if r == nil || !ok {
@@ -64,8 +64,8 @@ func (r *Registry) listens(address net.Addr, by int) {
 	}
 }
 
-// setWrapped records that the connections of a port cannot be parked, since another listener has wrapped those of the
-// Listener, or accepts connections at another address with the same port.
+// setWrapped records that the connections of a port cannot be parked: another listener has wrapped
+// the Listener's connections, or accepts connections on another address with the same port.
 func (r *Registry) setWrapped(address net.Addr) {
 	local, ok := address.(*net.TCPAddr)
 	if !ok {
@@ -82,8 +82,8 @@ func (r *Registry) setWrapped(address net.Addr) {
 	r.wrapped[local.Port] = true
 }
 
-// Park makes a hijacked connection of a server a member of the registry and watches it. It returns nil if the
-// connection cannot be watched, or the registry drains.
+// Park adds a hijacked connection of a server to the registry and watches it. It returns nil if the
+// connection cannot be watched or the registry drains.
 func (r *Registry) Park(c net.Conn, server *http.Server, owner ParkOwner) *Parked {
 	g, ok := c.(*progressConn)
 	if !ok || g.direct == nil {
@@ -127,20 +127,20 @@ func (r *Registry) parkedNow() []*Parked {
 	return append([]*Parked(nil), r.parked...)
 }
 
-// readable is a number of parked connections that have input at the same time. A few goroutines call
-// their owners one after the other: the stack that a request has needed is there for the next one,
-// and many requests at once take little memory.
+// readable is a set of parked connections that have input at the same time. A few goroutines call
+// their owners one after the other and reuse their stacks, so that many simultaneous requests take
+// little memory.
 type readable struct {
 	registry *Registry
 	parked   []*Parked
-	next     atomic.Int32 // index of the next one
-	left     atomic.Int32 // whose owners have not returned
-	more     int          // goroutines to start if the others block
+	next     atomic.Int32 // index of the next connection to serve
+	left     atomic.Int32 // number of connections whose owners have not returned
+	more     int          // number of goroutines to start if the others block
 	timer    *time.Timer
 }
 
-// blockedAfter is after which time more goroutines continue, if those there are did not finish: a
-// request may block, for example while its token is verified.
+// blockedAfter is the time after which more goroutines are started if the connections are not all
+// served, because a request may block, for example while its token is verified.
 const blockedAfter = 2 * time.Millisecond
 
 // serveParked calls Readable of the owners of parked connections.
@@ -152,7 +152,7 @@ func (r *Registry) serveParked(parked []*Parked) {
 	b.left.Store(int32(len(parked)))
 	workers := min(runtime.GOMAXPROCS(0), len(parked))
 	if len(parked) > workers {
-		b.timer = time.AfterFunc(time.Hour, b.startMore) // not yet: startMore uses timer
+		b.timer = time.AfterFunc(time.Hour, b.startMore) // does not fire before Reset, because startMore uses b.timer
 		b.timer.Reset(blockedAfter)
 	}
 	for range workers {
@@ -174,7 +174,7 @@ func (b *readable) work() {
 	}
 }
 
-// startMore starts twice as many goroutines as the last time.
+// startMore starts twice as many goroutines as the previous call.
 func (b *readable) startMore() {
 	waiting := len(b.parked) - int(b.next.Load())
 	for range min(b.more, waiting) {
@@ -195,16 +195,17 @@ func (r *Registry) Parked() int {
 // Rearm enables one more call of Readable.
 func (p *Parked) Rearm() { p.registry.rearmWatch(p) }
 
-// TryRead reads the input that is there; see TryReader.
+// TryRead reads the available input; see TryReader.
 func (p *Parked) TryRead(b []byte) (int, error) { return p.conn.direct.(TryReader).TryRead(b) }
 
-// TryWrite writes what the connection accepts without blocking.
+// TryWrite writes the bytes that the connection accepts without blocking.
 func (p *Parked) TryWrite(b []byte) (int, error) { return p.conn.direct.TryWrite(b) }
 
 // Write writes all of b. It fails if there is no progress for the write timeout of the Listener.
 func (p *Parked) Write(b []byte) (int, error) { return p.conn.Write(b) }
 
-// PeerClosed reports whether the peer has closed the connection and all its input was read.
+// PeerClosed reports whether the peer has closed the connection and all of the peer's data was
+// read.
 func (p *Parked) PeerClosed() bool { return p.conn.direct.PeerClosed() }
 
 // Conn returns the connection, for the result of a handler's Hijack.
@@ -220,19 +221,20 @@ func (p *Parked) ServerClosed() bool {
 	}
 }
 
-// Close closes the connection. It is called once, and instead of Leave.
+// Close closes the connection. The owner must call either Close or Leave, and only once.
 func (p *Parked) Close() {
 	p.registry.stopWatch(p)
 	p.conn.Close()
 	p.registry.unpark(p)
 }
 
-// Interrupt makes writes fail that another goroutine is blocked in. Close must follow.
+// Interrupt makes a write fail in which another goroutine is blocked. Close must be called
+// afterwards.
 func (p *Parked) Interrupt() { p.conn.Conn.Close() }
 
-// Leave removes the connection from the registry and returns a function that gives it back to the
-// server that had accepted it, which reads unread first. The function blocks until the server accepts
-// the connection. Leave is called once, and instead of Close.
+// Leave removes the connection from the registry, and returns a function that returns the
+// connection to its server. The server first reads the bytes in unread. The function blocks until
+// the server has accepted the connection. The owner must call either Close or Leave, and only once.
 func (p *Parked) Leave(unread []byte) (giveBack func()) {
 	p.registry.forget(p)
 	p.registry.stopWatch(p)
@@ -247,17 +249,18 @@ func (p *Parked) Leave(unread []byte) (giveBack func()) {
 	}
 }
 
-// returned is a listener from which a server accepts the connections that it gets back. It is closed when the server is
-// closed or shut down, or the registry is closed.
+// returned is a listener from which a server accepts the parked connections that are returned to
+// it. It is closed when the server is closed or shut down, or the registry is closed.
 type returned struct {
 	addr    net.Addr
-	context context.Context // for ConnContext: of the server
+	context context.Context // context of the server, for ConnContext
 	conns   chan net.Conn
 	once    sync.Once
 	done    chan struct{} // closed by Close
 }
 
-// serverOf returns the listener of a server for connections that it gets back. Connection c was accepted by the server.
+// serverOf returns the listener for connections that are returned to a server. The server has
+// accepted c.
 func (r *Registry) serverOf(server *http.Server, c net.Conn) *returned {
 	r.mu.Lock()
 	l := r.returned[server]
@@ -273,7 +276,8 @@ func (r *Registry) serverOf(server *http.Server, c net.Conn) *returned {
 	return r.addServer(server, l)
 }
 
-// addServer makes a server serve a listener, unless there is one for the server already. It returns the one that is used.
+// addServer makes a server serve the listener, unless the server already has one. It returns the
+// listener that the server uses.
 func (r *Registry) addServer(server *http.Server, l *returned) *returned {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -289,7 +293,7 @@ func (r *Registry) addServer(server *http.Server, l *returned) *returned {
 	}
 	r.returned[server] = l
 	r.running.Go(func() {
-		_ = server.Serve(l) // always fails: when the server or the registry is closed
+		_ = server.Serve(l) // always returns an error, when the server or the registry is closed
 		_ = l.Close()
 		for _, p := range r.parkedNow() {
 			if p.server == l {
@@ -300,8 +304,9 @@ func (r *Registry) addServer(server *http.Server, l *returned) *returned {
 	return l
 }
 
-// ConnContext returns the context that a server gives to a new connection, but without http.LocalAddrContextKey: without
-// what middlewares have added for earlier requests.
+// ConnContext returns the context that a server gives to a new connection, but without
+// http.LocalAddrContextKey. Unlike the context of a request, it contains nothing that a middleware
+// has added.
 func (r *Registry) ConnContext(server *http.Server, c net.Conn) context.Context {
 	ctx := r.serverOf(server, c).context
 	if server.ConnContext != nil {

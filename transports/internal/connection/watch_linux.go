@@ -16,7 +16,7 @@ type poller struct {
 	registry *Registry       // static
 	epoll    *os.File        // static; owns fd
 	fd       int             // static; used by open connections, all of which are closed before it is
-	raw      syscall.RawConn // static; of epoll
+	raw      syscall.RawConn // static; raw access to epoll
 
 	mu         sync.Mutex // guards the fields below, and each watch
 	watched    []watched  // connections by slot; nil: the slot is free
@@ -24,8 +24,8 @@ type poller struct {
 	generation int32      // generation of the newest watch; distinguishes watches of a reused slot
 }
 
-// watched is a connection with direct writes that the poller can watch: that of a Writer, or a
-// Parked one.
+// watched is a connection with direct writes that the poller can watch: the connection of a Writer,
+// or a Parked.
 type watched interface {
 	// watching returns the registration, which changes only while the lock of the connection and
 	// poller.mu are held.
@@ -89,8 +89,8 @@ func (p *poller) run() {
 	})
 }
 
-// dispatch calls the Reader or close handler that an event is for, or appends the Parked connection
-// that it is for to parked.
+// dispatch handles an event: it calls the Reader or the close handler of its connection, or appends
+// a Parked connection to parked.
 func (p *poller) dispatch(e *unix.EpollEvent, parked []*Parked) []*Parked {
 	o, r := p.lookup(e)
 	if park, ok := o.(*Parked); ok {
@@ -167,7 +167,8 @@ func (p *poller) update(o watched, op int) error {
 	return c.err
 }
 
-// control holds the arguments and the result of epoll_ctl inside syscall.RawConn.Control. Like an attempt, it is pooled.
+// control holds the arguments and the result of a call of epoll_ctl inside syscall.RawConn.Control.
+// It is pooled for the same reason as attempt.
 type control struct {
 	epoll, op int
 	event     unix.EpollEvent
@@ -196,7 +197,7 @@ func (r *Registry) stopWatch(o watched) {
 	*w = watch{}
 }
 
-// forget removes a connection that stays open from epoll. It is called before stopWatch.
+// forget removes a connection from epoll that stays open. It must be called before stopWatch.
 func (r *Registry) forget(o watched) {
 	if o.watching().generation != 0 {
 		_ = r.poller.update(o, unix.EPOLL_CTL_DEL) // fails only while the connection is being closed
