@@ -285,8 +285,7 @@ func (rr *replayReader) addChunk(c chunk) {
 	rr.chunks = append(rr.chunks, c)
 }
 
-// trimChunks removes the oldest chunks until there are no more than most, with no more than size bytes in total. mu
-// must be held.
+// trimChunks removes the oldest chunks until there are at most limit, with at most size bytes in total. mu must be held.
 func (rr *replayReader) trimChunks(limit int, size int64) {
 	for i := range slices.Backward(rr.chunks) {
 		if size -= rr.chunks[i].size; size < 0 || len(rr.chunks)-i > limit {

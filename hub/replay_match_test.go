@@ -81,7 +81,7 @@ func (l *sliceLog) readMatching(ctx context.Context, set FilterSet, seq, through
 	return found, nil
 }
 
-// startMatching starts a hub on a log of n events. Every so many events (every), one has the topic
+// startMatching starts a hub on a log of n events. The last of each series of "every" events has the topic
 // "rare".
 func startMatching(t *testing.T, n, every int) (*Hub, *matchEngine) {
 	t.Helper()

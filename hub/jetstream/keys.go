@@ -66,7 +66,7 @@ func (k *keys) add(id string, one keyedPublish) {
 	}
 }
 
-// evict removes the expired publishes, and then the oldest ones until at most most are left.
+// evict removes the expired publishes, and then the oldest ones until the number left is not above most.
 func (k *keys) evict(now time.Time, most int) {
 	for len(k.order) > 0 && (len(k.order) > most || k.byID[k.order[0]].expired(now)) {
 		publisher := k.byID[k.order[0]].publisher

@@ -131,7 +131,8 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 	}
 	// A middleware may have changed RemoteAddr and the context of r, but only for this request.
 	c := &pollConn{handler: h, state: answering}
-	c.origin = origin{peer: conn.RemoteAddr().String(), path: unique.Make(rawPath(r)).Value()} // Make copies the path, so that the rest of the URL is not kept in memory
+	// Make copies the path, so that the rest of the URL is not kept in memory.
+	c.origin = origin{peer: conn.RemoteAddr().String(), path: unique.Make(rawPath(r)).Value()}
 	c.origin.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
 	c.origin.context = h.shared.Registry.ConnContext(c.origin.server, conn)
 	if n := buffered.Reader.Buffered(); n > 0 {

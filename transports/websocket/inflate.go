@@ -55,7 +55,7 @@ type inflater struct {
 	to          receiver
 	otherMemory int // reserved bytes besides those of dst
 
-	pos                   int // index of the next byte, in in and then inflateTail
+	pos                   int // index of the next byte; the bytes of inflateTail follow those of in
 	bitBuffer             uint32
 	bitCount              uint // number of bits in bitBuffer
 	maxBlocks, blocksSeen int

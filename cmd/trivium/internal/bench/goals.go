@@ -120,7 +120,7 @@ func engineGoals(r *Result) []Goal {
 		}
 	case Replay:
 		if want := map[float64]float64{1: 50_000, 100: 10_000}[r.Delay]; want > 0 {
-			return []Goal{atLeast(fmt.Sprintf("%s, %s, %g ms away: events a second", r.Scenario, r.Engine, r.Delay), r.Hub.DeliveriesPerSecond, want, "")}
+			return []Goal{atLeast(fmt.Sprintf("%s, %s, delay %g ms: events a second", r.Scenario, r.Engine, r.Delay), r.Hub.DeliveriesPerSecond, want, "")}
 		}
 	}
 	return nil

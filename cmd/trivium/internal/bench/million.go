@@ -9,22 +9,22 @@ import (
 type Million struct {
 	Sockets      int     `json:"sockets"`           // real SSE connections
 	SocketPSS    float64 `json:"pss_per_socket"`    // memory of the hub's process
-	SocketKernel float64 `json:"kernel_per_socket"` // of the hub's end; 0: not measured
+	SocketKernel float64 `json:"kernel_per_socket"` // kernel memory of the hub's end; 0: not measured
 
 	Groups          int     `json:"groups"` // subscription groups of the subscribers in memory
 	Tokens          int     `json:"tokens"`
 	OpenedPerSecond float64 `json:"opened_per_second"`
-	OpenCPU         float64 `json:"open_cpu_us"`           // of one subscription
-	PSS             int64   `json:"pss"`                   // of the hub with the subscribers in memory, without their connections
+	OpenCPU         float64 `json:"open_cpu_us"`           // CPU time of one subscription
+	PSS             int64   `json:"pss"`                   // memory of the hub with the subscribers in memory, without their connections
 	Heap            float64 `json:"heap_per_subscription"` // heap that is in use after garbage collection
 	RestCPU         float64 `json:"rest_cpu"`              // share of a core
 	Heartbeats      float64 `json:"heartbeats_per_second"` // while RestCPU was measured
-	EventSeconds    float64 `json:"event_seconds"`         // from the publishing of an event until all subscribers have it: the longest round
+	EventSeconds    float64 `json:"event_seconds"`         // time from the publishing of an event until all subscribers have it, in the slowest round
 	FloorSeconds    float64 `json:"floor_seconds"`         // the same for the floor
 	OwnEvents       float64 `json:"own_deliveries_per_second"`
-	RevokedSeconds  float64 `json:"revoked_seconds"` // from the end of a token until its connections are closed
+	RevokedSeconds  float64 `json:"revoked_seconds"` // time from the end of a token until its connections are closed
 	DrainSeconds    float64 `json:"drain_seconds"`
-	DrainCPU        float64 `json:"drain_cpu_us"` // of one subscription
+	DrainCPU        float64 `json:"drain_cpu_us"` // CPU time of one subscription
 	DrainWindow     float64 `json:"drain_window_seconds"`
 	CutByDrain      int64   `json:"cut_by_drain"` // connections that the drain closed without a message
 }

@@ -25,7 +25,8 @@ const (
 	perToken = 1000 // subscribers with the same token
 	perGroup = 1000 // subscribers in each group, except in the group of one half of them
 
-	// enoughShare is the least part of all cores that opening must get. If it gets less, other programs are at work.
+	// enoughShare is the minimum share of all cores that must be available for opening. With less, other programs
+	// disturb the measurement.
 	enoughShare = 0.8
 
 	hubGCPercent = 50              // as in the hub's own process

@@ -218,7 +218,7 @@ func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
 func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
-// memoryResponse is the response to a request that subscribes. It hands over its memoryConn.
+// memoryResponse is the response to a request that subscribes. Hijack returns its memoryConn.
 type memoryResponse struct {
 	conn     *memoryConn
 	header   http.Header

@@ -34,7 +34,7 @@ func TestMillionCountsErrors(t *testing.T) {
 	require.Equal(t, Tally{Lost: 1, Duplicated: 1, Changed: 2}, result.Tally)
 }
 
-// A memoryConn counts what does not belong into a stream of SSE, and accepts chunks in pieces.
+// TestMemoryConn checks that a memoryConn counts bytes that are not valid in an SSE stream, and accepts chunks in pieces.
 func TestMemoryConn(t *testing.T) {
 	chunk := func(block string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(block), block) }
 	open := chunk("retry: 1000\nevent: trivium.open\nid: 1-0\ndata: {}\n\n")
