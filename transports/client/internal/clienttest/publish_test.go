@@ -5,6 +5,7 @@ package clienttest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -36,27 +37,41 @@ func (s *station) publish(ctx context.Context, topic string, n, size int) (last 
 	return map[string]int{"last": s.counts[topic]}, nil
 }
 
+// post publishes a batch. It repeats the request while the storage is unavailable, as on a busy machine. The key of the
+// request prevents that the batch is published twice.
 func (s *station) post(ctx context.Context, body string) error {
+	token, err := token(time.Hour, ">")
+	if err != nil {
+		return err
+	}
+	header := http.Header{
+		"Content-Type": {"application/json"}, "Authorization": {"Bearer " + token}, "Idempotency-Key": {rand.Text()},
+	}
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		status, text, err := s.postOnce(ctx, header, body)
+		if err != nil || status == http.StatusOK {
+			return err
+		}
+		// A conflict means that the hub has not ended the previous attempt.
+		if status != http.StatusServiceUnavailable && status != http.StatusConflict || time.Since(begin) > patience {
+			return fmt.Errorf("publishing was answered with %d: %s", status, text)
+		}
+	}
+}
+
+func (s *station) postOnce(ctx context.Context, header http.Header, body string) (status int, text []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.direct.Load().(string)+"/publish", strings.NewReader(body))
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	value, err := token(time.Hour, ">")
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+value)
+	request.Header = header
 	response, err := unshared.RoundTrip(request)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(response.Body)
-		return fmt.Errorf("publishing was answered with %d: %s", response.StatusCode, text)
-	}
-	return nil
+	text, err = io.ReadAll(response.Body)
+	return response.StatusCode, text, err
 }
 
 // flow repeats an action in a goroutine until it is stopped.
