@@ -2,6 +2,7 @@ package js
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os/exec"
 	"testing"
@@ -9,28 +10,49 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRuntimes runs a program that uses the npm package in Node.js, Bun and Deno, over connections that are cut.
+// TestRuntimes runs a program that uses the npm package in Node.js, Bun, Deno and a worker, over connections that are cut.
 func TestRuntimes(t *testing.T) {
-	for name, command := range map[string][]string{
-		"node": {withSocket},
-		"bun":  nil,
-		"deno": {"run", "--no-config", "--allow-net", "--allow-read"},
+	for name, run := range map[string]func(t *testing.T, h *testHub) string{
+		"node": func(t *testing.T, h *testHub) string {
+			findNode(t)
+			return runProgram(t, h, "node", withSocket)
+		},
+		"bun": func(t *testing.T, h *testHub) string {
+			return runProgram(t, h, "bun")
+		},
+		"deno": func(t *testing.T, h *testHub) string {
+			return runProgram(t, h, "deno", "run", "--no-config", "--allow-net", "--allow-read")
+		},
+		"worker": func(t *testing.T, h *testHub) string {
+			if testing.Short() {
+				t.Skip("a browser takes long")
+			}
+			return evaluate[string](t, openTab(t, h.URL+"/testdata/blank.html"), fmt.Sprintf(`new Promise((done, failed) => {
+				const worker = new Worker("/testdata/runtime.mjs#%s", { type: "module" })
+				worker.onmessage = ({ data }) => done(data)
+				worker.onerror = ({ message }) => failed(new Error(message))
+			})`, testToken))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name == "node" {
-				findNode(t)
-			} else if _, err := exec.LookPath(name); err != nil {
-				t.Skip(name + " is not installed")
-			}
 			h := startHub(t)
 			h.routes.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) { h.conns.cut() })
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			out, err := exec.CommandContext(ctx, name, append(command, "testdata/runtime.mjs", h.URL, testToken)...).CombinedOutput()
-			require.NoError(t, err, "%s", out)
 			require.Equal(t, "ws 1 2 3 4 5 6\nclosed true\nsse 1 2 3 4 5 6\nclosed true\npoll 1 2 3 4 5 6\nclosed true\n"+
-				"refused 401\nEventSource 5 6\ntextStream 5 6\n", string(out))
+				"refused 401\nEventSource 5 6\ntextStream 5 6\n", run(t, h))
 		})
 	}
+}
+
+// runProgram returns the output of the program, or skips the test if the runtime is not installed.
+func runProgram(t *testing.T, h *testHub, runtime string, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(runtime); err != nil {
+		t.Skip(runtime + " is not installed")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, runtime, append(args, "testdata/runtime.mjs", h.URL, testToken)...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return string(out)
 }

@@ -6,7 +6,7 @@ export interface ProviderState extends State {
     readonly gap?: Gap;
 }
 /** The options of a provider: those of `connect` without the topics and the start, which the hooks determine. */
-export type ProviderOptions = Omit<Options, "topics" | "cursor" | "last" | "since" | "storage">;
+export type ProviderOptions = Omit<Options, "topics" | "cursor" | "last" | "since" | "state" | "storage">;
 /**
  * Shares one connection among the components in it. In the browser, the first mounted `useTopic` opens the connection, and
  * the last unmounted one closes it. Later changes of the options have no effect: to apply them, change the `key` of the

@@ -20,6 +20,8 @@ export interface Options {
 	last?: number;
 	/** Start with the events of the last `90s` or `10m`, for example, or with those accepted at a time or later. */
 	since?: string | Date;
+	/** Reserved for a later version of the protocol. */
+	state?: never;
 	/** `key`: if the subscription falls behind, deliver only the newest of the waiting events with the same topic and key. */
 	conflate?: "key";
 	token?: string;

@@ -23,6 +23,8 @@ orders.on("state", ({ phase, transport, wait, error }: State) => console.log(pha
 orders.on("error", (e: Error) => console.log(e instanceof TriviumError ? e.code + e.status + e.retryAfter + e.temporary + e.parameter : e))
 // @ts-expect-error there is no such event
 orders.on("message", () => {})
+// @ts-expect-error the option is reserved
+connect({ state: true })
 // @ts-expect-error the state is read-only
 orders.state.phase = "live"
 const publish: Publish = orders.publish

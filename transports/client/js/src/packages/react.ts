@@ -9,7 +9,7 @@ export interface ProviderState extends State {
 }
 
 /** The options of a provider: those of `connect` without the topics and the start, which the hooks determine. */
-export type ProviderOptions = Omit<Options, "topics" | "cursor" | "last" | "since" | "storage">
+export type ProviderOptions = Omit<Options, "topics" | "cursor" | "last" | "since" | "state" | "storage">
 
 const Context = createContext<Store | undefined>(undefined)
 
