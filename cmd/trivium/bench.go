@@ -38,6 +38,8 @@ type BenchCmd struct {
 	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. A scenario skips transports that it does not support."`
 	Events      int           `placeholder:"N" help:"Events that replay reads. Default: 200000."`
 	Publish     string        `placeholder:"WAY" help:"How to publish: udp or http. Default: udp; with --target and no --udp, http."`
+	TLS         bool          `name:"tls" help:"Measure fanout and idle also with subscribers over HTTP/1.1 and TLS, compared with the same hub without TLS and with the floor, which has no TLS. Default scenario: fanout."`
+	HTTP2       bool          `name:"http2" help:"The same with SSE over HTTP/2, each subscriber on a connection of its own."`
 	Target      string        `placeholder:"URL" help:"Measure the hub at this http URL instead of starting one. The report then has no CPU and memory. The bench uses the topics bench and bench.*."`
 	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"UDP address of the hub of --target."`
 	Token       string        `env:"TRIVIUM_TOKEN" help:"Token for the hub of --target. The environment variable is safer: other users can see the command line."`
@@ -50,7 +52,7 @@ type BenchCmd struct {
 	JSON        bool          `name:"json" help:"Print the report as JSON."`
 	SVG         string        `name:"svg" placeholder:"FILE" help:"File for a chart of CPU and latency of hub and floor."`
 	Child       string        `hidden:"" help:"Be a child of a bench."`
-	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume, ingest or million. Default: fanout and burst. With --engine: fanout, ingest or replay, and hubs with --engine nats. Default: all of these."`
+	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume, ingest, scale or million. Default: fanout and burst. With --engine: fanout, ingest or replay, and hubs with --engine nats. Default: all of these."`
 }
 
 // Help returns the description of the command in its help text.
@@ -60,7 +62,7 @@ func (BenchCmd) Help() string {
 		"if there are two. With --engine the floor is a hub with the memory engine, publishing is compared with " +
 		"JetStream's own asynchronous publish on a stream of the same settings, and 1, 2 and 3 hubs share one stream of NATS. " +
 		"The scenario replay reads events that are only in the durable log, and compares with JetStream's own ordered consumer; " +
-		"with nats also behind delays of 1 and 100 ms to NATS in each direction. The scenario million opens as many real connections as the limit on open files " +
+		"with nats also behind delays of 1 and 100 ms to NATS in each direction. The scenario scale is fanout with 1, 10, 100 and 1000 subscribers, 50 events a second of 256 bytes. The scenario million opens as many real connections as the limit on open files " +
 		"allows, and then 1,000,000 subscribers inside one process, whose floor is as many writes without a hub. It needs 2 GB of memory and compares each figure with its goal. Exit code 1 if an event was lost, duplicated, reordered or changed."
 }
 
@@ -91,7 +93,41 @@ func (c *BenchCmd) check() []settings.Fault {
 	if c.Goals && len(c.Scenario) > 0 {
 		faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "cannot be used with --goals, which chooses the scenarios"})
 	}
-	return slices.Concat(faults, c.checkTarget(), c.checkEngine())
+	return slices.Concat(faults, c.checkSecure(), c.checkTarget(), c.checkEngine())
+}
+
+// secure returns the ways to secure connections that are measured.
+func (c *BenchCmd) secure() (ways []string) {
+	if c.TLS {
+		ways = append(ways, bench.TLS)
+	}
+	if c.HTTP2 {
+		ways = append(ways, bench.HTTP2)
+	}
+	return ways
+}
+
+// checkSecure returns the faults of --tls and --http2.
+func (c *BenchCmd) checkSecure() []settings.Fault {
+	if len(c.secure()) == 0 {
+		return nil
+	}
+	setting := map[bool]string{true: "--tls", false: "--http2"}[c.TLS]
+	var faults []settings.Fault
+	add := func(used bool, detail string) {
+		if used {
+			faults = append(faults, settings.Fault{Setting: setting, Detail: detail})
+		}
+	}
+	add(c.Target != "", "cannot be used with --target")
+	add(c.Engine != "", "cannot be used with --engine")
+	add(c.Goals, "cannot be used with --goals, which chooses the measurements")
+	add(c.Publish == bench.PublishHTTP, "cannot be used with --publish http")
+	add(!c.TLS && !slices.Contains(c.Transport, bench.SSE), "requires the transport sse")
+	for _, name := range c.Scenario {
+		add(slices.Contains(bench.Scenarios, name) && !bench.SecureScenario(name), fmt.Sprintf("measures fanout and idle, not %s", name))
+	}
+	return faults
 }
 
 // checkTarget returns the faults of --target and the flags that depend on it, and sets the default of --publish.
@@ -208,7 +244,7 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 		return bench.Config{}, err
 	}
 	cfg := bench.Config{
-		Scenarios: c.Scenario, Transports: c.Transport, Goals: c.Goals, Publish: c.Publish,
+		Scenarios: c.Scenario, Transports: c.Transport, Goals: c.Goals, Publish: c.Publish, Secure: c.secure(),
 		Subscribers: c.Subscribers, Rate: c.Rate, Size: int(c.Size), Events: c.Events, Duration: c.Duration, Rounds: c.Rounds,
 		Target: c.Target, TargetUDP: c.UDP, Token: c.Token,
 		Engine: c.Engine, Store: c.Store, NATSURL: c.NATSURL, Replicas: c.Replicas, Stream: c.NATSStream,
@@ -218,6 +254,8 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	case len(cfg.Scenarios) > 0:
 	case c.Engine != "":
 		cfg.Scenarios = bench.EngineScenarios(c.Engine)
+	case len(cfg.Secure) > 0:
+		cfg.Scenarios = []string{bench.Fanout}
 	default:
 		cfg.Scenarios = []string{bench.Fanout, bench.Burst}
 	}

@@ -57,7 +57,7 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	t.Parallel()
 	results := map[string]int{
 		bench.Fanout: 3, bench.Burst: 2, bench.Idle: 3, bench.Topics: 2, bench.Slow: 2, bench.Resume: 2, bench.Ingest: 4,
-		bench.MillionSubscribers: 1,
+		bench.Scale: 6, bench.MillionSubscribers: 1,
 	}
 	for _, scenario := range bench.Scenarios {
 		if scenario == bench.Hubs || scenario == bench.Replay {
@@ -125,6 +125,31 @@ func TestBenchEngine(t *testing.T) {
 	require.Zero(t, info.Streams, "streams remain")
 }
 
+// A hub with TLS and one with HTTP/2 are measured beside the same hub without TLS.
+func TestBenchSecure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a bench takes long")
+	}
+	t.Parallel()
+	report := runBench(t, "fanout", "idle", "--tls", "--http2", "--rate", "100", "--rounds", "1")
+	ways := map[string]int{}
+	for _, r := range report.Results {
+		require.True(t, r.Clean(), "%+v", r)
+		ways[r.Scenario+" "+r.Transport+" "+r.Secure]++
+		require.Equal(t, r.Scenario == bench.Fanout && r.Secure != "", r.PlainRatio > 0)
+		if r.Scenario == bench.Fanout {
+			require.EqualValues(t, 30*30, r.Hub.Deliveries)
+			require.EqualValues(t, 30*30, r.Floor.Deliveries)
+		}
+	}
+	require.Equal(t, map[string]int{
+		"fanout sse ": 2, "fanout sse tls": 1, "fanout sse http2": 1, // each beside the hub without TLS
+		"fanout websocket ": 1, "fanout websocket tls": 1, "fanout longpoll ": 1, "fanout longpoll tls": 1,
+		"idle sse ": 1, "idle sse tls": 1, "idle sse http2": 1,
+		"idle websocket ": 1, "idle websocket tls": 1, "idle longpoll ": 1, "idle longpoll tls": 1,
+	}, ways)
+}
+
 func accountEngine(t *testing.T, r *bench.Result, engine string) {
 	t.Helper()
 	require.Positive(t, r.Hub.CPUPerDelivery)
@@ -185,6 +210,12 @@ func checkFigures(t *testing.T, r *bench.Result) {
 			require.LessOrEqual(t, f.P99, f.Max)
 		}
 		require.Positive(t, r.CPURatio)
+	case bench.Scale:
+		for _, f := range []*bench.Figures{r.Hub, r.Floor} {
+			require.EqualValues(t, 30, f.Events)
+			require.EqualValues(t, 30*r.Subscribers, f.Deliveries)
+			require.LessOrEqual(t, f.P50, f.P99)
+		}
 	case bench.Burst:
 		require.Equal(t, r.Hub.Events*30, r.Hub.Deliveries)
 		require.Positive(t, r.CPURatio)

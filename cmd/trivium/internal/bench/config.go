@@ -17,6 +17,7 @@ const (
 	Ingest = "ingest" // events are published and nobody reads them
 	Hubs   = "hubs"   // like fanout, with the subscribers divided among 1, 2 and 3 hubs on one stream
 	Replay = "replay" // a subscriber reads events that are only in the durable log
+	Scale  = "scale"  // like fanout, with 1, 10, 100 and 1000 subscribers and larger events
 
 	MillionSubscribers = "million" // as many real connections as possible, and a million subscribers in memory
 )
@@ -42,6 +43,18 @@ const (
 	WebSocket = "websocket"
 	LongPoll  = "longpoll"
 )
+
+// These are the ways to secure a connection.
+const (
+	TLS   = "tls"   // HTTP/1.1 over TLS
+	HTTP2 = "http2" // HTTP/2 over TLS, each subscriber with a connection of its own
+)
+
+// secureScenarios are the scenarios that can be measured with TLS and HTTP/2.
+var secureScenarios = []string{Fanout, Idle}
+
+// SecureScenario reports whether a scenario can be measured with TLS and HTTP/2.
+func SecureScenario(name string) bool { return slices.Contains(secureScenarios, name) }
 
 // These are the ways to publish.
 const (
@@ -73,6 +86,7 @@ type Config struct {
 	Duration    time.Duration // measured time of the hub in all rounds together; the floor takes the same time in addition
 	Rounds      int           // number of rounds; in each, hub and floor take turns
 	Events      int           // number of events that replay reads
+	Secure      []string      // TLS and HTTP2, each measured beside the same hub without TLS
 	Publish     string        // PublishUDP or PublishHTTP
 	Goals       bool          // run the measurements for the goals instead of Scenarios
 
@@ -94,6 +108,7 @@ type Config struct {
 // spec describes one measurement: a scenario over a transport, with all numbers set.
 type spec struct {
 	scenario, transport string
+	secure              string // TLS or HTTP2; "": plain TCP
 	engine              string // "": memory
 	subscribers, rate   int
 	size, rounds        int
@@ -113,6 +128,7 @@ var defaults = map[string]spec{
 	Ingest: {size: 128, duration: 6 * time.Second, rounds: 3},
 	Hubs:   {subscribers: 1000, rate: 100, size: 128, duration: 10 * time.Second, rounds: 5},
 	Replay: {subscribers: 1, size: 128, rounds: 3, events: 200_000},
+	Scale:  {subscribers: 1000, rate: 50, size: 256, duration: 6 * time.Second, rounds: 3},
 
 	MillionSubscribers: {subscribers: 1_000_000, size: 128, duration: 20 * time.Second, rounds: 5},
 }
@@ -128,12 +144,13 @@ var over = map[string][]string{
 	Ingest: {""},
 	Hubs:   {SSE},
 	Replay: {SSE},
+	Scale:  {SSE, WebSocket},
 
 	MillionSubscribers: {SSE},
 }
 
 // Scenarios are the names of all scenarios, in the order of the report.
-var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs, Replay, MillionSubscribers}
+var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs, Replay, Scale, MillionSubscribers}
 
 // spec returns the specification of a scenario with defaults for all numbers that are not set.
 func (c *Config) spec(scenario, transport string) spec {
@@ -165,15 +182,24 @@ func (c *Config) spec(scenario, transport string) spec {
 
 // result returns a result for s without figures.
 func (s spec) result() *Result {
-	return &Result{Scenario: s.scenario, Transport: s.transport, Engine: s.engine, Subscribers: s.subscribers, Rate: s.rate, Size: s.size, Rounds: s.rounds}
+	return &Result{Scenario: s.scenario, Transport: s.transport, Secure: s.secure, Engine: s.engine, Subscribers: s.subscribers, Rate: s.rate, Size: s.size, Rounds: s.rounds}
 }
 
 // sides returns the number of servers that take turns. Each has all the subscribers.
 func (s spec) sides() int {
-	if s.scenario == Hubs {
-		return maxHubs
+	switch {
+	case s.scenario == Hubs, s.secure != "" && s.scenario == Fanout:
+		return 3 // hubs on a stream; with TLS, without, and the floor
 	}
 	return 2
+}
+
+// levels returns the numbers of subscribers that scale measures: the powers of ten up to the number of the specification.
+func (s spec) levels() (all []int) {
+	for n := 1; n < s.subscribers; n *= 10 {
+		all = append(all, n)
+	}
+	return append(all, s.subscribers)
 }
 
 // delays returns the delays with which replay is measured.
@@ -244,8 +270,26 @@ func (c *Config) specs() []spec {
 		}
 		for _, transport := range over[scenario] {
 			if transport == "" || slices.Contains(c.Transports, transport) {
-				all = append(all, c.spec(scenario, transport))
+				all = append(all, c.secured(c.spec(scenario, transport))...)
 			}
+		}
+	}
+	return all
+}
+
+// secured returns the measurements with TLS and HTTP/2 that are requested instead of s, or s if there are none.
+func (c *Config) secured(s spec) []spec {
+	if len(c.Secure) == 0 {
+		return []spec{s}
+	}
+	var all []spec
+	if s.scenario == Idle {
+		all = append(all, s) // fanout measures it together with the others
+	}
+	for _, secure := range c.Secure {
+		if secure == TLS || s.transport == SSE { // HTTP/2 carries only SSE here
+			s.secure = secure
+			all = append(all, s)
 		}
 	}
 	return all

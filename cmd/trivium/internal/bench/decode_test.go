@@ -66,10 +66,18 @@ func streams() map[string]struct{ transport, text, want string } {
 		"long-poll": {LongPoll, pollAnswer(false, `{"cursor":"00c0ffee-0","events":[]}`) +
 			pollAnswer(false, `{"cursor":"00c0ffee-2","events":[`+envelope(0)+","+envelope(1)+`],"gap":{"reason":"expired"}}`),
 			"answer 00c0ffee-0, gap, event  0, event  1, answer 00c0ffee-2"},
+		"HTTP/2": {HTTP2, h2Text(h2Settings, 0, 0, "") + h2Text(h2Headers, h2EndHeaders, 1, "\x88") + h2Text(h2Data, 0, 1, hello+block(0)) +
+			h2Text(h2Ping, 0, 0, "12345678") + h2Text(h2Settings, h2Ack, 0, "") + h2Text(h2WindowUpdate, 0, 0, "\x00\x00\x00\x01") +
+			h2Text(h2Data, 0, 1, block(1)) + h2Text(h2Data, h2EndStream, 1, ""),
+			"reply 4 1, open 00c0ffee-0, event 00c0ffee-1 0, reply 6 1, event 00c0ffee-2 1, end"},
 		"long-poll in chunks": {LongPoll, pollAnswer(true, `{"cursor":"00c0ffee-0","events":[]}`) +
 			pollAnswer(true, `{"cursor":"00c0ffee-2","events":[`+envelope(0)+","+envelope(1)+`]}`),
 			"answer 00c0ffee-0, event  0, event  1, answer 00c0ffee-2"},
 	}
+}
+
+func h2Text(kind, flags byte, stream uint32, payload string) string {
+	return string(h2Frame(nil, kind, flags, stream, []byte(payload)))
 }
 
 // decoded returns the messages that a decoder finds in the pieces.
@@ -92,6 +100,8 @@ func decoded(t *testing.T, transport string, pieces ...string) string {
 				said = append(said, "gap")
 			case kindEnd:
 				said = append(said, "end")
+			case kindReply:
+				said = append(said, fmt.Sprintf("reply %d %d", m.data[3], m.data[4]))
 			case kindPing:
 				said = append(said, "ping "+string(m.data))
 			}

@@ -63,6 +63,9 @@ func goalsFor(r *Result) []Goal {
 	if r.Engine != "" {
 		return engineGoals(r)
 	}
+	if r.Secure != "" {
+		return secureGoals(r)
+	}
 	name := r.Scenario + " " + r.Transport
 	switch r.Scenario {
 	case MillionSubscribers:
@@ -106,6 +109,18 @@ func goalsFor(r *Result) []Goal {
 	return nil
 }
 
+// secureGoals returns the goals with TLS and HTTP/2.
+func secureGoals(r *Result) []Goal {
+	switch {
+	case r.Scenario == Fanout && r.Secure == TLS:
+		return []Goal{atMost(r.name()+": CPU a delivery", r.PlainRatio, 1.5, "x plain")}
+	case r.Scenario == Idle:
+		most := map[string]float64{TLS: 8, HTTP2: 25}[r.Secure]
+		return []Goal{atMost(r.name()+": memory a connection", r.Memory.Connected/1024, most, "KB")}
+	}
+	return nil
+}
+
 // engineGoals returns the goals of an engine. There are none for several hubs on one stream.
 func engineGoals(r *Result) []Goal {
 	switch r.Scenario {
@@ -136,11 +151,12 @@ func atLeast(name string, measured, want float64, unit string) Goal {
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, AtLeast: true, Met: measured >= want}
 }
 
-// evaluateGoals returns the goals for all results. Unless all is set, it returns only those of million.
+// evaluateGoals returns the goals for all results. Unless all is set, it returns only those of million, TLS and HTTP/2, which
+// are not among the measurements of --goals.
 func evaluateGoals(results []*Result, all bool) []Goal {
 	var goals []Goal
 	for _, r := range results {
-		if !all && r.Million == nil {
+		if !all && r.Million == nil && r.Secure == "" {
 			continue
 		}
 		for _, g := range goalsFor(r) {

@@ -84,6 +84,27 @@ func TestGoals(t *testing.T) {
 			require.False(t, g.Met)
 		}
 	}
+	for _, tt := range []struct {
+		result     Result
+		goals, met int
+	}{
+		{Result{Scenario: Fanout, Secure: TLS, PlainRatio: 1.5}, 1, 1},
+		{Result{Scenario: Fanout, Secure: TLS, PlainRatio: 1.51}, 1, 0},
+		{Result{Scenario: Fanout, Secure: HTTP2, PlainRatio: 3}, 0, 0},
+		{Result{Scenario: Idle, Secure: TLS, Memory: &Memory{Connected: 8 << 10}}, 1, 1},
+		{Result{Scenario: Idle, Secure: HTTP2, Memory: &Memory{Connected: 26 << 10}}, 1, 0},
+		{Result{Scenario: MillionSubscribers, Million: &Million{OpenedPerSecond: 50_000, RestCPU: 0.41, EventSeconds: 5, RevokedSeconds: 1}}, 7, 6},
+	} {
+		goals := evaluateGoals([]*Result{&tt.result}, false)
+		require.Len(t, goals, tt.goals)
+		met := 0
+		for _, g := range goals {
+			if g.Met {
+				met++
+			}
+		}
+		require.Equal(t, tt.met, met, "%+v", goals)
+	}
 	report := &Report{Results: results(100)}
 	report.Results[0].Lost = 1
 	report.Results[0].Hub.P99 = 1e6/usualRate + 1

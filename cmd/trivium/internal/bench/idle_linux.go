@@ -20,15 +20,11 @@ const (
 // idle measures the memory and CPU of connections that receive nothing, before and after they once received
 // events.
 func (r *runner) idle(s spec) (*Result, error) {
-	server, err := r.hub()
+	d, err := r.secureSide(s)
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.side(s, server, true)
 	defer d.close()
-	if err != nil {
-		return nil, err
-	}
 	result := s.result()
 	if err := d.rehearse(s); err != nil {
 		return nil, err

@@ -2,9 +2,8 @@ package bench
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -111,6 +110,9 @@ func (l *load) serve(c *conn) {
 }
 
 func (l *load) read(c *conn) error {
+	if c.tls != nil {
+		return l.readTLS(c)
+	}
 	n, err := unix.Read(c.fd, l.buf)
 	switch {
 	case err == unix.EAGAIN, err == unix.EINTR:
@@ -118,8 +120,13 @@ func (l *load) read(c *conn) error {
 	case err != nil:
 		return err
 	case n == 0:
-		return errors.New("the hub closed the connection")
+		return errClosed
 	}
+	return l.decode(c, n)
+}
+
+// decode decodes the first n bytes of buf.
+func (l *load) decode(c *conn, n int) error {
 	l.current, l.now = c, l.clock()
 	if err := c.decoder.feed(l.buf[:n], l.emit); err != nil {
 		return err
@@ -155,27 +162,6 @@ type group struct {
 	lastSeq  uint32
 }
 
-// plan describes how the subscribers of a group are opened.
-type plan struct {
-	transport     string
-	at            []endpoint // subscribers are divided among these
-	n             int
-	topic         func(i int) string
-	stream        func(i int) uint32
-	next          func(i int) uint32 // returns the number of the first event that subscriber i must receive
-	cursor        string             // "": start with the next event
-	receiveBuffer int                // bytes; 0: the kernel chooses
-	spread        bool               // bind subscriber i to sourceAddress(i)
-}
-
-// endpoint is the address of a server for a subscriber.
-type endpoint struct {
-	address     *net.TCPAddr
-	host, token string
-}
-
-func (p *plan) of(i int) *endpoint { return &p.at[i%len(p.at)] }
-
 // connect opens the subscribers, a limited number at a time. It returns when every subscription is
 // confirmed.
 func (l *load) connect(name string, p plan) (*group, error) {
@@ -210,7 +196,7 @@ func (g *group) open(i int) error {
 	if err != nil {
 		return err
 	}
-	c := &conn{fd: fd, group: g, index: i, stream: g.plan.stream(i), decoder: newDecoder(g.plan.transport)}
+	c := &conn{fd: fd, group: g, index: i, stream: g.plan.stream(i), decoder: newDecoder(g.plan.protocol())}
 	c.check.next = g.plan.next(i)
 	for len(g.load.conns) <= fd {
 		g.load.conns = append(g.load.conns, nil)
@@ -264,6 +250,7 @@ type conn struct {
 	requestSent bool
 	isOpen      bool
 	decoder     decoder
+	tls         *tls.Conn // nil: plain TCP
 	check       checker
 	err         error
 }
@@ -277,6 +264,11 @@ func (c *conn) sendRequest() error {
 		return cmpErr(err, unix.Errno(code))
 	}
 	c.requestSent = true
+	if config := c.group.plan.tls; config != nil {
+		if err := c.startTLS(config); err != nil {
+			return err
+		}
+	}
 	if err := c.send(c.request()); err != nil {
 		return err
 	}
@@ -293,10 +285,11 @@ func cmpErr(err error, code unix.Errno) error {
 // send writes a request, which must fit into the socket buffer. The buffer of a connection that
 // waits for an answer is empty.
 func (c *conn) send(p []byte) error {
-	n, err := unix.Write(c.fd, p)
-	if err == nil && n < len(p) {
-		err = errors.New("no room for a request")
+	if c.tls != nil {
+		_, err := c.tls.Write(p)
+		return err
 	}
+	_, err := descriptor(c.fd).Write(p)
 	return err
 }
 
@@ -318,6 +311,9 @@ func (c *conn) request() []byte {
 		query += "&cursor=" + p.cursor
 	}
 	to := p.of(c.index)
+	if p.protocol() == HTTP2 {
+		return h2Request(secureHost, path+query, to.token)
+	}
 	return fmt.Appendf(nil, "GET %s%s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n", path, query, to.host, to.authorization(), extra)
 }
 
@@ -325,13 +321,6 @@ func (c *conn) poll(query string) []byte {
 	p := &c.group.plan
 	to := p.of(c.index)
 	return fmt.Appendf(nil, "GET /poll?topic=%s%s HTTP/1.1\r\nHost: %s\r\n%s\r\n", p.topic(c.index), query, to.host, to.authorization())
-}
-
-func (e *endpoint) authorization() string {
-	if e.token == "" {
-		return ""
-	}
-	return "Authorization: Bearer " + e.token + "\r\n"
 }
 
 // handle processes a decoded message.
@@ -349,6 +338,8 @@ func (c *conn) handle(m message) {
 		g.gaps++
 	case kindEnd:
 		c.err = fmt.Errorf("the hub ended the subscription: %q", m.data)
+	case kindReply:
+		c.err = c.send(m.data)
 	case kindPing:
 		// The pong is masked with zeros, so its bytes do not change.
 		c.err = c.send(append([]byte{0x8a, 0x80 | byte(len(m.data)), 0, 0, 0, 0}, m.data...))

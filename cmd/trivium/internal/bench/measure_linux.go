@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -149,6 +150,20 @@ func (r *runner) compare(s spec) (*Result, error) {
 		return nil, err
 	}
 	return compared(s, hub, floor, rounds), nil
+}
+
+// scale measures hub and floor with each number of subscribers.
+func (r *runner) scale(s spec) ([]*Result, error) {
+	var results []*Result
+	for _, n := range s.levels() {
+		s.subscribers = n
+		result, err := r.compare(s)
+		if err != nil {
+			return nil, fmt.Errorf("%d subscribers: %w", n, err)
+		}
+		results = append(results, result)
+	}
+	return results, nil
 }
 
 // turns measures several sides in turns and closes their connections. All sides do the same work.

@@ -15,6 +15,7 @@ const (
 	kindAnswer             // the answer to a poll has ended; id is its cursor
 	kindGap                // events were lost
 	kindEnd                // the hub ends the subscription; data is the reason
+	kindReply              // data must be sent back
 	kindPing               // a WebSocket ping; its data must be sent back
 )
 
@@ -36,6 +37,8 @@ func newDecoder(transport string) decoder {
 		return &socketDecoder{}
 	case LongPoll:
 		return &pollDecoder{}
+	case HTTP2:
+		return &http2Decoder{}
 	default:
 		return &sseDecoder{}
 	}

@@ -25,6 +25,8 @@ func (s spec) steps() int {
 		return s.rounds * (s.sides() + len(engineWays))
 	case Replay:
 		return s.rounds * s.sides() * len(s.delays())
+	case Scale:
+		return s.rounds * s.sides() * len(s.levels())
 	case Fanout:
 		if s.engine != "" {
 			return 2 * s.sides() * s.rounds

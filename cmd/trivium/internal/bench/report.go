@@ -19,6 +19,8 @@ type Report struct {
 	Engine  string    `json:"engine,omitempty"`
 	Results []*Result `json:"results"`
 	Goals   []Goal    `json:"goals,omitempty"`
+
+	allGoals bool // Goals are those of --goals
 }
 
 // Result is the result of one scenario over one transport. Ratios are those of the hub to the
@@ -26,7 +28,8 @@ type Report struct {
 // compared with instead of the floor.
 type Result struct {
 	Scenario        string   `json:"scenario"`
-	Transport       string   `json:"transport"` // for ingest: the way to publish
+	Transport       string   `json:"transport"`        // for ingest: the way to publish
+	Secure          string   `json:"secure,omitempty"` // tls or http2; "": plain TCP
 	Subscribers     int      `json:"subscribers"`
 	Rate            int      `json:"rate"` // events per second; 0: as fast as possible
 	Size            int      `json:"size"` // bytes of data
@@ -41,6 +44,7 @@ type Result struct {
 	Engine          string   `json:"engine,omitempty"`
 	Against         string   `json:"against,omitempty"`
 	Hubs            int      `json:"hubs,omitempty"`         // number of hubs on one stream that share the subscribers
+	PlainRatio      float64  `json:"plain_ratio,omitempty"`  // CPU per delivery, compared with the same hub without TLS
 	FanoutRatio     float64  `json:"fanout_ratio,omitempty"` // CPU per delivery, without the cost of publishing
 	RateRatio       float64  `json:"rate_ratio,omitempty"`   // for ingest and replay: ratio of the events per second
 	Delay           float64  `json:"delay_ms,omitempty"`     // for replay: delay in each direction between the hub and NATS
@@ -108,7 +112,7 @@ func (r *Result) sides() []namedFigures {
 // noteDoubts adds notes about figures that were measured for too short a time or were disturbed.
 func (r *Result) noteDoubts() {
 	r.noteShort()
-	if r.Scenario == Fanout || r.Scenario == Hubs {
+	if r.Scenario == Fanout || r.Scenario == Hubs || r.Scenario == Scale {
 		r.noteLate()
 	}
 	if r.LoadCPU > 0.9 {
@@ -161,7 +165,7 @@ func (r *Result) noteSpread(ratios []float64) {
 
 // name returns the scenario with its transport and number of hubs.
 func (r *Result) name() string {
-	name := r.Scenario + " " + r.Transport
+	name := r.Scenario + " " + r.over()
 	if r.Hubs > 0 {
 		name += fmt.Sprintf(", hubs: %d", r.Hubs)
 	}
@@ -169,6 +173,17 @@ func (r *Result) name() string {
 		name += fmt.Sprintf(", %g ms to NATS", r.Delay)
 	}
 	return name
+}
+
+// over returns the transport, with TLS or HTTP/2 if it is used.
+func (r *Result) over() string {
+	switch r.Secure {
+	case TLS:
+		return r.Transport + ", TLS"
+	case HTTP2:
+		return r.Transport + ", HTTP/2"
+	}
+	return r.Transport
 }
 
 func (r *Result) note(format string, args ...any) {
@@ -216,7 +231,7 @@ func (r *Report) deliveryTable(w io.Writer) {
 		}
 		hub, floor := result.Hub, cmp.Or(result.Floor, &Figures{})
 		rows = append(rows, append([]string{
-			result.Scenario, result.Transport, count(int64(result.Subscribers)), count(int64(result.Rate)), count(int64(result.Rounds)),
+			result.Scenario, result.over(), count(int64(result.Subscribers)), count(int64(result.Rate)), count(int64(result.Rounds)),
 			micros(hub.CPUPerDelivery), micros(floor.CPUPerDelivery), times(result.CPURatio),
 			micros(hub.P50), micros(hub.P99), micros(hub.Max), micros(floor.P99), times(result.P99Ratio), count(int64(hub.DeliveriesPerSecond)),
 		}, result.wrong()...))
@@ -247,7 +262,7 @@ func (r *Report) memoryTable(w io.Writer) {
 	for _, result := range r.Results {
 		if m := result.Memory; m != nil {
 			rows = append(rows, []string{
-				result.Transport, count(int64(result.Subscribers)), kib(m.Connected), kib(m.AfterTraffic), kib(float64(m.Before)),
+				result.over(), count(int64(result.Subscribers)), kib(m.Connected), kib(m.AfterTraffic), kib(float64(m.Before)),
 				fmt.Sprintf("%.2f %%", 100*m.RestCPU),
 			})
 		}
@@ -271,7 +286,7 @@ func (r *Report) goalTable(w io.Writer) {
 		rows = append(rows, []string{g.Name, strings.TrimSpace(fmt.Sprintf("%.3g %s", g.Measured, g.Unit)), g.wanted(), met})
 	}
 	table(w, rows)
-	if r.Engine != "" {
+	if r.Engine != "" || !r.allGoals {
 		return
 	}
 	fmt.Fprintln(w, "Allocations per delivery cannot be measured from outside; TestDeliveryAllocatesNothing of transports/internal/connection checks that there are none.")

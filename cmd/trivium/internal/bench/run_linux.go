@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -23,8 +24,9 @@ type runner struct {
 	ctx      context.Context
 	load     *load
 	cores    *cores
-	files    int     // number of files that may be open
-	engine   *engine // nil: only the memory engine is measured
+	files    int          // number of files that may be open
+	secure   *certificate // nil: no hub serves TLS
+	engine   *engine      // nil: only the memory engine is measured
 	report   *Report
 	progress *progress
 }
@@ -42,7 +44,7 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	// the runtime would notice late that the other goroutine could run.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	r := &runner{cfg: &cfg, ctx: ctx, cores: cores}
-	r.report = &Report{System: system(), CPUs: runtime.NumCPU(), Pinned: cores.pinned, Target: cfg.Target, Engine: cfg.Engine}
+	r.report = &Report{System: system(), CPUs: runtime.NumCPU(), Pinned: cores.pinned, Target: cfg.Target, Engine: cfg.Engine, allGoals: cfg.Goals}
 	if r.load, err = newLoad(ctx); err != nil {
 		return nil, err
 	}
@@ -53,6 +55,13 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	}
 	if err := r.allow(specs); err != nil {
 		return nil, err
+	}
+	if len(cfg.Secure) > 0 {
+		r.secure, err = newCertificate()
+		defer func() { err = cmpError(err, r.secure.close()) }()
+		if err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Engine != "" {
 		r.engine, err = r.openEngine()
@@ -147,11 +156,16 @@ func (r *runner) run(s spec) ([]*Result, error) {
 		return r.hubs(s)
 	case Replay:
 		return r.replay(s)
+	case Scale:
+		return r.scale(s)
 	case MillionSubscribers:
 		return one(r.million(s))
 	default:
 		if s.engine != "" {
 			return one(r.compareEngine(s))
+		}
+		if s.secure != "" {
+			return r.compareSecure(s)
 		}
 		return one(r.compare(s))
 	}
@@ -166,10 +180,11 @@ type side struct {
 	group  *group
 	source *source
 	floor  bool
-	spread bool  // see plan
-	alone  *side // the same server with another source and a single subscriber; nil: not measured
-	base   int64 // value of source.expected when the group was opened
-	tally  Tally // errors of groups that have ended
+	spread bool        // see plan
+	tls    *tls.Config // of the subscribers; nil: plain TCP
+	alone  *side       // the same server with another source and a single subscriber; nil: not measured
+	base   int64       // value of source.expected when the group was opened
+	tally  Tally       // errors of groups that have ended
 	gaps   int64
 }
 
@@ -223,7 +238,7 @@ func (d *side) plan(transport string, n int) (plan, error) {
 		return uint32(i) + 1
 	}
 	return plan{
-		transport: transport, at: at, n: n, stream: stream, spread: d.spread,
+		transport: transport, at: at, n: n, stream: stream, spread: d.spread, tls: d.tls,
 		topic: func(i int) string { return topicOf(stream(i)) },
 		next:  func(i int) uint32 { return d.source.head(stream(i)) },
 	}, nil
