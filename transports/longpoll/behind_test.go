@@ -44,23 +44,36 @@ func (l *shutLog) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLim
 }
 
 // startBehind starts a server with 980 events older than its in-memory log, and returns the
-// position before them.
+// position before them. If its NATS was silent for seconds, as on a busy machine, startBehind starts another one.
 func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
 	t.Helper()
-	engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
-	require.NoError(t, err)
-	log := &shutLog{Engine: engine}
-	log.open.Store(open)
-	s = tt.Start(t, tt.Config{Hub: hub.Config{Engine: log, Retention: hub.Retention{Events: 20}}})
-	begin = s.Hub.Position().String()
+	for range 5 {
+		engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
+		require.NoError(t, err)
+		log := &shutLog{Engine: engine}
+		log.open.Store(open)
+		s = tt.Start(t, tt.Config{Hub: hub.Config{Engine: log, Retention: hub.Retention{Events: 20}}})
+		begin = s.Hub.Position().String()
+		if err = publishBehind(t, s); err == nil {
+			return s, begin
+		}
+		require.ErrorIs(t, err, hub.ErrUnavailable)
+	}
+	require.FailNow(t, "NATS is not available")
+	return nil, ""
+}
+
+func publishBehind(t *testing.T, s *tt.Server) error {
 	for i := range 1000 {
 		topic := "busy"
 		if i%100 == 3 {
 			topic = "rare"
 		}
-		s.Publish(t, tt.JSON(topic, strconv.Itoa(i)))
+		if _, err := s.Hub.Publish(t.Context(), tt.JSON(topic, strconv.Itoa(i))); err != nil {
+			return err
+		}
 	}
-	return s, begin
+	return nil
 }
 
 // foreign is a cursor of another epoch.
