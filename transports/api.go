@@ -178,6 +178,10 @@ func (a *API) Listener(l net.Listener) net.Listener {
 	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout, Registry: a.registry}
 }
 
+// WasParked reports whether a connection that http.Server.ConnState gets as a new one is not new: the long-poll transport
+// has returned it, after it had answered requests with valid tokens.
+func WasParked(c net.Conn) bool { return connection.WasParked(c) }
+
 // Context returns a context for http.Server.BaseContext. Stats then includes the problems with
 // which requests were answered.
 func (a *API) Context() context.Context { return a.publishing }

@@ -77,6 +77,8 @@ type progressConn struct {
 	// unread is input that was read before net/http got the connection back. The goroutine that
 	// reads owns it.
 	unread []byte
+	// wasParked is set when net/http gets the connection back.
+	wasParked bool
 
 	writing sync.Mutex // held by the current write; guards direct and failed
 	failed  error      // error of a write of which only a part was sent; later writes return it

@@ -239,7 +239,7 @@ func (p *Parked) Leave(unread []byte) (giveBack func()) {
 	p.registry.forget(p)
 	p.registry.stopWatch(p)
 	p.registry.unpark(p)
-	p.conn.unread = unread
+	p.conn.unread, p.conn.wasParked = unread, true
 	return func() {
 		select {
 		case p.server.conns <- p.conn:
@@ -247,6 +247,12 @@ func (p *Parked) Leave(unread []byte) (giveBack func()) {
 			p.conn.Close()
 		}
 	}
+}
+
+// WasParked reports whether a connection was parked before, and was returned to its server.
+func WasParked(c net.Conn) bool {
+	g, ok := c.(*progressConn)
+	return ok && g.wasParked
 }
 
 // returned is a listener from which a server accepts the parked connections that are returned to

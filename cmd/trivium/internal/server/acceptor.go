@@ -23,6 +23,9 @@ type acceptor struct {
 	// descriptors is the lowest descriptor number that connections may not use; 0: no limit is known. The system
 	// gives each new descriptor the lowest free number, so at least that many descriptors are in use.
 	descriptors int
+	// pressed is when a new descriptor was last near that number, in ns since 1970. The next connections get the numbers
+	// of those that were closed then, so low numbers do not mean that few are in use.
+	pressed atomic.Int64
 
 	errors   atomic.Uint64
 	errorLog rate.Sometimes
@@ -50,7 +53,17 @@ func (a *acceptor) Accept() (net.Conn, error) {
 			return conn, nil
 		}
 		number, known := descriptorOf(conn)
-		if !known || number < a.descriptors-a.descriptors/10 || a.open.makeRoom() || number < a.descriptors {
+		if !known {
+			return conn, nil
+		}
+		if number < a.descriptors-a.descriptors/10 {
+			if time.Since(time.Unix(0, a.pressed.Load())) < idleTimeout {
+				a.open.closeIdle()
+			}
+			return conn, nil
+		}
+		a.pressed.Store(time.Now().UnixNano())
+		if a.open.makeRoom() || number < a.descriptors {
 			return conn, nil
 		}
 		a.open.refuse()

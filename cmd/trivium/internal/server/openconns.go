@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/transports"
 )
 
 // These numbers of connections may be open in addition to those of subscribers, in total and per
@@ -164,6 +165,7 @@ func (o *openConnections) add(conn net.Conn) {
 	}
 	prefix := auth.NetworkOf(peer)
 	c := &openConn{conn: conn, trusted: o.proxies.Trusts(peer), sender: prefix.String()}
+	c.known.Store(transports.WasParked(conn)) // it waits for its next request
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.network = o.networks[prefix]
@@ -172,7 +174,9 @@ func (o *openConnections) add(conn net.Conn) {
 		o.networks[prefix] = c.network
 	}
 	c.network.all++
-	c.network.anonymous++
+	if !c.known.Load() {
+		c.network.anonymous++
+	}
 	o.conns[conn] = c
 }
 
@@ -229,7 +233,11 @@ func (o *openConnections) admit(conn net.Conn) {
 		}
 		defer o.logFull()
 	}
-	if !refused {
+	switch {
+	case refused:
+	case c.known.Load():
+		o.enqueue(c, idleKnown)
+	default:
 		o.enqueue(c, unfinished)
 	}
 	o.mu.Unlock()
@@ -269,10 +277,8 @@ func (o *openConnections) refuse() {
 // if no connection waits for its peer. The caller holds mu, and closes the connection after it has
 // released mu.
 func (o *openConnections) takeOldest() *openConn {
-	for queue := range unfinished {
-		if front := o.waiting[queue].Front(); front != nil {
-			return o.closeEarly(front.Value.(*openConn))
-		}
+	if c := o.takeIdle(); c != nil {
+		return c
 	}
 	if c := o.slowest(); c != nil {
 		return o.closeEarly(c)

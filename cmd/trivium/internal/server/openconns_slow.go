@@ -30,6 +30,26 @@ func (o *openConnections) slowest() *openConn {
 	return slowest
 }
 
+// takeIdle is like takeOldest, but only for connections between two requests.
+func (o *openConnections) takeIdle() *openConn {
+	for queue := range unfinished {
+		if front := o.waiting[queue].Front(); front != nil {
+			return o.closeEarly(front.Value.(*openConn))
+		}
+	}
+	return nil
+}
+
+// closeIdle closes the connection that has been idle longest, if there is one.
+func (o *openConnections) closeIdle() {
+	o.mu.Lock()
+	c := o.takeIdle()
+	o.mu.Unlock()
+	if c != nil {
+		closeAtOnce(c.conn)
+	}
+}
+
 // trackServing marks the connection of each request as known, because next is reached only with a
 // valid token, or on routes that need none. While next serves a request, its connection is not
 // closed to make room, unless all requests on the connection wait for a part of their body.

@@ -38,6 +38,7 @@ var attacks = slices.Concat(
 	pageAttacks,
 	incomingAttacks,
 	slowAttacks,
+	pollAttacks,
 	filterAttacks,
 	gzipAttacks,
 	logAttacks,
