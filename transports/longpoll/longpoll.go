@@ -74,18 +74,16 @@ func New(cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// poll is the state of one request.
+// poll is the state of one request. Each parked connection has one, so small fields are together.
 type poll struct {
-	wait   time.Duration
-	max    int
-	format connection.Format
-
+	format       connection.Format
 	filters      hub.FilterSet
-	deadline     time.Time // end of the wait; zero: the wait has not begun
+	deadline     time.Duration // end of the wait, as counted by Handler.times; until begin, the length of the wait
 	access       auth.Access
 	notifier     *notifier
 	subscription *hub.Subscription
 	record       *connection.Record
+	max          int32
 	parked       bool // whether a pollConn has taken over the poll
 }
 
@@ -141,7 +139,7 @@ func (h *Handler) begin(p *poll, access auth.Access, request hub.Request) *probl
 	h.shared.Counters.Connections.Add(1)
 	h.shared.Counters.Opened.Add(1)
 	p.record = h.beginRecord(access)
-	p.deadline = time.Now().Add(p.wait)
+	p.deadline += h.times.now()
 	return nil
 }
 
@@ -200,10 +198,10 @@ func subjectOf(access auth.Access) string {
 //
 // If mayPark is set, due is false when the poll must wait for events that do not exist yet.
 func (h *Handler) waitForEvents(r *http.Request, p *poll, a *waker, mayPark bool) (batch hub.ReadResult, due bool) {
-	s, wait := p.subscription, max(0, time.Until(p.deadline))
+	s, wait := p.subscription, max(0, p.deadline-h.times.now())
 	a.timer.Reset(cmp.Or(wait, readGrace))
 	defer a.timer.Stop()
-	limit := hub.ReadLimit{Events: p.max, Bytes: maxAnswer}
+	limit := hub.ReadLimit{Events: int(p.max), Bytes: maxAnswer}
 	for {
 		batch := s.Read(limit)
 		switch {
@@ -282,7 +280,7 @@ func (h *Handler) parseRequest(r *http.Request, access auth.Access) (poll, hub.R
 		return poll{}, hub.Request{}, problem
 	}
 	cloudEvents, problem := web.ParseFormat(q)
-	p := poll{wait: min(wait, maxAnswerDelay), max: events, format: envelopeFormat{}}
+	p := poll{deadline: min(wait, maxAnswerDelay), max: int32(events), format: envelopeFormat{}}
 	if cloudEvents {
 		p.format = cloudEventFormat{wire.CloudEvents{Source: cmp.Or(h.cfg.CloudEventsSource, wire.DefaultCloudEventsSource)}}
 	}

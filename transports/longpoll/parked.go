@@ -42,6 +42,7 @@ type pollConn struct {
 
 	mu       sync.Mutex // guards this group and gone, and in the states waiting and idle all fields below
 	parked   *connection.Parked
+	queued   int32 // guarded by Handler.times; here to save memory
 	state    pollState
 	armed    bool          // whether the poller will call Readable; otherwise it has called Readable, and there may be unread input
 	deadline time.Duration // end of the wait for events or for the next request, in the time of Handler.times
@@ -55,9 +56,7 @@ type pollConn struct {
 	gone     chan struct{}   // closed when the peer has closed, by Abort, and at the end of the request; nil until peerGone is called
 
 	base   *baseHeader // baseHeader of the last poll
-	unread []byte      // input that net/http had read when the connection was hijacked
-
-	queued int32 // index in the queue of Handler.times, which guards it
+	unread *[]byte     // input that net/http had read when the connection was hijacked; nil: none
 }
 
 // origin holds what all requests of a connection have in common.
@@ -137,7 +136,8 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 	c.origin.context = h.shared.Registry.ConnContext(c.origin.server, conn)
 	if n := buffered.Reader.Buffered(); n > 0 {
 		unread, _ := buffered.Reader.Peek(n)
-		c.unread = bytes.Clone(unread)
+		unread = bytes.Clone(unread)
+		c.unread = &unread
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,9 +180,7 @@ const maxAloneWait = time.Second
 // answerAlone answers the poll of a connection that could not be parked, and closes the connection.
 func (c *pollConn) answerAlone(conn net.Conn) {
 	defer conn.Close()
-	if latest := time.Now().Add(maxAloneWait); c.poll.deadline.After(latest) {
-		c.poll.deadline = latest
-	}
+	c.poll.deadline = min(c.poll.deadline, c.handler.times.now()+maxAloneWait)
 	c.answerOn(&response{conn: conn, header: c.base.fields.Clone(), server: c.origin.server, closing: true}, c.origin.context, false)
 	c.handler.end(&c.poll)
 }
@@ -193,7 +191,7 @@ func (c *pollConn) wait() {
 	c.signalGone() // ends the context of the request
 	c.poll.notifier.parked.Store(c)
 	c.poll.notifier.waker.Store(nil)
-	c.setDeadline(time.Until(c.poll.deadline))
+	c.setDeadline(c.poll.deadline - c.handler.times.now())
 	switch {
 	case c.isEnding(), c.lostRights(), c.poll.subscription.Behind(): // happened before notifier.parked was set
 		c.startAnswer()
@@ -330,7 +328,7 @@ func (c *pollConn) answer() {
 		w.closing = true
 	}
 	if w.closing {
-		c.poll.deadline = time.Now()
+		c.poll.deadline = c.handler.times.now()
 	}
 	answered := c.answerOn(w, &requestContext{Context: c.origin.context, conn: c}, true)
 	c.mu.Lock()

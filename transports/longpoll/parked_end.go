@@ -13,8 +13,8 @@ func (c *pollConn) next(broken bool) {
 	switch {
 	case c.state == closed, broken, c.isEnding():
 		c.close()
-	case len(c.unread) > 0:
-		c.giveBack(c.unread)
+	case c.unread != nil:
+		c.giveBack(*c.unread)
 	case c.access == nil: // the request was refused, so the connection counts for no token
 		c.giveBack(nil)
 	default:

@@ -33,7 +33,7 @@ type sharedAnswers struct {
 // of the poll past them. If the answer is too large to be shared, it changes nothing and returns
 // nil. c.mu must be held.
 func (s *sharedAnswers) of(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
-	events := b.Events[start:min(len(b.Events), start+c.poll.max)]
+	events := b.Events[start:min(len(b.Events), start+int(c.poll.max))]
 	to := b.To
 	if start+len(events) < len(b.Events) {
 		to = events[len(events)-1].ID.Seq

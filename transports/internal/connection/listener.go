@@ -74,11 +74,9 @@ type progressConn struct {
 	listener *Listener
 	direct   socket // nil: no direct writes
 
-	// unread is input that was read before net/http got the connection back. The goroutine that
-	// reads owns it.
-	unread []byte
-	// wasParked is set when net/http gets the connection back.
-	wasParked bool
+	// returned has the unread part of the input that was read before net/http got the connection back. The goroutine
+	// that reads owns it. nil: net/http did not get it back.
+	returned *[]byte
 
 	writing sync.Mutex // held by the current write; guards direct and failed
 	failed  error      // error of a write of which only a part was sent; later writes return it
@@ -105,10 +103,10 @@ const (
 
 // Read implements net.Conn.
 func (c *progressConn) Read(p []byte) (int, error) {
-	if len(c.unread) > 0 {
-		n := copy(p, c.unread)
-		if c.unread = c.unread[n:]; len(c.unread) == 0 {
-			c.unread = nil
+	if c.returned != nil && len(*c.returned) > 0 {
+		n := copy(p, *c.returned)
+		if *c.returned = (*c.returned)[n:]; len(*c.returned) == 0 {
+			*c.returned = nil
 		}
 		return n, nil
 	}

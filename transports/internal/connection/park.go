@@ -239,7 +239,7 @@ func (p *Parked) Leave(unread []byte) (giveBack func()) {
 	p.registry.forget(p)
 	p.registry.stopWatch(p)
 	p.registry.unpark(p)
-	p.conn.unread, p.conn.wasParked = unread, true
+	p.conn.returned = &unread
 	return func() {
 		select {
 		case p.server.conns <- p.conn:
@@ -252,7 +252,7 @@ func (p *Parked) Leave(unread []byte) (giveBack func()) {
 // WasParked reports whether a connection was parked before, and was returned to its server.
 func WasParked(c net.Conn) bool {
 	g, ok := c.(*progressConn)
-	return ok && g.wasParked
+	return ok && g.returned != nil
 }
 
 // returned is a listener from which a server accepts the parked connections that are returned to
