@@ -42,7 +42,7 @@ type pollConn struct {
 
 	mu       sync.Mutex // guards this group and gone, and in the states waiting and idle all fields below
 	parked   *connection.Parked
-	queued   int32 // guarded by Handler.times; here to save memory
+	queued   int32 // index in the queue of Handler.times, which guards it; here to save memory
 	state    pollState
 	armed    bool          // whether the poller will call Readable; otherwise it has called Readable, and there may be unread input
 	deadline time.Duration // end of the wait for events or for the next request, in the time of Handler.times

@@ -14,12 +14,11 @@ import (
 // for an event or for its next request. Only plain TCP connections with direct writes can be
 // parked. When there is input, the poller calls the owner. The owner's lock guards a Parked.
 type Parked struct {
-	registry *Registry
-	conn     *progressConn
-	server   *returned // of the server that accepted the connection
-	owner    ParkOwner
-	watch    watch
-	index    int32 // index in Registry.parked; guarded by Registry.mu
+	conn   *progressConn
+	server *returned // of the server that accepted the connection
+	owner  ParkOwner
+	watch  watch
+	index  int32 // index in Registry.parked; guarded by Registry.mu
 }
 
 // ParkOwner owns a Parked connection.
@@ -90,7 +89,7 @@ func (r *Registry) Park(c net.Conn, server *http.Server, owner ParkOwner) *Parke
 		r.setWrapped(c.LocalAddr())
 		return nil
 	}
-	p := &Parked{registry: r, conn: g, owner: owner, server: r.serverOf(server, c)}
+	p := &Parked{conn: g, owner: owner, server: r.serverOf(server, c)}
 	r.mu.Lock()
 	refused := r.noNewMembers
 	if !refused {
@@ -193,7 +192,7 @@ func (r *Registry) Parked() int {
 }
 
 // Rearm enables one more call of Readable.
-func (p *Parked) Rearm() { p.registry.rearmWatch(p) }
+func (p *Parked) Rearm() { p.server.registry.rearmWatch(p) }
 
 // TryRead reads the available input; see TryReader.
 func (p *Parked) TryRead(b []byte) (int, error) { return p.conn.direct.(TryReader).TryRead(b) }
@@ -223,9 +222,9 @@ func (p *Parked) ServerClosed() bool {
 
 // Close closes the connection. The owner must call either Close or Leave, and only once.
 func (p *Parked) Close() {
-	p.registry.stopWatch(p)
+	p.server.registry.stopWatch(p)
 	p.conn.Close()
-	p.registry.unpark(p)
+	p.server.registry.unpark(p)
 }
 
 // Interrupt makes a write fail in which another goroutine is blocked. Close must be called
@@ -236,9 +235,9 @@ func (p *Parked) Interrupt() { p.conn.Conn.Close() }
 // connection to its server. The server first reads the bytes in unread. The function blocks until
 // the server has accepted the connection. The owner must call either Close or Leave, and only once.
 func (p *Parked) Leave(unread []byte) (giveBack func()) {
-	p.registry.forget(p)
-	p.registry.stopWatch(p)
-	p.registry.unpark(p)
+	p.server.registry.forget(p)
+	p.server.registry.stopWatch(p)
+	p.server.registry.unpark(p)
 	p.conn.returned = &unread
 	return func() {
 		select {
@@ -258,11 +257,12 @@ func WasParked(c net.Conn) bool {
 // returned is a listener from which a server accepts the parked connections that are returned to
 // it. It is closed when the server is closed or shut down, or the registry is closed.
 type returned struct {
-	addr    net.Addr
-	context context.Context // context of the server, for ConnContext
-	conns   chan net.Conn
-	once    sync.Once
-	done    chan struct{} // closed by Close
+	registry *Registry
+	addr     net.Addr
+	context  context.Context // context of the server, for ConnContext
+	conns    chan net.Conn
+	once     sync.Once
+	done     chan struct{} // closed by Close
 }
 
 // serverOf returns the listener for connections that are returned to a server. The server has
@@ -274,7 +274,7 @@ func (r *Registry) serverOf(server *http.Server, c net.Conn) *returned {
 	if l != nil {
 		return l
 	}
-	l = &returned{addr: c.LocalAddr(), conns: make(chan net.Conn), done: make(chan struct{}), context: context.Background()}
+	l = &returned{registry: r, addr: c.LocalAddr(), conns: make(chan net.Conn), done: make(chan struct{}), context: context.Background()}
 	if server.BaseContext != nil {
 		l.context = server.BaseContext(l)
 	}
