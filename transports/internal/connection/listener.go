@@ -74,8 +74,8 @@ type progressConn struct {
 	listener *Listener
 	direct   socket // nil: no direct writes
 
-	// returned has the unread part of the input that was read before net/http got the connection back. The goroutine
-	// that reads owns it. nil: net/http did not get it back.
+	// returned is input that was read before the connection was returned to net/http, and that net/http has not read yet.
+	// The goroutine that reads owns it. nil: the connection was not returned.
 	returned *[]byte
 
 	writing sync.Mutex // held by the current write; guards direct and failed
