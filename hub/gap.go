@@ -43,7 +43,7 @@ func (s *Subscription) findGap(l *memlog, set FilterSet) (g *Gap, done bool) {
 		s.stopSearches()
 		return nil, true
 	case s.origin == byLast && s.state == unread:
-		// The subscriber asked for the newest retained events, so events that were removed since are no gap.
+		// The subscriber asked for the newest retained events, so events that were removed since are not a gap.
 	default:
 		lost, done := l.topics.searchLosses(s.currentLossSearch(set), l.visits)
 		if !done {

@@ -182,7 +182,7 @@ func TestConflation(t *testing.T) {
 		_, err := h.Publish(t.Context(), e)
 		require.NoError(t, err)
 	}
-	// Seq 1 is removed, but that is no gap: before its removal, seq 5 with the same topic and key
+	// Seq 1 is removed, but this is not a gap: before its removal, seq 5 with the same topic and key
 	// was published.
 	batch := s.Read(wideLimit)
 	require.Nil(t, batch.Gap)

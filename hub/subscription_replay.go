@@ -151,7 +151,7 @@ func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
 	}
 	s.rangeSearch = nil
 	if s.origin == byLast && s.state == unread {
-		return s.moveTo(end, nil), true // the subscriber asked for the newest retained events, so removed ones are no gap
+		return s.moveTo(end, nil), true // the subscriber asked for the newest retained events, so removed ones are not a gap
 	}
 	return s.moveTo(end, s.expiredGap(lost.kind)), true
 }

@@ -6,14 +6,14 @@ import (
 )
 
 // lossMark describes the newest loss of a topic or of several topics: its seq, and the latest time of all events up
-// to it. In the zero mark, there is no loss.
+// to it. The zero mark contains no loss.
 type lossMark struct {
 	seq  uint64
 	time int64 // nanoseconds since 1970
 }
 
 // lossMarks has one mark for subscribers that receive every event and one for subscribers that conflate. For the
-// latter, the removal of a superseded event is no loss.
+// latter, the removal of a superseded event is not a loss.
 type lossMarks [2]lossMark
 
 func (n *lossMarks) of(conflate bool) lossMark {

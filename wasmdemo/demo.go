@@ -23,7 +23,7 @@ const (
 //go:embed static
 var static embed.FS
 
-// absentPage is shown if there is no program. It explains how to get one.
+// absentPage is shown if the program is missing. It explains how to build it.
 //
 //go:embed absent.html
 var absentPage []byte

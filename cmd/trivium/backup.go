@@ -21,7 +21,7 @@ type BackupCmd struct {
 
 // Help returns the description of the command for its help text.
 func (BackupCmd) Help() string {
-	return "Writes a consistent snapshot of the log of a running hub with --engine embedded. trivium restore makes a store directory from it."
+	return "Writes a consistent snapshot of the log of a running hub with --engine embedded. trivium restore creates a store directory from it."
 }
 
 func (c *BackupCmd) check() []settings.Fault {

@@ -39,8 +39,8 @@ type BenchCmd struct {
 	Events      int           `placeholder:"N" help:"Events that replay reads. Default: 200000."`
 	Publish     string        `placeholder:"WAY" help:"How to publish: udp or http. Default: udp; with --target and no --udp, http."`
 	TLS         bool          `name:"tls" help:"Measure fanout and idle also with subscribers over HTTP/1.1 and TLS, compared with the same hub without TLS and with the floor, which has no TLS. Default scenario: fanout."`
-	HTTP2       bool          `name:"http2" help:"The same with SSE over HTTP/2, each subscriber on a connection of its own."`
-	Target      string        `placeholder:"URL" help:"Measure the hub at this http URL instead of starting one. The report then has no CPU and memory. The bench uses the topics bench and bench.*."`
+	HTTP2       bool          `name:"http2" help:"Measure the same also with SSE over HTTP/2, one connection for each subscriber."`
+	Target      string        `placeholder:"URL" help:"Measure the hub at this http URL instead of starting one. The report then contains no figures for CPU and memory. The bench uses the topics bench and bench.*."`
 	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"UDP address of the hub of --target."`
 	Token       string        `env:"TRIVIUM_TOKEN" help:"Token for the hub of --target. The environment variable is safer: other users can see the command line."`
 	Engine      string        `placeholder:"NAME" help:"Engine whose cost to measure, embedded or nats, compared with the memory engine and JetStream's own publish."`

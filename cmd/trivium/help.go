@@ -2,7 +2,7 @@ package main
 
 // HelpCmd shows help.
 type HelpCmd struct {
-	Command []string `arg:"" optional:"" help:"Command to explain."`
+	Command []string `arg:"" optional:"" help:"Command to show help for."`
 }
 
 // Run shows the help of the command, or of the program.

@@ -12,7 +12,7 @@ import (
 
 // RestoreCmd creates a store directory from a backup.
 type RestoreCmd struct {
-	Store string `required:"" placeholder:"DIR" help:"Directory of the store to make. It must be empty or not exist."`
+	Store string `required:"" placeholder:"DIR" help:"Directory of the store to create. It must be empty or not exist."`
 	File  string `arg:"" help:"Backup to read; - is standard input."`
 }
 

@@ -100,7 +100,7 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 				return e.ReadMatching(t.Context(), set, seq, through, limit)
 			})
 			require.Equal(t, want, got, name)
-			for _, seq := range erased { // an erased event is no loss; a read may count it to a lost range that surrounds it
+			for _, seq := range erased { // an erased event is not a loss; a read may count it to a lost range that surrounds it
 				delete(wantGone, seq)
 				delete(gotGone, seq)
 			}

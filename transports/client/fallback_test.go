@@ -54,7 +54,7 @@ func TestFallback(t *testing.T) {
 		"SSE held back":         {answers(502), swallow, 10 * time.Second, client.LongPoll, "SSE: no answer from the hub within 10s"},
 		"SSE refused":           {answers(502), answers(400), 0, client.LongPoll, "SSE: answered with status 400"},
 		"SSE lost at once":      {answers(502), nil, time.Second, client.LongPoll, "SSE: the stream ended"},
-		"SSE is somebody's own": {answers(502), answers(200, "Content-Type", "text/html"), 0, client.LongPoll, "SSE: answered with status 200, but not by a hub"},
+		"SSE answers with HTML": {answers(502), answers(200, "Content-Type", "text/html"), 0, client.LongPoll, "SSE: answered with status 200, but not by a hub"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -63,7 +63,7 @@ func TestFinalAnswers(t *testing.T) {
 		status int
 		code   string
 	}{
-		"bad request":  {answersProblem(problems.BadParameter("topic", "is no filter")), 400, problems.CodeInvalidParameter},
+		"bad request":  {answersProblem(problems.BadParameter("topic", "must be a topic filter")), 400, problems.CodeInvalidParameter},
 		"no token":     {answersProblem(problems.MissingToken()), 401, problems.CodeMissingToken},
 		"forbidden":    {answersProblem(problems.Forbidden("not yours")), 403, problems.CodeForbidden},
 		"another host": {answersProblem(problems.MisdirectedHost("misdirected")), 421, problems.CodeMisdirectedHost},

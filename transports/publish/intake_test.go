@@ -57,7 +57,7 @@ func TestSlowBodiesTakeOneShare(t *testing.T) {
 	w, _ = f.do("POST", "/publish", asJSON, strings.NewReader(large+good))
 	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 	for _, stop := range stops {
-		require.Equal(t, http.StatusBadRequest, stop(), "white space is no envelope")
+		require.Equal(t, http.StatusBadRequest, stop(), "white space is not an envelope")
 	}
 	require.Zero(t, f.intake.Stats().Taken)
 }

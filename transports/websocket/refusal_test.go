@@ -135,7 +135,7 @@ func TestRefusals(t *testing.T) {
 	require.NoError(t, c.Send(closing, "\x03\xea"))
 	requireCode(t, c, 1002)
 	requireEnd(t, c)
-	require.Equal(t, before, s.refusals.ByReason(), "to close is no offence")
+	require.Equal(t, before, s.refusals.ByReason(), "a close frame must not count as a refusal")
 }
 
 // Messages, pings and pongs all count toward a rate limit.

@@ -41,7 +41,7 @@ type socket interface {
 	progressed() bool
 }
 
-// TryWriter is implemented by a net.Conn that is no socket and can be written without blocking, for example one in
+// TryWriter is implemented by a net.Conn that is not a socket and can be written without blocking, for example one in
 // memory. See Conn.TryWrite.
 type TryWriter interface {
 	TryWrite(p []byte) (int, error)

@@ -175,7 +175,7 @@ func (s *Socket) Message() (wire.Message, error) {
 	case Fin | CloseFrame:
 		return wire.Message{}, &Ended{f.Code(), string(f.Payload[min(2, len(f.Payload)):])}
 	}
-	return wire.Message{}, fmt.Errorf("a frame that is no message: %x", f.First)
+	return wire.Message{}, fmt.Errorf("not a message: frame with first byte %x", f.First)
 }
 
 func decodeMessage(payload []byte) (wire.Message, error) {

@@ -129,9 +129,9 @@ func TestRefusedBeforeBody(t *testing.T) {
 			response, err := http.ReadResponse(bufio.NewReader(client), nil)
 			require.NoError(t, err, name)
 			require.Equal(t, p.Status, response.StatusCode)
-			require.True(t, response.Close, "what may follow on the connection is no request")
+			require.True(t, response.Close, "the following bytes on the connection may not be a request")
 			if p.Status == http.StatusRequestTimeout {
-				require.Zero(t, time.Since(begin), "it has been waited for already")
+				require.Zero(t, time.Since(begin), "the timeout must not be waited for twice")
 			} else {
 				require.Equal(t, bodyGrace, time.Since(begin))
 			}

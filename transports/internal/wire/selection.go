@@ -21,7 +21,7 @@ type Selection struct {
 // url.Values; its plain type avoids importing net/url into the WebAssembly program.
 //
 // lastEventID is the value of the header Last-Event-ID. It overrides the position in the query, and
-// is never refused: one that is no cursor becomes a ForeignCursor. The parameter lastEventId does
+// is never refused: text that is not a cursor becomes a ForeignCursor. The parameter lastEventId does
 // the same if the header is absent. A since that is a duration counts back from now. The error is a
 // *hub.InvalidError that names the parameter.
 func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, now time.Time) (Selection, error) {

@@ -127,7 +127,7 @@ func TestSettingsDocumented(t *testing.T) {
 // docs/operations.md has a row for each metric of the hub.
 func TestMetricsDocumented(t *testing.T) {
 	want := metricNames(reflect.TypeFor[stats.Snapshot](), "trivium_")
-	// The metrics that are no fields of a snapshot are described in metrics_setup.go of package server, each by one call.
+	// The metrics that are not fields of a snapshot are described in metrics_setup.go of package server, each by one call.
 	for _, match := range regexp.MustCompile(`describe\("(\w+)"`).FindAllStringSubmatch(page(t, "cmd/trivium/internal/server/metrics_setup.go"), -1) {
 		want = append(want, "trivium_"+match[1])
 	}
