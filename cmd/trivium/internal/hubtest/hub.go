@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,9 +81,11 @@ func Launch(t *testing.T, cmd *exec.Cmd) *Process {
 }
 
 // AnyPorts are the flags of a hub that listens on free ports and logs everything. It sends no
-// heartbeats, because they would arrive at random times.
+// heartbeats, because they would arrive at random times, and its timeouts of reads and writes are
+// so long that they expire only where a test shortens them.
 var AnyPorts = []string{
-	"serve", "--heartbeat", "1h", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+	"serve", "--heartbeat", "1h", "--read-timeout", "10m", "--write-timeout", "10m",
+	"--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 	"--log-format", "json", "--log-level", "debug", "--print-token",
 }
 
@@ -123,6 +128,13 @@ func (p *Process) Log() string {
 	return p.stderr.String()
 }
 
+// HasLogged waits until the log contains the text. The test reads the log from a pipe, so a line may
+// arrive after the answer to the request that caused it.
+func (p *Process) HasLogged(text string) {
+	p.T.Helper()
+	require.Eventually(p.T, func() bool { return strings.Contains(p.Log(), text) }, Patience, 10*time.Millisecond, "want %s", text)
+}
+
 // Signal sends a signal to the process.
 func (p *Process) Signal(s syscall.Signal) { require.NoError(p.T, p.Cmd.Process.Signal(s)) }
 
@@ -140,8 +152,14 @@ func (p *Process) Wait() (code int, took time.Duration) {
 // Request sends a request with the token and returns the status and the body.
 func (p *Process) Request(method, url, contentType, body string) (int, string) {
 	p.T.Helper()
+	return p.request(method, url, contentType, body, nil)
+}
+
+func (p *Process) request(method, url, contentType, body string, header http.Header) (int, string) {
+	p.T.Helper()
 	r, err := http.NewRequest(method, url, strings.NewReader(body))
 	require.NoError(p.T, err)
+	maps.Copy(r.Header, header)
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
@@ -159,7 +177,22 @@ func (p *Process) Request(method, url, contentType, body string) (int, string) {
 // Publish publishes over HTTP and returns the answer.
 func (p *Process) Publish(contentType, body string) string {
 	p.T.Helper()
-	status, text := p.Request(http.MethodPost, "http://"+p.HTTP+"/publish", contentType, body)
+	return p.PublishAt("http://"+p.HTTP+"/publish", contentType, body)
+}
+
+// PublishAt is Publish for another URL of the hub. While the log of an engine does not answer in
+// time, it publishes again, as clients do, with an idempotency key.
+func (p *Process) PublishAt(url, contentType, body string) string {
+	p.T.Helper()
+	header, begin := http.Header{}, time.Now()
+	if slices.Contains(p.Cmd.Args, "--engine") && contentType != "application/x-ndjson" { // lines take no key
+		header.Set("Idempotency-Key", rand.Text())
+	}
+	status, text := p.request(http.MethodPost, url, contentType, body, header)
+	for status == http.StatusServiceUnavailable && len(header) > 0 && time.Since(begin) < Patience {
+		time.Sleep(100 * time.Millisecond)
+		status, text = p.request(http.MethodPost, url, contentType, body, header)
+	}
 	require.Equal(p.T, http.StatusOK, status, text)
 	return text
 }

@@ -61,3 +61,12 @@ func WriteFile(t *testing.T, path, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
+
+// ReplaceFile is WriteFile in a single step: a program that watches the file never reads only a part
+// of the text.
+func ReplaceFile(t *testing.T, path, text string) {
+	t.Helper()
+	draft := path + ".draft"
+	WriteFile(t, draft, text)
+	require.NoError(t, os.Rename(draft, path))
+}

@@ -20,27 +20,34 @@ import (
 const Mebibyte = 1 << 20
 
 // PublishLines publishes n envelopes as NDJSON. It uses one request, and one more each time that storage is
-// unavailable, as on a busy machine. In that case an envelope may be published twice.
-func (p *Process) PublishLines(n int, line func(i int) string) {
+// unavailable, as on a busy machine. In that case an envelope may be published twice. It returns the ID of the last event.
+func (p *Process) PublishLines(n int, line func(i int) string) (last string) {
 	p.T.Helper()
-	for accepted := 0; accepted < n; {
-		first := accepted
-		accepted += p.publishLines(n-first, func(i int) string { return line(first + i) })
+	for done := 0; done < n; {
+		first := done
+		var accepted int
+		accepted, last = p.publishLines(n-first, func(i int) string { return line(first + i) })
+		done += accepted
 	}
+	return last
 }
 
-// publishLines makes one request of PublishLines. It returns the number of accepted envelopes.
-func (p *Process) publishLines(n int, line func(i int) string) (accepted int) {
+// publishLines makes one request of PublishLines. It returns the number of accepted envelopes and, if all were accepted,
+// the ID of the last event.
+func (p *Process) publishLines(n int, line func(i int) string) (accepted int, last string) {
 	p.T.Helper()
 	reader, writer := io.Pipe()
 	go func() {
 		w := bufio.NewWriterSize(writer, 64<<10)
 		for i := range n {
-			fmt.Fprintln(w, line(i))
+			if _, err := fmt.Fprintln(w, line(i)); err != nil {
+				break // the hub has answered
+			}
 		}
 		w.Flush()
 		writer.Close()
 	}()
+	defer reader.Close() // ends the goroutine if the hub has answered early
 	r, err := http.NewRequest(http.MethodPost, "http://"+p.HTTP+"/publish", reader)
 	require.NoError(p.T, err)
 	r.Header.Set("Content-Type", "application/x-ndjson")
@@ -53,11 +60,11 @@ func (p *Process) publishLines(n int, line func(i int) string) (accepted int) {
 		p.T.Logf("publishing lines: %s", text)
 		var problem struct{ Accepted int }
 		require.NoError(p.T, json.Unmarshal(text, &problem))
-		return problem.Accepted
+		return problem.Accepted, ""
 	}
 	require.Equal(p.T, http.StatusOK, response.StatusCode, string(text))
 	require.Contains(p.T, string(text), fmt.Sprintf(`"count":%d}`, n))
-	return n
+	return n, IDOf(p.T, string(text))
 }
 
 // HasMetrics waits until /metrics contains the lines.

@@ -19,7 +19,8 @@ import (
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(hubtest.NeedTool(t, "chromium", "Debian's chromium")),
-		chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.Flag("ignore-certificate-errors", true), chromedp.UserDataDir(t.TempDir()))
+		chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.Flag("ignore-certificate-errors", true), chromedp.UserDataDir(t.TempDir()),
+		chromedp.WSURLReadTimeout(hubtest.Patience))
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 // clientsDir is the directory of the programs of TestClients. Each program subscribes with one library to the hub at
@@ -211,7 +212,7 @@ const clientPatience = 2 * time.Minute
 
 func startClientRun(t *testing.T, f front, programs clientPrograms) *clientRun {
 	t.Helper()
-	ports := hubtest.FreePorts(t, 2)
+	ports := porttest.Free(t, 2)
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	r := &clientRun{t: t, args: []string{
 		"serve", "--http", address, "--udp", "off", "--admin", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--auth", "none",
@@ -292,8 +293,7 @@ func (r *clientRun) awaitReaders() {
 
 func (r *clientRun) send(n int) {
 	r.t.Helper()
-	status, text := r.hub.Request(http.MethodPost, r.url+"/publish/show", "application/json", fmt.Sprintf(`{"n":%d}`, n))
-	require.Equal(r.t, http.StatusOK, status, text)
+	r.hub.PublishAt(r.url+"/publish/show", "application/json", fmt.Sprintf(`{"n":%d}`, n))
 }
 
 // publish publishes the next n events.

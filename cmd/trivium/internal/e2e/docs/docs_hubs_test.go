@@ -37,7 +37,7 @@ var exampleHubs = map[string]struct {
 	"short-retention": {flags: "--retain-events 2"},
 	"tokens":          {flags: "--tokens %s"},
 	"small-messages":  {flags: "--max-message-bytes 64 --max-message-fragments 1 --max-event-bytes 64"},
-	"impatient":       {flags: "--read-timeout 1s"},
+	"impatient":       {flags: "--read-timeout 5s"}, // six times as long for a message
 	"full":            {flags: "--max-connections 1", prepare: func(_ *testing.T, h *exampleHub) { h.SSE("") }},
 	"slow-publishing": {flags: "--tokens %s --max-publish-rate 1", prepare: overdrawRate},
 	"draining":        {flags: "--auth none --drain 12h", prepare: beginDrain},

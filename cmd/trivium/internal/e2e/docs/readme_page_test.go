@@ -50,5 +50,5 @@ func TestReadmePage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "index.html")
 	require.NoError(t, os.WriteFile(path, []byte(html), 0o600))
 	shows("file://"+path, "open this page over http, not as a file")
-	require.Contains(t, p.Log(), "serve a page from a file over http, for example with python3 -m http.server 8000")
+	p.HasLogged("serve a page from a file over http, for example with python3 -m http.server 8000")
 }

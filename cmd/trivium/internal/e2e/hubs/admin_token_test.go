@@ -2,7 +2,6 @@ package hubs
 
 import (
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,7 +18,7 @@ import (
 func TestAdminToken(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "admin-token")
-	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
+	write := func(text string) { hubtest.ReplaceFile(t, file, text) }
 	const first, second = "first-token-of-operators", "second-token-of-operators"
 	write(first + "\n")
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--admin-token-file", file)...))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 // setClockAhead sets the wall clock of one process ahead by whole seconds. A Go program reads the
@@ -75,10 +77,10 @@ func vdsoOf(t *testing.T, pid int) (start, size int64) {
 // serverTime returns the time of a server.
 func serverTime(t *testing.T, at natstest.Place) time.Time {
 	t.Helper()
-	conn, err := nats.Connect(fmt.Sprint("nats://127.0.0.1:", at.Port))
+	conn, err := nats.Connect(fmt.Sprint("nats://127.0.0.1:", at.Port), nats.Timeout(hubtest.Patience))
 	require.NoError(t, err)
 	defer conn.Close()
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(hubtest.Patience))
 	require.NoError(t, err)
 	stream, err := js.CreateOrUpdateStream(t.Context(), jetstream.StreamConfig{Name: "clock", Storage: jetstream.MemoryStorage})
 	require.NoError(t, err)
@@ -88,7 +90,7 @@ func serverTime(t *testing.T, at natstest.Place) time.Time {
 // TestSetClockAhead checks that the wall clock of another process can be set ahead and back.
 func TestSetClockAhead(t *testing.T) {
 	t.Parallel()
-	place := natstest.Place{Name: "clock", Port: hubtest.FreePorts(t, 1)[0], Store: t.TempDir()}
+	place := natstest.Place{Name: "clock", Port: porttest.Free(t, 1)[0], Store: t.TempDir()}
 	server := natstest.Start(t, place)
 	t.Cleanup(func() {
 		_ = server.Process.Kill()
@@ -112,7 +114,7 @@ func TestSinceInClockSkew(t *testing.T) {
 		t.Skip("many events take long")
 	}
 	t.Parallel()
-	place := natstest.Place{Name: "skew", Port: hubtest.FreePorts(t, 1)[0], Store: t.TempDir()}
+	place := natstest.Place{Name: "skew", Port: porttest.Free(t, 1)[0], Store: t.TempDir()}
 	server := natstest.Start(t, place)
 	t.Cleanup(func() {
 		_ = server.Process.Kill()
@@ -124,20 +126,20 @@ func TestSinceInClockSkew(t *testing.T) {
 	}
 	p := start()
 	epoch, _, _ := strings.Cut(p.Poll("wait=0").Cursor, "-")
-	last := uint64(0)
-	publish := func(events int) {
-		p.Publish("application/x-ndjson", strings.Repeat(`{"topic":"a","data":1}`+"\n", events))
-		last += uint64(events)
+	publish := func(events int) (last uint64) {
+		_, seq, _ := strings.Cut(p.PublishLines(events, func(int) string { return `{"topic":"a","data":1}` }), "-")
+		last, err := strconv.ParseUint(seq, 10, 64)
+		require.NoError(t, err)
+		return last
 	}
-	const before, ahead, after = 3000, 3000, 70_000 // more events than a hub has in memory at its start
-	publish(before)
+	before := publish(3000)
 	if !setClockAhead(t, server.Process.Pid, time.Hour) {
 		t.Log("the kernel forbids to change the memory of another process")
 		return
 	}
-	publish(ahead)
+	ahead := publish(3000) - before
 	require.True(t, setClockAhead(t, server.Process.Pid, 0))
-	publish(after)
+	last := publish(70_000) // more events than a hub has in memory at its start
 	for name, p := range map[string]*hubtest.Process{"followed": p, "late": start()} {
 		timeOf := func(seq uint64) time.Time {
 			answer := p.Poll(fmt.Sprintf("wait=50&max=1&cursor=%s-%d", epoch, seq-1))

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -134,7 +135,12 @@ func (c *chaos) damageReplica(hold time.Duration) {
 	c.t.Logf("NATS server %d has damaged files for %v", i, hold)
 	c.killNATS(i)
 	stream := filepath.Join(c.places[i].Store, "jetstream", "$G", "streams", "trivium")
-	c.damage(filepath.Join(stream, "msgs"))
+	for len(blocksIn(c.t, stream)) == 0 { // the server has not written any message yet
+		c.startNATS(i)
+		c.untilCurrent()
+		c.killNATS(i)
+	}
+	c.damage(stream)
 	c.startNATS(i)
 	time.Sleep(hold)
 	c.killNATS(i)
@@ -143,12 +149,17 @@ func (c *chaos) damageReplica(hold time.Duration) {
 	c.untilCurrent()
 }
 
+// blocksIn returns the paths of the files with messages in a stream's directory.
+func blocksIn(t *testing.T, stream string) []string {
+	blocks, err := filepath.Glob(filepath.Join(stream, "msgs", "*.blk"))
+	require.NoError(t, err)
+	return blocks
+}
+
 // damage flips bits in the middle of a file of messages, and deletes the server's index of that
 // file.
-func (c *chaos) damage(dir string) {
-	blocks, err := filepath.Glob(filepath.Join(dir, "*.blk"))
-	require.NoError(c.t, err)
-	require.NotEmpty(c.t, blocks)
+func (c *chaos) damage(stream string) {
+	blocks := blocksIn(c.t, stream)
 	path := blocks[c.rng.IntN(len(blocks))]
 	content, err := os.ReadFile(path)
 	require.NoError(c.t, err)
@@ -158,7 +169,7 @@ func (c *chaos) damage(dir string) {
 		}
 	}
 	require.NoError(c.t, os.WriteFile(path, content, 0o600))
-	_ = os.Remove(filepath.Join(dir, "index.db")) // the server may not have written it yet
+	_ = os.Remove(filepath.Join(filepath.Dir(path), "index.db")) // the server may not have written it yet
 }
 
 // stream returns information about the stream from any server that answers.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 const clusterSize = 3 // number of NATS servers, and of hubs
@@ -57,7 +58,8 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 		t: t, rng: rng, acked: map[string]bool{}, seen: make([][]observation, subscribers),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}, Timeout: hubtest.Patience},
 	}
-	ports := hubtest.FreePorts(t, 3*clusterSize)
+	ports := porttest.Free(t, 3*clusterSize)
+	proxyPorts := porttest.Free(t, clusterSize*clusterSize) // a proxy is stopped and started again on its port
 	quiet := zerolog.Nop()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet)
 	for i := range clusterSize {
@@ -72,7 +74,7 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 	for i := range clusterSize {
 		var urls []string
 		for j := range clusterSize {
-			p := toxiproxy.NewProxy(api, fmt.Sprintf("%d-%d", i, j), "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", ports[j]))
+			p := toxiproxy.NewProxy(api, fmt.Sprintf("%d-%d", i, j), fmt.Sprintf("127.0.0.1:%d", proxyPorts[i*clusterSize+j]), fmt.Sprintf("127.0.0.1:%d", ports[j]))
 			require.NoError(t, p.Start())
 			t.Cleanup(p.Stop)
 			c.proxies[i][j] = p
@@ -80,7 +82,7 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 		}
 		c.where[i] = fmt.Sprintf("127.0.0.1:%d", ports[2*clusterSize+i])
 		c.hubArgs[i] = []string{
-			"serve", "--http", c.where[i], "--udp", "off", "--admin", "off", "--auth", "none", "--heartbeat", "500ms",
+			"serve", "--http", c.where[i], "--udp", "off", "--admin", "off", "--auth", "none", "--heartbeat", "500ms", "--read-timeout", "10m",
 			"--engine", "nats", "--nats-url", strings.Join(urls, ","), "--replicas", "3", "--log-format", "json",
 			"--retain-events", "1000000", "--retain-bytes", "1GiB",
 			"--retain-age", "24h", // while a server's clock is ahead, no events may expire

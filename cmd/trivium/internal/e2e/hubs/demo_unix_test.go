@@ -68,7 +68,7 @@ func TestDemoUnderGoRun(t *testing.T) {
 	require.Eventually(t, func() bool {
 		state, detail = buildState(p)
 		return state != "building"
-	}, 2*time.Minute, 100*time.Millisecond)
+	}, 2*hubtest.Patience, 100*time.Millisecond)
 	require.Equal(t, "ready", state, detail)
 
 	response, program := getPage(p, "/demo/app.wasm", nil)

@@ -3,7 +3,6 @@ package hubs
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -78,7 +77,7 @@ func TestLogConnections(t *testing.T) {
 	require.Equal(t, 1, closedLine(p, "longpoll", "answered").Events)
 
 	p.SSE("topic=a")
-	require.NoError(t, os.WriteFile(tokens, []byte("tokens: []\n"), 0o600))
+	hubtest.ReplaceFile(t, tokens, "tokens: []\n")
 	require.Equal(t, "alice", closedLine(p, "sse", "expelled").Subject)
 	withdrawn := loggedLine(p, func(l logLine) bool { return l.Msg == "a token was withdrawn; its connections are closed" })
 	require.Equal(t, []any{"alice", 1}, []any{withdrawn.Subject, withdrawn.Connections})

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,17 +16,18 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 // TestReadinessNamesLostRight takes the right to publish from the hub's NATS user. /readyz must
 // fail and name the right. When the user has the right again, the hub must continue.
 func TestReadinessNamesLostRight(t *testing.T) {
 	t.Parallel()
-	place := natstest.Place{Name: "n", Port: hubtest.FreePorts(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}
+	place := natstest.Place{Name: "n", Port: porttest.Free(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}
 	deny := func(subjects ...string) {
 		text, err := json.Marshal(subjects)
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(place.Rights, text, 0o600))
+		hubtest.ReplaceFile(t, place.Rights, string(text))
 	}
 	deny()
 	server := natstest.Start(t, place)
@@ -52,6 +52,5 @@ func TestReadinessNamesLostRight(t *testing.T) {
 	deny()
 	require.NoError(t, server.Process.Signal(syscall.SIGHUP))
 	require.Eventually(t, ready(200, ""), hubtest.Patience, 10*time.Millisecond)
-	status, text := p.Request(http.MethodPost, "http://"+p.HTTP+"/publish", "application/json", `{"topic":"a","data":1}`)
-	require.Equal(t, 200, status, text)
+	p.Publish("application/json", `{"topic":"a","data":1}`)
 }

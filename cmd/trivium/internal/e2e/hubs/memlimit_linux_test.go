@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -47,7 +48,9 @@ func newCgroup(t *testing.T, limit int64) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	t.Cleanup(func() { require.NoError(t, os.Remove(dir)) }) // the process in it has ended by then
+	t.Cleanup(func() { // the process in it has ended by then, and the kernel removes it from the cgroup soon after
+		require.Eventually(t, func() bool { return os.Remove(dir) == nil }, hubtest.Patience, 10*time.Millisecond)
+	})
 	return dir, os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(limit, 10)), 0o600)
 }
 

@@ -27,7 +27,7 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 		t.Skip("80 MB take long")
 	}
 	const retained, events, size = 2000, 20_000, 4000
-	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--retain-events", strconv.Itoa(retained), "--write-timeout", "60s")...))
+	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--retain-events", strconv.Itoa(retained))...))
 	var stalled []net.Conn
 	for i := range 20 {
 		conn, err := net.Dial("tcp", p.HTTP)

@@ -1,7 +1,6 @@
 package hubs
 
 import (
-	"net"
 	"net/http"
 	"testing"
 
@@ -10,6 +9,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 // While a NATS server is down, the metrics, /stats and /readyz report it, and publishes are refused
@@ -31,7 +31,8 @@ func TestEngineUnavailable(t *testing.T) {
 		require.True(t, s.ReadyForConnections(hubtest.Patience))
 		return s
 	}
-	nats := start(natsd.RANDOM_PORT)
+	port := porttest.Free(t, 1)[0]
+	nats := start(port)
 	url := nats.ClientURL()
 	p = hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--nats-url", url)...))
 	p.Publish("application/json", `{"topic":"a","data":1}`)
@@ -39,7 +40,6 @@ func TestEngineUnavailable(t *testing.T) {
 		"trivium_log_first_seq 1", "trivium_log_last_seq 1", "trivium_log_events 1", "trivium_log_lag_events 0",
 		`trivium_log_replicas{state="configured"} 1`, `trivium_log_replicas{state="current"} 1`)
 
-	port := nats.Addr().(*net.TCPAddr).Port
 	nats.Shutdown()
 	nats.WaitForShutdown()
 	p.HasMetrics("trivium_engine_up 0")

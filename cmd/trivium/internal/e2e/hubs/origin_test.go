@@ -63,6 +63,7 @@ func TestForeignOriginNamesSetting(t *testing.T) {
 	_, problem := doRequest(p, http.MethodGet, "http://"+p.Admin+"/metrics", http.Header{"Origin": {own}})
 	require.Equal(t, "origin "+own+" does not match http://"+p.Admin+seen+"; the admin listener answers only pages of its own origin", problem.Detail)
 
+	p.HasLogged(`"msg":"refused a page of another origin"`)
 	var warnings []map[string]any
 	for line := range strings.Lines(p.Log()) {
 		var entry map[string]any

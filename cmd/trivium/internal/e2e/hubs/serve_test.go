@@ -77,7 +77,7 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 // A drain ends a hub that has readers on every transport. One of the readers is stalled.
 func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
-	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", "10s", "--auth", "none")...))
+	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", "80s", "--auth", "none")...)) // the last quarter is left to finish reading
 	stream, socket := p.SSE(""), p.WebSocket("")
 	stalled, err := net.Dial("tcp", p.HTTP)
 	require.NoError(t, err)
@@ -264,9 +264,9 @@ func TestAccessControl(t *testing.T) {
 func TestPub(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	env := []string{"TRIVIUM_TOKEN=" + p.Token, "TRIVIUM_URL=http://" + p.HTTP}
-	one, err := hubtest.Program(t, env, "pub", "--type", "ty", "--key", "k", "a.b", `{"n":1.50}`).Output()
+	one, err := hubtest.Program(t, env, "pub", "--timeout", "3m", "--type", "ty", "--key", "k", "a.b", `{"n":1.50}`).Output()
 	require.NoError(t, err)
-	lines := hubtest.Program(t, env, "pub", "c", "-")
+	lines := hubtest.Program(t, env, "pub", "--timeout", "3m", "c", "-")
 	lines.Stdin = strings.NewReader("{\"n\":2}\nplain\n")
 	_, err = lines.Output()
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 // pollLimit is how much later than its wait a poll of these tests may be answered. A hub on an idle machine needs at
@@ -60,7 +61,7 @@ func pollAll(p *hubtest.Process, waits []int, queries ...string) []pollResult {
 
 // stoppableNATS is a NATS server in a process of its own.
 func stoppableNATS(t *testing.T) (server *exec.Cmd, port int) {
-	port = hubtest.FreePorts(t, 1)[0]
+	port = porttest.Free(t, 1)[0]
 	server = natstest.Start(t, natstest.Place{Name: "n", Port: port, Store: t.TempDir()})
 	t.Cleanup(func() {
 		_ = server.Process.Kill()
@@ -78,11 +79,9 @@ func TestPollsAreAnsweredWhileNATSIsStopped(t *testing.T) {
 		"--retain-events", "1000", "--retain-bytes", "256MiB", "--retain-age", "24h")...))
 	begin := p.Poll("wait=0").Cursor
 	const old = 30
-	p.Publish("application/x-ndjson", strings.Repeat(`{"topic":"old","data":1}`+"\n", old))
-	large := fmt.Sprintf(`{"topic":"large","data":%q}`+"\n", strings.Repeat("x", 1<<20-100))
-	for range 8 {
-		p.Publish("application/x-ndjson", strings.Repeat(large, 9)) // 72 MiB: the old events leave the in-memory log
-	}
+	p.Publish("application/json", "["+strings.Repeat(`{"topic":"old","data":1},`, old-1)+`{"topic":"old","data":1}]`)
+	large := fmt.Sprintf(`{"topic":"large","data":%q}`, strings.Repeat("x", 1<<20-100))
+	p.PublishLines(8*9, func(int) string { return large }) // 72 MiB: the old events leave the in-memory log
 	p.Publish("application/json", `{"topic":"new","data":1}`)
 	require.Less(t, p.Stats().Events.Retained, 8*9, "the old events are only in the log of NATS")
 	newest := p.Newest()

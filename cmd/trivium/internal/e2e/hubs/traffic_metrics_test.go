@@ -58,8 +58,8 @@ func TestReloadFailureMetrics(t *testing.T) {
 	require.NoError(t, err)
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--tokens", tokens)...))
 	p.HasMetrics(`trivium_reload_failures_total{setting="tokens"} 0`, `trivium_reload_failed{setting="tokens"} 0`)
-	require.NoError(t, os.WriteFile(tokens, []byte("tokens: 7\n"), 0o600))
+	hubtest.ReplaceFile(t, tokens, "tokens: 7\n")
 	p.HasMetrics(`trivium_reload_failures_total{setting="tokens"} 1`, `trivium_reload_failed{setting="tokens"} 1`)
-	require.NoError(t, os.WriteFile(tokens, good, 0o600))
+	hubtest.ReplaceFile(t, tokens, string(good))
 	p.HasMetrics(`trivium_reload_failures_total{setting="tokens"} 1`, `trivium_reload_failed{setting="tokens"} 0`)
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 // refusedPublish is the answer to the first publish that the hub refuses.
@@ -115,7 +116,7 @@ func TestPublishInProgressIsAnswered(t *testing.T) {
 		start func(t *testing.T) (p *hubtest.Process, harm func())
 	}{
 		{"stream deleted", func(t *testing.T) (*hubtest.Process, func()) {
-			port := hubtest.FreePorts(t, 1)[0]
+			port := porttest.Free(t, 1)[0]
 			server := natstest.Start(t, natstest.Place{Name: "n", Port: port, Store: t.TempDir()})
 			t.Cleanup(func() {
 				_ = server.Process.Kill()
@@ -124,10 +125,10 @@ func TestPublishInProgressIsAnswered(t *testing.T) {
 			url := fmt.Sprintf("nats://127.0.0.1:%d", port)
 			p := hubtest.Start(t, hubtest.Binary(t, slices.Concat(hubtest.AnyPorts, longDrain, []string{"--auth", "none", "--engine", "nats", "--nats-url", url, "--replicas", "1"})...))
 			return p, func() {
-				conn, err := nats.Connect(url)
+				conn, err := nats.Connect(url, nats.Timeout(hubtest.Patience))
 				require.NoError(t, err)
 				defer conn.Close()
-				js, err := jetstream.New(conn)
+				js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(hubtest.Patience))
 				require.NoError(t, err)
 				require.NoError(t, js.DeleteStream(t.Context(), "trivium"))
 			}

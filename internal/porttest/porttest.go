@@ -1,0 +1,42 @@
+// Package porttest chooses ports for servers that tests start.
+package porttest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// reservations is the loopback address on which a UDP socket reserves a port until the end of a
+// test. No test sends datagrams there.
+const reservations = "127.75.75.75"
+
+// Free returns TCP ports that are free, and that Free returns to no other test, in this process or
+// another, until this test ends. They are below the range that systems assign to outgoing connections
+// and to listeners on port 0 (from 32768 on Linux, 49152 elsewhere).
+func Free(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for tries := 0; len(ports) < n; tries++ {
+		require.Less(t, tries, 1000, "no port is free")
+		port := 10000 + rand.IntN(32768-10000)
+		reserved, err := net.ListenPacket("udp", fmt.Sprintf("%s:%d", reservations, port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err == nil { // some systems have only one loopback address
+			t.Cleanup(func() { reserved.Close() })
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		ports = append(ports, port)
+	}
+	return ports
+}
