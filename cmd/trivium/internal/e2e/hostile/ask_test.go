@@ -206,12 +206,17 @@ func clientFrame(first byte, payload []byte) []byte {
 	return append(append(frame, 0, 0, 0, 0), payload...)
 }
 
-// command sends a command and returns the answer with the same ref. It skips events that arrive
-// before the answer.
+// command sends a command and returns the answer. It skips events that arrive before the answer.
 func (f *testbed) command(t *testing.T, x *exchange, command string) decode.Message {
 	t.Helper()
 	_, err := x.conn.Write(clientFrame(bitFin|opText, []byte(command)))
 	require.NoError(t, err)
+	return f.answerTo(t, x)
+}
+
+// answerTo returns the next answer to a command.
+func (f *testbed) answerTo(t *testing.T, x *exchange) decode.Message {
+	t.Helper()
 	for {
 		m, code, err := x.message()
 		require.NoError(t, err)

@@ -27,12 +27,16 @@ import (
 var endAttacks = []attack{
 	{"renewal under load", renewal},
 	{"a token that expires, under load", func(t *testing.T, f *testbed) {
-		end := time.Now().Add(6 * time.Second)
-		token := f.jwt(map[string]string{"exp": at(end)})
-		f.endUnderLoad(t, "expired", token, http.StatusUnauthorized, func() time.Time {
-			time.Sleep(time.Until(end))
-			return end
-		})
+		for life := 6 * time.Second; ; life *= 3 {
+			end := time.Now().Add(life)
+			token, name := f.jwt(map[string]string{"exp": at(end)}), fmt.Sprint("expired", life)
+			if under := f.underLoad(t, name, token, end); under != nil {
+				time.Sleep(time.Until(end))
+				under.end(t, http.StatusUnauthorized, end)
+				return
+			}
+			t.Logf("the token expired after %v, before the load was running", life)
+		}
 	}},
 	{"a token removed from the file, under load", func(t *testing.T, f *testbed) {
 		f.endUnderLoad(t, "removed", f.tokens["removed"], http.StatusUnauthorized, func() time.Time {
@@ -144,9 +148,9 @@ func (h *subscriberLog) refused(status int) {
 	}
 }
 
-// subscribeAll starts two subscribers on each transport. It returns them, and a function that waits
-// until all are disconnected.
-func (f *testbed) subscribeAll(t *testing.T, token, topic string) (subscribers []*subscriberLog, wait func() []*subscriberLog) {
+// subscribeAll starts two subscribers on each transport, as long as the token has not expired. It
+// returns them, and a function that waits until all are disconnected.
+func (f *testbed) subscribeAll(t *testing.T, token, topic string, expires time.Time) (subscribers []*subscriberLog, wait func() []*subscriberLog) {
 	var all sync.WaitGroup
 	for _, listener := range []func(*subscriberLog, *exchange){readStreamEvents, readSocketEvents} {
 		for range 2 {
@@ -155,6 +159,10 @@ func (f *testbed) subscribeAll(t *testing.T, token, topic string) (subscribers [
 				route = "GET /ws?topic=" + topic
 			}
 			h, x := &subscriberLog{where: route}, f.start(t, request{line: route, token: token})
+			if time.Now().After(expires) {
+				x.conn.Close()
+				continue
+			}
 			require.Equal(t, http.StatusOK, x.status, x.body)
 			subscribers = append(subscribers, h)
 			all.Go(func() {
@@ -246,57 +254,6 @@ func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 			return
 		}
 	}
-}
-
-// endUnderLoad calls end, which ends a token and returns the time at which the token ended. It
-// requires that all connections of the token are closed within the promised time after that.
-func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
-	topic := "load." + name
-	busy := f.load(t, f.tokens["master"], topic)
-	subscribers, wait := f.subscribeAll(t, token, topic)
-	publishing := f.load(t, token, topic+".own")
-	idle := f.publishPartly(t, token, breachIn("load."+name+".half"))
-	const under = 100 // number of events that shows that the load is running
-	for _, h := range subscribers {
-		require.Eventually(t, func() bool { return h.count.Load() > under }, hubtest.Patience, time.Millisecond, h.where)
-	}
-	require.Eventually(t, func() bool { return publishing.sent.Load() > under }, hubtest.Patience, time.Millisecond)
-	ended := end()
-	answered, body := publishing.answer(t)
-	require.Equal(t, status, answered, body)
-	inTime(t, "to end a stream of events", time.Since(ended))
-	require.Contains(t, body, `"accepted":`)
-	for _, h := range wait() {
-		require.Equal(t, status, h.status, h.where)
-		if h.code != 0 || strings.HasPrefix(h.where, "GET /ws") {
-			require.Equal(t, 4000+status, h.code, h.where)
-		}
-		inTime(t, "to close "+h.where, h.closed.Sub(ended))
-		require.Zero(t, h.after, h.where)
-		require.Greater(t, len(h.numbers), under, h.where)
-		for i, n := range h.numbers {
-			require.Equal(t, h.numbers[0]+i, n, "%s: each event, once", h.where)
-		}
-		f.requireRefusedAt(t, strings.Replace(h.where, "/poll?", "/poll?wait=0&", 1), status, token)
-	}
-	if status == http.StatusUnauthorized { // with any other status, the pending line may be published
-		answered, body = idle.answer(t)
-		require.Equal(t, status, answered, body)
-	}
-	f.requireRefusedAt(t, "POST /publish", status, token)
-	before := busy.sent.Load()
-	require.Eventually(t, func() bool { return busy.sent.Load() > before+under }, hubtest.Patience, time.Millisecond, "other tokens are not affected")
-	require.Greater(t, busy.stop(t), 2*under)
-}
-
-// main.publishPartly starts a request with a stream of events, and stops sending in the middle of an
-// event.
-func (f *testbed) publishPartly(t *testing.T, token, line string) *load {
-	x := f.send(t, f.main.HTTP, "")
-	_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
-		"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", f.main.HTTP, token, len(line)-1, line[:len(line)-1])
-	require.NoError(t, err)
-	return &load{conn: x.conn, reader: x.reader}
 }
 
 // renewal requires that a connection stays open while the client renews its short-lived token again

@@ -1,9 +1,11 @@
 package hostile
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,12 +155,13 @@ func (f *testbed) takes(t *testing.T, who, address string) {
 // second.
 func exceedRates(t *testing.T, f *testbed) {
 	hasty := f.tokens["hasty"]
-	// rush repeats a request, and requires that the hub refuses most of the repetitions.
-	rush := func(limit string, try func() (status int)) {
+	// rush makes many requests at once, and requires that the hub refuses most of them.
+	const requests = 30
+	rush := func(limit string, try func() (statuses []int)) {
 		counter := `trivium_limited_total{limit="` + limit + `"}`
 		before, begin, done, refused := f.metric(t, f.main, counter), time.Now(), 0, 0
-		for range 30 {
-			switch status := try(); status {
+		for _, status := range try() {
+			switch status {
 			case http.StatusOK:
 				done++
 			default:
@@ -170,14 +173,21 @@ func exceedRates(t *testing.T, f *testbed) {
 		require.Positive(t, refused)
 		require.Equal(t, before+float64(refused), f.metric(t, f.main, counter), limit)
 	}
-	answered := func(r request) func() int {
+	answered := func(r request) func() []int {
 		r.token = hasty
-		return func() int {
-			x := f.do(t, r)
-			if x.status != http.StatusOK && x.stream == nil && x.code == 0 {
-				require.NotEmpty(t, x.header.Get("Retry-After"))
+		return func() []int {
+			statuses := make([]int, requests)
+			var all sync.WaitGroup
+			for i := range statuses {
+				all.Go(func() {
+					x := f.do(t, r)
+					if statuses[i] = x.status; x.status != http.StatusOK && x.stream == nil && x.code == 0 && x.header.Get("Retry-After") == "" {
+						t.Errorf("%s: no Retry-After", r.line)
+					}
+				})
 			}
-			return x.status
+			all.Wait()
+			return statuses
 		}
 	}
 	for _, line := range []string{"GET /sse?topic=quiet", "GET /ws?topic=quiet", pollNow} {
@@ -193,12 +203,18 @@ func exceedRates(t *testing.T, f *testbed) {
 		x = f.start(t, request{line: "GET /ws?subscribe=none", token: hasty})
 		return x.status == http.StatusOK
 	}, hubtest.Patience, 100*time.Millisecond)
-	said := func(command string) func() int {
-		return func() int {
-			if m := f.command(t, x, command); m.Op == decode.OpError {
-				return m.Problem.Status
+	said := func(command string) func() []int {
+		return func() (statuses []int) {
+			_, err := x.conn.Write(bytes.Repeat(clientFrame(bitFin|opText, []byte(command)), requests))
+			require.NoError(t, err)
+			for range requests {
+				status := http.StatusOK
+				if m := f.answerTo(t, x); m.Op == decode.OpError {
+					status = m.Problem.Status
+				}
+				statuses = append(statuses, status)
 			}
-			return http.StatusOK
+			return statuses
 		}
 	}
 	rush("publish_rate", said(`{"op":"publish","topic":"hasty","data":1}`))

@@ -25,6 +25,9 @@ var slowAttacks = []attack{
 	{"100 streams that stop reading, each in a different event of 1 MiB", stalledApart},
 }
 
+// slowPatience is the timeout of the slow clients, which do not read during most of a test.
+const slowPatience = 4 * hubtest.Patience
+
 // slowClients is a hub with many slow clients and one other tenant, which is not slow.
 type slowClients struct {
 	f        *testbed
@@ -37,7 +40,7 @@ type slowClients struct {
 // newSlowClients starts a hub and publishes large events, so that the buffers for them are
 // allocated before the memory is measured.
 func (f *testbed) newSlowClients(t *testing.T, args ...string) *slowClients {
-	p := f.serve(t, hubtest.Binary(t, append(append(hubtest.AnyPorts, "--tokens", f.quietFile, "--write-timeout", "2m"), args...)...))
+	p := f.serve(t, hubtest.Binary(t, append(append(hubtest.AnyPorts, "--tokens", f.quietFile, "--write-timeout", "1h"), args...)...))
 	p.Token = f.tokens["master"]
 	c := &slowClients{f: f, p: p, other: f.start(t, request{hub: p, line: "GET /sse?topic=other.>", token: f.tokens["two"]})}
 	for i := range 12 {
@@ -61,7 +64,7 @@ func (c *slowClients) publish(t *testing.T, topic, data string) {
 
 func (c *slowClients) hear(t *testing.T, data string) {
 	t.Helper()
-	require.NoError(t, c.other.conn.SetDeadline(time.Now().Add(2*time.Minute)))
+	require.NoError(t, c.other.conn.SetDeadline(time.Now().Add(hubtest.Patience)))
 	for {
 		e, err := c.other.stream.Next()
 		require.NoError(t, err)
@@ -91,14 +94,14 @@ func (c *slowClients) delivered(t *testing.T, events int) {
 	require.Eventually(t, func() bool {
 		s := c.p.Stats()
 		return int(s.Transports["sse"].Delivered+s.Transports["websocket"].Delivered) >= events+c.received
-	}, 2*time.Minute, 10*time.Millisecond)
+	}, hubtest.Patience, 10*time.Millisecond)
 }
 
 // stream opens one of the slow streams.
 func (c *slowClients) stream(t *testing.T, route, topic string) *exchange {
 	x := c.f.start(t, request{hub: c.p, line: "GET " + route + "?topic=" + topic, token: c.f.tokens["one"]})
 	require.Equal(t, http.StatusOK, x.status, x.body)
-	require.NoError(t, x.conn.SetDeadline(time.Now().Add(5*time.Minute)))
+	require.NoError(t, x.conn.SetDeadline(time.Now().Add(slowPatience)))
 	return x
 }
 
@@ -178,7 +181,7 @@ func stalledPolls(t *testing.T, f *testbed) {
 		conn, err := net.Dial("tcp", c.p.HTTP)
 		require.NoError(t, err)
 		t.Cleanup(func() { conn.Close() })
-		require.NoError(t, conn.SetDeadline(time.Now().Add(5*time.Minute)))
+		require.NoError(t, conn.SetDeadline(time.Now().Add(slowPatience)))
 		r := request{line: "GET /poll?topic=slow.large&last=1", host: c.p.HTTP, token: f.tokens["one"]}
 		_, err = io.WriteString(conn, r.text())
 		require.NoError(t, err)

@@ -27,7 +27,7 @@ type testbed struct {
 	udpKey []byte
 
 	main    *hubtest.Process // the hub with all access settings
-	open    *hubtest.Process // --auth none and short timeouts
+	open    *hubtest.Process // --auth none and --read-timeout openReadTimeout
 	lenient *hubtest.Process // --auth none and long timeouts
 	strict  *hubtest.Process // behind a trusted proxy, with low limits
 	plain   *hubtest.Process // has low limits, and trusts no proxy
@@ -47,6 +47,10 @@ type testbed struct {
 	answers     []string // texts of all refusals
 	watched     []*watch
 }
+
+// openReadTimeout is the read timeout of the hub open. A busy machine may need seconds between the
+// connection and the end of a request.
+const openReadTimeout = 15 * time.Second
 
 // tokenEntry is an entry of the tokens file.
 type tokenEntry struct {
@@ -99,11 +103,11 @@ func newTestbed(t *testing.T) *testbed {
 	start := func(args ...string) *hubtest.Process {
 		return hubtest.Start(t, hubtest.Program(t, jwks, slices.Concat(hubtest.AnyPorts, access, args)...))
 	}
-	f.main = start("--write-timeout", "10m", "--tokens", f.tokensFile, key, "--udp-allow", "127.0.0.1", "--ws-compression")
+	f.main = start("--tokens", f.tokensFile, key, "--udp-allow", "127.0.0.1", "--ws-compression")
 	f.strict = start("--tokens", f.quietFile, key, "--udp-allow", "192.0.2.0/24", "--trusted-proxy", "127.0.0.1",
 		"--heartbeat", "100ms", "--max-connections", "6", "--max-connections-per-token", "2", "--max-connections-per-address", "3")
 	f.plain = start("--tokens", f.quietFile, "--max-connections-per-address", "3")
-	f.open = hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none", "--read-timeout", "3s", "--ws-compression")...))
+	f.open = hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none", "--read-timeout", openReadTimeout.String(), "--ws-compression")...))
 	f.lenient = hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none", "--read-timeout", "10m", "--ws-compression")...))
 	f.text = hubtest.Start(t, hubtest.Program(t, jwks, slices.Concat(hubtest.AnyPorts, access, []string{
 		"--tokens", f.textFile, "--log-format", "text", "--retain-events", "16", "--heartbeat", "50ms"})...))

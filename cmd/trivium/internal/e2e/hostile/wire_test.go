@@ -54,11 +54,10 @@ func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, to
 	return string(text), time.Since(begin), err
 }
 
-// requireCutOff calls sendSlowly on the main and admin listeners of a hub with --read-timeout 3s.
-// The hub must disconnect each attempt, or answer it without waiting for more.
+// requireCutOff calls sendSlowly on the main and admin listeners of the hub open. The hub must disconnect each attempt, or answer it without waiting for more.
 func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 	t.Helper()
-	const most = 4 * time.Second // after a refusal, the hub waits one second for the body
+	const most = openReadTimeout + time.Second // after a refusal, the hub waits one second for the body
 	var all sync.WaitGroup
 	for first, more := range attempts {
 		for _, address := range []string{f.open.HTTP, f.open.Admin} {
