@@ -103,7 +103,7 @@ func TestManyStartsAreLocatedInTurn(t *testing.T) {
 		for i := range 300 {
 			subs = append(subs, subscribeToLog(t, h, fmt.Sprint("t.", i%10), []Start{{Since: time.Unix(1, int64(i))}, {Last: 5 + i}, after(uint64(50*chunkEvents + i))}[i%3]))
 		}
-		require.Equal(t, before, runtime.NumGoroutine())
+		require.LessOrEqual(t, runtime.NumGoroutine(), before) // goroutines of earlier tests may end meanwhile
 		for i, s := range subs {
 			batch := s.next(t)
 			require.Equal(t, i%3 == 2, batch.Gap != nil, "only those cursors are past the end of the log")

@@ -3,8 +3,6 @@ package jetstream
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/enginetest"
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 // cluster is a cluster of NATS servers in this process, which communicate over real sockets.
@@ -33,7 +32,7 @@ func startCluster(t *testing.T, n int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, servers: make([]*server.Server, n)}
 	var routes []*url.URL
-	clients, peers := freePorts(t, n), freePorts(t, n)
+	clients, peers := porttest.Free(t, n), porttest.Free(t, n)
 	for _, port := range peers {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 	}
@@ -58,23 +57,6 @@ func startCluster(t *testing.T, n int) *cluster {
 	})
 	c.waitReady()
 	return c
-}
-
-// freePorts returns free ports below the range that systems assign to outgoing connections (from 32768 on Linux, 49152
-// elsewhere). A port in that range could be taken before the server listens on it.
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for tries := 0; len(ports) < n; tries++ {
-		port := 10000 + rand.IntN(32768-10000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			require.Less(t, tries, 100, "no port is free: %v", err)
-			continue
-		}
-		defer l.Close()
-		ports = append(ports, port)
-	}
-	return ports
 }
 
 func (c *cluster) start(i int) {

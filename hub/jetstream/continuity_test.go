@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
@@ -145,13 +146,12 @@ func TestVerificationIsRepeated(t *testing.T) {
 // its answer.
 func TestReasonOfNewEpochIsKept(t *testing.T) {
 	_, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
-	info, err := e.check(t.Context())
-	require.NoError(t, err)
+	info := retried(t, func() (*jetstream.StreamInfo, error) { return e.check(t.Context()) })
 	e.mu.Lock()
 	e.endsEpoch = errors.New("it has lost events")
 	e.mu.Unlock()
 	info.Config.Metadata[metaEpoch] = newEpoch().String()
-	_, err = e.js.UpdateStream(t.Context(), info.Config)
+	_, err := e.js.UpdateStream(t.Context(), info.Config)
 	require.NoError(t, err)
 	_, err = e.check(t.Context())
 	require.ErrorIs(t, err, hub.ErrUnavailable)

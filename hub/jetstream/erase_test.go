@@ -16,6 +16,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/enginetest"
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 func TestErasures(t *testing.T) {
@@ -71,7 +72,7 @@ func TestErasureSurvivesRestart(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.Eventually(t, func() bool { return len(filesContaining(t, cfg.Store, marker)) > 0 }, enginetest.Patience, 10*time.Millisecond)
-			require.NoError(t, h.Erase(t.Context(), secret))
+			enginetest.RequireErase(t, h, secret, nil)
 			last, err := h.Publish(t.Context(), one("a"))
 			require.NoError(t, err)
 			for range 3 {
@@ -81,7 +82,7 @@ func TestErasureSurvivesRestart(t *testing.T) {
 					require.Empty(t, r.Gaps, "after %v", start)
 					require.Len(t, r.Events, after+2-min(int(start.Seq), 1))
 				}
-				require.ErrorIs(t, h.Erase(t.Context(), secret), hub.ErrNoEvent)
+				enginetest.RequireErase(t, h, secret, hub.ErrNoEvent)
 				require.NoError(t, h.Close())
 				require.Empty(t, filesContaining(t, cfg.Store, marker))
 				h, _ = startHub(t, cfg, keep)
@@ -95,7 +96,7 @@ func TestErasureSurvivesRestart(t *testing.T) {
 // hub may report a gap.
 func testErased(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
-		"cut", "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
+		"cut", fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, 1)[0]), fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
 	require.NoError(t, proxy.Start())
 	defer proxy.Stop()
 	cfg := c.config(hub.Retention{})
@@ -118,11 +119,11 @@ func testErased(t *testing.T, c *cluster) {
 		proxy.Stop()
 		require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, 10*time.Millisecond)
 	}
-	require.NoError(t, other.Erase(t.Context(), ids[4]), "the disconnected hub has it in memory")
+	enginetest.RequireErase(t, other, ids[4], nil, "the disconnected hub has it in memory")
 	publish(10)
-	require.NoError(t, other.Erase(t.Context(), ids[14]), "the disconnected hub has not read this one")
+	enginetest.RequireErase(t, other, ids[14], nil, "the disconnected hub has not read this one")
 	publish(10)
-	require.NoError(t, other.Erase(t.Context(), ids[29]), "and has not read the newest one")
+	enginetest.RequireErase(t, other, ids[29], nil, "and has not read the newest one")
 	if len(c.servers) == 1 {
 		require.NoError(t, proxy.Start())
 	}
@@ -137,9 +138,9 @@ func testErased(t *testing.T, c *cluster) {
 	late, _ := startHub(t, cfg, hub.Retention{Events: 5})
 	for name, hub := range map[string]*hub.Hub{"cut off": h, "other": other, "started later": late} {
 		requireErased(t, name, hub, ids, 4, 14, 29)
-		require.ErrorIs(t, hub.Erase(t.Context(), ids[4]), errNoEvent, name)
+		enginetest.RequireErase(t, hub, ids[4], errNoEvent, name)
 	}
-	require.NoError(t, h.Erase(t.Context(), ids[5]))
+	enginetest.RequireErase(t, h, ids[5], nil)
 	require.Eventually(t, func() bool { return other.Position().Seq == h.Position().Seq }, enginetest.Patience, time.Millisecond)
 	requireErased(t, "other", other, ids, 4, 5, 14, 29)
 }
