@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/internal/porttest"
 )
 
 // binary builds the real hub program once. Its path looks like one of go run, so that the hub
@@ -68,7 +70,7 @@ func startHub(t *testing.T, args ...string) *realHub {
 	h := &realHub{t: t, binary: path, tokens: filepath.Join(t.TempDir(), "tokens.yaml")}
 	t.Cleanup(func() { h.stop() })
 	h.token("first")
-	h.start("127.0.0.1:0", args...)
+	h.start(fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, 1)[0]), args...)
 	return h
 }
 
@@ -100,7 +102,8 @@ var announced = regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/demo/`)
 func (h *realHub) start(addr string, args ...string) {
 	h.t.Helper()
 	h.log = &journal{}
-	args = append([]string{"serve", "--http", addr, "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tokens", h.tokens, "--drain", "1s"}, args...)
+	args = append([]string{"serve", "--http", addr, "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tokens", h.tokens, "--drain", "1s",
+		"--read-timeout", "10m", "--write-timeout", "10m"}, args...)
 	h.cmd = exec.Command(h.binary, args...)
 	h.cmd.Dir = h.t.TempDir()
 	// The hub would refuse the variables of the tests: they have the same prefix, and it refuses

@@ -247,7 +247,7 @@ func (p *page) snippets() {
 	}
 	// When it is connected, each program logs the events that follow to the console.
 	const about = "copied programs read this"
-	for end := time.Now().Add(patience / 4); strings.Count(p.consoleText(), about) < 3; {
+	for end := time.Now().Add(patience); strings.Count(p.consoleText(), about) < 3; {
 		require.True(p, time.Now().Before(end), "%d of 3 programs received an event", strings.Count(p.consoleText(), about))
 		p.publish("demo.snippet", about)
 	}

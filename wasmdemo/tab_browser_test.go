@@ -44,7 +44,7 @@ func startBrowser(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
-		within, cancel := context.WithTimeout(ctx, patience/4) // without a timeout, it would wait forever for a browser that hangs
+		within, cancel := context.WithTimeout(ctx, patience) // without a timeout, it would wait forever for a browser that hangs
 		defer cancel()
 		assert.NoError(t, chromedp.Cancel(within), "closing the browser")
 	})
@@ -153,7 +153,7 @@ func (b *tab) text(selector string) string {
 // await waits until a JavaScript expression is true.
 func (b *tab) await(expression string) {
 	b.Helper()
-	for end := time.Now().Add(patience / 2); !eval[bool](b, expression); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); !eval[bool](b, expression); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.shot("failed.png")
 			require.FailNow(b, "still not true: "+expression, "%s", b.text("body")+b.consoleText())

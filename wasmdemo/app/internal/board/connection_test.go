@@ -21,6 +21,10 @@ import (
 
 const patience = 3 * time.Minute
 
+// rareHeartbeat is so long that a paused process does not make a client reconnect, and so short
+// that a test can wait for a heartbeat.
+const rareHeartbeat = 8 * time.Second
+
 // table is a board with its connections and its load, connected to a real hub.
 type table struct {
 	*testing.T
@@ -180,7 +184,7 @@ func TestColumnsStayIdentical(t *testing.T) {
 
 // TestConnectionReportsItsMode checks the mode after each action that a user can take.
 func TestConnectionReportsItsMode(t *testing.T) {
-	b := newTable(t, 50*time.Millisecond)
+	b := newTable(t, rareHeartbeat)
 	for c := range Columns {
 		b.mode(c, Live)
 	}
@@ -224,7 +228,7 @@ func TestConnectionReportsItsMode(t *testing.T) {
 // TestBreakMeasuresWhatTheColumnMissed cuts each column in turn, with a fake clock, while events
 // are published.
 func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
-	b := newTable(t, 50*time.Millisecond)
+	b := newTable(t, rareHeartbeat)
 	cut := NewBreak(b.board, &b.conns)
 	seen := uint64(0)
 	for c := range Columns {
