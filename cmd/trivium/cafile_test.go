@@ -24,9 +24,9 @@ func TestCAFile(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--tls-cert", certificateFile, "--tls-key", keyFile)...))
 	_, port, _ := bytes.Cut([]byte(p.HTTP), []byte(":"))
 	env := []string{"TRIVIUM_TOKEN=" + p.Token, "TRIVIUM_URL=https://localhost:" + string(port)}
-	require.Contains(t, hubtest.Transcript(t, hubtest.Program(t, env, "pub", "a", "1")), "certificate")
+	require.Contains(t, hubtest.Transcript(t, hubtest.Program(t, env, "pub", "--timeout", "3m", "a", "1")), "certificate")
 	trusting := append(env, "TRIVIUM_CA_FILE="+certificateFile)
-	require.Regexp(t, `^[0-9a-f]{8}-1$`, hubtest.Transcript(t, hubtest.Program(t, trusting, "pub", "a", "1")))
+	require.Regexp(t, `^[0-9a-f]{8}-1$`, hubtest.Transcript(t, hubtest.Program(t, trusting, "pub", "--timeout", "3m", "a", "1")))
 	for _, transport := range []string{"websocket", "sse", "longpoll"} {
 		require.Contains(t, hubtest.Transcript(t, hubtest.Program(t, trusting, "sub", "--transport", transport, "--last", "1", "--count", "1", "a")), "1", transport)
 	}

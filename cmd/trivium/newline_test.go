@@ -33,9 +33,9 @@ func TestTrailingNewlineOfSecretsIsIgnored(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		client := []string{"TRIVIUM_TOKEN=" + spelling, "TRIVIUM_URL=http://" + p.HTTP + "\n"}
-		id, err := hubtest.Program(t, client, "pub", "a.b", "1").Output()
+		id, err := hubtest.Program(t, client, "pub", "--timeout", "3m", "a.b", "1").Output()
 		require.NoError(t, err, "%q", spelling)
-		_, err = hubtest.Program(t, nil, "pub", "--url", "http://"+p.HTTP, "--token", spelling, "a.b", "2").Output()
+		_, err = hubtest.Program(t, nil, "pub", "--timeout", "3m", "--url", "http://"+p.HTTP, "--token", spelling, "a.b", "2").Output()
 		require.NoError(t, err, "%q", spelling)
 		for _, transport := range []string{"websocket", "sse", "longpoll"} {
 			cmd := hubtest.Program(t, client, "sub", "--last", "2", "--count", "2", "--json", "--transport", transport, "a.b")

@@ -26,10 +26,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// pub runs the command pub in this process.
+// pub runs the command pub in this process. Its timeout expires only if something is wrong.
 func pub(in string, args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
-	code = run(append([]string{"pub"}, args...), &console{In: strings.NewReader(in), Out: &stdout, Err: &stderr})
+	code = run(append([]string{"pub", "--timeout", hubtest.Patience.String()}, args...), &console{In: strings.NewReader(in), Out: &stdout, Err: &stderr})
 	return code, stdout.String(), stderr.String()
 }
 

@@ -54,7 +54,7 @@ func openTerminal(t *testing.T) (inside *os.File, shown func() string) {
 func TestSubTerminal(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	inside, shown := openTerminal(t)
-	cmd := subOf(p, "a.b")
+	cmd := subOf(p, "--transport", "websocket", "a.b") // auto would use another one if the hub took long to answer
 	cmd.Env = append(cmd.Env, "TERM=xterm")
 	cmd.Stdout, cmd.Stderr = inside, inside
 	begin(t, cmd)

@@ -8,10 +8,8 @@ import (
 	"time"
 )
 
-const (
-	marks        = 5 // number of attempts to end a window
-	markPatience = 10 * time.Second
-)
+// marks is the number of attempts to end a window.
+const marks = 5
 
 // ingest measures the cost of accepting events that nobody reads, for each way to publish. After
 // each burst, one subscriber of another topic receives one event. The hub numbers all events
@@ -158,7 +156,7 @@ func (d *side) mark() (int64, error) {
 		if err := d.source.publish(1); err != nil {
 			return 0, err
 		}
-		done, err := d.r.load.pump(markPatience, d.caughtUp)
+		done, err := d.r.load.pump(patience, d.caughtUp)
 		if err != nil {
 			return 0, err
 		}

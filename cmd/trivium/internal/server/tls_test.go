@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -113,7 +115,7 @@ func TestTLSCertificateFiles(t *testing.T) {
 
 	write(hubtest.NewCertificate(t, 4, time.Now().Add(-time.Hour)))
 	require.Eventually(t, func() bool { return serial(t, address) == 4 }, hubtest.Patience, 10*time.Millisecond)
-	require.Contains(t, log.Take(t), "WARN --tls-cert .")
+	require.Eventually(t, func() bool { return slices.Contains(log.Take(t), "WARN --tls-cert .") }, hubtest.Patience, 10*time.Millisecond)
 }
 
 // TestTLSVersions checks the negotiated TLS version for each range of versions that a client
@@ -158,7 +160,7 @@ func TestTLSHandshakeLimit(t *testing.T) {
 	cfg.write(t)(hubtest.NewCertificate(t, 1, time.Now().Add(time.Hour)))
 	config, err := newTLS(&cfg.TLSConfig, reload.New(log.Logger()), log.Logger())
 	require.NoError(t, err)
-	const limit = 200 * time.Millisecond
+	const limit = time.Second
 	address := serveTLS(t, config, false, limit, log.Logger())
 	for _, said := range []string{"", "\x16\x03\x01\x02\x00\x01"} {
 		begin := time.Now()
@@ -169,7 +171,9 @@ func TestTLSHandshakeLimit(t *testing.T) {
 		_, err = io.WriteString(conn, said)
 		require.NoError(t, err)
 		_, err = conn.Read(make([]byte, 1))
-		require.Equal(t, io.EOF, err)
+		if !errors.Is(err, syscall.ECONNRESET) { // a busy machine may have written only after the limit
+			require.Equal(t, io.EOF, err)
+		}
 		require.GreaterOrEqual(t, time.Since(begin), limit*9/10)
 	}
 	for _, line := range log.Take(t) {
