@@ -189,7 +189,7 @@ func (s spec) result() *Result {
 func (s spec) sides() int {
 	switch {
 	case s.scenario == Hubs, s.secure != "" && s.scenario == Fanout:
-		return 3 // hubs on a stream; with TLS, without, and the floor
+		return 3 // 1, 2 and 3 hubs on one stream; or a hub with TLS, a hub without TLS, and the floor
 	}
 	return 2
 }

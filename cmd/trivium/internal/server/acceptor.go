@@ -23,8 +23,8 @@ type acceptor struct {
 	// descriptors is the lowest descriptor number that connections may not use; 0: no limit is known. The system
 	// gives each new descriptor the lowest free number, so at least that many descriptors are in use.
 	descriptors int
-	// pressed is when a new descriptor was last near that number, in ns since 1970. The next connections get the numbers
-	// of those that were closed then, so low numbers do not mean that few are in use.
+	// pressed is the time at which the number of a new descriptor was last near descriptors, in ns since 1970. Connections
+	// closed after that free their numbers for the next ones, so low numbers do not mean that few are in use.
 	pressed atomic.Int64
 
 	errors   atomic.Uint64

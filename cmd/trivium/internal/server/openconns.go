@@ -165,7 +165,7 @@ func (o *openConnections) add(conn net.Conn) {
 	}
 	prefix := auth.NetworkOf(peer)
 	c := &openConn{conn: conn, trusted: o.proxies.Trusts(peer), sender: prefix.String()}
-	c.known.Store(transports.WasParked(conn)) // it waits for its next request
+	c.known.Store(transports.WasParked(conn)) // a connection that was parked waits for its next request
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.network = o.networks[prefix]

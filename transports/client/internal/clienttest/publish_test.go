@@ -38,7 +38,7 @@ func (s *station) publish(ctx context.Context, topic string, n, size int) (last 
 }
 
 // post publishes a batch. It repeats the request while the storage is unavailable, as on a busy machine. The key of the
-// request prevents that the batch is published twice.
+// request prevents the batch from being published twice.
 func (s *station) post(ctx context.Context, body string) error {
 	token, err := token(time.Hour, ">")
 	if err != nil {

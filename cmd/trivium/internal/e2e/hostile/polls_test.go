@@ -66,7 +66,8 @@ func (c *pollClient) answer() (status int, answer decode.PollAnswer, err error) 
 	return response.StatusCode, answer, err
 }
 
-// events sends a poll from a position until the answer has events, and returns them. If asked is set, it was sent already.
+// events sends a poll from a position until the answer has events, and returns them. If asked is set, the first
+// poll was sent before the call.
 func (c *pollClient) events(asked bool, query, cursor string) (answer decode.PollAnswer, err error) {
 	answer.Cursor = cursor
 	for len(answer.Events) == 0 {
