@@ -48,13 +48,14 @@ func (l *shutLog) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLim
 func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
 	t.Helper()
 	for range 5 {
-		engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
-		require.NoError(t, err)
-		log := &shutLog{Engine: engine}
-		log.open.Store(open)
-		s = tt.Start(t, tt.Config{Hub: hub.Config{Engine: log, Retention: hub.Retention{Events: 20}}})
+		s = tt.Start(t, tt.Config{Hub: hub.Config{Retention: hub.Retention{Events: 20}}, Engine: func() hub.Engine {
+			log := &shutLog{Engine: tt.Must(jetstream.New(jetstream.Config{Store: t.TempDir()}))}
+			log.open.Store(open)
+			return log
+		}})
 		begin = s.Hub.Position().String()
-		if err = publishBehind(t, s); err == nil {
+		err := publishBehind(t, s)
+		if err == nil {
 			return s, begin
 		}
 		require.ErrorIs(t, err, hub.ErrUnavailable)

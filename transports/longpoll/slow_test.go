@@ -152,9 +152,9 @@ func TestRemovedWithinAnAnswer(t *testing.T) {
 // log, no answer with the event is begun. The client is asked to retry, and receives the event when
 // there is memory.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
-	engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
-	require.NoError(t, err)
-	s := tt.Start(t, tt.Config{WriteTimeout: longWait, Hub: hub.Config{Engine: engine, Retention: hub.Retention{Events: 2}}})
+	s := tt.Start(t, tt.Config{WriteTimeout: longWait, Hub: hub.Config{Retention: hub.Retention{Events: 2}}, Engine: func() hub.Engine {
+		return tt.Must(jetstream.New(jetstream.Config{Store: t.TempDir()}))
+	}})
 	begin := s.Hub.Position().String()
 	s.Publish(t, tt.JSON("a", "0"), tt.JSON("a", filling(1, mebibyte-2)), tt.JSON("a", "2"), tt.JSON("a", "3"))
 	release := tt.LeaveRoom(t, s.Registry.EncodingCache(), 0)

@@ -21,10 +21,9 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 			continue // package longpoll has a test of its own
 		}
 		t.Run(path.Name, func(t *testing.T) {
-			engine, err := jetstream.New(jetstream.Config{Store: t.TempDir()})
-			require.NoError(t, err)
 			cfg := path.Config
-			cfg.Hub = hub.Config{Engine: engine, Retention: hub.Retention{Events: 1}}
+			cfg.Hub = hub.Config{Retention: hub.Retention{Events: 1}}
+			cfg.Engine = func() hub.Engine { return Must(jetstream.New(jetstream.Config{Store: t.TempDir()})) }
 			s := Start(t, cfg)
 			large := `"` + strings.Repeat("0123456789abcdef", 48<<10) + `"`
 			if path.Config.Compression {

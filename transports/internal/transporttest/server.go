@@ -23,20 +23,21 @@ import (
 // Config configures a Server.
 type Config struct {
 	Hub            hub.Config
-	Heartbeat      time.Duration  // 0: none
-	WriteTimeout   time.Duration  // 0: Patience
-	IdleTimeout    time.Duration  // IdleTimeout of the http.Server; 0: none
-	Grant          *auth.Grant    // rights of every request; nil: all rights
-	MessageRate    float64        // see websocket.Config
-	Intake         *intake.Budget // budget for WebSocket messages; nil: none
-	MessageTimeout time.Duration  // see websocket.Config
-	MaxTopics      int            // 0: any number
-	Disconnect     bool           // disconnect subscribers that fall behind retention
-	Compression    bool           // offer permessage-deflate
-	CleanEnd       bool           // end every SSE stream in the regular way
-	Portable       bool           // disable direct writes
-	TLS            bool           // serve TLS, with HTTP/1.1 or HTTP/2 as the client selects
-	H2C            bool           // HTTP/2 without TLS, by prior knowledge
+	Engine         func() hub.Engine // returns a new engine for Hub; nil: Hub has its own
+	Heartbeat      time.Duration     // 0: none
+	WriteTimeout   time.Duration     // 0: Patience
+	IdleTimeout    time.Duration     // IdleTimeout of the http.Server; 0: none
+	Grant          *auth.Grant       // rights of every request; nil: all rights
+	MessageRate    float64           // see websocket.Config
+	Intake         *intake.Budget    // budget for WebSocket messages; nil: none
+	MessageTimeout time.Duration     // see websocket.Config
+	MaxTopics      int               // 0: any number
+	Disconnect     bool              // disconnect subscribers that fall behind retention
+	Compression    bool              // offer permessage-deflate
+	CleanEnd       bool              // end every SSE stream in the regular way
+	Portable       bool              // disable direct writes
+	TLS            bool              // serve TLS, with HTTP/1.1 or HTTP/2 as the client selects
+	H2C            bool              // HTTP/2 without TLS, by prior knowledge
 }
 
 // Server is a hub with the routes /sse, /ws and /poll on a loopback socket.
@@ -54,10 +55,22 @@ type Server struct {
 // CloudEventsSource is the source of events that are not published as CloudEvents.
 const CloudEventsSource = "https://hub.example.com/#test"
 
+// newHub returns a hub with an engine of its own, if the configuration has a function for it.
+func newHub(cfg Config) (*hub.Hub, error) {
+	if cfg.Engine != nil {
+		cfg.Hub.Engine = cfg.Engine()
+	}
+	return hub.New(cfg.Hub)
+}
+
 // Start runs a Server until the test ends.
 func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
-	h, err := hub.New(cfg.Hub)
+	h, err := newHub(cfg)
+	for tries := 1; tries < 5 && err != nil && cfg.Engine != nil; tries++ {
+		t.Logf("starting another engine: %v", err) // NATS may be silent for seconds on a busy machine
+		h, err = newHub(cfg)
+	}
 	require.NoError(t, err)
 	s := &Server{Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
 	s.serve(t, Authorized(s.Token, s.routes(cfg)), cfg)
