@@ -238,6 +238,14 @@ func (c *progressConn) SetDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
+// CloseRead closes the read side of the connection; the write side stays open.
+func (c *progressConn) CloseRead() error {
+	if half, ok := c.Conn.(interface{ CloseRead() error }); ok {
+		return half.CloseRead()
+	}
+	return errors.ErrUnsupported
+}
+
 // CloseWrite closes the write side of the connection; the read side stays open.
 func (c *progressConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

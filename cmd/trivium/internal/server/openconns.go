@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -375,10 +376,19 @@ func (o *openConnections) stats() openStats {
 	return s
 }
 
-// closeAtOnce closes a connection without sending the close alert of TLS, which could block on the peer.
+// closeAtOnce ends a connection without sending the close alert of TLS, which could block on the peer. It shuts the socket
+// down, so that net/http or the transport that has just hijacked the connection closes it. A transport writes with the
+// descriptor alone: if another goroutine closed it, events could reach the next connection that gets the descriptor.
 func closeAtOnce(conn net.Conn) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
 	}
-	conn.Close()
+	half, ok := conn.(interface {
+		CloseRead() error
+		CloseWrite() error
+	})
+	// Any other error means that the connection has ended already.
+	if !ok || errors.Is(errors.Join(half.CloseRead(), half.CloseWrite()), errors.ErrUnsupported) {
+		conn.Close()
+	}
 }

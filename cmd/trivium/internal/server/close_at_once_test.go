@@ -1,0 +1,46 @@
+package server
+
+import (
+	"io"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports"
+)
+
+// TestCloseAtOnceKeepsDescriptor checks that closeAtOnce ends a connection for both sides, but leaves its descriptor to the
+// owner of the connection. A transport that has hijacked the connection writes with the descriptor.
+func TestCloseAtOnceKeepsDescriptor(t *testing.T) {
+	h, err := hub.New(hub.Config{})
+	require.NoError(t, err)
+	defer h.Close()
+	api, err := transports.New(transports.Config{Hub: h})
+	require.NoError(t, err)
+	defer api.Close()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	listener := api.Listener(socket)
+	defer listener.Close()
+	peer, err := net.Dial("tcp", socket.Addr().String())
+	require.NoError(t, err)
+	defer peer.Close()
+	conn, err := listener.Accept()
+	require.NoError(t, err)
+	defer conn.Close()
+
+	read := make(chan error, 1)
+	go func() {
+		_, err := conn.Read(make([]byte, 1))
+		read <- err
+	}()
+	closeAtOnce(conn)
+	require.Equal(t, io.EOF, <-read, "the error of a closed descriptor would be net.ErrClosed")
+	_, err = peer.Read(make([]byte, 1))
+	require.Equal(t, io.EOF, err)
+	_, err = conn.Write([]byte("x"))
+	require.Error(t, err)
+	require.NotErrorIs(t, err, net.ErrClosed)
+}
