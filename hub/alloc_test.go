@@ -19,7 +19,7 @@ func TestBatchAllocatesNothing(t *testing.T) {
 	var subs []*Subscription
 	for range subscribers {
 		s := &Subscription{batchGroup: g}
-		g.attach(&s.subscriber)
+		g.attach(&s.subscriber, maxShardSize)
 		subs = append(subs, s)
 	}
 	var events []*Event

@@ -1,6 +1,9 @@
 package hub
 
-// Batch is a sequence of events that a group offers to its subscribers. It belongs to the fan-out worker: a Sink
+import "slices"
+
+// Batch is a sequence of events that a group offers to its subscribers. It belongs to one fan-out worker, also if other
+// workers offer the same events to other shards of the group: a Sink
 // must not use the batch, or bytes returned by Coalesce, after Ready has returned.
 type Batch struct {
 	// Events are all events in (From, To] that match the group's filters, in order.
@@ -8,6 +11,7 @@ type Batch struct {
 	Events   []*Event
 
 	group     *group
+	shared    *sharedBatch     // makes the coalesced writes; nil: the batch is offered to a single shard
 	coalesced []coalescedWrite // buffers are reused by later batches
 }
 
@@ -25,8 +29,16 @@ const maxCoalescedBytes = 64 << 10
 
 func (b *Batch) fill(g *group, from, to uint64, events []*Event) {
 	clear(b.Events)
-	b.group, b.From, b.To, b.Events = g, from, to, append(b.Events[:0], events...)
+	b.group, b.shared, b.From, b.To, b.Events = g, nil, from, to, append(b.Events[:0], events...)
 	b.coalesced = b.coalesced[:0]
+}
+
+// eventBytes returns the bytes of the events.
+func (b *Batch) eventBytes() (n int64) {
+	for _, e := range b.Events {
+		n += e.size()
+	}
+	return n
 }
 
 // Coalesce returns the joined encodings of the events from index start on, and the index after the last of them. It
@@ -42,12 +54,18 @@ func (b *Batch) Coalesce(format WireFormat, encode func(*Event) []byte, start in
 		return b.Events[start].Encoded(format, encode), start + 1
 	}
 	j := b.addCoalesced()
+	if b.shared != nil {
+		j.format, j.start = format, start
+		j.bytes, j.end = b.shared.coalesce(format, encode, start)
+		return j.bytes, j.end
+	}
 	j.format, j.start, j.end = format, start, start+1
 	j.bytes = b.Events[start].Encoded(format, encode)
 	if j.end == len(b.Events) || len(j.bytes) >= maxCoalescedBytes {
 		return j.bytes, j.end
 	}
-	j.buffer = append(j.buffer[:0], j.bytes...)
+	j.buffer = slices.Grow(j.buffer[:0], min(maxCoalescedBytes, (len(b.Events)-start)*len(j.bytes)))
+	j.buffer = append(j.buffer, j.bytes...)
 	for ; j.end < len(b.Events); j.end++ {
 		piece := b.Events[j.end].Encoded(format, encode)
 		if len(j.buffer)+len(piece) > maxCoalescedBytes {
@@ -76,7 +94,7 @@ const maxCoalescedWrites = 32
 // dropEvents clears the batch, so that an idle worker keeps no events in memory.
 func (b *Batch) dropEvents() {
 	clear(b.Events)
-	b.group, b.Events = nil, b.Events[:0]
+	b.group, b.shared, b.Events = nil, nil, b.Events[:0]
 	for i := range b.coalesced {
 		b.coalesced[i].bytes = nil
 	}

@@ -1,8 +1,10 @@
 package hub
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -106,6 +108,60 @@ func BenchmarkBatch(b *testing.B) {
 			deliveries := float64(b.N * row.subscribers * row.burst)
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/deliveries, "ns/delivery")
 		})
+	}
+}
+
+// workSink is a Sink that reads every event it is offered, and works on the bytes for about as long as a small write to a
+// socket takes.
+type workSink struct {
+	sub  *Subscription
+	took *sync.WaitGroup
+	sum  [sha256.Size]byte
+}
+
+func (k *workSink) Ready(b *Batch) {
+	start, ok := k.sub.Offset(b)
+	for ok && start < len(b.Events) {
+		var joined []byte
+		from := start
+		joined, start = b.Coalesce(0, func(e *Event) []byte { return e.Data }, start)
+		k.sum = sha256.Sum256(joined[:min(len(joined), 1024)])
+		k.took.Add(from - start)
+	}
+	k.sub.Advance(b.To)
+}
+
+// BenchmarkCores measures one topic with many subscribers, with one worker and with one for each core. Compare the metric
+// deliveries/s.
+func BenchmarkCores(b *testing.B) {
+	for _, row := range []struct{ subscribers, burst int }{{100, 1}, {1000, 1}, {8000, 1}, {8000, 64}} {
+		for _, workers := range []int{1, runtime.GOMAXPROCS(0)} {
+			b.Run(fmt.Sprintf("%d subscribers, %d events, %d workers", row.subscribers, row.burst, workers), func(b *testing.B) {
+				h, err := New(Config{Workers: workers})
+				require.NoError(b, err)
+				defer h.Close()
+				var took sync.WaitGroup
+				for range row.subscribers {
+					k := &workSink{took: &took}
+					k.sub, err = h.Subscribe(Request{Filters: setOf("a.>")}, k)
+					require.NoError(b, err)
+				}
+				data := make([]byte, 200)
+				events := make([]*Event, row.burst)
+				b.ReportAllocs()
+				for b.Loop() {
+					for i := range events {
+						events[i] = &Event{Topic: "a.b", Data: data}
+					}
+					took.Add(row.subscribers * row.burst)
+					if _, err := h.Publish(b.Context(), events...); err != nil {
+						b.Fatal(err)
+					}
+					took.Wait()
+				}
+				b.ReportMetric(float64(b.N*row.subscribers*row.burst)/b.Elapsed().Seconds(), "deliveries/s")
+			})
+		}
 	}
 }
 

@@ -166,9 +166,9 @@ func (h *Hub) pushToGroup(g *group, e *Event) {
 	h.enqueueGroup(g)
 }
 
-// enqueueGroup queues the group for the fan-out workers. mu must be held.
+// enqueueGroup queues the group for the fan-out workers if it has something to offer. mu must be held.
 func (h *Hub) enqueueGroup(g *group) {
-	if !g.queued {
+	if !g.queued && g.waits() {
 		g.queued = true
 		h.fanout.push(g)
 	}

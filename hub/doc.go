@@ -27,7 +27,8 @@ package hub
 //
 // An Engine delivers its events to the hub, which keeps the newest in an in-memory log (type memlog). For each event it
 // finds the subscription groups (type group) with a matching filter. Fan-out workers then offer the new events of each
-// group to its subscribers in batches (type Batch). After a reconnect, after falling behind, and for long-polls, a
+// group to its subscribers in batches (type Batch). A group with more than maxShardSize subscribers has shards (type shards),
+// which share the batch and its encodings (type sharedBatch), so that several workers serve one group. After a reconnect, after falling behind, and for long-polls, a
 // subscription reads its events from the in-memory log.
 //
 // The hub remembers, by topic, which events retention removed.
@@ -42,4 +43,5 @@ package hub
 // A publisher waits for the engine, for Hub.mu, and with a Log until the hub has its events. Hub.mu is held for bounded
 // work only: a search over many events or topics works in pieces, and such searches take turns. The lock order is: the
 // engine's locks, delivery.mu, Hub.mu, fanout.mu, replayReader.mu or locator.mu, topicTree.suspendedMu. A Sink is called
-// without any of these locks.
+// without any of these locks. sharedBatch.mu is taken by Batch.Coalesce, which a Sink calls, and no lock of the hub except
+// that of the encoding cache is taken with it.

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"sync"
-	"time"
 )
 
 // fanout is the queue of groups that have events for their subscribers.
@@ -47,31 +46,30 @@ func (q *fanout) close() {
 	q.notEmpty.Broadcast()
 }
 
-// work is a fan-out worker: it offers the batches of queued groups to their subscribers until the hub is closed.
+// work is a fan-out worker: it offers the batches of queued groups to their subscribers until the hub is closed. After it
+// has taken a shard of a large group, it puts the group back at the end of the queue, for other workers and so that other
+// groups have their turn.
 func (h *Hub) work() {
-	var b Batch
+	o := offer{memory: &h.batches}
 	for g := h.fanout.pop(); g != nil; g = h.fanout.pop() {
 		h.mu.Lock()
-		ok := g.nextBatch(&b, h.memlog)
-		subs := g.subs
-		g.subsShared = ok
-		g.queued = ok
+		g.queued = false
+		ok := g.nextOffer(&o, h.memlog)
+		h.enqueueGroup(g)
 		h.mu.Unlock()
 		if !ok {
 			continue
 		}
-		for _, s := range subs {
-			s.sink.Ready(&b)
+		for _, s := range o.subs {
+			s.sink.Ready(&o.batch)
 		}
-		if len(b.Events) > 0 { // the clock is read once for all subscribers
-			h.stats.latency.observe(time.Since(time.Unix(0, b.Events[0].ageTime)))
+		if o.batch.shared == nil {
+			h.batches.observe(o.batch.Events)
 		}
-		b.dropEvents()
 		h.mu.Lock()
-		g.queued = len(g.pending) > 0 || g.overflow
-		if g.queued {
-			h.fanout.push(g)
-		}
+		g.finishOffer(&o)
+		h.enqueueGroup(g)
 		h.mu.Unlock()
+		o.dropEvents()
 	}
 }

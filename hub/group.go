@@ -20,9 +20,8 @@ type group struct {
 	anchors      []anchor // anchors of its filters
 	visitedRound uint64   // the newest value of index.searchRound for which a search found the group
 
-	subs []*subscriber
-	// subsShared is set while a worker iterates over subs. Changes must then be made to a copy.
-	subsShared bool
+	subs   []*subscriber
+	shards *shards // nil: all subscribers are in one shard, whose position is from
 
 	// last is the seq of the newest matching event, or the hub's last seq when the group was created. A
 	// subscription at this position or later has nothing to read.
@@ -36,7 +35,8 @@ type group struct {
 	pending      []*Event // matching events after from, in order
 	pendingBytes int64
 	overflow     bool // matching events after the last pending one exist
-	queued       bool // in the fan-out queue, or with a worker
+	queued       bool // in the fan-out queue
+	offering     bool // without shards: a worker is offering a batch to the subscribers
 }
 
 // subscriber is the part of a subscription that its group, the replay reader and the locator use.
@@ -120,34 +120,42 @@ func (g *group) refill(l *memlog) (to uint64, fellBehind bool) {
 	return to, fellBehind
 }
 
-func (g *group) attach(s *subscriber) {
-	g.copySubs()
+// attach adds a subscriber. The group has shards from the first subscriber on that exceeds shardSize.
+func (g *group) attach(s *subscriber, shardSize int) {
 	s.slot = int32(len(g.subs))
 	g.subs = append(g.subs, s)
+	if g.shards == nil && len(g.subs) > shardSize {
+		g.shards = newShards(g, shardSize)
+	}
+	if g.shards != nil {
+		g.shards.grow(len(g.subs), g.from)
+	}
 }
 
+// detach removes a subscriber. The last subscriber takes its slot. If the two are in different shards, the shard of the slot
+// moves back to the position of the other one; subscribers skip the events that they have. The caller must queue the group
+// if it waits.
 func (g *group) detach(s *subscriber) {
-	g.copySubs()
-	last := len(g.subs) - 1
+	last := int32(len(g.subs) - 1)
 	g.subs[s.slot] = g.subs[last]
 	g.subs[s.slot].slot = s.slot
 	g.subs[last] = nil
 	g.subs = g.subs[:last]
-}
-
-// copySubs replaces subs by a copy if a worker is using it.
-func (g *group) copySubs() {
-	if g.subsShared {
-		g.subs = slices.Clone(g.subs)
-		g.subsShared = false
+	if g.shards != nil {
+		at := g.shards.of(s.slot)
+		at.from = min(at.from, g.shards.of(last).from)
+		g.shards.shrink(len(g.subs))
 	}
 }
 
-// erase removes an event from the pending events.
+// erase removes an event from the pending events, and the newest batch if it has the event.
 func (g *group) erase(e *Event) {
 	i, found := slices.BinarySearchFunc(g.pending, e.ID.Seq, func(p *Event, seq uint64) int { return cmp.Compare(p.ID.Seq, seq) })
 	if found {
 		g.pending = slices.Delete(g.pending, i, i+1)
 		g.pendingBytes -= e.size()
+	}
+	if g.shards != nil && g.shards.newest != nil && slices.Contains(g.shards.newest.batch.Events, e) {
+		g.shards.drop()
 	}
 }

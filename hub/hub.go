@@ -26,6 +26,8 @@ type Hub struct {
 	replay       *replayReader // static; nil: the engine is not a Log
 	locator      *locator      // static; nil: the engine is not a Log
 	fanout       *fanout
+	batches      batchMemory
+	shardSize    int           // static; maxShardSize
 	turns        chan struct{} // static; a semaphore that limits concurrent long searches to its capacity
 	steps        int           // static; maxSteps, except in tests
 	keys         *idempotency
@@ -64,6 +66,7 @@ func New(cfg Config) (*Hub, error) {
 		fanout:       newFanout(),
 		turns:        make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		steps:        maxSteps,
+		shardSize:    maxShardSize,
 		keys:         newIdempotency(),
 		wakeExpiry:   make(chan struct{}, 1),
 		index:        newIndex(),
@@ -301,13 +304,19 @@ func (h *Hub) groupOf(set FilterSet) *group {
 	return g
 }
 
-// releaseGroup removes the subscription group if it has no subscriptions.
+// releaseGroup removes the subscription group if it has no subscriptions. Otherwise it queues the group, because a shard may
+// have moved back.
 func (h *Hub) releaseGroup(g *group) {
-	if len(g.subs) == 0 {
-		delete(h.groups, g.set.Key())
-		h.filterBytes -= g.set.Size()
-		h.index.remove(g)
+	if len(g.subs) > 0 {
+		h.enqueueGroup(g)
+		return
 	}
+	if g.shards != nil {
+		g.shards.drop()
+	}
+	delete(h.groups, g.set.Key())
+	h.filterBytes -= g.set.Size()
+	h.index.remove(g)
 }
 
 // Close stops the hub and blocks until its goroutines have ended. The hub then neither accepts nor delivers

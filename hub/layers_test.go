@@ -26,7 +26,7 @@ var layers = [][]string{
 		"latency", "paced",
 	},
 	{"memlog", "topics", "merge", "read", "loss_search", "loss_index"},
-	{"sink", "group", "batch", "index"},
+	{"sink", "group", "shards", "batch", "index"},
 	{"replay", "replay_ahead", "replay_erase", "replay_losses", "replay_match", "replay_queue", "backward_scan", "locator"},
 	{"subscription", "subscription_replay", "start", "gap"},
 	{"hub", "deliver", "delivery_wait", "fanout", "erase", "events", "idempotency", "stats"},

@@ -44,6 +44,7 @@ func (c *conn) Ready(batch *Batch) {
 		c.wakeup.Ready(batch)
 		return
 	}
+	c.m.delayBatch()
 	c.m.changeFiltersInBatch()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -250,7 +251,7 @@ func (c *conn) refilter() {
 		return
 	}
 	c.change(func() {
-		c.set = c.rng.IntN(len(modelSets))
+		c.set = c.m.sets[c.rng.IntN(len(c.m.sets))]
 		c.sub.SetFilters(setOf(modelSets[c.set]...))
 		c.paused = c.byCursor && c.unread && len(modelSets[c.set]) == 0
 		if c.unread && c.byTime { // a start by time finds its position when the first filters are set
@@ -288,7 +289,7 @@ func (c *conn) anyCursor() uint64 {
 
 // randomRequest returns a random request. Its cursor, if any, has the seq seen or another one.
 func (c *conn) randomRequest(seen uint64) Request {
-	c.set = c.rng.IntN(len(modelSets))
+	c.set = c.m.sets[c.rng.IntN(len(c.m.sets))]
 	r := Request{Filters: setOf(modelSets[c.set]...), Conflate: c.conflate}
 	lastSeq := c.m.hub.Position()
 	switch c.rng.IntN(16) {

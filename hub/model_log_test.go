@@ -45,6 +45,8 @@ type truth struct {
 	log      []entry    // log[i] is the event of seq i+1
 	matching [][]uint64 // by filter set: the seqs of the matching events
 
+	patience time.Duration // the time for which a worker may keep a batch with an erased event; static
+
 	erased, maybeRemoved int // number of erasures; number of erasures whose event retention may have removed first
 }
 
@@ -115,13 +117,12 @@ func (l *truth) mayLack(seq uint64) bool {
 	return l.log[seq-1].erasing
 }
 
-// mustLack reports whether the event was erased long enough ago that no reader may receive it any
-// more.
+// mustLack reports whether the event was erased so long ago that no reader may receive it any more.
 func (l *truth) mustLack(seq uint64) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	at := l.log[seq-1].erasedAt
-	return !at.IsZero() && at.Before(time.Now())
+	return !at.IsZero() && at.Add(l.patience).Before(time.Now())
 }
 
 // remaining returns the seqs in (from, to] that the set selects and whose erasure has not begun.

@@ -52,6 +52,8 @@ type model struct {
 	truth     *truth
 	gapTopics int
 	begin     time.Time
+	sets      []int // indexes in modelSets of the filter sets that subscribers choose
+	slow      bool  // workers take long over some batches
 	failed    atomic.Bool
 	erased    atomic.Uint64
 
@@ -78,7 +80,7 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	rng := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
 	m := &model{t: t, seed: seed, truth: newTruth(), rng: rng(0), begin: time.Now()}
 	m.gapTopics = []int{1, 3, 10, 1000}[m.rng.IntN(4)]
-	m.hub = startHub(t, Config{Engine: m.truth, Workers: 1 + m.rng.IntN(2), Retention: Retention{
+	m.hub = startHub(t, Config{Engine: m.truth, Workers: 1 + m.rng.IntN(4), Retention: Retention{
 		Events:    1 + m.rng.IntN([]int{10, 300, 5000}[m.rng.IntN(3)]),
 		Bytes:     []int64{3000, 50_000, 1 << 30}[m.rng.IntN(3)],
 		Age:       []time.Duration{10 * time.Millisecond, time.Second, time.Hour}[m.rng.IntN(3)],
@@ -86,7 +88,19 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	}})
 	m.hub.memlog.visits = []int{1, 3, 20, maxVisits}[m.rng.IntN(4)]
 	m.hub.steps = []int{1, 2, 5, maxSteps}[m.rng.IntN(4)]
+	m.hub.shardSize = []int{1, 2, 3, maxShardSize}[m.rng.IntN(4)]
 	m.hub.memlog.topics.searchLimit = []int{0, 5, maxTopicSearch}[m.rng.IntN(3)]
+	for i := range modelSets {
+		m.sets = append(m.sets, i)
+	}
+	if m.rng.IntN(2) == 0 { // most subscribers are in two groups, which have several shards
+		m.rng.Shuffle(len(m.sets), func(i, j int) { m.sets[i], m.sets[j] = m.sets[j], m.sets[i] })
+		m.sets = m.sets[:2]
+		m.hub.memlog.visits = maxVisits // each event concerns most subscribers, and they read it one by one otherwise
+	}
+	if m.slow = m.rng.IntN(4) == 0; m.slow {
+		m.hub.memlog.visits, m.truth.patience = maxVisits, time.Second
+	}
 	m.truth.hub = m.hub
 	m.conns = make([]*conn, subscribers)
 	for i := range m.conns {
@@ -104,7 +118,10 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	subscribing.Wait()
 	close(stop)
 	publishing.Wait()
-	m.publishBatch(m.rng, 3*maxPendingEvents) // no later event could wake a subscriber that was not woken for these
+	m.publishBatch(rng(60), 3*maxPendingEvents) // no later event could wake a subscriber that was not woken for these
+	if m.slow {
+		time.Sleep(time.Minute) // until no worker takes long any more
+	}
 	synctest.Wait()
 	m.checkFinalState()
 }
@@ -173,6 +190,21 @@ func (m *model) attach(i int, rng *rand.Rand) *conn {
 	m.conns[i] = c
 	m.mu.Unlock()
 	return c
+}
+
+// delayBatch makes a worker take long over a batch, at random. Other workers may then offer later batches to other shards of
+// the group.
+func (m *model) delayBatch() {
+	if !m.slow {
+		return
+	}
+	m.mu.Lock()
+	delay := time.Duration(0)
+	if m.rng.IntN(10) == 0 {
+		delay = time.Duration(m.rng.IntN(5000)) * time.Microsecond
+	}
+	m.mu.Unlock()
+	time.Sleep(delay)
 }
 
 // changeFiltersInBatch changes the filters of a random connection. Worker goroutines call it while

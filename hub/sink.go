@@ -4,7 +4,7 @@ package hub
 type Sink interface {
 	// Ready notifies the subscriber. A fan-out worker calls it with a batch of events for the subscription.
 	// The replay reader calls it with an empty batch when a Read that returned Waiting can continue. Ready
-	// must not block. It may be called once more after Subscription.Close has returned.
+	// must not block. Calls may overlap, and it may be called once more after Subscription.Close has returned.
 	Ready(r *Batch)
 }
 

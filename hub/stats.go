@@ -12,7 +12,6 @@ type counters struct {
 	refused    atomic.Uint64    // events refused because the engine was unavailable
 	gaps       [3]atomic.Uint64 // indexed by GapReason.index
 	keysSpared atomic.Uint64    // calls of ClaimKeyIfSpare that returned no claim
-	latency    latencies        // latency of each batch
 }
 
 // Stats is a snapshot of the hub's statistics. Counters begin at zero when the hub starts.
@@ -24,6 +23,9 @@ type Stats struct {
 	Subscriptions int
 	Groups        int // subscription groups: distinct filter sets
 	FilterBytes   int // memory of all filter sets in bytes
+	// BatchBytes is the memory, in bytes, of the batches that several workers offer to the subscribers of large groups, at
+	// most 16 MiB.
+	BatchBytes int64
 
 	RetainedEvents int
 	RetainedBytes  int64 // bytes of retained events and of their encodings
@@ -36,8 +38,9 @@ type Stats struct {
 	Gaps map[GapReason]uint64 // gaps reported to subscribers
 
 	// Latency has one observation for each batch of events of a subscription group: the time from the oldest
-	// event's Time until the batch was offered to the last subscriber of the group. A subscriber that is behind
-	// reads the events later, which is not counted. If another machine sets Time, the difference of the two
+	// event's Time until the batch was offered to the last subscriber of the group. Subscribers whose shard missed a batch
+	// are offered its events in a batch of their own. A subscriber that is behind reads the events later, which is not
+	// counted. If another machine sets Time, the difference of the two
 	// clocks is included.
 	Latency Latency
 
@@ -59,6 +62,7 @@ func (h *Hub) Stats() Stats {
 		Subscriptions:   h.subscriptions,
 		Groups:          len(h.groups),
 		FilterBytes:     h.filterBytes,
+		BatchBytes:      h.batches.bytes.Load(),
 		RetainedEvents:  l.events.len() - l.placeholders,
 		RetainedBytes:   l.size() + l.cache.bytes.Load(),
 		RetainedTopics:  l.topics.retained,
@@ -69,7 +73,7 @@ func (h *Hub) Stats() Stats {
 		Gaps:            make(map[GapReason]uint64, len(h.stats.gaps)),
 		IdempotencyKeys: keys,
 		KeysSpared:      h.stats.keysSpared.Load(),
-		Latency:         h.stats.latency.snapshot(),
+		Latency:         h.batches.latency.snapshot(),
 	}
 	for _, reason := range []GapReason{GapExpired, GapEpoch, GapFuture} {
 		s.Gaps[reason] = h.stats.gaps[reason.index()].Load()

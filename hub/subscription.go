@@ -246,7 +246,7 @@ func (s *Subscription) joinGroup(set FilterSet) {
 	s.leaveGroup()
 	if set.Len() > 0 {
 		s.group = s.hub.groupOf(set)
-		s.group.attach(&s.subscriber)
+		s.group.attach(&s.subscriber, s.hub.shardSize)
 	}
 	s.batchGroup = s.group
 }

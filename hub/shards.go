@@ -1,0 +1,274 @@
+package hub
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxShardSize is the largest number of subscribers in one shard of a group. A worker takes a few hundred microseconds to
+// write an event to that many connections, so taking shards from the queue costs next to nothing.
+const maxShardSize = 256
+
+// shards divides the subscribers of a large group into parts, so that several workers offer a batch at the same time. The
+// subscriber with slot i is in shard i/size. Each shard has a position of its own: a worker that takes long over one shard
+// does not delay the other shards. A shard is offered one batch at a time. Guarded by Hub.mu.
+type shards struct {
+	size int // subscribers in a shard; static
+	all  []shard
+	next int // index in all where the search for a waiting shard begins, so that shards take turns
+	// newest is the newest batch of the group while a shard needs it. A shard that is further behind reads the in-memory
+	// log instead, so that a group keeps one batch in memory, however far its slowest shard is behind.
+	newest *sharedBatch
+}
+
+// shard is the position of a part of the subscribers.
+type shard struct {
+	// from is the seq up to which the subscribers have been offered all events, or are being offered them. It is at most
+	// group.from.
+	from     uint64
+	offering bool // a worker is offering a batch to the subscribers
+}
+
+// newShards returns the shards of a group whose subscribers have been in one shard.
+func newShards(g *group, size int) *shards {
+	return &shards{size: size, all: []shard{{from: g.from, offering: g.offering}}}
+}
+
+// of returns the shard of the subscriber with this slot.
+func (s *shards) of(slot int32) *shard { return &s.all[int(slot)/s.size] }
+
+// grow adds the shards that n subscribers need. A new shard begins after the newest batch.
+func (s *shards) grow(n int, from uint64) {
+	for len(s.all)*s.size < n {
+		s.all = append(s.all, shard{from: from})
+	}
+}
+
+// shrink removes the last shards that have none of n subscribers left, up to one that is being offered a batch.
+func (s *shards) shrink(n int) {
+	last := len(s.all)
+	for last > 1 && (last-1)*s.size >= n && !s.all[last-1].offering {
+		last--
+	}
+	if s.all = s.all[:last]; cap(s.all) > 4*last {
+		s.all = append(make([]shard, 0, 2*last), s.all...)
+	}
+	s.dropUnneeded()
+}
+
+// waiting returns the index of the next shard that waits for a batch, or -1 if there is none. last is the seq of the newest
+// matching event.
+func (s *shards) waiting(last uint64) int {
+	for n := range s.all {
+		i := (s.next + n) % len(s.all)
+		if at := &s.all[i]; !at.offering && at.from < last {
+			return i
+		}
+	}
+	return -1
+}
+
+// keep makes b the newest batch.
+func (s *shards) keep(b *sharedBatch) {
+	s.drop()
+	s.newest = b
+	b.users++
+}
+
+// drop releases the newest batch. Shards that have not been offered it read the in-memory log.
+func (s *shards) drop() {
+	if s.newest != nil {
+		s.newest.release()
+		s.newest = nil
+	}
+}
+
+// dropUnneeded releases the newest batch if no shard is before its end.
+func (s *shards) dropUnneeded() {
+	if s.newest == nil {
+		return
+	}
+	for i := range s.all {
+		if s.all[i].from < s.newest.batch.To {
+			return
+		}
+	}
+	s.drop()
+}
+
+// sharedBatch is a batch that is offered to several shards, by several workers at the same time. Each worker has a Batch of
+// its own with the same events, so that it needs no lock for bytes that it has used before.
+type sharedBatch struct {
+	after  uint64       // shards from this position on may be offered the batch; before batch.From if the group fell behind
+	memory *batchMemory // static
+	users  int          // the group while it keeps the batch, and workers that offer it; guarded by Hub.mu
+
+	mu      sync.Mutex // held by coalesce, for the fields below
+	batch   Batch      // all but its coalesced writes is static
+	counted int64      // bytes counted in memory
+}
+
+// maxSharedBytes limits the memory of all shared batches: their events, which retention may have removed, and their
+// coalesced writes. If it is exceeded, workers make batches and coalesced writes of their own, as for small groups.
+const maxSharedBytes = 16 << 20
+
+// batchMemory counts the memory of shared batches, and the latency of batches.
+type batchMemory struct {
+	bytes   atomic.Int64
+	latency latencies
+}
+
+// reserve counts n bytes, or returns false if they exceed the limit.
+func (m *batchMemory) reserve(n int64) bool {
+	if m.bytes.Add(n) <= maxSharedBytes {
+		return true
+	}
+	m.bytes.Add(-n)
+	return false
+}
+
+// observe counts the latency of a batch that has been offered to all its subscribers.
+func (m *batchMemory) observe(events []*Event) {
+	if len(events) > 0 { // the clock is read once for all subscribers
+		m.latency.observe(time.Since(time.Unix(0, events[0].ageTime)))
+	}
+}
+
+// release ends the use by a group or by a worker. The last one counts the latency. Hub.mu must be held.
+func (b *sharedBatch) release() {
+	if b.users--; b.users > 0 {
+		return
+	}
+	b.memory.bytes.Add(-b.counted)
+	b.memory.observe(b.batch.Events)
+}
+
+// coalesce is Batch.Coalesce for all workers. The first caller encodes the events, others wait for it.
+func (b *sharedBatch) coalesce(format WireFormat, encode func(*Event) []byte, start int) (joined []byte, end int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := len(b.batch.coalesced)
+	joined, end = b.batch.Coalesce(format, encode, start)
+	if len(b.batch.coalesced) == n {
+		return joined, end
+	}
+	if size := int64(len(joined)); b.memory.reserve(size) {
+		b.counted += size
+	} else {
+		b.batch.coalesced[n] = coalescedWrite{} // only the caller keeps the bytes
+		b.batch.coalesced = b.batch.coalesced[:n]
+	}
+	return joined, end
+}
+
+// offer is a batch that a worker offers to a shard, or to a whole group that has no shards. A worker has one offer, whose
+// memory it reuses.
+type offer struct {
+	memory *batchMemory // static
+	batch  Batch
+	subs   []*subscriber
+	shard  int // index in shards.all; 0 without shards
+}
+
+// dropEvents clears the offer, so that an idle worker keeps no events in memory.
+func (o *offer) dropEvents() {
+	clear(o.subs)
+	o.subs = o.subs[:0]
+	o.batch.dropEvents()
+}
+
+// waits reports whether the group has a batch that a worker can offer now.
+func (g *group) waits() bool {
+	if g.shards == nil {
+		return !g.offering && (len(g.pending) > 0 || g.overflow)
+	}
+	return g.shards.waiting(g.last) >= 0
+}
+
+// nextOffer fills o with the next batch and the subscribers of a shard, and reports whether there is anything to offer. If
+// so, the caller must call finishOffer.
+func (g *group) nextOffer(o *offer, l *memlog) bool {
+	if g.shards == nil {
+		if g.offering || !g.nextBatch(&o.batch, l) {
+			return false
+		}
+		g.offering, o.shard, o.subs = true, 0, append(o.subs, g.subs...)
+		return true
+	}
+	s := g.shards
+	i := s.waiting(g.last)
+	if i < 0 {
+		return false
+	}
+	at := &s.all[i]
+	s.next = i + 1
+	if !g.nextShardBatch(o, at, l) {
+		return false
+	}
+	at.offering, o.shard = true, i
+	o.subs = append(o.subs, g.subs[min(i*s.size, len(g.subs)):min((i+1)*s.size, len(g.subs))]...)
+	s.dropUnneeded()
+	return true
+}
+
+// nextShardBatch fills o.batch with the next batch of a shard, and moves the position of the shard to the end of the batch.
+// It reports whether there is anything to offer.
+func (g *group) nextShardBatch(o *offer, at *shard, l *memlog) bool {
+	newest := g.shards.newest
+	switch {
+	case newest != nil && newest.after <= at.from && at.from < newest.batch.To:
+		at.from = newest.batch.To
+	case at.from < g.from:
+		return g.rereadBatch(&o.batch, at, l)
+	default:
+		newest = &sharedBatch{after: g.from, memory: o.memory}
+		ok := g.nextBatch(&newest.batch, l)
+		at.from = g.from
+		if !ok {
+			return false
+		}
+		size := newest.batch.eventBytes()
+		if !o.memory.reserve(size) {
+			g.shards.drop()
+			o.batch.fill(g, newest.batch.From, newest.batch.To, newest.batch.Events)
+			return true
+		}
+		newest.counted = size
+		g.shards.keep(newest)
+	}
+	newest.users++
+	o.batch.fill(g, newest.batch.From, newest.batch.To, newest.batch.Events)
+	o.batch.shared = newest
+	return true
+}
+
+// rereadBatch fills b with events that earlier batches had and that a shard was not offered. It reads them from the
+// in-memory log. As in refill, subscriptions before b.From call Read, which reports the gap.
+func (g *group) rereadBatch(b *Batch, at *shard, l *memlog) bool {
+	fellBehind := at.from < l.lowWatermark
+	from := max(at.from, l.lowWatermark)
+	events, to := []*Event(nil), from
+	if from < g.from {
+		events, to = l.read(nil, g.set, from, ReadLimit{maxPendingEvents, maxPendingBytes}, false, new(bool))
+		for to = min(to, g.from); len(events) > 0 && events[len(events)-1].ID.Seq > to; {
+			events = events[:len(events)-1]
+		}
+	}
+	at.from = min(to, g.from)
+	b.fill(g, from, to, events)
+	return len(events) > 0 || fellBehind
+}
+
+// finishOffer ends an offer after all its subscribers have been called.
+func (g *group) finishOffer(o *offer) {
+	if g.shards == nil {
+		g.offering = false
+	} else {
+		g.shards.all[o.shard].offering = false
+		g.shards.shrink(len(g.subs))
+	}
+	if o.batch.shared != nil {
+		o.batch.shared.release()
+	}
+}
