@@ -56,7 +56,7 @@ func (o *observer) snapshot() stats.Snapshot {
 			KeysSpared:      h.KeysSpared,
 		},
 		Subscribed: stats.Subscribed{
-			Subscriptions: h.Subscriptions, Feeds: h.Groups, FilterBytes: h.FilterBytes, SlowBytes: api.SlowBytes,
+			Subscriptions: h.Subscriptions, Feeds: h.Groups, FilterBytes: h.FilterBytes, BatchBytes: h.BatchBytes, SlowBytes: api.SlowBytes,
 		},
 		Gaps:         h.Gaps,
 		Published:    maps.Clone(api.Published),

@@ -69,9 +69,10 @@ type Events struct {
 
 // Subscribed describes the subscriptions.
 type Subscribed struct {
-	Subscriptions int `json:"subscriptions" metric:"subscriptions" help:"Subscriptions of all transports."`
-	Feeds         int `json:"feeds" metric:"feeds" help:"Distinct sets of filters subscribed to."`
-	FilterBytes   int `json:"filter_bytes" metric:"filter_bytes" help:"Memory of the filters of all subscriptions, in bytes. Equal sets count once."`
+	Subscriptions int   `json:"subscriptions" metric:"subscriptions" help:"Subscriptions of all transports."`
+	Feeds         int   `json:"feeds" metric:"feeds" help:"Distinct sets of filters subscribed to."`
+	FilterBytes   int   `json:"filter_bytes" metric:"filter_bytes" help:"Memory of the filters of all subscriptions, in bytes. Equal sets count once."`
+	BatchBytes    int64 `json:"batch_bytes" metric:"batch_bytes" help:"Bytes of the batches that several cores are writing to the subscribers of one set of filters."`
 	// SlowBytes is the size of the encodings of large events that slow connections are still being sent.
 	SlowBytes int64 `json:"slow_bytes" metric:"slow_bytes" help:"Bytes of large events that slow connections are still being sent, each event counted once."`
 }
