@@ -166,9 +166,12 @@ type group struct {
 // confirmed.
 func (l *load) connect(name string, p plan) (*group, error) {
 	g := &group{load: l, name: name, plan: p}
-	started := 0
+	started, each, most := 0, 5*time.Millisecond, handshakes
+	if p.tls != nil {
+		each, most = 30*time.Millisecond, 8 // a handshake with TLS blocks
+	}
 	fill := func() bool {
-		for starts := 0; starts < maxStarts && started < p.n && started-g.opened < handshakes && l.err == nil; starts++ {
+		for starts := 0; starts < maxStarts && started < p.n && started-g.opened < most && l.err == nil; starts++ {
 			if err := g.open(started); err != nil {
 				l.err = fmt.Errorf("subscriber %d of %s: %w", started+1, name, err)
 			}
@@ -176,7 +179,7 @@ func (l *load) connect(name string, p plan) (*group, error) {
 		}
 		return g.opened == p.n
 	}
-	done, err := l.pump(patience+time.Duration(p.n)*5*time.Millisecond, fill)
+	done, err := l.pump(patience+time.Duration(p.n)*each, fill)
 	if err == nil && !done {
 		err = fmt.Errorf("only %d of %d subscribers of %s could be opened", g.opened, p.n, name)
 	}

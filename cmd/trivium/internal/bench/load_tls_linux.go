@@ -71,8 +71,11 @@ func (c *certificate) close() error {
 	return os.RemoveAll(c.dir)
 }
 
-// flags returns the flags of a hub that serves TLS.
-func (c *certificate) flags() []string { return []string{"--tls-cert", c.cert, "--tls-key", c.key} }
+// flags returns the flags of a hub that serves TLS. The load does one handshake after the other, so the hub may have to wait for
+// some of them.
+func (c *certificate) flags() []string {
+	return []string{"--tls-cert", c.cert, "--tls-key", c.key, "--read-timeout", handshakeTimeout.String()}
+}
 
 // client returns the configuration of subscribers; nil: without TLS.
 func (c *certificate) client(secure string) *tls.Config {

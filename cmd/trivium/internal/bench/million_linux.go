@@ -54,7 +54,10 @@ func (r *runner) sockets(s spec) (*Million, error) {
 	if err != nil {
 		return nil, fmt.Errorf("raise the limit on open files: %w", err)
 	}
-	s.subscribers = min(s.subscribers, files-files/10-2*spareFiles, int(meminfo("MemAvailable")/2/socketBudget))
+	s.subscribers = min(s.subscribers, files-files/10-2*spareFiles)
+	if available := meminfo("MemAvailable"); available > 0 {
+		s.subscribers = max(1, min(s.subscribers, int(available/2/socketBudget)))
+	}
 	server, err := r.hub("--max-connections", strconv.Itoa(2*s.subscribers), "--max-connections-per-token", "0")
 	if err != nil {
 		return nil, err
