@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	if scratch, err = os.MkdirTemp("", "trivium-demo-test-"); err != nil {
 		panic(err)
 	}
-	code := leaktest.Run(m)
+	code := testkit.Run(m)
 	os.RemoveAll(scratch)
 	os.Exit(code)
 }
@@ -68,7 +68,7 @@ func files(t *testing.T, dir string) map[string]string {
 func copyModule(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()
-	for _, name := range []string{"hub", "internal", "transports", "wasmdemo"} {
+	for _, name := range []string{"hub", "transports", "wasmdemo"} {
 		require.NoError(t, os.CopyFS(filepath.Join(root, name), os.DirFS(filepath.Join("..", name))))
 	}
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "wasmdemo", "dist")))

@@ -19,7 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // binary builds the real hub program once. Its path looks like one of go run, so that the hub
@@ -70,7 +70,7 @@ func startHub(t *testing.T, args ...string) *realHub {
 	h := &realHub{t: t, binary: path, tokens: filepath.Join(t.TempDir(), "tokens.yaml")}
 	t.Cleanup(func() { h.stop() })
 	h.token("first")
-	h.start(fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, 1)[0]), args...)
+	h.start(fmt.Sprintf("127.0.0.1:%d", testkit.FreePorts(t, 1)[0]), args...)
 	return h
 }
 

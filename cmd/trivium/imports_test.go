@@ -85,8 +85,8 @@ var importRules = []importRule{
 	{dir: "cmd/trivium/internal/reload", allowed: []string{"cmd/trivium/internal/settings", "cmd/trivium/internal/stats"}},
 	{dir: "cmd/trivium/internal/stats", allowed: []string{"hub"}},
 	{dir: "cmd", any: true},
-	{dir: "internal"},
 	{dir: "hub/enginetest", any: true},
+	{dir: "hub/testkit"},
 	{dir: "transports/internal/transporttest", any: true},
 	{dir: "hub", allowed: []string{"hub"}},
 	{dir: "transports/client/internal/clienttest", any: true},
@@ -210,8 +210,8 @@ func TestImportRulesHaveCases(t *testing.T) {
 		{"hub", "context", ""},
 		{"hub", module + "/transports/internal/wire", "must not import transports/internal/wire"},
 		{"hub/enginetest", module + "/hub", ""},
-		{"internal/leaktest", "go.uber.org/goleak", ""},
-		{"internal/porttest", module + "/hub", "must not import hub"},
+		{"hub/testkit", "go.uber.org/goleak", ""},
+		{"hub/testkit", module + "/hub", "must not import hub"},
 		{"transports/internal/wire", module + "/hub", ""},
 		{"transports/internal/wire", module + "/transports/problems", ""},
 		{"transports/problems", module + "/transports/internal/wire", "must not import transports/internal/wire"},
@@ -258,7 +258,7 @@ func TestImportRulesHaveCases(t *testing.T) {
 
 // publicPackages are the packages that other programs can import.
 var publicPackages = []string{
-	"hub", "hub/jetstream", "hub/enginetest", "hub/jsonscan", "hub/syntax", "auth",
+	"hub", "hub/jetstream", "hub/enginetest", "hub/jsonscan", "hub/syntax", "hub/testkit", "auth",
 	"transports", "transports/problems", "transports/client",
 	"transports/sse", "transports/websocket", "transports/longpoll", "transports/publish", "transports/udp",
 	"transports/client/js", // the client for browsers
@@ -281,7 +281,7 @@ func TestPublicPackages(t *testing.T) {
 func TestTopLevelFiles(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
-		"hub", "transports", "auth", "cmd", "internal", "wasmdemo", "testdata", "docs",
+		"hub", "transports", "auth", "cmd", "wasmdemo", "testdata", "docs",
 		"go.mod", "go.sum", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 		".ci", ".gitignore", ".golangci.yml",
 	}

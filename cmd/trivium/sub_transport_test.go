@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
@@ -201,7 +201,7 @@ func TestSubKilledBeforeFirstEvent(t *testing.T) {
 // loss of the connection and the reconnection.
 func TestSubSurvivesHubRestart(t *testing.T) {
 	t.Parallel()
-	address := fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, 1)[0])
+	address := fmt.Sprintf("127.0.0.1:%d", testkit.FreePorts(t, 1)[0])
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none", "--http", address)...))
 	cmd := subOf(p, "--count", "2", "a")
 	out, err := cmd.StdoutPipe()

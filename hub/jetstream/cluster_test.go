@@ -17,7 +17,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/enginetest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // cluster is a cluster of NATS servers in this process, which communicate over real sockets.
@@ -32,7 +32,7 @@ func startCluster(t *testing.T, n int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, servers: make([]*server.Server, n)}
 	var routes []*url.URL
-	clients, peers := porttest.Free(t, n), porttest.Free(t, n)
+	clients, peers := testkit.FreePorts(t, n), testkit.FreePorts(t, n)
 	for _, port := range peers {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/enginetest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // testDisconnectedHub checks a hub that is disconnected while retention removes events that it has
@@ -24,7 +24,7 @@ import (
 // the hub continues with the retained events.
 func testDisconnectedHub(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
-		"cut", fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, 1)[0]), fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
+		"cut", fmt.Sprintf("127.0.0.1:%d", testkit.FreePorts(t, 1)[0]), fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
 	require.NoError(t, proxy.Start())
 	defer proxy.Stop()
 	keep := hub.Retention{Events: 10}

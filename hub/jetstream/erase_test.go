@@ -16,7 +16,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/enginetest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 func TestErasures(t *testing.T) {
@@ -96,7 +96,7 @@ func TestErasureSurvivesRestart(t *testing.T) {
 // hub may report a gap.
 func testErased(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
-		"cut", fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, 1)[0]), fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
+		"cut", fmt.Sprintf("127.0.0.1:%d", testkit.FreePorts(t, 1)[0]), fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
 	require.NoError(t, proxy.Start())
 	defer proxy.Stop()
 	cfg := c.config(hub.Retention{})

@@ -11,7 +11,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/enginetest"
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if !said {
 		_ = flag.Set("test.parallel", atOnce) // never fails: the value is a number
 	}
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 // startHub starts a hub. While NATS is unavailable, it tries again, as the program does.

@@ -22,7 +22,7 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	"github.com/trivium-hub/trivium/transports/client"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
@@ -34,7 +34,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // everything is the grant of tokens without limits.
 var everything = &auth.Grant{

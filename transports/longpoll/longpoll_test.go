@@ -16,7 +16,7 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
 	longpoll.SetIdleTime(tt.Patience) // a busy machine may take long between two polls
-	leaktest.Main(closing{m})
+	testkit.Main(closing{m})
 }
 
 // closing closes the connections of http.DefaultClient after the tests.

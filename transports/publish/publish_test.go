@@ -19,13 +19,13 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	"github.com/trivium-hub/trivium/transports/internal/intake"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 const maxEventSize = 100 // bytes
 

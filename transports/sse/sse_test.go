@@ -16,14 +16,14 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 // request sends raw bytes and returns the whole answer.

@@ -17,11 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // running is a source that reads a loopback socket, and a client that sends to it.
 type running struct {

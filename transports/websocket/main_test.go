@@ -7,14 +7,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 // dial connects and reads the hello message.

@@ -12,10 +12,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestHandler(t *testing.T) {
 	server := httptest.NewServer(Handler())

@@ -16,7 +16,7 @@ import (
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 const longTimeout = 3 * time.Minute

@@ -7,12 +7,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 func TestMain(m *testing.M) {
 	SetParallelism()
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 // connect starts a subscription that must not be refused.

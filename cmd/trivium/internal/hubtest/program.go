@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // asProgram is an environment variable that makes a test binary act as the program.
@@ -41,7 +41,7 @@ func Main(m *testing.M, program func()) {
 	if SharedDir, err = os.MkdirTemp("", "trivium-test-"); err != nil {
 		panic(err)
 	}
-	code := leaktest.Run(m,
+	code := testkit.Run(m,
 		// A link of toxiproxy never ends if its reader ended while the link was writing.
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))

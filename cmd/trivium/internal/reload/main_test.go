@@ -3,7 +3,7 @@ package reload
 import (
 	"testing"
 
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }

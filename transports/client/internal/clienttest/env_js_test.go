@@ -7,12 +7,12 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
 func TestMain(m *testing.M) {
-	leaktest.Main(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // this goroutine waits for events of JavaScript
+	testkit.Main(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // this goroutine waits for events of JavaScript
 }
 
 // TestInside runs the suites under Node.js and in the page.

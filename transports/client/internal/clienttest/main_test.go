@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/trivium-hub/trivium/internal/leaktest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 const (
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	if built, err = os.MkdirTemp("", "trivium-clienttest-"); err != nil {
 		panic(err)
 	}
-	code := leaktest.Run(m,
+	code := testkit.Run(m,
 		// A link of toxiproxy never ends if its reader ended while the link was writing.
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // clientsDir is the directory of the programs of TestClients. Each program subscribes with one library to the hub at
@@ -212,7 +212,7 @@ const clientPatience = 2 * time.Minute
 
 func startClientRun(t *testing.T, f front, programs clientPrograms) *clientRun {
 	t.Helper()
-	ports := porttest.Free(t, 2)
+	ports := testkit.FreePorts(t, 2)
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	r := &clientRun{t: t, args: []string{
 		"serve", "--http", address, "--udp", "off", "--admin", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--auth", "none",

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // protocolPrograms is the directory of the clients shown in docs/protocol.md. Each file exports a
@@ -126,7 +126,7 @@ func TestProtocolProgramsInBrowser(t *testing.T) {
 
 // playProtocol starts a hub, calls begin to start the programs, then restarts the hub and resets the connections.
 func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
-	ports := porttest.Free(t, 2)
+	ports := testkit.FreePorts(t, 2)
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	r := &clientRun{t: t, url: "http://" + address, args: []string{
 		"serve", "--http", address, "--udp", "off", "--admin", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--auth", "none",

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // recipes is the directory of the proxy configurations that docs/proxies.md shows.
@@ -61,7 +61,7 @@ func (f front) start(t *testing.T, upstream string) string {
 	require.NoError(t, err)
 	require.Contains(t, string(text), "127.0.0.1:3000")
 	recipe := strings.ReplaceAll(string(text), "127.0.0.1:3000", upstream)
-	listen := fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, 1)[0])
+	listen := fmt.Sprintf("127.0.0.1:%d", testkit.FreePorts(t, 1)[0])
 	dir := t.TempDir()
 	cmd := exec.Command(path, f.configure(t, dir, recipe, listen)...)
 	cmd.Env = []string{"HOME=" + dir, "XDG_DATA_HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "PATH=" + os.Getenv("PATH")}

@@ -20,7 +20,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
@@ -60,7 +60,7 @@ type proxied struct {
 
 func startProxied(t *testing.T, f front) *proxied {
 	t.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", porttest.Free(t, 1)[0])
+	address := fmt.Sprintf("127.0.0.1:%d", testkit.FreePorts(t, 1)[0])
 	p := &proxied{front: f, args: []string{
 		"serve", "--http", address, "--udp", "off", "--admin", "127.0.0.1:0", "--auth", "none", "--engine", "embedded", "--store", t.TempDir(),
 		"--log-format", "json", "--log-level", "debug", "--drain", "1s", "--trusted-proxy", "127.0.0.1", "--max-connections-per-address", "50",

@@ -17,7 +17,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // setClockAhead sets the wall clock of one process ahead by whole seconds. A Go program reads the
@@ -90,7 +90,7 @@ func serverTime(t *testing.T, at natstest.Place) time.Time {
 // TestSetClockAhead checks that the wall clock of another process can be set ahead and back.
 func TestSetClockAhead(t *testing.T) {
 	t.Parallel()
-	place := natstest.Place{Name: "clock", Port: porttest.Free(t, 1)[0], Store: t.TempDir()}
+	place := natstest.Place{Name: "clock", Port: testkit.FreePorts(t, 1)[0], Store: t.TempDir()}
 	server := natstest.Start(t, place)
 	t.Cleanup(func() {
 		_ = server.Process.Kill()
@@ -114,7 +114,7 @@ func TestSinceInClockSkew(t *testing.T) {
 		t.Skip("many events take long")
 	}
 	t.Parallel()
-	place := natstest.Place{Name: "skew", Port: porttest.Free(t, 1)[0], Store: t.TempDir()}
+	place := natstest.Place{Name: "skew", Port: testkit.FreePorts(t, 1)[0], Store: t.TempDir()}
 	server := natstest.Start(t, place)
 	t.Cleanup(func() {
 		_ = server.Process.Kill()

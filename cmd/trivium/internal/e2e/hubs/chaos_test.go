@@ -23,7 +23,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 const clusterSize = 3 // number of NATS servers, and of hubs
@@ -58,8 +58,8 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 		t: t, rng: rng, acked: map[string]bool{}, seen: make([][]observation, subscribers),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}, Timeout: hubtest.Patience},
 	}
-	ports := porttest.Free(t, 3*clusterSize)
-	proxyPorts := porttest.Free(t, clusterSize*clusterSize) // a proxy is stopped and started again on its port
+	ports := testkit.FreePorts(t, 3*clusterSize)
+	proxyPorts := testkit.FreePorts(t, clusterSize*clusterSize) // a proxy is stopped and started again on its port
 	quiet := zerolog.Nop()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet)
 	for i := range clusterSize {

@@ -16,14 +16,14 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // TestReadinessNamesLostRight takes the right to publish from the hub's NATS user. /readyz must
 // fail and name the right. When the user has the right again, the hub must continue.
 func TestReadinessNamesLostRight(t *testing.T) {
 	t.Parallel()
-	place := natstest.Place{Name: "n", Port: porttest.Free(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}
+	place := natstest.Place{Name: "n", Port: testkit.FreePorts(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}
 	deny := func(subjects ...string) {
 		text, err := json.Marshal(subjects)
 		require.NoError(t, err)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // While a NATS server is down, the metrics, /stats and /readyz report it, and publishes are refused
@@ -31,7 +31,7 @@ func TestEngineUnavailable(t *testing.T) {
 		require.True(t, s.ReadyForConnections(hubtest.Patience))
 		return s
 	}
-	port := porttest.Free(t, 1)[0]
+	port := testkit.FreePorts(t, 1)[0]
 	nats := start(port)
 	url := nats.ClientURL()
 	p = hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--nats-url", url)...))

@@ -14,12 +14,12 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // A signal ends a hub whose start still waits for a NATS cluster.
 func TestSignalDuringStart(t *testing.T) {
-	ports := porttest.Free(t, 4)
+	ports := testkit.FreePorts(t, 4)
 	nats := natstest.Start(t, natstest.Place{Name: "alone", Port: ports[0], Peers: ports[1:], Store: t.TempDir()})
 	t.Cleanup(func() {
 		_ = nats.Process.Kill()

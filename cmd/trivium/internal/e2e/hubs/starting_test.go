@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // serveUnready starts the program with the engine nats at natsPort, and waits until the program is live. It does not
 // wait until the hub has started.
 func serveUnready(t *testing.T, natsPort int) *hubtest.Process {
 	t.Helper()
-	ports := porttest.Free(t, 2)
+	ports := testkit.FreePorts(t, 2)
 	cmd := hubtest.Binary(t, "serve", "--http", fmt.Sprint("127.0.0.1:", ports[0]), "--udp", "off", "--admin", fmt.Sprint("127.0.0.1:", ports[1]),
 		"--auth", "none", "--log-format", "json", "--engine", "nats", "--nats-url", fmt.Sprint("nats://127.0.0.1:", natsPort))
 	p := hubtest.Launch(t, cmd)
@@ -40,7 +40,7 @@ func serveUnready(t *testing.T, natsPort int) *hubtest.Process {
 // A hub that is started before NATS is live but not ready, and asks clients to retry. It becomes
 // ready when NATS is available.
 func TestServeWaitsForNATS(t *testing.T) {
-	natsPort := porttest.Free(t, 1)[0]
+	natsPort := testkit.FreePorts(t, 1)[0]
 	p := serveUnready(t, natsPort)
 	for _, url := range []string{p.HTTP + "/readyz", p.HTTP + "/poll", p.HTTP + "/sse", p.HTTP + "/publish/a", p.Admin + "/metrics"} {
 		status, text := p.Request(http.MethodGet, "http://"+url, "", "")
@@ -74,7 +74,7 @@ func TestServeWaitsForNATS(t *testing.T) {
 
 // At its start, a hub waits for NATS for the configured time, and then exits.
 func TestEngineWait(t *testing.T) {
-	ports := porttest.Free(t, 1)
+	ports := testkit.FreePorts(t, 1)
 	for _, wait := range []time.Duration{time.Millisecond, 2 * time.Second} {
 		cmd := hubtest.Binary(t, append(hubtest.AnyPorts, "--engine", "nats", "--engine-wait", wait.String(), "--nats-url", fmt.Sprint("nats://127.0.0.1:", ports[0]))...)
 		var said bytes.Buffer

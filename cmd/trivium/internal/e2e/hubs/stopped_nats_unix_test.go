@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // pollLimit is how much later than its wait a poll of these tests may be answered. A hub on an idle machine needs at
@@ -61,7 +61,7 @@ func pollAll(p *hubtest.Process, waits []int, queries ...string) []pollResult {
 
 // stoppableNATS is a NATS server in a process of its own.
 func stoppableNATS(t *testing.T) (server *exec.Cmd, port int) {
-	port = porttest.Free(t, 1)[0]
+	port = testkit.FreePorts(t, 1)[0]
 	server = natstest.Start(t, natstest.Place{Name: "n", Port: port, Store: t.TempDir()})
 	t.Cleanup(func() {
 		_ = server.Process.Kill()

@@ -21,7 +21,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
-	"github.com/trivium-hub/trivium/internal/porttest"
+	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
 // refusedPublish is the answer to the first publish that the hub refuses.
@@ -116,7 +116,7 @@ func TestPublishInProgressIsAnswered(t *testing.T) {
 		start func(t *testing.T) (p *hubtest.Process, harm func())
 	}{
 		{"stream deleted", func(t *testing.T) (*hubtest.Process, func()) {
-			port := porttest.Free(t, 1)[0]
+			port := testkit.FreePorts(t, 1)[0]
 			server := natstest.Start(t, natstest.Place{Name: "n", Port: port, Store: t.TempDir()})
 			t.Cleanup(func() {
 				_ = server.Process.Kill()

@@ -1,5 +1,4 @@
-// Package porttest chooses ports for servers that tests start.
-package porttest
+package testkit
 
 import (
 	"errors"
@@ -16,10 +15,10 @@ import (
 // test. No test sends datagrams there.
 const reservations = "127.75.75.75"
 
-// Free returns TCP ports that are free, and that Free returns to no other test, in this process or
+// FreePorts returns TCP ports that are free, and that FreePorts returns to no other test, in this process or
 // another, until this test ends. They are below the range that systems assign to outgoing connections
 // and to listeners on port 0 (from 32768 on Linux, 49152 elsewhere).
-func Free(t *testing.T, n int) (ports []int) {
+func FreePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for tries := 0; len(ports) < n; tries++ {
 		require.Less(t, tries, 1000, "no port is free")

@@ -1,5 +1,7 @@
-// Package leaktest fails the tests of a package that leave goroutines behind.
-package leaktest
+// Package testkit contains what the tests of all packages of this module share: Main, which fails if the tests of a
+// package leave goroutines behind, and FreePorts. It is public only because hub, auth, transports and cmd have no
+// common place for an internal package.
+package testkit
 
 import (
 	"fmt"

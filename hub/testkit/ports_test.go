@@ -1,4 +1,4 @@
-package porttest
+package testkit
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ func TestPortsDiffer(t *testing.T) {
 	const tests, each = 40, 20
 	seen := map[int]bool{}
 	for range tests {
-		for _, port := range Free(t, each) {
+		for _, port := range FreePorts(t, each) {
 			seen[port] = true
 		}
 	}
