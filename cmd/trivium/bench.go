@@ -25,6 +25,7 @@ const (
 	maxBenchSubscribers = 1_000_000
 	maxBenchRate        = 1_000_000
 	maxBenchRounds      = 1000
+	maxBenchCPUs        = 1024
 	maxBenchEvents      = 100_000_000
 )
 
@@ -37,6 +38,7 @@ type BenchCmd struct {
 	Rounds      int           `placeholder:"N" help:"Rounds in which hub and floor take turns. Default: the scenario's own, 3 or 5."`
 	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. A scenario skips transports that it does not support."`
 	Events      int           `placeholder:"N" help:"Events that replay reads. Default: 200000."`
+	CPUs        int           `name:"cpus" placeholder:"N" help:"Cores that the hub may use, and so its fan-out workers. The load runs on the next core, or on the last of these if there is no other. Default: 1."`
 	Publish     string        `placeholder:"WAY" help:"How to publish: udp or http. Default: udp; with --target and no --udp, http."`
 	TLS         bool          `name:"tls" help:"Measure fanout and idle also with subscribers over HTTP/1.1 and TLS, compared with the same hub without TLS and with the floor, which has no TLS. Default scenario: fanout."`
 	HTTP2       bool          `name:"http2" help:"Measure the same also with SSE over HTTP/2, one connection for each subscriber."`
@@ -75,7 +77,7 @@ func (c *BenchCmd) check() []settings.Fault {
 	for _, number := range []struct {
 		flag      string
 		got, most int
-	}{{"subscribers", c.Subscribers, maxBenchSubscribers}, {"rate", c.Rate, maxBenchRate}, {"events", c.Events, maxBenchEvents}, {"rounds", c.Rounds, maxBenchRounds}} {
+	}{{"subscribers", c.Subscribers, maxBenchSubscribers}, {"rate", c.Rate, maxBenchRate}, {"events", c.Events, maxBenchEvents}, {"rounds", c.Rounds, maxBenchRounds}, {"cpus", c.CPUs, maxBenchCPUs}} {
 		faults = append(faults, settings.Faults(number.flag, settings.Between(number.got, 0, number.most))...)
 	}
 	if c.Size != 0 {
@@ -156,6 +158,9 @@ func (c *BenchCmd) checkTarget() []settings.Fault {
 	}
 	if c.Goals {
 		faults = append(faults, settings.Fault{Setting: "--goals", Detail: "cannot be used with --target"})
+	}
+	if c.CPUs > 0 {
+		faults = append(faults, settings.Fault{Setting: "--cpus", Detail: "cannot be used with --target"})
 	}
 	for _, name := range []string{bench.Idle, bench.MillionSubscribers} {
 		if slices.Contains(c.Scenario, name) {
@@ -245,7 +250,7 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	}
 	cfg := bench.Config{
 		Scenarios: c.Scenario, Transports: c.Transport, Goals: c.Goals, Publish: c.Publish, Secure: c.secure(),
-		Subscribers: c.Subscribers, Rate: c.Rate, Size: int(c.Size), Events: c.Events, Duration: c.Duration, Rounds: c.Rounds,
+		Subscribers: c.Subscribers, Rate: c.Rate, Size: int(c.Size), Events: c.Events, Duration: c.Duration, Rounds: c.Rounds, CPUs: c.CPUs,
 		Target: c.Target, TargetUDP: c.UDP, Token: c.Token,
 		Engine: c.Engine, Store: c.Store, NATSURL: c.NATSURL, Replicas: c.Replicas, Stream: c.NATSStream,
 		Program: program, Environ: withoutSettings(os.Environ()),

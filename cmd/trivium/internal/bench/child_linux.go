@@ -154,29 +154,36 @@ func pssOf(pid int) (int64, error) {
 	return kib << 10, err
 }
 
-// cores are the processor cores on which the servers and the load run. The two differ if the machine
-// has at least two cores.
+// cores are the processor cores on which the servers and the load run.
 type cores struct {
-	pinned       bool
+	pinned       bool // the servers and the load have a set of cores each; the two sets may overlap
+	apart        bool // the two sets do not overlap
 	server, load unix.CPUSet
 	all          unix.CPUSet // all cores that this process may use
 }
 
-// newCores chooses the first two cores that this process may use, and moves all its threads to the
-// second. New threads stay on it too.
-func newCores() (*cores, error) {
+// newCores chooses the first n cores that this process may use for the servers (0: one, if there are two), and moves all its
+// threads to the next core, or to the last if there is none left. New threads stay on it too.
+func newCores(n int) (*cores, error) {
 	c := &cores{}
-	if err := unix.SchedGetaffinity(0, &c.all); err != nil || c.all.Count() < 2 {
+	if err := unix.SchedGetaffinity(0, &c.all); err != nil || n == 0 && c.all.Count() < 2 {
 		return c, err
 	}
+	n = max(n, 1)
+	if c.all.Count() < n {
+		return nil, fmt.Errorf("--cpus %d: this process may use only %d", n, c.all.Count())
+	}
 	var found []int
-	for cpu := 0; len(found) < 2; cpu++ {
+	for cpu := 0; len(found) < min(n+1, c.all.Count()); cpu++ {
 		if c.all.IsSet(cpu) {
 			found = append(found, cpu)
 		}
 	}
-	c.server.Set(found[0])
-	c.load.Set(found[1])
+	for _, cpu := range found[:n] {
+		c.server.Set(cpu)
+	}
+	c.apart = len(found) > n
+	c.load.Set(found[len(found)-1])
 	tasks, err := filepath.Glob("/proc/self/task/*")
 	if err != nil {
 		return nil, err

@@ -88,6 +88,7 @@ type Config struct {
 	Events      int           // number of events that replay reads
 	Secure      []string      // TLS and HTTP2, each measured beside the same hub without TLS
 	Publish     string        // PublishUDP or PublishHTTP
+	CPUs        int           // cores of the hub; 0: one, if there are two
 	Goals       bool          // run the measurements for the goals instead of Scenarios
 
 	Target    string // URL of a running hub; "": start a child

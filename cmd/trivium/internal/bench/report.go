@@ -14,7 +14,8 @@ type Report struct {
 	Version string    `json:"version"`
 	System  string    `json:"system"`
 	CPUs    int       `json:"cpus"`
-	Pinned  bool      `json:"pinned"` // whether the servers and the load had a core each
+	HubCPUs int       `json:"hub_cpus,omitempty"` // --cpus
+	Pinned  bool      `json:"pinned"`             // whether the servers and the load had cores of their own
 	Target  string    `json:"target,omitempty"`
 	Engine  string    `json:"engine,omitempty"`
 	Results []*Result `json:"results"`
@@ -193,8 +194,13 @@ func (r *Result) note(format string, args ...any) {
 // Text writes the report as tables.
 func (r *Report) Text(w io.Writer) error {
 	where := "servers and load on the same cores"
-	if r.Pinned {
+	switch {
+	case r.Pinned && r.HubCPUs > 1:
+		where = fmt.Sprintf("servers on %d cores, load on another", r.HubCPUs)
+	case r.Pinned:
 		where = "servers on one core, load on another"
+	case r.HubCPUs > 0:
+		where = fmt.Sprintf("servers on %d cores, load on one of them", r.HubCPUs)
 	}
 	fmt.Fprintf(w, "trivium %s, %s, %d CPUs, %s\n", r.Version, r.System, r.CPUs, where)
 	r.deliveryTable(w)

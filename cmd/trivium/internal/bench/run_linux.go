@@ -36,7 +36,7 @@ type runner struct {
 func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cores, err := newCores()
+	cores, err := newCores(cfg.CPUs)
 	if err != nil {
 		return nil, fmt.Errorf("choose cores: %w", err)
 	}
@@ -44,7 +44,7 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	// the runtime would notice late that the other goroutine could run.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	r := &runner{cfg: &cfg, ctx: ctx, cores: cores}
-	r.report = &Report{System: system(), CPUs: runtime.NumCPU(), Pinned: cores.pinned, Target: cfg.Target, Engine: cfg.Engine, allGoals: cfg.Goals}
+	r.report = &Report{System: system(), CPUs: runtime.NumCPU(), HubCPUs: cfg.CPUs, Pinned: cores.apart, Target: cfg.Target, Engine: cfg.Engine, allGoals: cfg.Goals}
 	if r.load, err = newLoad(ctx); err != nil {
 		return nil, err
 	}
