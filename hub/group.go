@@ -133,19 +133,21 @@ func (g *group) attach(s *subscriber, shardSize int) {
 }
 
 // detach removes a subscriber. The last subscriber takes its slot. If the two are in different shards, the shard of the slot
-// moves back to the position of the other one; subscribers skip the events that they have. The caller must queue the group
-// if it waits.
-func (g *group) detach(s *subscriber) {
+// moves back to the position of the other one; subscribers skip the events that they have. detach reports whether a shard
+// has moved back, so that the caller must queue the group.
+func (g *group) detach(s *subscriber) (movedBack bool) {
 	last := int32(len(g.subs) - 1)
 	g.subs[s.slot] = g.subs[last]
 	g.subs[s.slot].slot = s.slot
 	g.subs[last] = nil
 	g.subs = g.subs[:last]
 	if g.shards != nil {
-		at := g.shards.of(s.slot)
-		at.from = min(at.from, g.shards.of(last).from)
+		at, other := g.shards.of(s.slot), g.shards.of(last)
+		movedBack = at.from > other.from
+		at.from = min(at.from, other.from)
 		g.shards.shrink(len(g.subs))
 	}
+	return movedBack
 }
 
 // erase removes an event from the pending events, and the newest batch if it has the event.

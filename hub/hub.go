@@ -304,11 +304,13 @@ func (h *Hub) groupOf(set FilterSet) *group {
 	return g
 }
 
-// releaseGroup removes the subscription group if it has no subscriptions. Otherwise it queues the group, because a shard may
-// have moved back.
-func (h *Hub) releaseGroup(g *group) {
+// releaseGroup removes the subscription group if it has no subscriptions. Otherwise it queues the group if a shard has
+// moved back.
+func (h *Hub) releaseGroup(g *group, movedBack bool) {
 	if len(g.subs) > 0 {
-		h.enqueueGroup(g)
+		if movedBack {
+			h.enqueueGroup(g)
+		}
 		return
 	}
 	if g.shards != nil {

@@ -255,8 +255,7 @@ func (s *Subscription) leaveGroup() {
 	if s.group == nil {
 		return
 	}
-	s.group.detach(&s.subscriber)
-	s.hub.releaseGroup(s.group)
+	s.hub.releaseGroup(s.group, s.group.detach(&s.subscriber))
 	s.group = nil
 }
 
