@@ -124,7 +124,7 @@ func endlessMessages(t *testing.T, f *testbed) {
 	require.Equal(t, decode.OpAck, m.Op)
 	// After the read timeout, the hub closes a WebSocket with an unfinished message and frees the
 	// memory of the message.
-	p = f.serveAlone(t, "--read-timeout", "5s") // a slow machine needs seconds for a small request; a message has six times as long
+	p = f.serveAlone(t, "--read-timeout", "4s") // a slow machine needs seconds for a small request; a message has six times as long
 	endless(p, 20)
 	late := `trivium_websocket_refused_total{reason="receiving_time"}`
 	require.Eventually(t, func() bool { return f.metric(t, p, late) == 20 }, hubtest.Patience, 50*time.Millisecond)

@@ -50,7 +50,7 @@ type testbed struct {
 
 // openReadTimeout is the read timeout of the hub open. A busy machine may need seconds between the
 // connection and the end of a request.
-const openReadTimeout = 15 * time.Second
+const openReadTimeout = 8 * time.Second
 
 // tokenEntry is an entry of the tokens file.
 type tokenEntry struct {

@@ -54,7 +54,8 @@ func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, to
 	return string(text), time.Since(begin), err
 }
 
-// requireCutOff calls sendSlowly on the main and admin listeners of the hub open. The hub must disconnect each attempt, or answer it without waiting for more.
+// requireCutOff calls sendSlowly on the main and admin listeners of the hub open. The hub must disconnect each attempt,
+// or answer it without waiting for more.
 func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 	t.Helper()
 	const most = openReadTimeout + time.Second // after a refusal, the hub waits one second for the body
@@ -104,8 +105,8 @@ func slowBody(t *testing.T, f *testbed) {
 		}
 	}
 	f.requireCutOff(t, attempts)
-	// A stream starts without waiting for the body of its request, and the body is not interpreted
-	// as another request.
+	// A stream starts although the body of its request does not arrive within the read timeout, and the body is not
+	// interpreted as another request.
 	for _, line := range []string{"GET /sse", "GET /ws?subscribe=none"} {
 		begin := time.Now()
 		x := f.start(t, request{hub: f.open, line: line, header: []string{"Content-Length: 1000"}})
