@@ -112,7 +112,16 @@ func TestShardsUseEveryWorker(t *testing.T) {
 			}
 			begin := time.Now()
 			s.publish(1)
-			require.NoError(t, s.hub.Close()) // returns when the workers have offered the event to all subscribers
+			for offered := 0; offered < len(s.sinks); {
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+				offered = 0
+				for _, k := range s.sinks {
+					k.mu.Lock()
+					offered += len(k.got)
+					k.mu.Unlock()
+				}
+			}
 			require.Equal(t, time.Duration(32/workers)*time.Millisecond, time.Since(begin))
 			for _, k := range s.sinks {
 				require.Equal(t, seqs(1, 1), k.got)
