@@ -150,12 +150,18 @@ func (b *tab) text(selector string) string {
 	return strings.ReplaceAll(text, "\u00a0", " ")
 }
 
-// await waits until a JavaScript expression is true.
+// await waits until a JavaScript expression is true. The expression cannot be evaluated while the tab changes to another
+// page.
 func (b *tab) await(expression string) {
 	b.Helper()
-	for end := time.Now().Add(patience); !eval[bool](b, expression); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		isTrue, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression))
+		if err == nil && isTrue {
+			return
+		}
+		if b.ctx.Err() != nil || time.Now().After(end) {
 			b.shot("failed.png")
+			require.NoError(b, err, expression)
 			require.FailNow(b, "still not true: "+expression, "%s", b.text("body")+b.consoleText())
 		}
 	}

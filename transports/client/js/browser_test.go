@@ -71,11 +71,19 @@ func evaluate[T any](t *testing.T, tab context.Context, expression string) T {
 	return value
 }
 
-// await waits until an expression is true in a page.
+// await waits until an expression is true in a page. The expression cannot be evaluated while the tab changes to another
+// page.
 func await(t *testing.T, tab context.Context, expression string) {
 	t.Helper()
-	for end := time.Now().Add(patience); !evaluate[bool](t, tab, expression); time.Sleep(20 * time.Millisecond) {
-		require.True(t, time.Now().Before(end), "%s is not true: %s", expression, evaluate[string](t, tab, "document.body.innerText"))
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		isTrue, err := chromedp.Run(tab, chromedp.Evaluate[bool](expression, chromedp.EvalAwaitPromise))
+		if err == nil && isTrue {
+			return
+		}
+		if tab.Err() != nil || time.Now().After(end) {
+			require.NoError(t, err, expression)
+			require.FailNow(t, "still not true: "+expression, evaluate[string](t, tab, "document.body.innerText"))
+		}
 	}
 }
 
