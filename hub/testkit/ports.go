@@ -11,9 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// reservations is the loopback address on which a UDP socket reserves a port until the end of a
-// test. No test sends datagrams there.
-const reservations = "127.75.75.75"
+// A UDP socket on this loopback address, with a port that is reservationOffset higher, reserves a port until the end of a
+// test. It must not have the same port, because a server with HTTP/3 listens there on all addresses.
+const (
+	reservations      = "127.75.75.75"
+	reservationOffset = 1 << 15
+)
 
 // FreePorts returns TCP ports that are free, and that FreePorts returns to no other test, in this process or
 // another, until this test ends. They are below the range that systems assign to outgoing connections
@@ -23,7 +26,7 @@ func FreePorts(t *testing.T, n int) (ports []int) {
 	for tries := 0; len(ports) < n; tries++ {
 		require.Less(t, tries, 1000, "no port is free")
 		port := 10000 + rand.IntN(32768-10000)
-		reserved, err := net.ListenPacket("udp", fmt.Sprintf("%s:%d", reservations, port))
+		reserved, err := net.ListenPacket("udp", fmt.Sprintf("%s:%d", reservations, port+reservationOffset))
 		if errors.Is(err, syscall.EADDRINUSE) {
 			continue
 		}

@@ -1,6 +1,8 @@
 package testkit
 
 import (
+	"fmt"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,4 +19,15 @@ func TestPortsDiffer(t *testing.T) {
 		}
 	}
 	require.Len(t, seen, tests*each)
+}
+
+// TestPortsServeHTTP3 checks that a server can listen on a free port with TCP and with UDP, on all addresses.
+func TestPortsServeHTTP3(t *testing.T) {
+	address := fmt.Sprintf(":%d", FreePorts(t, 1)[0])
+	l, err := net.Listen("tcp", address)
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	c, err := net.ListenPacket("udp", address)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
 }
