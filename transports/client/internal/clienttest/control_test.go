@@ -89,6 +89,7 @@ type station struct {
 	flow   flow
 
 	mu     sync.Mutex   // held during an action
+	closed bool         // guarded by mu
 	direct atomic.Value // the hub's own address
 
 	publishing sync.Mutex
@@ -140,6 +141,9 @@ func (s *station) close() {
 	s.filter.close()
 	s.faults.close()
 	_ = s.flow.stop()
+	s.mu.Lock() // an action may be starting the hub, for a test that does not wait for it
+	defer s.mu.Unlock()
+	s.closed = true
 	_ = s.hub.end(os.Kill)
 }
 
@@ -205,6 +209,9 @@ func (s *station) act(r *http.Request) (value any, err error) {
 		last, err := strconv.Atoi(cut[1])
 		return map[string]int{"last": last}, err
 	case "start":
+		if s.closed {
+			return nil, errors.New("the hub has been removed")
+		}
 		return nil, s.start()
 	case "publish":
 		size, _ := strconv.Atoi(r.FormValue("size"))
