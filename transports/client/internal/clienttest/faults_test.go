@@ -106,9 +106,14 @@ func (f *faults) turn(upstream string) error {
 	return f.swap()
 }
 
-func (f *faults) close() {
+// stop cuts all connections and accepts no new ones until swap. The port stays held.
+func (f *faults) stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.proxy.Stop()
+}
+
+func (f *faults) close() {
+	f.stop()
 	f.release()
 }

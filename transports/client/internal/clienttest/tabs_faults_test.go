@@ -34,9 +34,9 @@ func TestTabsFaults(t *testing.T) {
 		end    func()
 		gap    string // the reason of the gap that each tab reports; "" for none
 	}{
-		{name: "the network fails", fault: g.hub.faults.close, during: 20, end: heal},
+		{name: "the network fails", fault: g.hub.faults.stop, during: 20, end: heal},
 		{name: "the hub restarts", fault: kill, end: start},
-		{name: "the network fails until events have expired", fault: g.hub.faults.close, during: 300, end: heal, gap: "expired"},
+		{name: "the network fails until events have expired", fault: g.hub.faults.stop, during: 300, end: heal, gap: "expired"},
 		{name: "the hub restarts without its events", fault: func() {
 			kill()
 			require.NoError(t, os.RemoveAll(store))
