@@ -1,8 +1,13 @@
 package connection_test
 
 import (
+	"bytes"
 	"io"
 	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -11,8 +16,8 @@ import (
 )
 
 // BenchmarkTopicCores delivers events to 8,000 sockets on one topic, one event at a time. The peers do not read meanwhile: the
-// kernel's buffers hold the events, and are emptied between two operations. Compare the rows of -cpu 1,2. The benchmark
-// needs 16,000 open files.
+// kernel's buffers hold the events, and are emptied between two operations. Compare the rows of -cpu 1,2, except the first
+// row, which the testing package runs with all cores. The benchmark needs 16,000 open files.
 func BenchmarkTopicCores(b *testing.B) {
 	const subscribers, events = 8000, 20
 	bench := newBench(b, 0, longTimeout)
@@ -42,7 +47,12 @@ func BenchmarkTopicCores(b *testing.B) {
 		}
 		b.StartTimer()
 	}
-	deliveries := float64(b.N * subscribers * events)
+	reportCores(b, subscribers*events, cpu, wall)
+}
+
+// reportCores reports the deliveries per second and the CPU time of each, for operations of this many deliveries.
+func reportCores(b *testing.B, perOp int, cpu, wall time.Duration) {
+	deliveries := float64(b.N * perOp)
 	b.ReportMetric(deliveries/wall.Seconds(), "deliveries/s")
 	b.ReportMetric(float64(cpu.Microseconds())/deliveries, "cpu-us/delivery")
 	b.ReportMetric(cpu.Seconds()/wall.Seconds(), "cores")
@@ -53,4 +63,51 @@ func processCPU() time.Duration {
 	var u unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &u) // never fails
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkTopicCoresFloor writes the same bytes to as many sockets, without a hub: as many loops of writes as there are
+// cores. Its rows of -cpu 1,2 show what the machine gains by the second core.
+func BenchmarkTopicCoresFloor(b *testing.B) {
+	const subscribers, events = 8000, 20
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = listener.Close() })
+	servers, clients := make([]syscall.RawConn, subscribers), make([]net.Conn, subscribers)
+	for i := range clients {
+		clients[i], err = net.Dial("tcp", listener.Addr().String())
+		require.NoError(b, err)
+		server, err := listener.Accept()
+		require.NoError(b, err)
+		servers[i], err = server.(*net.TCPConn).SyscallConn()
+		require.NoError(b, err)
+		b.Cleanup(func() { _, _ = clients[i].Close(), server.Close() })
+	}
+	line := bytes.Repeat([]byte("x"), int(lineOf(benchSize)))
+	buf := make([]byte, events*len(line))
+	var cpu, wall time.Duration
+	for b.Loop() {
+		used, begin := processCPU(), time.Now()
+		for range events {
+			var writers sync.WaitGroup
+			for part := range slices.Chunk(servers, subscribers/runtime.GOMAXPROCS(0)) {
+				writers.Go(func() {
+					for _, s := range part {
+						_ = s.Write(func(fd uintptr) bool {
+							n, err := unix.Write(int(fd), line)
+							return n == len(line) && err == nil
+						})
+					}
+				})
+			}
+			writers.Wait()
+		}
+		cpu, wall = cpu+processCPU()-used, wall+time.Since(begin)
+		b.StopTimer()
+		for _, c := range clients {
+			_, err := io.ReadFull(c, buf)
+			require.NoError(b, err)
+		}
+		b.StartTimer()
+	}
+	reportCores(b, subscribers*events, cpu, wall)
 }
