@@ -56,7 +56,7 @@ func newCgroup(t *testing.T, limit int64) (dir string, err error) {
 
 // contain runs the command in a cgroup with the limit, and returns true. If no cgroup can be
 // created, it returns the command with the settings that the hub would derive from the limit, and
-// false; only resident memory is then checked.
+// false; only the memory that the kernel cannot reclaim is then checked.
 func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
 	t.Helper()
 	dir, err := newCgroup(t, limit)
