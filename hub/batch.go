@@ -4,7 +4,7 @@ import "slices"
 
 // Batch is a sequence of events that a group offers to its subscribers. It belongs to one fan-out worker, also if other
 // workers offer the same events to other shards of the group: a Sink
-// must not use the batch, or bytes returned by Coalesce, after Ready has returned.
+// must not use the batch, or bytes of several events that Coalesce returned, after Ready has returned.
 type Batch struct {
 	// Events are all events in (From, To] that match the group's filters, in order.
 	From, To uint64
@@ -43,7 +43,8 @@ func (b *Batch) eventBytes() (n int64) {
 
 // Coalesce returns the joined encodings of the events from index start on, and the index after the last of them. It
 // joins as many as fit in 64 KiB, but at least one. Calls with the same format and start return the same bytes, so
-// subscribers at the same position share them.
+// subscribers at the same position share them. The bytes of a single event are its encoding, which never changes; those
+// of several events are in a buffer that a later batch overwrites.
 func (b *Batch) Coalesce(format WireFormat, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	for i := range b.coalesced {
 		if j := &b.coalesced[i]; j.format == format && j.start == start {
@@ -61,19 +62,18 @@ func (b *Batch) Coalesce(format WireFormat, encode func(*Event) []byte, start in
 	}
 	j.format, j.start, j.end = format, start, start+1
 	j.bytes = b.Events[start].Encoded(format, encode)
-	if j.end == len(b.Events) || len(j.bytes) >= maxCoalescedBytes {
-		return j.bytes, j.end
-	}
-	j.buffer = slices.Grow(j.buffer[:0], min(maxCoalescedBytes, (len(b.Events)-start)*len(j.bytes)))
-	j.buffer = append(j.buffer, j.bytes...)
-	for ; j.end < len(b.Events); j.end++ {
+	for ; j.end < len(b.Events) && len(j.bytes) < maxCoalescedBytes; j.end++ {
 		piece := b.Events[j.end].Encoded(format, encode)
-		if len(j.buffer)+len(piece) > maxCoalescedBytes {
+		if len(j.bytes)+len(piece) > maxCoalescedBytes {
 			break
 		}
+		if j.end == start+1 { // the buffer is used only for several events
+			j.buffer = slices.Grow(j.buffer[:0], min(maxCoalescedBytes, (len(b.Events)-start)*len(j.bytes)))
+			j.buffer = append(j.buffer, j.bytes...)
+		}
 		j.buffer = append(j.buffer, piece...)
+		j.bytes = j.buffer
 	}
-	j.bytes = j.buffer
 	return j.bytes, j.end
 }
 

@@ -2,6 +2,8 @@ package connection_test
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -183,5 +185,34 @@ func TestFlushPendingSharesEncoding(t *testing.T) {
 			last := r.line()
 			require.True(t, last == "message" || strings.HasPrefix(last, "heartbeat "), strconv.Quote(last))
 		})
+	}
+}
+
+// A slow connection keeps the rest of an event that it has written in part. The rest does not change
+// while the worker writes later events of the same size to another connection.
+func TestRestOfAnEventIsNotOverwritten(t *testing.T) {
+	const rounds, n, size = 12, 8, 40 << 10 // two events are too large for one coalesced write
+	b := newBench(t, 0, slowTimeout)
+	_, slow := b.connectSlow()
+	b.fast = true
+	_, fast := b.connect()
+	data := func(i int) string { return `"` + strings.Repeat(fmt.Sprintf("%8d", i), size/8) + `"` }
+	r := reader{t, bufio.NewReader(fast)}
+	require.Equal(t, "open", r.line())
+	for first := 0; first < rounds*n; first += n {
+		var events []*hub.Event
+		for i := range n {
+			events = append(events, &hub.Event{Topic: "t", Data: []byte(data(first + i))})
+		}
+		_, err := b.hub.Publish(context.Background(), events...)
+		require.NoError(t, err)
+		for i := range n {
+			require.True(t, "event "+data(first+i) == r.line(), "event %d", first+i)
+		}
+	}
+	r = reader{t, bufio.NewReader(slow)}
+	require.Equal(t, "open", r.line())
+	for i := range rounds * n {
+		require.True(t, "event "+data(i) == r.line(), "event %d", i)
 	}
 }
