@@ -4,9 +4,6 @@ package hub
 // encoded bytes with the event, so that an event is encoded once for all subscribers.
 type WireFormat int
 
-// WireFormatCount is the number of wire formats.
-const WireFormatCount = 7
-
 // Encoded returns the event's bytes in a wire format. It calls encode on first use. Concurrent callers may both
 // encode; one result is cached. The bytes must not be changed.
 //
