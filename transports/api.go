@@ -182,6 +182,11 @@ func (a *API) Listener(l net.Listener) net.Listener {
 // has returned it, after it had answered requests with valid tokens.
 func WasParked(c net.Conn) bool { return connection.WasParked(c) }
 
+// ReleaseTLSBuffers frees the memory that the handshake of a connection with TLS has used for received bytes. A hook
+// http.Server.ConnState may call it when a connection is http.StateActive for the first time: no goroutine but the hook's
+// reads from the connection then. It must not be called at http.StateIdle.
+func ReleaseTLSBuffers(c net.Conn) { connection.ReleaseTLSBuffers(c) }
+
 // Context returns a context for http.Server.BaseContext. Stats then includes the problems with
 // which requests were answered.
 func (a *API) Context() context.Context { return a.publishing }

@@ -47,10 +47,11 @@ type TryWriter interface {
 	TryWrite(p []byte) (int, error)
 }
 
-// NewConn returns the Conn of a hijacked connection. If the platform and the connection support it
+// NewConn returns the Conn of a hijacked connection, from which no other goroutine reads. If the platform and the connection support it
 // (TCP on Linux, a TryWriter), the Conn writes directly; otherwise it is a portable one. The kernel
 // closes a TCP connection if the peer acknowledges nothing for several times timeout.
 func NewConn(c net.Conn, timeout time.Duration) Conn {
+	ReleaseTLSBuffers(c)
 	if g, ok := c.(*progressConn); ok && g.direct != nil {
 		return g.direct
 	}
@@ -63,10 +64,11 @@ func NewConn(c net.Conn, timeout time.Duration) Conn {
 	return NewPortableConn(c)
 }
 
-// NewPortableConn returns a Conn without direct writes. On a connection from a Listener, it
+// NewPortableConn is like NewConn, but the Conn has no direct writes. On a connection from a Listener, it
 // distinguishes a slow peer from one that makes no progress. On other connections, only progress
 // that frees space in the kernel's buffer counts, and with TLS no progress is visible.
 func NewPortableConn(c net.Conn) Conn {
+	ReleaseTLSBuffers(c)
 	if g := progressConnOf(c); g != nil {
 		return &progressWriter{c, g}
 	}

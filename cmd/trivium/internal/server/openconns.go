@@ -106,6 +106,7 @@ type openConn struct {
 
 	// openConnections.mu guards the following fields.
 
+	active    bool   // a part of a request has been read
 	sender    string // the token of the last request, or the address if no request has had a token
 	serving   int    // number of requests with a token that are being served; HTTP/2 may have several
 	receiving int    // number of these requests that wait for a part of their body
@@ -193,6 +194,10 @@ func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
 		c := o.conns[conn]
 		if c == nil || c.closing {
 			return
+		}
+		if state == http.StateActive && !c.active {
+			c.active = true
+			transports.ReleaseTLSBuffers(conn)
 		}
 		o.leaveQueue(c)
 		switch {
