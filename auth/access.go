@@ -15,33 +15,34 @@ import (
 // concurrent use, except that Acquire and Release of one holder must not run concurrently.
 type Access interface {
 	// Grant returns the current rights, or nil if there are none: the token is no longer valid, or
-	// the request passed no Middleware.
+	// no Middleware has handled the request.
 	Grant() *Grant
-	// Sender identifies the sender, whose requests share a limit of receive memory. It is derived
-	// from the token or, if there is none, from the client's address.
+	// Sender returns an identifier of the sender. All requests of one sender share a limit of
+	// receive memory. The identifier is derived from the token or, without a token, from the
+	// client's address.
 	Sender() string
-	// Client returns the client's address. It is invalid if it is not known.
+	// Client returns the client's address. It returns the zero Addr if the address is unknown.
 	Client() netip.Addr
 	// Acquire admits a connection and counts it toward the limits. Until Release, h is notified
 	// when the rights change. AcquireUncounted does the same without counting.
 	Acquire(h Holder) *problems.Problem
 	AcquireUncounted(h Holder) *problems.Problem
 	Release(h Holder)
-	// SetIdle makes h, which was acquired, give its place to any other connection that a limit would refuse. h is then
-	// released and notified.
+	// SetIdle marks h, which must be acquired, as idle: if a limit would refuse another connection,
+	// the Access releases and notifies h to make room.
 	SetIdle(h Holder)
-	// ReserveFilters counts the memory of the filters to which h is about to subscribe, instead of
-	// the memory of its previous filters, until Release. h must be acquired. If ReserveFilters
-	// returns a problem, nothing has changed.
+	// ReserveFilters counts the memory of the filters to which h is about to subscribe, until
+	// Release. This count replaces that of h's previous filters. h must be acquired. If
+	// ReserveFilters returns a problem, nothing has changed.
 	ReserveFilters(h Holder, set hub.FilterSet) *problems.Problem
 	// AdmitSubscription counts the start of another subscription toward the connect rate. Acquire
 	// counts the first one.
 	AdmitSubscription() *problems.Problem
-	// AdmitPublish counts events that are about to be published toward the publish rate: all of
-	// them or none.
+	// AdmitPublish counts events that are about to be published toward the publish rate. It admits
+	// all of the events or none.
 	AdmitPublish(events int) *problems.Problem
-	// WaitPublish blocks until at least one of the events may be published, and returns how many
-	// may be. The error is that of ctx.
+	// WaitPublish blocks until at least one of the events may be published, and returns the number
+	// of events that may be. The error is that of ctx.
 	WaitPublish(ctx context.Context, events int) (int, error)
 	// Renew verifies a new token for a connection. Acquire of the returned Access takes over the
 	// connection from this Access. Done must be called in any case.
@@ -80,7 +81,8 @@ func (c *requestContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// WithAccess returns a context with the Access, for a program that authenticates requests without a Middleware.
+// WithAccess returns a context with the Access, for a program that authenticates requests itself,
+// without a Middleware.
 func WithAccess(ctx context.Context, access Access) context.Context {
 	return &requestContext{Context: ctx, access: access}
 }
@@ -103,7 +105,7 @@ func Query(r *http.Request) (url.Values, error) {
 	return c.query.values, c.query.err
 }
 
-// noAccess is the Access of a request that passed no Middleware. It permits nothing.
+// noAccess is the Access of a request that no Middleware has handled. It permits nothing.
 type noAccess struct{}
 
 func (noAccess) Grant() *Grant                             { return nil }

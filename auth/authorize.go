@@ -10,9 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// NewCredential returns a credential for Config.Authorize. Until expires (zero: forever), the
-// subject may subscribe and publish to the topics that the filter sets match. Requests of one
-// subject with equal rights share limits.
+// NewCredential returns a credential for Config.Authorize. The subject may subscribe and publish to
+// the topics that the filter sets match, until the time expires; the zero time means forever.
+// Requests with the same subject and equal rights share limits.
 func NewCredential(subject string, subscribe, publish hub.FilterSet, expires time.Time) *Credential {
 	rights := fmt.Sprintf("%q %q %q %d", subject, subscribe.Key(), publish.Key(), expires.UnixNano())
 	return &Credential{

@@ -7,11 +7,11 @@ import (
 	"net/http"
 )
 
-// Chain returns a Verifier that asks several verifiers in turn. The first one that knows the token
-// decides. A verifier that returns ErrBadToken does not know the token; a verifier that is
-// unavailable is skipped. A credential is rechecked by the verifier that issued it. If no verifier
-// accepts the token, the most informative error is returned: that the token could not be verified,
-// or else the reason why it is invalid.
+// Chain returns a Verifier that calls several verifiers in order. If a verifier returns ErrBadToken
+// or is unavailable, the next one is called; any other result is final. A credential is rechecked
+// by the verifier that issued it. If no verifier accepts the token, the most informative error is
+// returned: an error that the token could not be verified takes precedence over the reason why it
+// is invalid.
 func Chain(verifiers ...Verifier) Verifier { return chain(verifiers) }
 
 type chain []Verifier

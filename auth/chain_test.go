@@ -69,9 +69,9 @@ func TestChain(t *testing.T) {
 	require.NoError(t, err)
 	last.token = ""
 	_, err = c.Recheck(got)
-	require.Equal(t, ErrTokenEnded, err, "by who gave it")
+	require.Equal(t, ErrTokenEnded, err, "rechecked by the verifier that issued it")
 	_, err = c.Recheck(&Credential{})
-	require.Equal(t, ErrTokenEnded, err, "not issued by this chain")
+	require.Equal(t, ErrTokenEnded, err, "a credential of another chain is refused")
 }
 
 // A token with three parts may be in the file, although it looks like a JWT. If it is not in the
@@ -88,7 +88,7 @@ func TestChainOfFileAndJWT(t *testing.T) {
 	require.Equal(t, "jwt:jti:id-1", got.Grant.Subject)
 	same, err := c.Recheck(got)
 	require.NoError(t, err)
-	require.Same(t, got, same, "nothing has changed")
+	require.Same(t, got, same, "an unchanged credential is returned as it is")
 	require.NoError(t, j.SetRevoked([]byte("id-1")))
 	_, err = c.Recheck(got)
 	require.Equal(t, ErrTokenEnded, err)
@@ -106,7 +106,7 @@ func TestChainOfFileAndJWT(t *testing.T) {
 	require.EqualError(t, err, "the token is not valid: it has no expiry time (exp)")
 	j.remote.everFetched = false
 	_, err = c.Verify(t.Context(), nil, "opaque")
-	require.Equal(t, ErrBadToken, err, "the keys don't matter")
+	require.Equal(t, ErrBadToken, err, "the verifier's keys make no difference")
 	_, err = c.Verify(t.Context(), nil, vectors.token(t, "key set, no kid"))
 	require.ErrorIs(t, err, ErrUnavailable)
 }

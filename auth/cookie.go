@@ -10,12 +10,12 @@ import (
 // value and attributes together to 4096 bytes.
 const MaxCookieTokenLen = 3 << 10
 
-// These are the names of the session cookie. Browsers do not separate cookies by port, so two hubs
-// on one host share the cookie.
+// Names of the session cookie. Browsers do not separate cookies by port, so two hubs on one host
+// share the cookie.
 const (
-	// secureCookieName is the name over HTTPS. Because of its prefix, browsers accept the cookie
-	// only over HTTPS and only from the host itself; other hosts of the same site cannot set it
-	// (RFC 6265bis).
+	// secureCookieName is the name over HTTPS. Because of the prefix __Host-, browsers accept the
+	// cookie only over HTTPS and only from the host itself; other hosts of the same site cannot set
+	// it (RFC 6265bis).
 	secureCookieName = "__Host-trivium_token"
 	// cookieName is the name over HTTP, where browsers refuse secureCookieName. Over HTTPS it is
 	// also read, for sessions that older versions have created under this name.
@@ -77,8 +77,8 @@ func setCookie(w http.ResponseWriter, r *http.Request, cookie *http.Cookie, secu
 }
 
 // newSession returns the cookie with the request's token, or nil for an open hub. An open hub
-// requires no token, but refuses one in the wrong place, so that clients written for it work with
-// other hubs too.
+// requires no token, but refuses a token in the wrong place. Clients that work with an open hub
+// then work with other hubs too.
 func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie, error) {
 	token, present, err := findToken(r, query)
 	switch {
@@ -105,10 +105,11 @@ func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie
 	return cookie, nil
 }
 
-// findCookie returns the token in the session cookie. If the request may come from a foreign page,
-// the cookie is ignored. cookieName counts only if there is no cookie under secureCookieName. The
-// error is ErrCookieTooLong, or ErrTwoTokens if there are several different cookies under one name:
-// another host of the same site can add one under cookieName.
+// findCookie returns the token in the session cookie. It ignores cookies of a request that may have
+// been sent by a page of a foreign origin, and it reads cookieName only if there is no cookie with
+// the name secureCookieName. The error is ErrCookieTooLong, or ErrTwoTokens if there are several
+// different cookies with one name. Another host of the same site can add a cookie with the name
+// cookieName.
 func (m *Middleware) findCookie(r *http.Request) (token string, present bool, err error) {
 	cookies := r.CookiesNamed(secureCookieName)
 	if len(cookies) == 0 {
@@ -129,10 +130,10 @@ func (m *Middleware) findCookie(r *http.Request) (token string, present bool, er
 	return token, true, nil
 }
 
-// findBasic returns the password of Authorization: Basic, in which senders of webhooks can pass a
+// findBasic returns the password of Authorization: Basic, where senders of webhooks can put a
 // token. The user name is ignored. The password has the lowest priority, because it may be meant
-// for a proxy. It counts only where a cookie would count, because browsers send it with requests of
-// foreign pages too.
+// for a proxy. It is accepted only where a cookie would be accepted, because browsers also send it
+// with requests of foreign pages.
 func (m *Middleware) findBasic(r *http.Request) (token string, present bool) {
 	_, password, ok := r.BasicAuth()
 	if !ok || password == "" || !m.acceptsCookie(r) {
@@ -141,7 +142,7 @@ func (m *Middleware) findBasic(r *http.Request) (token string, present bool) {
 	return password, true
 }
 
-// acceptsCookie reports whether the request comes from a page whose cookie counts. SameSite
+// acceptsCookie reports whether the request was sent by a page whose cookies are accepted. SameSite
 // excludes pages of other sites, but not other origins of the same site. Origin does not suffice
 // either: GET requests of an <img> or of fetch with mode "no-cors" have none. Sec-Fetch-Site
 // distinguishes these requests.

@@ -67,60 +67,60 @@ func TestCookie(t *testing.T) {
 		want    error
 	}{
 		{"no browser", nil, from(""), nil},
-		{"among others", nil, cookies("a=b; " + mine + "; c=d"), nil},
-		{"the same twice", nil, cookies(mine+"; "+mine, mine), nil},
-		{"two that differ", nil, cookies(mine + "; " + cookieName + "=" + wrong), ErrTwoTokens},
-		{"two that differ, over lines", nil, cookies(mine, cookieName+"="+wrong), ErrTwoTokens},
+		{"beside other cookies", nil, cookies("a=b; " + mine + "; c=d"), nil},
+		{"the same cookie twice", nil, cookies(mine+"; "+mine, mine), nil},
+		{"two different cookies", nil, cookies(mine + "; " + cookieName + "=" + wrong), ErrTwoTokens},
+		{"two different cookies in two lines", nil, cookies(mine, cookieName+"="+wrong), ErrTwoTokens},
 		{"over HTTPS", nil, cookies(secureCookieName + "=" + canary), nil},
-		{"a neighbour's beside it", nil, cookies(cookieName + "=" + wrong + "; " + secureCookieName + "=" + canary), nil},
-		{"a wrong one beside the old", nil, cookies(mine + "; " + secureCookieName + "=" + wrong), ErrBadToken},
-		{"two that differ over HTTPS", nil, cookies(secureCookieName + "=" + canary + "; " + secureCookieName + "=" + wrong), ErrTwoTokens},
+		{"a wrong cookie of the old name beside the right one", nil, cookies(cookieName + "=" + wrong + "; " + secureCookieName + "=" + canary), nil},
+		{"a wrong cookie beside the right one of the old name", nil, cookies(mine + "; " + secureCookieName + "=" + wrong), ErrBadToken},
+		{"two different cookies of the HTTPS name", nil, cookies(secureCookieName + "=" + canary + "; " + secureCookieName + "=" + wrong), ErrTwoTokens},
 		{"another name", nil, cookies("Trivium_token=" + canary), ErrNoToken},
 		{"wrong", nil, cookies(cookieName + "=" + wrong), ErrBadToken},
 		{"empty", nil, cookies(cookieName + "="), ErrTokenSyntax},
 		{"alphabet", nil, cookies(cookieName + "=canary+/="), ErrTokenSyntax},
-		{"no value that a cookie may have", nil, cookies(cookieName + "=canary\x7f"), ErrNoToken},
+		{"an invalid cookie value", nil, cookies(cookieName + "=canary\x7f"), ErrNoToken},
 		{"longest", nil, cookies(cookieName + "=" + strings.Repeat("a", MaxCookieTokenLen)), ErrBadToken},
 		{"too long", nil, cookies(cookieName + "=" + strings.Repeat("a", MaxCookieTokenLen+1)), ErrCookieTooLong},
 		{"another scheme", nil, http.Header{"Cookie": {mine}, "Authorization": {"Basic YTpi"}}, nil},
 		{"Basic", nil, basic("any user", canary), nil},
 		{"Basic, no user", nil, basic("", canary), nil},
-		{"Basic, in other letters", nil, http.Header{"Authorization": {"bASIC " + base64.StdEncoding.EncodeToString([]byte("a:"+canary))}}, nil},
-		{"Basic, as the user", nil, basic(canary, ""), ErrNoToken},
+		{"Basic, in mixed case", nil, http.Header{"Authorization": {"bASIC " + base64.StdEncoding.EncodeToString([]byte("a:"+canary))}}, nil},
+		{"Basic, token as user name", nil, basic(canary, ""), ErrNoToken},
 		{"Basic, wrong", nil, basic("a", "wrong"), ErrBadToken},
-		{"Basic, no token", nil, basic("a", "pass word"), ErrTokenSyntax},
-		{"Basic, no base64", nil, http.Header{"Authorization": {"Basic " + canary}}, ErrNoToken},
-		{"Basic, of a wrong cookie", nil, plus(basic("a", canary), "Cookie", cookieName+"="+wrong), ErrBadToken},
-		{"Basic, its page", nil, plus(basic("a", canary), "Sec-Fetch-Site", "same-origin"), nil},
-		{"Basic, a foreign GET", nil, plus(basic("a", canary), "Sec-Fetch-Site", "cross-site"), ErrNoToken},
+		{"Basic, password that cannot be a token", nil, basic("a", "pass word"), ErrTokenSyntax},
+		{"Basic, not base64", nil, http.Header{"Authorization": {"Basic " + canary}}, ErrNoToken},
+		{"Basic, beside a wrong cookie", nil, plus(basic("a", canary), "Cookie", cookieName+"="+wrong), ErrBadToken},
+		{"Basic, same-origin page", nil, plus(basic("a", canary), "Sec-Fetch-Site", "same-origin"), nil},
+		{"Basic, GET of a foreign page", nil, plus(basic("a", canary), "Sec-Fetch-Site", "cross-site"), ErrNoToken},
 		{"Basic, an allowed page", named, plus(basic("a", canary), "Origin", "https://app.hub.example"), nil},
 		{"Basic, any page", every, plus(basic("a", canary), "Origin", "https://app.hub.example"), ErrNoToken},
 		{"Basic, a null page", null, plus(basic("a", canary), "Origin", "null"), ErrNoToken},
 
 		{"a page of the same origin", nil, from("http://hub.example", "same-origin"), nil},
-		{"its GET", nil, from("", "same-origin"), nil},
-		{"typed in", nil, from("", "none"), nil},
-		{"a GET of a neighbour", nil, from("", "same-site"), ErrNoToken},
-		{"a GET of anybody", nil, from("", "cross-site"), ErrNoToken},
-		{"something new", nil, from("", "same-planet"), ErrNoToken},
-		{"two answers", nil, from("", "same-origin", "same-origin"), ErrNoToken},
-		{"a neighbour", nil, from("https://app.hub.example", "same-site"), ErrForeignOrigin},
-		{"an allowed neighbour", named, from("https://app.hub.example", "same-site"), nil},
-		{"its GET without asking", named, from("", "same-site"), ErrNoToken},
-		{"another neighbour", named, from("https://evil.hub.example", "same-site"), ErrForeignOrigin},
-		{"one of all", every, from("https://app.hub.example", "same-site"), ErrNoToken},
-		{"the same, all allowed", every, from("http://hub.example", "same-origin"), nil},
+		{"a GET of a page of the same origin", nil, from("", "same-origin"), nil},
+		{"an address that the user typed", nil, from("", "none"), nil},
+		{"a GET of the same site", nil, from("", "same-site"), ErrNoToken},
+		{"a GET of another site", nil, from("", "cross-site"), ErrNoToken},
+		{"an unknown Sec-Fetch-Site", nil, from("", "same-planet"), ErrNoToken},
+		{"two Sec-Fetch-Site headers", nil, from("", "same-origin", "same-origin"), ErrNoToken},
+		{"a page of the same site", nil, from("https://app.hub.example", "same-site"), ErrForeignOrigin},
+		{"an allowed page of the same site", named, from("https://app.hub.example", "same-site"), nil},
+		{"an allowed page's GET without CORS", named, from("", "same-site"), ErrNoToken},
+		{"another page of the same site", named, from("https://evil.hub.example", "same-site"), ErrForeignOrigin},
+		{"a page of the same site, all allowed", every, from("https://app.hub.example", "same-site"), ErrNoToken},
+		{"a page of the same origin, all allowed", every, from("http://hub.example", "same-origin"), nil},
 		{"null, all allowed", every, from("null", "cross-site"), ErrForeignOrigin},
 		{"null, allowed", null, from("null", "cross-site"), ErrNoToken},
 		{"null, with Sec-Fetch-Site: same-origin", null, from("null", "same-origin"), ErrNoToken},
-		{"a neighbour beside null", null, from("https://app.hub.example", "same-site"), nil},
+		{"an allowed page of the same site, null allowed too", null, from("https://app.hub.example", "same-site"), nil},
 	} {
 		a := attempt{host: "hub.example", header: c.header}
 		_, _, reason := try(t, New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: c.origins}), a)
 		require.ErrorIs(t, reason, c.want, c.name)
 		if c.want != ErrForeignOrigin {
 			_, _, reason = try(t, New(Config{Origins: c.origins}), a)
-			require.NoError(t, reason, "an open hub looks into none: %s", c.name)
+			require.NoError(t, reason, "an open hub reads no cookie: %s", c.name)
 		}
 	}
 }
@@ -155,22 +155,22 @@ func TestSession(t *testing.T) {
 		verifier Verifier
 		cookie   string
 	}{
-		{attempt{name: "no end", header: bearing(canary)}, static, set + attributes},
+		{attempt{name: "no expiry", header: bearing(canary)}, static, set + attributes},
 		{attempt{name: "over TLS", tls: true, header: bearing(canary)}, static, "__Host-" + set + "; HttpOnly; Secure; SameSite=Strict"},
 		{attempt{name: "over TLS to a trusted proxy", peer: "10.1.2.3:4", header: with(bearing(canary), "X-Forwarded-Proto", "https")},
 			static, "__Host-" + set + "; HttpOnly; Secure; SameSite=Strict"},
 		{attempt{name: "X-Forwarded-Proto of an untrusted peer", header: with(bearing(canary), "X-Forwarded-Proto", "https")}, static, set + attributes},
-		{attempt{name: "an hour", header: bearing(canary)}, brief{time.Hour},
+		{attempt{name: "an hour left", header: bearing(canary)}, brief{time.Hour},
 			set + "; Expires=Sat, 01 Jan 2000 01:00:00 GMT; Max-Age=3600" + attributes},
-		{attempt{name: "not a second", header: bearing(canary)}, brief{time.Second / 2},
+		{attempt{name: "less than a second left", header: bearing(canary)}, brief{time.Second / 2},
 			set + "; Expires=Sat, 01 Jan 2000 00:00:00 GMT; Max-Age=1" + attributes},
-		{attempt{name: "a century", header: bearing(canary)}, brief{100 * 365 * 24 * time.Hour},
+		{attempt{name: "a century left", header: bearing(canary)}, brief{100 * 365 * 24 * time.Hour},
 			set + "; Expires=Mon, 07 Dec 2099 00:00:00 GMT; Max-Age=34560000" + attributes},
 		{attempt{name: "the longest", header: bearing(longest)}, brief{time.Hour},
 			cookieName + "=" + longest + "; Path=/; Expires=Sat, 01 Jan 2000 01:00:00 GMT; Max-Age=3600" + attributes},
-		{attempt{name: "a cookie before", header: with(bearing(canary), "Cookie", cookieName+"="+wrong)}, static, set + attributes},
+		{attempt{name: "an old cookie in the request", header: with(bearing(canary), "Cookie", cookieName+"="+wrong)}, static, set + attributes},
 		{attempt{name: "a page of the same origin", header: with(bearing(canary), "Origin", "http://hub.example")}, static, set + attributes},
-		{attempt{name: "an allowed one", header: with(bearing(canary), "Origin", "https://app.hub.example")}, static, set + attributes},
+		{attempt{name: "a page of an allowed origin", header: with(bearing(canary), "Origin", "https://app.hub.example")}, static, set + attributes},
 		{attempt{name: "an open hub"}, nil, ""},
 		{attempt{name: "an open hub, and a token", header: bearing("any+")}, nil, ""},
 
@@ -182,17 +182,17 @@ func TestSession(t *testing.T) {
 		{attempt{name: "in the subprotocol", header: bearers[2].header, want: ErrNotBearer}, static, ""},
 		{attempt{name: "in two places", target: "/session?access_token=" + canary, header: bearing(canary), want: ErrTwoTokens}, static, ""},
 		{attempt{name: "another scheme", header: http.Header{"Authorization": {"Basic YTpi"}}, want: ErrNoToken}, static, ""},
-		{attempt{name: "no form", header: bearing("canary; Domain=evil.test"), want: ErrTokenSyntax}, static, ""},
+		{attempt{name: "an invalid token", header: bearing("canary; Domain=evil.test"), want: ErrTokenSyntax}, static, ""},
 		{attempt{name: "wrong", header: bearing(wrong), want: ErrBadToken}, static, ""},
 		{attempt{name: "ended", header: bearing("late"), want: ErrTokenEnded}, brief{}, ""},
 		{attempt{name: "a foreign page", header: with(bearing(canary), "Origin", "https://evil.test"), want: ErrForeignOrigin}, static, ""},
 		{attempt{name: "a foreign Host", host: "evil.test", header: bearing(canary), want: ErrHost}, static, ""},
 
-		{attempt{name: "its end", method: http.MethodDelete}, static, gone + attributes},
-		{attempt{name: "its end, over TLS", method: http.MethodDelete, tls: true}, static, "__Host-" + gone + "; HttpOnly; Secure; SameSite=Strict"},
-		{attempt{name: "its end, with a token that has none", method: http.MethodDelete, header: bearing("late")}, brief{}, gone + attributes},
-		{attempt{name: "its end, open", method: http.MethodDelete}, nil, gone + attributes},
-		{attempt{name: "a foreign page's end", method: http.MethodDelete, header: http.Header{"Origin": {"null"}}, want: ErrForeignOrigin}, static, ""},
+		{attempt{name: "end of a session", method: http.MethodDelete}, static, gone + attributes},
+		{attempt{name: "end of a session, over TLS", method: http.MethodDelete, tls: true}, static, "__Host-" + gone + "; HttpOnly; Secure; SameSite=Strict"},
+		{attempt{name: "end of a session, with an expired token", method: http.MethodDelete, header: bearing("late")}, brief{}, gone + attributes},
+		{attempt{name: "end of a session, open hub", method: http.MethodDelete}, nil, gone + attributes},
+		{attempt{name: "end of a session by a foreign page", method: http.MethodDelete, header: http.Header{"Origin": {"null"}}, want: ErrForeignOrigin}, static, ""},
 		{attempt{name: "GET", method: http.MethodGet, header: bearing(canary), want: ErrMethod}, static, ""},
 		{attempt{name: "PUT", method: http.MethodPut, header: bearing(canary), want: ErrMethod}, static, ""},
 		{attempt{name: "OPTIONS", method: http.MethodOptions, want: ErrMethod}, static, ""},
@@ -227,7 +227,7 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// Over HTTPS, an old cookie without the prefix is removed.
+// Over HTTPS, the hub removes an old cookie without the prefix.
 func TestSessionReplacesTheOldName(t *testing.T) {
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	for method, value := range map[string]string{http.MethodPost: canary, http.MethodDelete: ""} {

@@ -12,16 +12,16 @@ import (
 	"github.com/jub0bs/cors/cfgerrors"
 )
 
-// These patterns are not of the form scheme://host.
+// Patterns other than scheme://host.
 const (
 	anyOrigin = "*"
 	// nullOrigin is the origin of pages that have none or hide it: files, sandboxed frames, data:
-	// URLs and some redirects. Any page can get this origin.
+	// URLs and some redirects. Any page can obtain this origin.
 	nullOrigin = "null"
 )
 
-// preflightAge is the time for which browsers may cache the answer to a preflight. Chromium allows
-// no longer time.
+// preflightAge is the time for which browsers may cache the answer to a preflight, the maximum in
+// Chromium.
 const preflightAge = 2 * time.Hour
 
 // Origins are other origins whose pages may send requests. The hub announces them to browsers by
@@ -29,16 +29,16 @@ const preflightAge = 2 * time.Hour
 type Origins struct {
 	allowed *cors.Middleware // for origins that match a pattern; nil: none
 	null    *cors.Middleware // for the origin null; nil: refused
-	// credentialed reports whether cookies of the allowed pages count.
+	// credentialed is set if cookies of the allowed pages are accepted.
 	credentialed bool
 }
 
 // NewOrigins returns Origins for patterns. A pattern is scheme://host or scheme://host:port, as a
 // browser writes an origin (lower case, punycode, no default port, no path). The host may begin
 // with "*." for subdomains of any depth, and the port may be "*" for any port. The scheme may be
-// http or https. The pattern "*" allows every origin except null; cookies then count only for the
-// hub's own origin. "null" allows pages without an origin; their cookies never count. Without
-// patterns the result is nil.
+// http or https. The pattern "*" allows every origin except null; cookies are then accepted only
+// from pages of the hub's own origin. "null" allows pages without an origin; their cookies are
+// never accepted. Without patterns the result is nil.
 //
 // A page may set the request headers that the hub reads, the headers that tracing and AJAX
 // libraries add, and the headers given here.
@@ -120,7 +120,7 @@ func CheckRequestHeaders(names []string) error {
 	return errors.Join(faults...)
 }
 
-// describeOriginError replaces an error of the CORS library by a description of the invalid
+// describeOriginError replaces an error of the CORS library with a description of the invalid
 // pattern.
 func describeOriginError(err error) error {
 	switch err := err.(type) {
@@ -152,7 +152,8 @@ func (o *Origins) allows(origin string) bool {
 	if _, _, ok := splitHost(authority); !ok {
 		return false
 	}
-	// The CORS library has no function that checks an origin, so a preflight is sent to it.
+	// The CORS library has no function that checks an origin, so this function sends a preflight to
+	// it.
 	w := &preflightAnswer{header: make(http.Header)}
 	o.allowed.Wrap(nil).ServeHTTP(w, &http.Request{
 		Method: http.MethodOptions,
@@ -233,14 +234,15 @@ func (a *preflightAnswer) Header() http.Header         { return a.header }
 func (a *preflightAnswer) Write(b []byte) (int, error) { return len(b), nil }
 func (a *preflightAnswer) WriteHeader(status int)      { a.status = status }
 
-// bodyGrace is the time in which the rest of an unread request body must arrive. net/http reads
+// bodyGrace is the time within which the rest of an unread request body must arrive. net/http reads
 // part of the body before it sends the answer, and sets no time limit.
 const bodyGrace = time.Second
 
-// boundBody limits the time for which net/http reads an unread request body.
+// boundBody limits how long net/http reads an unread request body.
 func boundBody(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
-		// An error means that the connection is not a real one, as in tests. It can then not block.
+		// The error is ignored: only connections of tests do not support deadlines, and they do not
+		// block.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	}
 }

@@ -162,7 +162,7 @@ func TestOrigins(t *testing.T) {
 	for _, origins := range []*Origins{named, every} {
 		good := "https://app.example.com"
 		_, header, reason := try(t, New(Config{Origins: origins}), attempt{header: http.Header{"Origin": {good, good}}})
-		require.ErrorIs(t, reason, ErrForeignOrigin, "two of them, though both good")
+		require.ErrorIs(t, reason, ErrForeignOrigin, "two Origin headers are refused even if both are allowed")
 		require.Empty(t, header["Access-Control-Allow-Origin"])
 	}
 }
@@ -228,12 +228,12 @@ func TestCORS(t *testing.T) {
 		creds   string
 	}{
 		{"every header", named, app, "POST", everyHeader, 204, "7200", app, "true"},
-		{"none", named, app, "GET", "", 204, "7200", app, "true"},
-		{"a session's end", named, app, "DELETE", "", 204, "7200", app, "true"},
+		{"no header", named, app, "GET", "", 204, "7200", app, "true"},
+		{"end of a session", named, app, "DELETE", "", 204, "7200", app, "true"},
 		{"HEAD", named, app, "HEAD", "last-event-id", 204, "7200", app, "true"},
 		{"another method", named, app, "PUT", "", 403, "", "", ""},
 		{"an added header", added, app, "POST", "x-csrf-token", 204, "7200", app, "true"},
-		{"all beside an added one", added, app, "POST", everyHeader + ",x-tenant", 204, "7200", app, "true"},
+		{"all headers and an added one", added, app, "POST", everyHeader + ",x-tenant", 204, "7200", app, "true"},
 		{"an added header, foreign", added, foreign, "POST", "x-csrf-token", 403, "", "", ""},
 		{"an added header, null", added, "null", "POST", "x-csrf-token", 204, "7200", "*", ""},
 		{"another header", named, app, "POST", "x-forwarded-for", 403, "", "", ""},
@@ -242,16 +242,16 @@ func TestCORS(t *testing.T) {
 		{"the same origin", named, server.URL, "POST", "authorization", 401, "", "", ""},
 		{"any", every, foreign, "DELETE", everyHeader, 204, "7200", "*", ""},
 		{"null, allowed", null, "null", "POST", everyHeader, 204, "7200", "*", ""},
-		{"null alone, another", null, app, "POST", "authorization", 403, "", "", ""},
-		{"null beside a name", nullToo, "null", "DELETE", "authorization", 204, "7200", "*", ""},
-		{"a name beside null", nullToo, app, "POST", everyHeader, 204, "7200", app, "true"},
-		{"neither", nullToo, foreign, "POST", "authorization", 403, "", "", ""},
-		{"all, and null", everyNull, "null", "POST", "authorization", 204, "7200", "*", ""},
-		{"all beside null", everyNull, foreign, "POST", "authorization", 204, "7200", "*", ""},
+		{"only null allowed, another origin", null, app, "POST", "authorization", 403, "", "", ""},
+		{"null and a name allowed, null", nullToo, "null", "DELETE", "authorization", 204, "7200", "*", ""},
+		{"null and a name allowed, the name", nullToo, app, "POST", everyHeader, 204, "7200", app, "true"},
+		{"null and a name allowed, another origin", nullToo, foreign, "POST", "authorization", 403, "", "", ""},
+		{"all and null allowed, null", everyNull, "null", "POST", "authorization", 204, "7200", "*", ""},
+		{"all and null allowed, another origin", everyNull, foreign, "POST", "authorization", 204, "7200", "*", ""},
 		{"NULL", null, "NULL", "POST", "authorization", 403, "", "", ""},
-		{"any but null", every, "null", "POST", "authorization", 403, "", "", ""},
+		{"all allowed, null", every, "null", "POST", "authorization", 403, "", "", ""},
 		{"no origins", nil, app, "POST", "authorization", 403, "", "", ""},
-		{"no origins, the same", nil, server.URL, "POST", "authorization", 401, "", "", ""},
+		{"no origin allowed, same origin", nil, server.URL, "POST", "authorization", 401, "", "", ""},
 	} {
 		origins = c.origins
 		header := http.Header{"Origin": {c.origin}, "Access-Control-Request-Method": {c.method}}
@@ -263,7 +263,7 @@ func TestCORS(t *testing.T) {
 		require.Equal(t, c.max, response.Header.Get("Access-Control-Max-Age"), c.name)
 		require.Equal(t, c.acao, response.Header.Get("Access-Control-Allow-Origin"), c.name)
 		require.Equal(t, c.creds, response.Header.Get("Access-Control-Allow-Credentials"), c.name)
-		require.Zero(t, reached, "no preflight gets past the guard")
+		require.Zero(t, reached, "the middleware passes no preflight on")
 		if c.status == http.StatusNoContent {
 			require.Equal(t, c.headers, response.Header.Get("Access-Control-Allow-Headers"), c.name)
 			require.Contains(t, response.Header.Get("Vary"), "Origin")
@@ -278,15 +278,15 @@ func TestCORS(t *testing.T) {
 		acao    string
 		vary    string
 	}{
-		{"what a route refuses", named, http.Header{"Origin": {app}, "Authorization": {"Bearer " + canary}}, 503, app, "Origin"},
-		{"what the guard refuses", named, http.Header{"Origin": {app}}, 401, app, "Origin"},
+		{"an error of the route", named, http.Header{"Origin": {app}, "Authorization": {"Bearer " + canary}}, 503, app, "Origin"},
+		{"an error of the middleware", named, http.Header{"Origin": {app}}, 401, app, "Origin"},
 		{"foreign", named, http.Header{"Origin": {foreign}, "Authorization": {"Bearer " + canary}}, 403, "", "Origin"},
 		{"no Origin", named, http.Header{"Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
-		{"the same", named, http.Header{"Origin": {server.URL}, "Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
+		{"the same origin", named, http.Header{"Origin": {server.URL}, "Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
 		{"any, no Origin", every, http.Header{"Authorization": {"Bearer " + canary}}, 503, "*", ""},
 		{"null", null, http.Header{"Origin": {"null"}, "Authorization": {"Bearer " + canary}}, 503, "*", "Origin"},
-		{"null alone, no Origin", null, http.Header{"Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
-		{"null alone, the same", null, http.Header{"Origin": {server.URL}, "Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
+		{"only null allowed, no Origin", null, http.Header{"Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
+		{"only null allowed, the same origin", null, http.Header{"Origin": {server.URL}, "Authorization": {"Bearer " + canary}}, 503, "", "Origin"},
 		{"null twice", null, http.Header{"Origin": {"null", "null"}, "Authorization": {"Bearer " + canary}}, 403, "", "Origin"},
 		{"no origins", nil, http.Header{"Authorization": {"Bearer " + canary}}, 503, "", ""},
 	} {

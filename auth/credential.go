@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// Credential holds the rights and limits that belong to a valid token. It does not contain the token.
+// Credential holds the rights and limits of a valid token. It does not contain the token.
 type Credential struct {
-	// Hash identifies the token: it is the same for all uses of one token, and different for
-	// different tokens.
+	// Hash identifies the token: all uses of one token have the same hash, and different tokens
+	// have different hashes.
 	Hash  [sha256.Size]byte
 	Grant *Grant
 	// Expires is the time at which the token expires; zero: never.
 	Expires time.Time
 	// ID is the jti of a JWT, by which it can be revoked (RFC 7519 section 4.1.7); "" if absent.
 	ID string
-	// Subject and Issued are the sub and iat of a JWT, by which it can be revoked as well; zero if
-	// absent.
+	// Subject and Issued are the sub and iat of a JWT, by which it can also be revoked. They are
+	// zero if absent.
 	Subject string
 	Issued  time.Time
 

@@ -8,12 +8,11 @@ import (
 	"time"
 )
 
-// These are the reasons why a request is refused. The transports choose the HTTP status or close
-// code.
+// Reasons for refusing a request. The transports choose the HTTP status or close code.
 var (
-	// ErrHost is returned if the Host header contains none of the hub's names (421). It must be answered
-	// with an HTTP status, also on the WebSocket route: a page that uses DNS rebinding has the same
-	// wrong host, and could read an answer over the WebSocket.
+	// ErrHost is returned if the Host header is not one of the hub's names (421). It must be
+	// answered with an HTTP status, also on the WebSocket route: a page that uses DNS rebinding has
+	// the same wrong host, and could read an answer over the WebSocket.
 	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name of this hub")
 	// ErrForeignOrigin is returned for a page of another origin (403). It must be answered with an
 	// HTTP status, also on the WebSocket route. The Middleware returns it as an *OriginError.
@@ -35,8 +34,8 @@ var (
 	ErrMethod = errors.New("want POST, which creates a session, or DELETE, which ends it")
 	// ErrTicketMethod is returned for a method other than POST on the route of tickets (405).
 	ErrTicketMethod = errors.New("want POST, which issues a ticket")
-	// ErrNotToken is returned for a token that should renew a connection if Config.Authorize, not a
-	// token, determines the rights.
+	// ErrNotToken is returned if a client sends a token to renew a connection whose rights
+	// Config.Authorize has determined.
 	ErrNotToken = errors.New("the rights of this connection do not come from a token; to renew them, connect again")
 
 	// ErrNotAuthorized is wrapped by the errors of Config.Authorize (403).
@@ -59,8 +58,8 @@ var (
 	ErrUnavailable = errors.New("the keys that verify tokens are not available")
 )
 
-// OriginError is an ErrForeignOrigin with the origins that were compared. Its text can be shown to
-// the client: parts of the request are escaped to printable ASCII.
+// OriginError is an ErrForeignOrigin with the origins that were compared. Its message may be sent
+// to the client: parts of the request in it are escaped to printable ASCII.
 type OriginError struct {
 	Origins []string // the Origin headers; empty if Sec-Fetch-Site names another site
 	Own     string   // the hub's own origin, as derived from the request
@@ -84,20 +83,20 @@ func (e *OriginError) Error() string {
 // Unwrap returns ErrForeignOrigin.
 func (e *OriginError) Unwrap() error { return ErrForeignOrigin }
 
-// maxPrinted is the maximum number of bytes of a client's text that printable returns.
+// maxPrinted is the maximum number of bytes of a string that printable keeps.
 const maxPrinted = 256
 
-// printable returns the beginning of a client's text, in which everything except printable ASCII is
-// escaped.
+// printable returns the beginning of a string sent by a client, with everything except printable
+// ASCII escaped.
 func printable(text string) string {
 	quoted := strconv.QuoteToASCII(text[:min(len(text), maxPrinted)])
 	return quoted[1 : len(quoted)-1]
 }
 
-// UnavailableError is an ErrUnavailable with the delay after which to retry.
+// UnavailableError is an ErrUnavailable that contains the delay after which to retry.
 type UnavailableError struct {
 	RetryAfter time.Duration // above 0
-	detail     string        // "": the text of ErrUnavailable
+	detail     string        // "": the message of ErrUnavailable
 }
 
 // Error implements error.
@@ -109,14 +108,14 @@ func (e *UnavailableError) Unwrap() error { return ErrUnavailable }
 // minRetryAfter is the shortest delay after which a client is asked to retry.
 const minRetryAfter = time.Millisecond
 
-// keysMissing returns the error for a token that arrives before any keys were fetched. The next
-// fetch starts after wait.
+// keysMissing returns the error for a token that arrives before any keys were fetched. wait is the
+// time until the next fetch starts.
 func keysMissing(wait time.Duration) error {
 	return &UnavailableError{RetryAfter: max(wait, minRetryAfter)}
 }
 
-// keyPending returns the error for a token whose key is unknown, but may be in the next fetch. That
-// fetch may start after wait.
+// keyPending returns the error for a token whose key is unknown, but may be among the keys of the
+// next fetch. wait is the time until that fetch may start.
 func keyPending(wait time.Duration) error {
 	return &UnavailableError{
 		RetryAfter: max(wait, minRetryAfter),

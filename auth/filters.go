@@ -4,23 +4,23 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// freeFilterBytes is the number of bytes of a connection's filters that do not count. It suffices
-// for several filters of usual length.
+// freeFilterBytes is the number of bytes of a connection's filters that are not counted toward the
+// limits. It suffices for several filters of usual length.
 const freeFilterBytes = 1 << 10
 
-// filterUse is the memory of one filter set, which connections of one token can share.
+// filterUse records the memory of one filter set, which the connections of one token can share.
 type filterUse struct {
 	set         hub.FilterSet
 	bytes       int
 	connections int
 }
 
-// filterBytes returns the number of bytes of a set that count toward the limits.
+// filterBytes returns the number of bytes of a set that are counted toward the limits.
 func filterBytes(set hub.FilterSet) int { return max(0, set.Size()-freeFilterBytes) }
 
 // reserveFilters counts the memory of the filters to which a connection is about to subscribe,
-// instead of the memory of its previous filters, until Release. If it returns an error, a
-// *LimitError, nothing has changed.
+// until Release. This count replaces that of the connection's previous filters. If it returns an
+// error, which is a *LimitError, nothing has changed.
 func (a *tokenAccess) reserveFilters(h Holder, set hub.FilterSet) error {
 	all := a.middleware.sessions
 	all.mu.Lock()

@@ -37,16 +37,16 @@ func TestFilterLimits(t *testing.T) {
 	third, c := hold("one")
 	require.NoError(t, first.reserveFilters(a, largeSet(t, 1)))
 	require.NoError(t, second.reserveFilters(b2, largeSet(t, 2)))
-	require.NoError(t, third.reserveFilters(c, largeSet(t, 2)), "it is shared")
+	require.NoError(t, third.reserveFilters(c, largeSet(t, 2)), "equal sets of one token count once")
 	requireLimit(t, third.reserveFilters(c, largeSet(t, 3)), LimitFilterBytesPerToken)
 	require.NoError(t, third.reserveFilters(c, hub.NewFilterSet(hub.Everything)))
 
 	other, d := hold("two")
 	last, e := hold("two")
-	require.NoError(t, other.reserveFilters(d, largeSet(t, 1)), "another token's are its own")
+	require.NoError(t, other.reserveFilters(d, largeSet(t, 1)), "filters of another token are counted separately")
 	requireLimit(t, last.reserveFilters(e, largeSet(t, 2)), LimitFilterBytes)
 	require.Equal(t, 3*size, g.Stats().FilterBytes)
-	require.NoError(t, first.reserveFilters(a, largeSet(t, 4)), "in place of its first")
+	require.NoError(t, first.reserveFilters(a, largeSet(t, 4)), "new filters replace the old ones")
 	require.Equal(t, 3*size, g.Stats().FilterBytes)
 
 	fresh, err := other.renew(t.Context(), "one")
@@ -56,7 +56,7 @@ func TestFilterLimits(t *testing.T) {
 	first.Release(a)
 	fresh, err = other.renew(t.Context(), "one")
 	require.NoError(t, err)
-	require.NoError(t, fresh.acquire(d), "its filters come along")
+	require.NoError(t, fresh.acquire(d), "a renewed session keeps the filters")
 	fresh.Done()
 	other.Release(d)
 	require.Equal(t, 2*size, g.Stats().FilterBytes)
@@ -66,7 +66,7 @@ func TestFilterLimits(t *testing.T) {
 		holder *holder
 	}{{second, b2}, {third, c}, {last, e}} {
 		end.access.Release(end.holder)
-		require.NoError(t, end.access.reserveFilters(end.holder, largeSet(t, 5)), "it has let go")
+		require.NoError(t, end.access.reserveFilters(end.holder, largeSet(t, 5)), "closed connections do not count")
 	}
 	require.Zero(t, g.Stats().FilterBytes)
 }

@@ -31,7 +31,7 @@ func (g *Grant) MaySubscribe(set hub.FilterSet) (refused hub.Filter, ok bool) {
 	return hub.Filter{}, true
 }
 
-// CheckSubscription returns the problem with which a subscription to the set is refused, or nil if
+// CheckSubscription returns the problem with which to refuse a subscription to the set, or nil if
 // the grant permits it.
 func (g *Grant) CheckSubscription(set hub.FilterSet) *problems.Problem {
 	if g == nil {
@@ -46,7 +46,7 @@ func (g *Grant) CheckSubscription(set hub.FilterSet) *problems.Problem {
 	return nil
 }
 
-// Authorize returns the problem with which a subscription to the set is ended, or nil if it may
+// Authorize returns the problem with which to end a subscription to the set, or nil if it may
 // continue. An empty set requires no right.
 func (g *Grant) Authorize(set hub.FilterSet) *problems.Problem {
 	if g != nil && set.Len() == 0 {

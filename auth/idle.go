@@ -2,11 +2,11 @@ package auth
 
 import "net/netip"
 
-// idleHolders are connections that give their places to others, with their Access.
+// idleHolders maps idle connections, which are closed to make room for others, to their Access.
 type idleHolders map[Holder]*tokenAccess
 
-// idleTable holds the idle connections, grouped by the limit toward which they count: the limit on
-// all connections, of a network, or of a token.
+// idleTable indexes the idle connections by the limit that counts them: the total, per network, or
+// per token.
 type idleTable struct {
 	all       idleHolders
 	byNetwork map[netip.Prefix]idleHolders
@@ -56,7 +56,7 @@ func (a *tokenAccess) SetIdle(h Holder) {
 	}
 }
 
-// yield releases one of the idle connections, if there is one, and appends it to yielded. Called with mu held.
+// yield releases one idle connection, if there is one, and appends it to yielded. mu must be held.
 func (idle idleHolders) yield(yielded *[]Holder) bool {
 	for h, a := range idle {
 		a.release(h)

@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// These are the intervals and limits of fetching a key set.
+// Intervals and limits of fetching a key set.
 const (
 	fetchTimeout    = 10 * time.Second
 	refreshInterval = time.Hour
@@ -29,7 +29,7 @@ const (
 	failureInterval = time.Minute
 	// refetchInterval is the minimum time between two fetches because of unknown keys. Anyone can
 	// send tokens with unknown keys, so such tokens must not cause more fetches. After a key
-	// rotation, a flood of them can delay the fetch that a valid token needs by this time. An
+	// rotation, a flood of them can delay the fetch that a valid token needs by this interval. An
 	// issuer can easily answer ten fetches per minute.
 	refetchInterval = 6 * time.Second
 	// firstRetry is the time after which a failed first fetch is repeated. It doubles each time, up
@@ -38,14 +38,13 @@ const (
 
 	maxRedirects = 3
 	// maxKeyWaiters is the maximum number of requests that wait for a fetch. Further requests are
-	// asked to retry.
+	// refused and told to retry.
 	maxKeyWaiters = 256
-	// waitersFullRetry is the delay after which the requests beyond maxKeyWaiters are asked to
-	// retry.
+	// waitersFullRetry is the retry delay that is sent to requests beyond maxKeyWaiters.
 	waitersFullRetry = 2 * time.Second
 )
 
-// keySet holds the keys fetched from the URL of a JWK Set.
+// keySet holds the keys that were fetched from the URL of a JWK Set.
 type keySet struct {
 	url    *url.URL      // static
 	client *http.Client  // static
@@ -74,8 +73,8 @@ type pendingFetch struct {
 
 func newPendingFetch() *pendingFetch { return &pendingFetch{ended: make(chan struct{})} }
 
-// newKeySet returns the key set of a URL. The URL must be https, or http to a loopback host; with
-// allowHTTP it may be http to any host.
+// newKeySet returns the key set of a URL. The URL must be https, or http to a loopback host; if
+// allowHTTP is set, it may be http to any host.
 func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error) {
 	u, err := url.Parse(address)
 	switch {
@@ -176,7 +175,7 @@ func (s *keySet) startFetch() {
 		s.fetching = newPendingFetch()
 	}
 	s.fetching.started = true
-	select { // clears a request that arrived together with the timer: one fetch serves both
+	select { // drains a request that was made at the time of the timer: one fetch serves both
 	case <-s.wanted:
 	default:
 	}
@@ -196,9 +195,9 @@ func (s *keySet) endFetch(err error, next time.Duration) {
 }
 
 // checkSignature returns nil if the signature was made with one of the keys. Otherwise it returns a
-// wrapped ErrBadToken, or an *UnavailableError if the known keys do not suffice to decide. A token
-// with an unknown key is refused only if a fetch that started after the token arrived did not
-// return the key.
+// wrapped ErrBadToken, or an *UnavailableError if the signature may have been made with a key that
+// is not known yet. A token with an unknown key is refused only if a fetch that started after the
+// token arrived did not return the key.
 func (s *keySet) checkSignature(h header, text string, signature []byte) error {
 	s.mu.Lock()
 	keys, had, wait := s.keys, s.everFetched, time.Until(s.refresh)

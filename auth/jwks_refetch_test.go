@@ -122,15 +122,15 @@ func TestUnknownKeyIsCheckedWithFreshKeys(t *testing.T) {
 				verdicts[name] = err
 			})
 		}
-		ask("asks for the fetch", "strange")
+		ask("causes the fetch", "strange")
 		time.Sleep(time.Second)
-		ask("comes while it is under way", "stranger")
-		ask("comes while it is under way, and is in it", "new")
+		ask("arrives during the fetch, unknown key", "stranger")
+		ask("arrives during the fetch, fetched key", "new")
 		fx.set(func(i *issuer) { i.keys["new"] = fx.new })
 		all.Wait()
-		require.ErrorIs(t, verdicts["asks for the fetch"], ErrBadToken)
-		require.ErrorIs(t, verdicts["comes while it is under way"], ErrUnavailable)
-		require.NoError(t, verdicts["comes while it is under way, and is in it"])
+		require.ErrorIs(t, verdicts["causes the fetch"], ErrBadToken)
+		require.ErrorIs(t, verdicts["arrives during the fetch, unknown key"], ErrUnavailable)
+		require.NoError(t, verdicts["arrives during the fetch, fetched key"])
 
 		// During the interval no fetch is made. When it ends, one is made.
 		wait := fx.unavailableFor(t, fx.token(fx.new, "stranger"))
@@ -186,7 +186,7 @@ func TestEmptyKeySetChangesNothing(t *testing.T) {
 		_, err = fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, "new"))
 		require.NoError(t, err)
 		_, err = fx.jwt.Verify(t.Context(), nil, good)
-		require.ErrorIs(t, err, ErrUnavailable, "no fetch was made since it came")
+		require.ErrorIs(t, err, ErrUnavailable, "a token is not refused for good before a new fetch")
 	})
 }
 
@@ -194,18 +194,18 @@ func TestEmptyKeySetChangesNothing(t *testing.T) {
 func TestRotationWithoutKeyIDs(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		_, err := fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, ""))
-		require.ErrorIs(t, err, ErrBadToken, "the keys have ids, and so tokens have")
+		require.ErrorIs(t, err, ErrBadToken, "a token without an ID is refused if the keys have IDs")
 		fx.set(func(i *issuer) { i.keys = map[string]crypto.Signer{"": fx.old} })
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		_, err = fx.jwt.Verify(t.Context(), nil, fx.token(fx.old, ""))
 		require.NoError(t, err)
 		_, err = fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, ""))
-		require.ErrorIs(t, err, ErrBadToken, "by keys fetched for it")
+		require.ErrorIs(t, err, ErrBadToken, "refused after a fetch for this token")
 		fx.unavailableFor(t, fx.token(fx.new, ""))
 		time.Sleep(refetchInterval)
 		fx.set(func(i *issuer) { i.keys = map[string]crypto.Signer{"": fx.new} })
-		for _, id := range []string{"", "named all the same"} {
+		for _, id := range []string{"", "unknown-id"} {
 			_, err = fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, id))
 			require.NoError(t, err)
 		}

@@ -120,9 +120,9 @@ func TestKeySetInTime(t *testing.T) {
 		// The issuer is unavailable from the start. Retries follow after 1, 3, 7, 15, 31, 63 and
 		// then 123 s.
 		verify(good, ErrUnavailable)
-		requests(0, "run has not started")
+		requests(0, "no fetch before Run")
 		running.Go(func() { j.Run(ctx) })
-		requests(1, "at once")
+		requests(1, "the first fetch is immediate")
 		for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			time.Sleep(wait*time.Second - time.Millisecond)
 			verify(good, ErrUnavailable)
@@ -133,10 +133,10 @@ func TestKeySetInTime(t *testing.T) {
 		mintAndVerify(t, j, []byte(strings.Repeat("s", 32)), NewSecretKey)
 		source.set(func(i *issuer) { i.err = nil })
 		time.Sleep(time.Minute)
-		requests(1, "for the first keys")
+		requests(1, "one fetch for the first keys")
 		verify(good, nil)
 		verify(forged, ErrBadToken)
-		requests(0, "the keys are known")
+		requests(0, "no fetch for known keys")
 
 		// The next regular fetch is an hour later.
 		time.Sleep(time.Hour - time.Millisecond)
@@ -151,10 +151,10 @@ func TestKeySetInTime(t *testing.T) {
 		for range 100 {
 			verify(rotated, ErrUnavailable)
 		}
-		requests(1, "for an unknown key id")
+		requests(1, "one fetch for an unknown key ID")
 		time.Sleep(refetchInterval - time.Millisecond)
 		verify(rotated, ErrUnavailable)
-		requests(0, "within the interval")
+		requests(0, "no fetch within the interval")
 		time.Sleep(time.Millisecond)
 		source.set(func(i *issuer) { i.keys["second"], i.delay = second, 5*time.Second })
 		for range 3 {
@@ -163,11 +163,11 @@ func TestKeySetInTime(t *testing.T) {
 		synctest.Wait()
 		started := time.Now()
 		verify(good, nil)
-		require.Equal(t, started, time.Now(), "it does not wait")
+		require.Equal(t, started, time.Now(), "the refusal is immediate")
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		verify(rotated, nil)
-		requests(1, "for all of these")
+		requests(1, "one fetch for all unknown keys")
 
 		// The issuer is unavailable again, and slow. The old keys stay in use.
 		source.set(func(i *issuer) { i.err, i.delay = errors.New("unavailable"), time.Hour })
@@ -177,15 +177,15 @@ func TestKeySetInTime(t *testing.T) {
 		require.Equal(t, fetchTimeout, time.Since(started))
 		verify(source.token(first, "third"), ErrUnavailable)
 		verify(good, nil)
-		requests(1, "for the third")
+		requests(1, "one fetch for the third key")
 		source.set(func(i *issuer) { i.err, i.delay = nil, 0; delete(i.keys, "first") })
 		time.Sleep(failureInterval)
-		requests(1, "a minute after a failure")
+		requests(1, "a retry one minute after a failure")
 		verify(rotated, nil)
 		verify(good, ErrUnavailable)
 		time.Sleep(refetchInterval)
 		verify(good, ErrBadToken)
-		requests(1, "for the removed key")
+		requests(1, "one fetch for the removed key")
 
 		// The hub shuts down while a request waits.
 		source.set(func(i *issuer) { i.delay = time.Hour })
@@ -199,7 +199,7 @@ func TestKeySetInTime(t *testing.T) {
 		verify(source.token(first, "fifth"), ErrUnavailable)
 
 		require.Equal(t, 10, strings.Count(log.String(), "level=WARN"))
-		require.Equal(t, 2, strings.Count(log.String(), "level=INFO"), "keys after none")
+		require.Equal(t, 2, strings.Count(log.String(), "level=INFO"), "one info line for the first success and one after the failures")
 		require.NotContains(t, log.String(), "secret")
 		require.NotContains(t, log.String(), "pw")
 	})
@@ -356,7 +356,7 @@ func TestKeySetRuns(t *testing.T) {
 	running.Wait()
 }
 
-// For no input, parseJWK returns a key of an unsupported kind.
+// parseJWK never returns a key of an unsupported kind.
 func FuzzJWK(f *testing.F) {
 	var set struct{ Keys []json.RawMessage }
 	require.NoError(f, json.Unmarshal(readVectors(f).JWKS, &set))

@@ -41,7 +41,7 @@ type JWT struct {
 	limits           Limits        // static
 	remote           *keySet       // static; nil if there is no URL
 
-	local   atomic.Pointer[[]key] // keys from the secret and the PEM text
+	local   atomic.Pointer[[]key] // keys from the secret and the PEM blocks
 	revoked atomic.Pointer[revocations]
 	grants  grantCache // cached grants of tokens with many filters
 }
@@ -66,8 +66,8 @@ func NewJWT(config JWTConfig) (*JWT, error) {
 	return j, nil
 }
 
-// SetKeys replaces the keys from the secret and the PEM text. Tokens in use stay valid. If SetKeys
-// returns an error, which describes all faults, nothing has changed.
+// SetKeys replaces the keys from the secret and the PEM blocks. Tokens in use stay valid. If
+// SetKeys returns an error, which describes all faults, nothing has changed.
 func (j *JWT) SetKeys(k Keys) error {
 	keys, err := k.parse()
 	if err != nil {
@@ -139,8 +139,8 @@ func (j *JWT) verifySignature(token string) (payload []byte, err error) {
 }
 
 // credential returns the credential of a token. Its hash covers only the signed part. A hash of the
-// whole token would not identify it: from an ES256 signature, anyone can compute another valid one
-// (r, n-s).
+// whole token would not identify it: anyone can compute a second valid signature (r, n-s) from an
+// ES256 signature (r, s).
 func (j *JWT) credential(token string, c *claims) *Credential {
 	hash := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
 	return &Credential{

@@ -20,7 +20,8 @@ const (
 	maxDate     = 253402300799 // seconds from 1970 to the end of the year 9999
 )
 
-// strict rejects trailing bits that are not zero, so that each token has only one valid encoding.
+// strict rejects trailing bits that are not zero, so that each token has exactly one valid
+// encoding.
 var strict = base64.RawURLEncoding.Strict()
 
 func decodeSegment(s string) ([]byte, error) { return strict.DecodeString(s) }
@@ -32,7 +33,7 @@ type header struct {
 	kid string // "" if absent
 }
 
-// parseHeader parses a header. The error does not repeat its content.
+// parseHeader parses a header. The error contains no part of the header.
 func parseHeader(text []byte) (header, error) {
 	var h header
 	o, err := parseObject(text, "header")
@@ -70,7 +71,7 @@ type claims struct {
 }
 
 // parseClaims parses a payload. It ignores unknown members, and compares names case-sensitively,
-// unlike encoding/json. The error does not repeat the content.
+// unlike encoding/json. The error contains no part of the payload.
 func parseClaims(payload []byte) (*claims, error) {
 	o, err := parseObject(payload, "payload")
 	if err != nil {
@@ -120,8 +121,8 @@ func isPlainClaim(s string) bool {
 // object is a JSON object: the raw values of its members, by exact name.
 type object map[string][]byte
 
-// parseObject parses a JSON object in UTF-8 without duplicate names. part names the part of the
-// token in errors.
+// parseObject parses a JSON object in UTF-8 without duplicate names. part is the name of the
+// token's part in errors.
 func parseObject(text []byte, part string) (object, error) {
 	if !utf8.Valid(text) {
 		return nil, fmt.Errorf("its %s is not UTF-8", part)
@@ -160,8 +161,8 @@ func (o object) dateMember(name string) (time.Time, error) {
 	if !ok {
 		return time.Time{}, nil
 	}
-	// ParseFloat also accepts texts such as "Inf" that are not JSON numbers. They begin with other
-	// characters, so they cannot be here.
+	// ParseFloat also accepts strings such as "Inf" that are not JSON numbers. The check above
+	// excludes them by their first character.
 	n, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil || strings.IndexByte("0123456789", raw[0]) < 0 || n > maxDate {
 		return time.Time{}, fmt.Errorf("its %s must be a number of seconds since 1970", name)

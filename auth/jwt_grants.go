@@ -7,10 +7,10 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// These are the limits of the cached grants.
+// Limits of the grant cache.
 const (
 	maxGrantBytes = 4 << 20 // maximum memory of their filters in bytes
-	smallGrant    = 16      // grants with at most this number of filters are not cached, because building them is faster than a lookup
+	smallGrant    = 16      // grants with up to 16 filters are not cached, because building them is faster than a lookup
 )
 
 // grantCache caches the grants of tokens with many filters, because each request needs the grant

@@ -43,7 +43,7 @@ func TestGrantsAreCached(t *testing.T) {
 	require.NoError(t, err)
 	two, err := j.Verify(t.Context(), nil, few)
 	require.NoError(t, err)
-	require.NotSame(t, one.Grant, two.Grant, "it is not worth keeping")
+	require.NotSame(t, one.Grant, two.Grant, "small grants are not cached")
 	for i := range 1000 {
 		_, err := j.Verify(t.Context(), nil, mint(fmt.Sprint(i), filters))
 		require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// These are the supported signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1).
+// Supported signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1).
 const (
 	algHS256 = "HS256"
 	algRS256 = "RS256"
@@ -27,10 +27,10 @@ var algs = []string{algRS256, algES256, algEdDSA, algHS256}
 
 func knownAlg(alg string) bool { return slices.Contains(algs, alg) }
 
-// These are the limits of keys.
+// Limits of keys.
 const (
 	minSecretLen = 32      // bytes; RFC 7518 section 3.2
-	maxKeyFile   = 1 << 20 // maximum bytes of a secret, a PEM text or a key set
+	maxKeyFile   = 1 << 20 // maximum bytes of a secret, a PEM file or a key set
 	maxKeys      = 100     // maximum number of keys from one source, because a token without a key ID is tried with each
 	minRSABits   = 2048    // RFC 7518 section 3.3
 	maxRSABits   = 8192    // longer keys are slow
@@ -41,7 +41,7 @@ type Keys struct {
 	// Secret is the key for HS256. It must have at least 32 bytes, not counting trailing white
 	// space.
 	Secret []byte
-	// Public is a PEM text with public keys (RSA of 2048 to 8192 bits, P-256 or Ed25519), or with
+	// Public contains PEM blocks of public keys (RSA of 2048 to 8192 bits, P-256 or Ed25519) or of
 	// certificates, of which only the key is used.
 	Public []byte
 }
@@ -94,7 +94,7 @@ func secretKey(file []byte) (key, error) {
 	return key{method: jwt.SigningMethodHS256, value: bytes.Clone(secret)}, nil
 }
 
-// publicKeys parses a PEM text (RFC 7468). It returns an error for an unreadable block. If it
+// publicKeys parses a PEM file (RFC 7468). It returns an error for an unreadable block: if it
 // skipped the block, tokens would be refused later without a visible reason.
 func publicKeys(file []byte) ([]key, error) {
 	if len(file) > maxKeyFile {

@@ -82,7 +82,7 @@ func TestKeys(t *testing.T) {
 		_, err := NewJWT(JWTConfig{Keys: keys})
 		require.EqualError(t, err, tt.want)
 		_, err = j.Verify(t.Context(), nil, vectors.token(t, "RS256"))
-		require.NoError(t, err, "the old keys stay")
+		require.NoError(t, err, "the old keys stay in use")
 	}
 
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(-time.Hour)}
@@ -92,7 +92,7 @@ func TestKeys(t *testing.T) {
 	pkcs1 := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&rsaKey.PublicKey)})
 	require.NoError(t, j.SetKeys(Keys{Public: []byte("a certificate\n" + string(certificate) + string(pkcs1) + good)}))
 	_, err = j.Verify(t.Context(), nil, vectors.token(t, "RS256"))
-	require.ErrorIs(t, err, ErrBadToken, "the old keys are gone")
+	require.ErrorIs(t, err, ErrBadToken, "the old keys were replaced")
 	for _, private := range []any{rsaKey, ecKey, edKey} {
 		mintAndVerify(t, j, []byte(pemOf(t, private)), NewPrivateKey)
 	}

@@ -40,7 +40,7 @@ func NewSecretKey(file []byte) (*SigningKey, error) {
 	return &SigningKey{k.method, k.value}, nil
 }
 
-// NewPrivateKey returns the first private key of a PEM text. Its type determines the algorithm:
+// NewPrivateKey returns the first private key in a PEM file. Its type determines the algorithm:
 // RS256 for RSA of 2048 to 8192 bits, ES256 for P-256, EdDSA for Ed25519.
 func NewPrivateKey(file []byte) (*SigningKey, error) {
 	for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {

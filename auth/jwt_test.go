@@ -14,11 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// jwtVector is a token of testdata/tokens/jwt.json with the expected result.
+// jwtVector is a token of testdata/tokens/jwt.json and the expected result.
 type jwtVector struct {
 	Name     string
 	Want     string // ok, bad, ended or not_yet
-	Reason   string // expected part of the error's text
+	Reason   string // expected part of the error message
 	Issuer   string // JWTConfig.Issuer
 	Audience string // JWTConfig.Audience
 	Token    string
@@ -70,7 +70,7 @@ func (v *jwtVectors) verifier(t testing.TB, config JWTConfig) *JWT {
 	require.NoError(t, err)
 	keys, passedOver, err := parseKeySet(v.JWKS)
 	require.NoError(t, err)
-	require.Len(t, keys, 4, "and none of the %d others", passedOver)
+	require.Len(t, keys, 4, "the %d other keys are skipped", passedOver)
 	j.remote.keys, j.remote.everFetched, j.remote.lastSucceeded, j.remote.fetching = keys, true, true, nil
 	j.remote.interval = 0
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -156,18 +156,18 @@ func TestJWTHasOneEncoding(t *testing.T) {
 			}
 			for at := range alphabet {
 				if last := alphabet[at : at+1]; !strings.HasSuffix(part, last) {
-					refused(respell(part[:len(part)-1]+last), name+": another end")
+					refused(respell(part[:len(part)-1]+last), name+": changed last character")
 				}
 			}
 			for _, more := range []string{"=", "==", "\n", "\r\n", " ", "A", "AA", ".", "%3D", "\x00"} {
 				refused(respell(part+more), name+": more")
-				refused(respell(more+part), name+": more before")
+				refused(respell(more+part), name+": additional characters at the beginning")
 			}
-			refused(respell(strings.NewReplacer("-", "+", "_", "/").Replace(part[:len(part)-1])+"+"), name+": plain base64")
-			refused(respell(""), name+": a part missing")
+			refused(respell(strings.NewReplacer("-", "+", "_", "/").Replace(part[:len(part)-1])+"+"), name+": standard base64 alphabet")
+			refused(respell(""), name+": an empty part")
 		}
-		refused("."+good, name+": a part before")
-		refused(good+"."+parts[2], name+": a part after")
+		refused("."+good, name+": an additional first part")
+		refused(good+"."+parts[2], name+": an additional last part")
 		refused(parts[0]+"."+parts[1], name+": no signature")
 	}
 }
@@ -241,18 +241,18 @@ func TestJWTRecheck(t *testing.T) {
 	require.EqualError(t, j.SetRevoked(make([]byte, 16<<20+1)), "want at most 16777216 bytes, got 16777217")
 	review(named, ErrTokenEnded)
 
-	require.NoError(t, j.SetKeys(Keys{}), "those of the URL are left")
+	require.NoError(t, j.SetKeys(Keys{}), "the keys of the URL stay in use")
 	review(nameless, nil)
 	_, err = j.Verify(t.Context(), nil, vectors.token(t, "HS256"))
 	require.ErrorIs(t, err, ErrBadToken)
 }
 
-// The verifier accepts only tokens whose signed part is in the vectors.
+// The verifier accepts only tokens whose signed part is that of a vector.
 func FuzzJWT(f *testing.F) {
 	vectors := readVectors(f)
 	good := map[string]bool{}
 	for _, v := range vectors.Tokens {
-		if len(v.Token) < 1000 { // the fuzzer needs long to minimize long inputs
+		if len(v.Token) < 1000 { // the fuzzer is slow to minimize long inputs
 			f.Add(v.Token)
 		}
 		good[v.Token] = v.Want == "ok" || v.Want == "not_yet" || v.Issuer+v.Audience != ""
@@ -274,7 +274,7 @@ func FuzzClaims(f *testing.F) {
 	for _, v := range readVectors(f).Tokens {
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(v.Token, ".")[1])
 		require.NoError(f, err)
-		if len(payload) < 300 { // the fuzzer needs long to minimize long inputs
+		if len(payload) < 300 { // the fuzzer is slow to minimize long inputs
 			f.Add(payload)
 		}
 	}

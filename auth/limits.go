@@ -10,8 +10,8 @@ import (
 // ConnectionLimits are the limits that apply to all tokens together. 0 means no limit.
 type ConnectionLimits struct {
 	Total int // concurrent connections
-	// PerAddress limits the concurrent connections of one address. Of an IPv6 address, only the
-	// first 64 bits count, because a client usually has all addresses of such a network.
+	// PerAddress limits the concurrent connections of one address. The IPv6 addresses of one /64
+	// network count as one address, because a client usually has all of them.
 	PerAddress int
 	// FilterBytes limits the memory of all subscribers' filters; FilterBytesPerToken limits that of
 	// one token's subscribers. Equal sets of one token count once, and the first KiB of a set does
@@ -19,10 +19,10 @@ type ConnectionLimits struct {
 	FilterBytes, FilterBytesPerToken int
 }
 
-// Limit is the name of a limit, as in metrics.
+// Limit is the name of a limit, as used in metrics.
 type Limit string
 
-// These are the names of all limits.
+// Names of all limits.
 const (
 	LimitConnections           Limit = "connections"
 	LimitConnectionsPerToken   Limit = "connections_per_token"
@@ -72,8 +72,8 @@ func (e *LimitError) Error() string {
 	}
 }
 
-// rateLimiter is a token bucket, or no limit if nil. Its burst is the number that the rate allows
-// in one second.
+// rateLimiter is a token bucket. Without a Limiter it has no limit. The burst is the number of
+// events that the rate allows in one second.
 type rateLimiter struct{ *rate.Limiter }
 
 func newRateLimiter(perSecond int) rateLimiter {
@@ -95,8 +95,9 @@ func limitOf(perSecond int) rate.Limit {
 // unused reports whether the limiter is in the same state as a new one.
 func (m rateLimiter) unused() bool { return m.Limit() == rate.Inf || m.Tokens() >= float64(m.Burst()) }
 
-// allow admits n events if at least one token is available. It may overdraw the bucket, so that
-// later calls wait longer. If no token is available, allow returns the time until one is.
+// allow admits n events if at least one token is available. It may overdraw the bucket, which makes
+// later calls wait longer. If no token is available, it returns the time until one becomes
+// available.
 func (m rateLimiter) allow(n int) (wait time.Duration, ok bool) {
 	now := time.Now()
 	if m.Limit() == rate.Inf {

@@ -12,38 +12,38 @@ import (
 // Config configures a Middleware.
 type Config struct {
 	// Verifier verifies tokens. If it is nil, the hub is open: every request has all rights, and
-	// tokens and cookies are not checked. A request with more than one token is refused even then,
-	// so that clients written for an open hub work with others.
+	// tokens and cookies are not checked. A request with more than one token is refused even by an
+	// open hub, so that clients written for an open hub work with other hubs.
 	Verifier Verifier
-	// Authorize, if set, determines the rights of a request; Verifier is then not used. With
-	// Authorize, a program that embeds the hub can check its own sessions or certificates. If it
+	// Authorize, if set, determines the rights of a request; Verifier is then not used. It is for
+	// programs that embed the hub and have sessions or certificates of their own. If Authorize
 	// returns an error, the request is refused.
 	Authorize func(*http.Request) (*Credential, error)
 	// Tickets issues and redeems tickets; nil: none are accepted.
 	Tickets *Tickets
 	// Hosts are the names by which the hub may be reached; nil: any name. An open hub and the admin
-	// listener need them, because there they are the protection against DNS rebinding.
+	// listener need them, because the check of the host is their protection against DNS rebinding.
 	Hosts *HostPolicy
-	// Limits are the limits of all connections together. The limits of one token are in its
-	// credential.
+	// Limits are the limits for all connections together. The limits for one token are in its
+	// Credential.
 	Limits ConnectionLimits
 	// Origins are the other origins whose pages are allowed; nil: none.
 	Origins *Origins
 	// Proxies are the trusted reverse proxies; nil: none.
 	Proxies *Proxies
-	// CrossSite is the policy for requests that have no Origin, but come from a page of another
-	// site, such as that for an <img>.
+	// CrossSite is the policy for requests that have no Origin but were caused by a page of another
+	// site, such as the request for an <img>.
 	CrossSite CrossSite
 	// Log is used to log the subjects of tokens that Recheck ends; nil: they are not logged.
 	Log *slog.Logger
 }
 
 // CrossSite is a policy for requests without Origin whose Sec-Fetch-Site shows that a page of
-// another origin has caused them. The page cannot read the answer, but where no token is required
-// the request could have an effect.
+// another origin has caused them. The page cannot read the answer, but the request could have an
+// effect if no token is required.
 type CrossSite int
 
-// These are the policies for cross-site requests without an Origin.
+// Policies for cross-site requests without an Origin.
 const (
 	CrossSiteAllowed CrossSite = iota
 	// CrossSiteNavigation refuses all such requests except navigations, for example by a link.
@@ -58,8 +58,8 @@ type Middleware struct {
 	sessions *sessionTable
 }
 
-// New returns a Middleware. Unless Run is called, an expired token is refused for new requests, but
-// does not end connections.
+// New returns a Middleware. Unless Run is called, expired tokens are refused in new requests, but
+// existing connections continue.
 func New(config Config) *Middleware {
 	return &Middleware{config: config, sessions: newSessionTable(config.Limits, config.Log)}
 }
@@ -82,7 +82,7 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, reason error)
 
 // Wrap returns a middleware that adds an Access to the context of accepted requests and passes them
 // on. It passes the other requests to refuse. It answers preflights itself, so a router must pass
-// them to it. CORS headers are set in all cases. The result can be passed to mux.Router.Use.
+// them to it. It sets CORS headers in all cases. The result can be passed to mux.Router.Use.
 func (m *Middleware) Wrap(refuse ErrorHandler) func(http.Handler) http.Handler {
 	return m.wrap(refuse, m.authenticate)
 }

@@ -22,8 +22,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 const canary = "canary-7.Q_z~secret"
 
-// attempt is a request, and whether the middleware must accept it or for which reason it must
-// refuse it.
+// attempt is a request and the expected result: accepted, or refused with the error want.
 type attempt struct {
 	name   string
 	method string      // default: GET
@@ -77,7 +76,7 @@ func try(t *testing.T, g *Middleware, a attempt) (grant *Grant, header http.Head
 	}
 	w := httptest.NewRecorder()
 	g.Wrap(refuse)(next).ServeHTTP(w, a.request())
-	require.Equal(t, 1, answers, "either passed on or refused, once")
+	require.Equal(t, 1, answers, "a request is passed on or refused exactly once")
 	return grant, w.Header(), reason
 }
 
@@ -137,15 +136,15 @@ func TestTokenForms(t *testing.T) {
 		{name: "none", want: ErrNoToken},
 		{name: "scheme in upper case", header: authorization("BEARER " + canary)},
 		{name: "more space", header: authorization("bearer   " + canary)},
-		{name: "scheme alone", header: authorization("Bearer"), want: ErrTokenSyntax},
+		{name: "only the scheme", header: authorization("Bearer"), want: ErrTokenSyntax},
 		{name: "nothing after the scheme", header: authorization("Bearer "), want: ErrTokenSyntax},
 		{name: "two words", header: authorization("Bearer " + canary + " x"), want: ErrTokenSyntax},
 		{name: "another scheme", header: authorization("Basic " + canary), want: ErrNoToken},
-		{name: "another scheme, and a token", target: "/?access_token=" + canary, header: authorization("Basic YTpi")},
+		{name: "Basic and a token in the query", target: "/?access_token=" + canary, header: authorization("Basic YTpi")},
 		{name: "two headers", header: authorization("Bearer "+canary, "Basic YTpi"), want: ErrTwoTokens},
-		{name: "the same header twice", header: authorization("Bearer "+canary, "Bearer "+canary), want: ErrTwoTokens},
+		{name: "Authorization twice", header: authorization("Bearer "+canary, "Bearer "+canary), want: ErrTwoTokens},
 		{name: "empty in the query", target: "/?access_token=", want: ErrTokenSyntax},
-		{name: "empty and another", target: "/?access_token=", header: authorization("Bearer " + canary), want: ErrTwoTokens},
+		{name: "empty in the query and one in Authorization", target: "/?access_token=", header: authorization("Bearer " + canary), want: ErrTwoTokens},
 		{name: "escaped in the query", target: "/?access%5Ftoken=%63" + canary[1:]},
 		{name: "name in upper case", target: "/?ACCESS_TOKEN=" + canary, want: ErrNoToken},
 		{name: "broken escape", target: "/?access_token=%zz" + canary, want: ErrNoToken},
@@ -157,7 +156,7 @@ func TestTokenForms(t *testing.T) {
 		{name: "too long", header: authorization("Bearer " + long + "a"), want: ErrTokenSyntax},
 		{name: "over two lines", header: subprotocol("trivium.bearer."+canary, "trivium.v1")},
 		{name: "alone", header: subprotocol("trivium.bearer." + canary), want: ErrLoneBearer},
-		{name: "beside another", header: subprotocol("chat, trivium.bearer." + canary), want: ErrLoneBearer},
+		{name: "with another subprotocol", header: subprotocol("chat, trivium.bearer." + canary), want: ErrLoneBearer},
 		{name: "twice", header: subprotocol("trivium.v1,trivium.bearer.a,trivium.bearer.b"), want: ErrTwoTokens},
 		{name: "empty subprotocol", header: subprotocol("trivium.v1, trivium.bearer."), want: ErrTokenSyntax},
 		{name: "subprotocol without upgrade", header: http.Header{
@@ -277,17 +276,17 @@ func TestCrossSiteWithoutOrigin(t *testing.T) {
 		passes  CrossSite // the strictest policy that accepts the request
 		origins bool
 	}{
-		"no browser":          {header: nil, passes: CrossSiteRefused},
-		"the user":            {header: http.Header{"Sec-Fetch-Site": {"none"}}, passes: CrossSiteRefused},
-		"own page":            {header: http.Header{"Sec-Fetch-Site": {"same-origin"}}, passes: CrossSiteRefused},
-		"a link":              {header: link, passes: CrossSiteNavigation},
-		"a form that posts":   {method: http.MethodPost, header: link},
-		"a frame":             {header: frame},
-		"an image":            {header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
-		"another port":        {header: http.Header{"Sec-Fetch-Site": {"same-site"}}},
-		"two lines":           {header: http.Header{"Sec-Fetch-Site": {"none", "none"}}},
-		"an empty line":       {header: http.Header{"Sec-Fetch-Site": {""}}},
-		"an image, with CORS": {header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, origins: true},
+		"no browser":              {header: nil, passes: CrossSiteRefused},
+		"the user":                {header: http.Header{"Sec-Fetch-Site": {"none"}}, passes: CrossSiteRefused},
+		"own page":                {header: http.Header{"Sec-Fetch-Site": {"same-origin"}}, passes: CrossSiteRefused},
+		"a link":                  {header: link, passes: CrossSiteNavigation},
+		"a POST of a form":        {method: http.MethodPost, header: link},
+		"a frame":                 {header: frame},
+		"an image":                {header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
+		"another port":            {header: http.Header{"Sec-Fetch-Site": {"same-site"}}},
+		"two lines":               {header: http.Header{"Sec-Fetch-Site": {"none", "none"}}},
+		"an empty Sec-Fetch-Site": {header: http.Header{"Sec-Fetch-Site": {""}}},
+		"an image, with CORS":     {header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, origins: true},
 	} {
 		for policy := CrossSiteAllowed; policy <= CrossSiteRefused; policy++ {
 			config := Config{CrossSite: policy}

@@ -64,7 +64,7 @@ func (m *Middleware) ownOrigin(r *http.Request) string {
 }
 
 // sameOrigin reports whether the scheme, host and port of the origin are those of the request (RFC
-// 6454 section 5). If a port is omitted, the default port of the scheme is meant.
+// 6454 section 5). An omitted port means the default port of the scheme.
 func sameOrigin(origin, wanted string, secure bool) bool {
 	scheme, authority, _ := strings.Cut(origin, "://")
 	wantScheme, defaultPort := "http", "80"
@@ -78,8 +78,9 @@ func sameOrigin(origin, wanted string, secure bool) bool {
 }
 
 // HostPolicy holds the host names by which a hub may be reached, with any port. It protects against
-// DNS rebinding: the attacker's page has the same origin as its target, and only its host name is
-// not one of the hub's. A nil HostPolicy accepts every name.
+// DNS rebinding. In that attack, the origin of the attacker's page equals the target of its
+// requests, and only the host name reveals that the page is foreign. A nil HostPolicy accepts every
+// name.
 type HostPolicy struct {
 	names map[string]bool
 }
@@ -131,14 +132,14 @@ func localAddr(r *http.Request) netip.Addr {
 	return tcp.AddrPort().Addr().Unmap().WithZone("")
 }
 
-// splitHost is like parseHost, but reports only whether the text is valid.
+// splitHost is like parseHost, but reports only whether the host is valid.
 func splitHost(s string) (host, port string, ok bool) {
 	host, port, err := parseHost(s)
 	return host, port, err == nil
 }
 
-// parseHost splits "host" or "host:port". It accepts nothing else, such as a user, a path or an
-// escape. It returns the host in lower case, and an IPv6 address without brackets.
+// parseHost splits "host" or "host:port". It accepts no user, path or escape. It returns the host
+// in lower case, and an IPv6 address without brackets.
 func parseHost(s string) (host, port string, err error) {
 	host, port, hasPort := strings.Cut(s, ":")
 	if bracketed, ok := strings.CutPrefix(s, "["); ok {

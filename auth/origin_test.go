@@ -89,7 +89,7 @@ func TestOrigin(t *testing.T) {
 
 		same := "http://hub.example"
 		_, _, reason := try(t, g, attempt{host: "hub.example", header: http.Header{"Origin": {same, same}}})
-		require.ErrorIs(t, reason, ErrForeignOrigin, "two of them, though both good")
+		require.ErrorIs(t, reason, ErrForeignOrigin, "two Origin headers are refused even if both are allowed")
 	}
 }
 
@@ -106,13 +106,13 @@ func passesRightly(t require.TestingT, g *Middleware, origin, host string) {
 			return strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(s), port), ":")
 		}
 		rest, isHTTP := strings.CutPrefix(strings.ToLower(origin), "http://")
-		require.True(t, isHTTP && bare(rest, ":80") == bare(host, ":80"), "%q passes as %q", origin, host)
+		require.True(t, isHTTP && bare(rest, ":80") == bare(host, ":80"), "origin %q is accepted for Host %q", origin, host)
 	case allowedOrigin:
 		require.Regexp(t, takenIn, origin)
 	case noOrigin:
 		require.Fail(t, "there is an Origin")
 	case foreignOrigin:
-		require.NotRegexp(t, `^https://[a-z]{1,9}\.example\.com$`, origin, "the plainest of the allowed ones")
+		require.NotRegexp(t, `^https://[a-z]{1,9}\.example\.com$`, origin, "an allowed origin is accepted")
 	}
 }
 
@@ -129,7 +129,7 @@ func FuzzOrigin(f *testing.F) {
 	f.Fuzz(func(t *testing.T, origin, host string) { passesRightly(t, g, origin, host) })
 }
 
-// The test combines parts of origins in all ways.
+// The test checks all combinations of parts of origins.
 func TestOriginPieces(t *testing.T) {
 	allowed, err := NewOrigins(patterns)
 	require.NoError(t, err)
@@ -201,10 +201,10 @@ func TestHost(t *testing.T) {
 		_, _, reason := try(t, New(Config{Hosts: policy}), attempt{host: host})
 		require.ErrorIs(t, reason, want, host)
 		_, _, reason = try(t, New(Config{}), attempt{host: host})
-		require.NoError(t, reason, "no policy, no check")
+		require.NoError(t, reason, "every Host is accepted without a policy")
 	}
 	_, _, reason := try(t, New(Config{Hosts: policy}), attempt{http10: true})
-	require.NoError(t, reason, "HTTP/1.0 has no Host")
+	require.NoError(t, reason, "HTTP/1.0 without Host is accepted")
 
 	for _, bad := range []string{"", ":3000", "http://hub.example", "hub.example/", "a b", "hub.example:x", "*.example", "b\u00fccher.example"} {
 		_, err := NewHostPolicy("good.example", bad)

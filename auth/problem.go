@@ -45,8 +45,8 @@ func ProblemOf(err error) *problems.Problem {
 	}
 }
 
-// retrySpread is the time over which the retries of clients are spread that wait for the same
-// thing, such as a fetch of keys.
+// retrySpread is the time over which the hub spreads the retries of clients that wait for one
+// event, such as a fetch of keys.
 const retrySpread = 2 * time.Second
 
 // unavailableSpread returns the problem for an error that lasts at least for wait. The retry delay

@@ -22,7 +22,7 @@ type Proxies struct {
 }
 
 // NewProxies returns Proxies for addresses and CIDR prefixes, or nil if there are none. The error
-// names each entry that is invalid or that contains all addresses.
+// names each entry that is invalid or contains all addresses.
 func NewProxies(cidrs ...string) (*Proxies, error) {
 	if len(cidrs) == 0 {
 		return nil, nil
@@ -50,7 +50,7 @@ func NewProxies(cidrs ...string) (*Proxies, error) {
 	return p, nil
 }
 
-// covered reports whether the prefixes in by together contain all addresses of p.
+// covered reports whether the prefixes of by together contain all addresses of p.
 func covered(p netip.Prefix, by []netip.Prefix) bool {
 	divided := false // whether one of the prefixes contains a part of p
 	for _, b := range by {
@@ -91,10 +91,10 @@ func ParseNetwork(s string) (netip.Prefix, error) {
 
 // Client returns the client's address. Usually that is the peer of the connection. If the peer is a
 // trusted proxy, it is the last address in X-Forwarded-For that is not a trusted proxy, or the
-// first address if all are trusted. An entry that is not an address ends the search: the entries
-// before it cannot be trusted, so the address after it is returned. The result is an IPv4 address
-// where possible, and has no zone. It is the zero Addr if the connection has no address, such as a
-// Unix socket.
+// first address if all are trusted. Client examines the entries from the last to the first. An
+// entry that is not an address ends the search: the entries before it cannot be trusted, so the
+// entry after it is returned. The result is an IPv4 address where possible, and has no zone. It is
+// the zero Addr if the connection has no address, such as a Unix socket.
 func (p *Proxies) Client(r *http.Request) netip.Addr {
 	client := peer(r)
 	lines := r.Header["X-Forwarded-For"]
@@ -115,8 +115,8 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 	return client
 }
 
-// Secure reports whether the client uses TLS: on the connection to this process or, if the peer is
-// a trusted proxy, according to the last value of X-Forwarded-Proto.
+// Secure reports whether the client uses TLS: The connection to this process uses TLS or, if the
+// peer is a trusted proxy, the last value of X-Forwarded-Proto is https.
 func (p *Proxies) Secure(r *http.Request) bool {
 	if r.TLS != nil || !p.Trusts(peer(r)) {
 		return r.TLS != nil
@@ -139,7 +139,7 @@ func peer(r *http.Request) netip.Addr {
 	return addr.Addr().Unmap().WithZone("")
 }
 
-// parseHop parses an address as proxies write it, with or without port and brackets.
+// parseHop parses an address in the formats that proxies use: with or without port and brackets.
 func parseHop(s string) (netip.Addr, bool) {
 	s = strings.Trim(s, " \t")
 	addr, err := netip.ParseAddr(s)

@@ -23,40 +23,40 @@ var forwarded = []struct {
 }{
 	{"none", "10.1.2.3:80", nil, "10.1.2.3"},
 	{"one", "10.1.2.3:80", []string{"203.0.113.7"}, "203.0.113.7"},
-	{"of an address alone", "192.0.2.10:80", []string{"203.0.113.7"}, "203.0.113.7"},
-	{"a mapped peer", "[::ffff:10.1.2.3]:80", []string{"203.0.113.7"}, "203.0.113.7"},
-	{"a mapped prefix", "172.31.0.1:80", []string{"203.0.113.7"}, "203.0.113.7"},
+	{"a proxy given as an address", "192.0.2.10:80", []string{"203.0.113.7"}, "203.0.113.7"},
+	{"a peer with an IPv4 address mapped to IPv6", "[::ffff:10.1.2.3]:80", []string{"203.0.113.7"}, "203.0.113.7"},
+	{"a prefix of IPv4 addresses mapped to IPv6", "172.31.0.1:80", []string{"203.0.113.7"}, "203.0.113.7"},
 	{"a peer with a zone", "[2001:db8::1%eth0]:80", []string{"203.0.113.7"}, "203.0.113.7"},
-	{"a port", "10.1.2.3:80", []string{"203.0.113.7:4711"}, "203.0.113.7"},
+	{"an entry with a port", "10.1.2.3:80", []string{"203.0.113.7:4711"}, "203.0.113.7"},
 	{"IPv6", "10.1.2.3:80", []string{"2001:db8:1::7"}, "2001:db8:1::7"},
 	{"brackets", "10.1.2.3:80", []string{"[2001:db8:1::7]"}, "2001:db8:1::7"},
 	{"brackets and a port", "10.1.2.3:80", []string{"[2001:db8:1::7]:4711"}, "2001:db8:1::7"},
-	{"a zone", "10.1.2.3:80", []string{"fe80::7%eth0"}, "fe80::7"},
+	{"an entry with a zone", "10.1.2.3:80", []string{"fe80::7%eth0"}, "fe80::7"},
 	{"mapped", "10.1.2.3:80", []string{"::ffff:203.0.113.7"}, "203.0.113.7"},
 	{"the last address that is not a proxy", "10.1.2.3:80", []string{"198.51.100.1, 203.0.113.7,10.9.9.9 ,\t192.0.2.10"}, "203.0.113.7"},
-	{"over lines", "10.1.2.3:80", []string{"198.51.100.1", "203.0.113.7", "10.9.9.9, 10.8.8.8"}, "203.0.113.7"},
+	{"several header lines", "10.1.2.3:80", []string{"198.51.100.1", "203.0.113.7", "10.9.9.9, 10.8.8.8"}, "203.0.113.7"},
 	{"all trusted", "10.1.2.3:80", []string{"10.4.4.4, 10.5.5.5", "10.6.6.6"}, "10.4.4.4"},
 
 	{"a peer that is not a proxy", "203.0.113.9:80", []string{"198.51.100.1"}, "203.0.113.9"},
-	{"such a peer claims to be one", "203.0.113.9:80", []string{"198.51.100.1, 10.1.2.3"}, "203.0.113.9"},
-	{"the client claims another before", "10.1.2.3:80", []string{"127.0.0.1, 203.0.113.7"}, "203.0.113.7"},
-	{"the client claims a proxy before", "10.1.2.3:80", []string{"198.51.100.1, 10.9.9.9, 203.0.113.7"}, "203.0.113.7"},
-	{"in a line of its own", "10.1.2.3:80", []string{"198.51.100.1", "203.0.113.7"}, "203.0.113.7"},
+	{"an untrusted peer sends a proxy's address", "203.0.113.9:80", []string{"198.51.100.1, 10.1.2.3"}, "203.0.113.9"},
+	{"the client sends another address before", "10.1.2.3:80", []string{"127.0.0.1, 203.0.113.7"}, "203.0.113.7"},
+	{"the client sends a proxy's address before", "10.1.2.3:80", []string{"198.51.100.1, 10.9.9.9, 203.0.113.7"}, "203.0.113.7"},
+	{"in a separate header line", "10.1.2.3:80", []string{"198.51.100.1", "203.0.113.7"}, "203.0.113.7"},
 	{"a neighbour of a proxy", "192.0.2.11:80", []string{"198.51.100.1"}, "192.0.2.11"},
 
 	{"garbage", "10.1.2.3:80", []string{"unknown"}, "10.1.2.3"},
-	{"garbage before a good one", "10.1.2.3:80", []string{"198.51.100.1, _hidden, 10.9.9.9"}, "10.9.9.9"},
+	{"an invalid entry before a valid one", "10.1.2.3:80", []string{"198.51.100.1, _hidden, 10.9.9.9"}, "10.9.9.9"},
 	{"empty", "10.1.2.3:80", []string{""}, "10.1.2.3"},
-	{"an empty one", "10.1.2.3:80", []string{"198.51.100.1,,10.9.9.9"}, "10.9.9.9"},
+	{"an empty entry", "10.1.2.3:80", []string{"198.51.100.1,,10.9.9.9"}, "10.9.9.9"},
 	{"a comma at the end", "10.1.2.3:80", []string{"198.51.100.1,"}, "10.1.2.3"},
-	{"not closed", "10.1.2.3:80", []string{"[2001:db8:1::7"}, "10.1.2.3"},
+	{"an unclosed bracket", "10.1.2.3:80", []string{"[2001:db8:1::7"}, "10.1.2.3"},
 	{"IPv4 in brackets", "10.1.2.3:80", []string{"[203.0.113.7]"}, "10.1.2.3"},
-	{"a port that is none", "10.1.2.3:80", []string{"203.0.113.7:_x"}, "10.1.2.3"},
+	{"an invalid port", "10.1.2.3:80", []string{"203.0.113.7:_x"}, "10.1.2.3"},
 	{"leading zeros", "10.1.2.3:80", []string{"203.0.113.007"}, "10.1.2.3"},
 	{"quoted", "10.1.2.3:80", []string{`"203.0.113.7"`}, "10.1.2.3"},
 	{"a Unix socket", "@", []string{"203.0.113.7"}, ""},
-	{"more hops than are looked at", "10.1.2.3:80", []string{"203.0.113.7" + strings.Repeat(",10.9.9.9", maxHops)}, "10.9.9.9"},
-	{"as many as are looked at", "10.1.2.3:80", []string{"203.0.113.7" + strings.Repeat(",10.9.9.9", maxHops-1)}, "203.0.113.7"},
+	{"one hop more than the maximum", "10.1.2.3:80", []string{"203.0.113.7" + strings.Repeat(",10.9.9.9", maxHops)}, "10.9.9.9"},
+	{"the maximum number of hops", "10.1.2.3:80", []string{"203.0.113.7" + strings.Repeat(",10.9.9.9", maxHops-1)}, "203.0.113.7"},
 	{"huge", "10.1.2.3:80", []string{strings.Repeat(",", 1<<20)}, "10.1.2.3"},
 }
 
@@ -78,8 +78,8 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// A client cannot influence the address that counts: neither when it connects directly, nor by a
-// header that it sends to a proxy.
+// A client cannot influence its address as the hub determines it: neither when it connects
+// directly, nor by a header that it sends to a proxy.
 func FuzzClient(f *testing.F) {
 	for _, row := range forwarded {
 		f.Add(strings.Join(row.lines, "\n"), row.peer)
@@ -96,10 +96,10 @@ func FuzzClient(f *testing.F) {
 		r.RemoteAddr = "10.1.2.3:80"
 		client := netip.MustParseAddr("203.0.113.7")
 		r.Header["X-Forwarded-For"] = append(lines, client.String())
-		require.Equal(t, client, proxies.Client(r), "added as a line")
+		require.Equal(t, client, proxies.Client(r), "the proxy adds a header line")
 		lines[len(lines)-1] += ", " + client.String() + ", 10.9.9.9"
 		r.Header["X-Forwarded-For"] = lines
-		require.Equal(t, client, proxies.Client(r), "added to a line")
+		require.Equal(t, client, proxies.Client(r), "the proxy appends to the header line")
 	})
 }
 
@@ -114,15 +114,15 @@ func TestSecure(t *testing.T) {
 	}{
 		{"plain", client, false, nil, false},
 		{"TLS", client, true, nil, true},
-		{"a client claims it", client, false, []string{"https"}, false},
+		{"an untrusted client sends https", client, false, []string{"https"}, false},
 		{"a Unix socket", "@", false, []string{"https"}, false},
 		{"a trusted proxy sends https", proxy, false, []string{"HTTPS"}, true},
 		{"a trusted proxy sends http", proxy, false, []string{"http"}, false},
 		{"a trusted proxy sends no header", proxy, false, nil, false},
-		{"the last counts", proxy, false, []string{"http, https"}, true},
-		{"not the first", proxy, false, []string{"https", "http"}, false},
-		{"something else", proxy, false, []string{"https://"}, false},
-		{"TLS from the proxy on", proxy, true, []string{"http"}, true},
+		{"the last value is https", proxy, false, []string{"http, https"}, true},
+		{"only the first value is https", proxy, false, []string{"https", "http"}, false},
+		{"an unknown scheme", proxy, false, []string{"https://"}, false},
+		{"TLS only between proxy and hub", proxy, true, []string{"http"}, true},
 	} {
 		a := attempt{peer: c.peer, tls: c.tls, host: "hub.example", header: http.Header{
 			"X-Forwarded-Proto": c.proto,
@@ -131,7 +131,7 @@ func TestSecure(t *testing.T) {
 		}}
 		g := New(Config{Proxies: testProxies(t)})
 		require.Equal(t, c.want, g.config.Proxies.Secure(a.request()), c.name)
-		// The origin of the page has the scheme that the browser uses, and the port of that scheme.
+		// The origin of the page has the scheme that the browser uses, and its default port.
 		for origin, same := range map[string]bool{
 			"https://hub.example":     c.want,
 			"https://hub.example:443": c.want,

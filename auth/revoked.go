@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// This is the syntax of a file of revoked tokens.
+// Syntax of a file of revoked tokens.
 const (
 	revokedComment = "#"
 	revokedSubject = "sub:"
@@ -24,8 +24,8 @@ const maxRevokedFaults = 20
 // revocations is a parsed file of revoked tokens.
 type revocations struct {
 	ids map[string]struct{}
-	// subjects maps each revoked sub to a time. The tokens with that sub that were issued before
-	// the time are revoked; zero revokes all of them.
+	// subjects maps each revoked sub to a time. Tokens with that sub are revoked if they were
+	// issued before the time. The zero time revokes all of them.
 	subjects map[string]time.Time
 }
 
@@ -35,11 +35,11 @@ type revocations struct {
 //	sub:NAME                all tokens with that sub
 //	sub:NAME before:TIME    those of them with an iat before the time (RFC 3339), or without an iat
 //
-// NAME contains no white space and does not begin with a quote, or is a JSON string. Of several
-// lines for one sub, the one that revokes most counts. A line that begins with sub: also revokes
-// the jti of the same text. Blank lines and those that begin with # are comments. If a line is
-// invalid, or the file is larger than 16 MiB, nothing changes, and the error describes the invalid
-// lines.
+// NAME contains no white space and does not begin with a quote, or is a JSON string. If several
+// lines have one sub, the line that revokes most applies. A line that begins with sub: also revokes
+// the token whose jti equals the whole line. Blank lines and those that begin with # are comments.
+// If a line is invalid, or the file is larger than 16 MiB, nothing changes, and the error describes
+// the invalid lines.
 func (j *JWT) SetRevoked(file []byte) error {
 	if len(file) > maxFile {
 		return fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))
@@ -86,7 +86,7 @@ func parseRevoked(file string) (*revocations, error) {
 	return r, errors.Join(faults...)
 }
 
-// addSubject adds a line of the form "sub:…". text is the line without "sub:".
+// addSubject adds a line of the form "sub:…". text is the rest of the line after "sub:".
 func (r *revocations) addSubject(text string) error {
 	name, rest, err := cutSubject(text)
 	switch {
@@ -110,7 +110,7 @@ func (r *revocations) addSubject(text string) error {
 	return nil
 }
 
-// cutSubject splits a text into the name at its beginning and the rest.
+// cutSubject splits text into the subject at its beginning and the rest.
 func cutSubject(text string) (name, rest string, err error) {
 	if !strings.HasPrefix(text, `"`) {
 		end := strings.IndexFunc(text, unicode.IsSpace)

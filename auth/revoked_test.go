@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A line has an ID, a subject, or a subject and a time.
+// A line contains an ID, a subject, or a subject and a time.
 func TestRevokedSubjects(t *testing.T) {
 	j := readVectors(t).verifier(t, JWTConfig{})
 	noon := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)

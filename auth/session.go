@@ -11,7 +11,7 @@ import (
 )
 
 // tokenSession is the session of a token in use. All requests and connections with the token share
-// it. So expiry and changes are handled once per token, not once per connection.
+// it, so that expiry and changes are handled once per token, not once per connection.
 type tokenSession struct {
 	grant     atomic.Pointer[Grant] // current rights; nil: the session has ended
 	sender    string                // static: the token's hash; "" on an open hub
@@ -39,8 +39,8 @@ type sessionTable struct {
 	rechecks    int // number of calls of recheckAll
 	connections int
 	filterBytes int                  // total bytes of all sessions
-	addresses   map[netip.Prefix]int // connections by address
-	idle        idleTable            // idle connections, which give their places to others
+	addresses   map[netip.Prefix]int // number of connections by network
+	idle        idleTable            // idle connections, which are closed to make room for others
 
 	ended []endedToken // tokens that have ended and are not logged yet
 	log   *slog.Logger // static
@@ -75,8 +75,8 @@ func (t *sessionTable) generation() int {
 }
 
 // acquire returns the session of a token for one request; release must be called. If a recheck has
-// taken place since the generation passed as reviews, acquire first rechecks the credential,
-// because that recheck did not include this session.
+// taken place since the given generation (reviews), acquire first rechecks the credential, because
+// that recheck did not include this session.
 func (t *sessionTable) acquire(c *Credential, reviews int, verifier Verifier) (*tokenSession, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -157,7 +157,7 @@ func senderOf(c *Credential) string {
 func (a *tokenAccess) acquire(h Holder) error {
 	all := a.middleware.sessions
 	var yielded []Holder
-	defer func() { // after mu is released, since connections call Release with locks of their own held
+	defer func() { // runs after mu is released, because a connection calls Release while it holds a lock of its own
 		for _, idle := range yielded {
 			idle.OnRightsChanged()
 		}
@@ -199,7 +199,7 @@ func (a *tokenAccess) acquire(h Holder) error {
 	return nil
 }
 
-// over reports whether one more than count would exceed the limit.
+// over reports whether count+1 would exceed the limit.
 func over(count, limit int) bool { return limit > 0 && count >= limit }
 
 func (t *sessionTable) refuse(limit Limit, value int, retry time.Duration) error {
@@ -225,8 +225,8 @@ func (a *tokenAccess) detach(h Holder) {
 	delete(a.session.holders, h)
 }
 
-// acquireUncounted is like acquire, for a request that is not a subscriber's connection: it is
-// notified, but does not count.
+// acquireUncounted is like acquire, for requests other than subscriptions: h is notified, but not
+// counted.
 func (a *tokenAccess) acquireUncounted(h Holder) error {
 	a.middleware.sessions.mu.Lock()
 	defer a.middleware.sessions.mu.Unlock()
@@ -272,8 +272,8 @@ func (a *tokenAccess) admitSubscription() error {
 	return nil
 }
 
-// admitPublish counts events toward the token's publish rate: all of them or none. The error is a
-// *LimitError.
+// admitPublish counts events toward the token's publish rate. It admits all of them or none. The
+// error is a *LimitError.
 func (a *tokenAccess) admitPublish(events int) error {
 	if wait, ok := a.session.publishes.allow(events); !ok {
 		return a.middleware.sessions.refuse(LimitPublishRate, a.session.publishes.Burst(), wait)
@@ -304,8 +304,8 @@ func (a *tokenAccess) renew(ctx context.Context, token string) (*tokenAccess, er
 // affected.
 func (a *tokenAccess) Done() { a.middleware.sessions.release(a.session) }
 
-// NetworkOf returns the network of an address that counts toward limits: the first 64 bits of an
-// IPv6 address, all bits of an IPv4 address. For an invalid address it returns the zero Prefix.
+// NetworkOf returns the network by which the limits count an address: the first 64 bits of an IPv6
+// address, all bits of an IPv4 address. For an invalid address it returns the zero Prefix.
 func NetworkOf(addr netip.Addr) netip.Prefix {
 	bits := 64
 	if addr.Is4() {
@@ -318,12 +318,12 @@ func NetworkOf(addr netip.Addr) netip.Prefix {
 	return network
 }
 
-// LimitStats holds the current use of the limits, and the number of refusals.
+// LimitStats holds the current usage of the limits, and the number of refusals.
 type LimitStats struct {
 	Connections int
 	Tokens      int // number of tokens in use
 	Refused     map[Limit]uint64
-	FilterBytes int // memory of subscribers' filters that counts toward the limits
+	FilterBytes int // memory of subscribers' filters as counted toward the limits
 }
 
 // Stats returns the current counts.

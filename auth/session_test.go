@@ -88,7 +88,7 @@ func accessOf(t *testing.T, g *Middleware, token, address string) *tokenAccess {
 func requireLimit(t *testing.T, err error, limit Limit) {
 	t.Helper()
 	var refused *LimitError
-	require.True(t, errors.As(err, &refused), "a limit is expected, got %v", err)
+	require.True(t, errors.As(err, &refused), "want a *LimitError, got %v", err)
 	require.Equal(t, limit, refused.Limit)
 }
 
@@ -127,7 +127,7 @@ func TestConnectionLimits(t *testing.T) {
 	refuse("free", "2001:db8:0:1::", LimitConnections)
 
 	watcher := new(holder)
-	require.NoError(t, third.acquireUncounted(watcher), "who only watches is no connection")
+	require.NoError(t, third.acquireUncounted(watcher), "a watcher does not count as a connection")
 	third.Release(watcher)
 
 	// A renewed token takes over the connection of the old one. The connection is not counted
@@ -250,15 +250,15 @@ func TestSessionEnds(t *testing.T) {
 		require.Equal(t, []string{"removed", "changed"}, notified())
 		require.Nil(t, held["removed"].Grant())
 		require.Same(t, less, held["changed"].Grant())
-		time.Sleep(time.Second) // the bucket of a changed rate is empty at first
+		time.Sleep(time.Second) // a bucket whose rate was changed starts empty
 		require.NoError(t, held["changed"].admitPublish(1))
 		requireLimit(t, held["changed"].admitPublish(1), LimitPublishRate)
 		require.ErrorIs(t, held["removed"].acquire(new(holder)), ErrTokenEnded)
 		require.ErrorIs(t, held["removed"].acquireUncounted(new(holder)), ErrTokenEnded)
 		g.Recheck()
-		require.Empty(t, notified(), "nothing has changed since")
+		require.Empty(t, notified(), "an unchanged token causes no notification")
 		b.set("removed", Credential{})
-		require.NotNil(t, accessOf(t, g, "removed", "192.0.2.1").Grant(), "it is good again, for who comes now")
+		require.NotNil(t, accessOf(t, g, "removed", "192.0.2.1").Grant(), "new requests are accepted after the token is restored")
 		require.Nil(t, held["removed"].Grant())
 
 		time.Sleep(life - time.Second - time.Millisecond)
@@ -266,7 +266,7 @@ func TestSessionEnds(t *testing.T) {
 		require.Empty(t, notified())
 		time.Sleep(time.Millisecond)
 		_, err := g.access(t.Context(), nil, "brief")
-		require.ErrorIs(t, err, ErrTokenEnded, "to the moment, for who comes")
+		require.ErrorIs(t, err, ErrTokenEnded, "new requests are refused exactly at expiry")
 		time.Sleep(sweepPeriod)
 		synctest.Wait()
 		require.Equal(t, []string{"brief"}, notified())
@@ -332,7 +332,7 @@ func TestOpenAccess(t *testing.T) {
 	g := New(Config{Limits: ConnectionLimits{Total: 1}})
 	a := accessOf(t, g, "", "192.0.2.1")
 	require.NoError(t, a.acquire(new(holder)))
-	b := accessOf(t, g, "whatever it is", "192.0.2.1")
+	b := accessOf(t, g, "any-token", "192.0.2.1")
 	requireLimit(t, b.acquire(new(holder)), LimitConnections)
 	g.Recheck()
 	require.NotNil(t, a.Grant())

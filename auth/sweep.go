@@ -6,7 +6,7 @@ import (
 )
 
 // sweepPeriod is the interval between two searches for expired tokens. docs/protocol.md promises
-// that connections close within a second; the search adds at most this interval.
+// that connections close within a second; the search adds at most one interval.
 const sweepPeriod = 100 * time.Millisecond
 
 // run ends expired sessions and deletes unused ones, until ctx ends.
@@ -87,8 +87,8 @@ const maxPerHold = 256
 
 // each calls change with every session, with mu held. It then notifies the connections of the
 // sessions for which change returned true. It releases mu after every maxPerHold elements. It also
-// releases mu while it notifies, because connections call Release with locks of their own held. It
-// may miss a session that is added in the meantime.
+// releases mu while it notifies, because a connection calls Release while it holds a lock of its
+// own. each may miss a session that is added while it runs.
 func (t *sessionTable) each(change func(*tokenSession) bool) {
 	var notify []Holder
 	count := 0
@@ -113,7 +113,8 @@ func (t *sessionTable) each(change func(*tokenSession) bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// While mu is released, the map may change. Elements that stay in it are visited exactly once.
+	// While mu is released, the map may change. Go guarantees that the loop visits elements that
+	// stay in the map exactly once.
 	for _, session := range t.byHash {
 		if change(session) {
 			for holder := range session.holders {

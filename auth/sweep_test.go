@@ -34,8 +34,8 @@ func (h *countedHolder) OnRightsChanged() {
 	h.all.notified++
 }
 
-// The test counts the sessions and holders that a recheck visits while it holds the lock once.
-// While the lock is released, the test adds and removes sessions and holders.
+// The test counts the sessions and holders that a recheck visits before it releases the lock. While
+// the lock is released, the test adds and removes sessions and holders.
 func TestRecheckReleasesTheLock(t *testing.T) {
 	const tokens, holders = 3000, 3000
 	verifier := &countedRechecks{book: newBook()}

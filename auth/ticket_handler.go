@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// queryTicket is the query parameter with a ticket instead of a token, on routes of
-// WrapSubscription.
+// queryTicket is the query parameter with a ticket. Routes of WrapSubscription accept it instead of
+// a token.
 const queryTicket = "ticket"
 
-// Ticket returns the handler of POST /ticket. It takes a token from Authorization: Bearer and
-// answers with a ticket for it, as {"ticket":"…","expires_in":30}. It checks requests like Wrap, so
-// it must not be wrapped itself. An open hub needs no token, so its tickets have no effect.
+// Ticket returns the handler of POST /ticket. The handler takes a token from Authorization: Bearer
+// and answers with a ticket for it: {"ticket":"…","expires_in":30}. The handler checks requests
+// like Wrap, so it must not be wrapped itself. An open hub needs no token, so its tickets have no
+// effect.
 func (m *Middleware) Ticket(refuse ErrorHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, proceed := m.admit(w, r, refuse)

@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
-// These are the limits of tickets.
+// Limits of tickets.
 const (
 	TicketLifetime = 30 * time.Second
 
@@ -25,8 +25,8 @@ const (
 	maxTicketsPerToken = 100
 	maxTicketBytes     = 16 << 20 // total bytes of the tokens of all tickets
 
-	// These limit concurrent requests to other hubs. Each request may take seconds, and anyone can
-	// cause one by sending a text that looks like a ticket.
+	// Limits of concurrent requests to other hubs. Each request may take seconds, and anyone can
+	// cause one by sending a string that looks like a ticket.
 	maxPeerRequests           = 64
 	maxPeerRequestsPerNetwork = 8
 )
@@ -41,7 +41,7 @@ var ErrTicket = errors.New("the ticket is not valid: it was used, or is older th
 // Tickets issues and redeems tickets. A ticket replaces a token in a URL. It is valid for
 // TicketLifetime, and only once. Tickets is safe for concurrent use.
 type Tickets struct {
-	id string // ID of this hub: the part of its tickets before the dot
+	id string // ID of this hub; its tickets begin with the ID and a dot
 
 	mu      sync.Mutex // guards the fields below
 	peers   TicketPeers
@@ -82,7 +82,7 @@ func NewTickets() *Tickets {
 	}
 }
 
-// ID returns the ID with which all tickets of this hub begin.
+// ID returns the ID of this hub, with which all its tickets begin.
 func (t *Tickets) ID() string { return t.id }
 
 // SetPeers sets the other hubs whose tickets are accepted.
@@ -153,8 +153,8 @@ func (t *Tickets) take(hash [sha256.Size]byte) (token string, ok bool) {
 
 // Redeem returns the token for a ticket. A ticket can be redeemed once. client is the network of
 // the client's address, see NetworkOf. The error is ErrTicket, or a *LimitError if there are too
-// many requests to other hubs, or wraps ErrUnavailable if the hub that issued the ticket does not
-// answer.
+// many requests to other hubs, or an error that wraps ErrUnavailable if the hub that issued the
+// ticket does not answer.
 func (t *Tickets) Redeem(ctx context.Context, client netip.Prefix, text string) (token string, err error) {
 	hash := sha256.Sum256([]byte(text))
 	id, secret, ok := strings.Cut(text, ".")
@@ -209,8 +209,8 @@ func (t *Tickets) endPeerRequest(client netip.Prefix) {
 }
 
 // Answer answers a request by Redeem of another hub. It returns the token for the ticket with this
-// hash, encrypted with the ticket itself, or nothing if there is no such ticket. So the traffic
-// between hubs reveals neither the token nor the ticket.
+// hash, encrypted with the ticket itself, or nothing if there is no such ticket. The traffic
+// between hubs therefore reveals neither the token nor the ticket.
 func (t *Tickets) Answer(request []byte) []byte {
 	if len(request) != sha256.Size {
 		return nil
@@ -236,7 +236,7 @@ func ticketKey(text string) [sha256.Size]byte {
 }
 
 // sealer returns the cipher for a key, and the nonce, which is constant: each key encrypts only one
-// text.
+// token.
 func sealer(key [sha256.Size]byte) (aead cipher.AEAD, nonce []byte) {
 	block, err := aes.NewCipher(key[:])
 	if err == nil {

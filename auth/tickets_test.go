@@ -27,13 +27,13 @@ func TestTicketIsValidOnceAndFor30Seconds(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "token", token)
 		_, err = tickets.Redeem(t.Context(), netip.Prefix{}, text)
-		require.ErrorIs(t, err, ErrTicket, "a second time")
+		require.ErrorIs(t, err, ErrTicket, "a ticket is refused the second time")
 
 		text, err = tickets.Issue("token")
 		require.NoError(t, err)
 		time.Sleep(TicketLifetime)
 		_, err = tickets.Redeem(t.Context(), netip.Prefix{}, text)
-		require.ErrorIs(t, err, ErrTicket, "after its end")
+		require.ErrorIs(t, err, ErrTicket, "an expired ticket is refused")
 		for _, text := range []string{"", ".", "x", tickets.ID() + ".", tickets.ID() + ".AAAAAAAAAAAAAAAAAAAAAAAA", strings.Repeat("a", 9000)} {
 			_, err := tickets.Redeem(t.Context(), netip.Prefix{}, text)
 			require.ErrorIs(t, err, ErrTicket, text)
@@ -41,8 +41,8 @@ func TestTicketIsValidOnceAndFor30Seconds(t *testing.T) {
 	})
 }
 
-// TestTicketsAreBounded requests as many tickets as the limits allow: first with one token, then
-// with many.
+// TestTicketsAreBounded requests as many tickets as the limits allow: first for one token, then for
+// many.
 func TestTicketsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tickets := NewTickets()
@@ -119,13 +119,13 @@ func testTicketIsValidOnceAmongHubs(t *testing.T) {
 	require.EqualError(t, err, "the hub that issued the ticket does not answer")
 	b.SetPeers(peers)
 	_, err = b.Redeem(t.Context(), netip.Prefix{}, text)
-	require.NoError(t, err, "the ticket was not used")
+	require.NoError(t, err, "the ticket stays valid if its hub did not answer")
 
 	gone := NewTickets()
 	text, err = gone.Issue("token")
 	require.NoError(t, err)
 	_, err = b.Redeem(t.Context(), netip.Prefix{}, text)
-	require.ErrorIs(t, err, ErrTicket, "of a hub that is gone")
+	require.ErrorIs(t, err, ErrTicket, "a ticket of an unknown hub is refused")
 	require.Nil(t, a.Answer([]byte("no hash")))
 }
 
@@ -137,8 +137,8 @@ func (b blocked) AskPeer(context.Context, string, []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// TestTicketRequestsAreBounded sends texts that look like tickets of another hub, which is possible
-// without a token.
+// TestTicketRequestsAreBounded sends strings that look like tickets of another hub, which is
+// possible without a token.
 func TestTicketRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tickets, answered := NewTickets(), make(blocked)
@@ -166,11 +166,11 @@ func TestTicketRequestsAreBounded(t *testing.T) {
 			})
 			synctest.Wait()
 			if i == maxPeerRequestsPerNetwork-1 {
-				require.Equal(t, http.StatusServiceUnavailable, ask("192.0.2.0", foreign).Code, "of this address")
+				require.Equal(t, http.StatusServiceUnavailable, ask("192.0.2.0", foreign).Code, "the limit per address is reached")
 			}
 		}
 		refused := ask("192.0.2.200", foreign)
-		require.Equal(t, http.StatusServiceUnavailable, refused.Code, "of all addresses")
+		require.Equal(t, http.StatusServiceUnavailable, refused.Code, "the limit of all addresses is reached")
 		retry, err := time.ParseDuration(refused.Header().Get("Retry-After"))
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, retry, peerRetry)
@@ -184,7 +184,7 @@ func TestTicketRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// TestTicketHasRightsOfToken checks that the middleware gives a request with a ticket the rights
+// TestTicketHasRightsOfToken checks that the middleware grants a request with a ticket the rights
 // of the ticket's token.
 func TestTicketHasRightsOfToken(t *testing.T) { synctest.Test(t, testTicketHasRightsOfToken) }
 
@@ -232,7 +232,7 @@ func testTicketHasRightsOfToken(t *testing.T) {
 	}
 	text := ticket()
 	ask(publish, http.MethodPost, "/publish?ticket="+text, "")
-	require.ErrorIs(t, reason, ErrNoToken, "a ticket is for subscriptions")
+	require.ErrorIs(t, reason, ErrNoToken, "other routes accept no ticket")
 	ask(subscription, http.MethodGet, "/sse?ticket="+text, "Bearer secret")
 	require.ErrorIs(t, reason, ErrTwoTokens)
 	ask(subscription, http.MethodGet, "/sse?ticket="+text+"&ticket="+text, "")
@@ -243,7 +243,7 @@ func testTicketHasRightsOfToken(t *testing.T) {
 	ask(subscription, http.MethodGet, "/sse?ticket="+text, "")
 	require.ErrorIs(t, reason, ErrTicket)
 	w = ask(subscription, http.MethodGet, "/sse", "Bearer secret")
-	require.Equal(t, http.StatusOK, w.Code, "a token goes on to do")
+	require.Equal(t, http.StatusOK, w.Code, "a token is still accepted")
 
 	for range maxTicketsPerToken {
 		if w = ask(issue, http.MethodPost, "/ticket", "Bearer secret"); w.Code != http.StatusOK {
@@ -255,8 +255,8 @@ func testTicketHasRightsOfToken(t *testing.T) {
 	require.Equal(t, uint64(1), m.Stats().Refused[LimitTickets])
 }
 
-// TestOpenHubIssuesTicketsWithoutEffect checks that an open hub issues tickets, so that
-// clients which request them work, and does not store them.
+// TestOpenHubIssuesTicketsWithoutEffect checks that an open hub issues tickets, so that clients
+// which request tickets work, but does not store them.
 func TestOpenHubIssuesTicketsWithoutEffect(t *testing.T) {
 	m := New(Config{Tickets: NewTickets()})
 	refuse := func(_ http.ResponseWriter, _ *http.Request, err error) { t.Error(err) }

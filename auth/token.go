@@ -19,8 +19,7 @@ import (
 // MaxTokenLen is the maximum length of a token in bytes.
 const MaxTokenLen = syntax.MaxToken
 
-// These are the places of a token other than Authorization, and the subprotocol that the hub
-// selects.
+// Places of a token other than Authorization, and the subprotocol that the hub selects.
 const (
 	queryToken     = "access_token"
 	bearerProtocol = "trivium.bearer."
@@ -59,7 +58,7 @@ func everything(subject string) *Grant {
 	return &Grant{Subject: subject, Subscribe: all, Publish: all}
 }
 
-// CheckToken returns an error if the text cannot be used as a token in every place of a request.
+// CheckToken returns an error if s cannot be used as a token in every place of a request.
 func CheckToken(s string) error {
 	if !syntax.IsToken(s) {
 		return ErrTokenSyntax
@@ -96,8 +95,8 @@ func findToken(r *http.Request, query url.Values) (token string, present bool, e
 	return found[0], true, nil
 }
 
-// bearerToken returns the token in Authorization: Bearer, or nil if there is none. It ignores other
-// schemes, because they may be meant for a proxy.
+// bearerToken returns the token in Authorization: Bearer, as a list with one element, or nil if
+// there is none. It ignores other schemes, because they may be meant for a proxy.
 func bearerToken(r *http.Request) []string {
 	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {

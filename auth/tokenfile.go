@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Tokens is a Verifier that uses a tokens file, which has the SHA-256 hash and the rights of each
-// token. It accepts no token before a file is loaded.
+// Tokens is a Verifier that uses a tokens file, which contains the SHA-256 hash and the rights of
+// each token. It accepts no token before a file is loaded.
 type Tokens struct {
 	defaults Limits   // static
 	only     Limits   // default limits if the file has only one token; static
@@ -23,7 +23,8 @@ type Tokens struct {
 	table    atomic.Pointer[tokenTable]
 }
 
-// tokenTable holds the credentials of a file. The key is indexOf of the token's hash.
+// tokenTable holds the credentials of a file. The key is the result of indexOf for the token's
+// hash.
 type tokenTable map[[sha256.Size]byte]*Credential
 
 // NewTokens returns a Verifier that uses a tokens file. The defaults apply to limits that an entry

@@ -24,7 +24,7 @@ type TokenEntry struct {
 	Expires   time.Time // zero: never
 }
 
-// entryText is the form in which an entry is encoded.
+// entryText is the YAML representation of an entry.
 type entryText struct {
 	Name      string   `yaml:"name"`
 	SHA256    string   `yaml:"sha256"`
@@ -33,9 +33,9 @@ type entryText struct {
 	Expires   string   `yaml:"expires,omitempty"`
 }
 
-// AppendToken returns the text of a tokens file with a new entry at the end. All other text,
-// including comments, is unchanged. The file may be empty. AppendToken returns an error if the file
-// or the entry is invalid, or if the file already contains the name or the token.
+// AppendToken returns the content of a tokens file with a new entry at the end. The rest of the
+// file, including comments, is unchanged. The file may be empty. AppendToken returns an error if
+// the file or the entry is invalid, or if the file already contains the name or the token.
 func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	if detail := checkTokenName(entry.Name); detail != "" {
 		return nil, errors.New("name: " + detail)
@@ -75,7 +75,7 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	result := []byte(endLine(text) + added)
 	after, err := parseTokens(result)
 	if err != nil {
-		return nil, fmt.Errorf("with the new entry: %w", err)
+		return nil, fmt.Errorf("the file would be invalid with the new entry: %w", err)
 	}
 	// A YAML file can end in many ways, so parse the result and check that all other entries are
 	// unchanged.
@@ -90,7 +90,7 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	return result, nil
 }
 
-// encode returns the text of the entry, and the entry that parsing the text must yield.
+// encode returns the entry as YAML, and the entry that a parser must read from it.
 func (e TokenEntry) encode(indent string) (text string, wanted tokenEntry, err error) {
 	wanted = tokenEntry{
 		name:      e.Name,
@@ -136,7 +136,7 @@ func endLine(text string) string {
 	return text
 }
 
-// cutBrackets removes an empty list in brackets, "[]", from the text.
+// cutBrackets removes an empty list in brackets, "[]", from the file.
 func cutBrackets(text string, list *yaml.Node) (string, error) {
 	lines := strings.SplitAfter(text, "\n")
 	line := lines[list.Line-1]

@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// These are the limits of a tokens file.
+// Limits of a tokens file.
 const (
 	maxFile       = 16 << 20 // bytes; also of a file of revoked tokens
 	maxNameLen    = 128      // bytes
@@ -26,8 +26,8 @@ const (
 	maxTokenFault = 100 // number of faults that are reported at once
 )
 
-// errNoTokens is returned for an empty file. Without this error, a file that is just being written
-// would revoke every token.
+// errNoTokens is returned for an empty file. Without this error, a file that is being written at
+// the moment would revoke every token.
 var errNoTokens = errors.New("want a list of tokens, but the file is empty; tokens: [] is an empty list")
 
 // tokenFile is a parsed tokens file.
@@ -102,7 +102,7 @@ func yamlError(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
-// deref returns the node that an alias refers to, or the node itself. By aliases, entries can share
+// deref returns the node that an alias refers to, or the node itself. Aliases let entries share
 // rights.
 func deref(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
@@ -154,7 +154,7 @@ func (p *tokenParser) members(node *yaml.Node, where string, known []string) map
 	return values
 }
 
-// entry parses the entry with this number in the list.
+// entry parses one entry; number is its position in the list.
 func (p *tokenParser) entry(node *yaml.Node, number int) tokenEntry {
 	where := "entry " + strconv.Itoa(number)
 	e := tokenEntry{limits: entryLimits{unset, unset, unset}}
@@ -228,7 +228,8 @@ func checkTokenName(name string) string {
 	return ""
 }
 
-// hash parses a hash. Its errors do not contain the value, because it may be a token by mistake.
+// hash parses a hash. Its errors do not contain the value, because a user may have put the token
+// itself there by mistake.
 func (p *tokenParser) hash(node *yaml.Node, where string) (hash [sha256.Size]byte) {
 	decoded, err := hex.DecodeString(strings.TrimSpace(node.Value))
 	if !isText(node) || err != nil || len(decoded) != len(hash) {

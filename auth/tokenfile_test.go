@@ -113,8 +113,8 @@ func TestTokensOnlyToken(t *testing.T) {
 	}
 }
 
-// A recheck applies the current file: rights, limits and expiry may have changed. Only tokens that
-// are no longer in the file have ended.
+// A recheck applies the current file: rights, limits and expiry may have changed. A recheck ends
+// only tokens that are no longer in the file.
 func TestTokensRecheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := NewTokens(Limits{})
@@ -123,7 +123,7 @@ func TestTokensRecheck(t *testing.T) {
 			require.NoError(t, tokens.Load([]byte("- name: alice\n  sha256: "+hashOf(canary)+"\n"+rest)))
 		}
 		_, err := tokens.Verify(t.Context(), nil, canary)
-		require.Equal(t, ErrBadToken, err, "no file yet")
+		require.Equal(t, ErrBadToken, err, "no token is accepted before a file is loaded")
 		load("  subscribe: [a, b]\n  expires: 2000-01-01T00:00:10Z\n")
 		c, err := tokens.Verify(t.Context(), nil, canary)
 		require.NoError(t, err)
@@ -165,7 +165,8 @@ func TestTokensFaultsAreBounded(t *testing.T) {
 	err = tokens.Load([]byte("- {name: a, sha256: " + hashOf("a") + ", publish: " + list + "}"))
 	require.EqualError(t, err, "line 1: entry 1 (a): publish: want at most 1024 filters, got 1025")
 
-	// A list that ten thousand entries share is parsed only once, or there would be ten million filters.
+	// A list that ten thousand entries share is parsed once. Otherwise there would be ten million
+	// filters.
 	var filters, file strings.Builder
 	for i := range maxFilters {
 		fmt.Fprintf(&filters, "f%d, ", i)
@@ -212,13 +213,13 @@ func TestAppendToken(t *testing.T) {
 		{name: "empty list of a mapping", file: "tokens: [ ] # none", want: "tokens: # none\n" + added("  ")},
 		{name: "empty quoted key", file: `"tokens": []`, want: "\"tokens\":\n" + added("  ")},
 		{name: "brackets", file: "[{name: a, sha256: " + hashOf("a") + "}]", err: "the list of tokens is in brackets; write its entries on separate lines, each after a hyphen"},
-		{name: "braces", file: "{tokens: []}", err: "with the new entry: line 1: did not find expected <document start>"},
+		{name: "braces", file: "{tokens: []}", err: "the file would be invalid with the new entry: line 1: did not find expected <document start>"},
 		{name: "brackets on two lines", file: "[\n]", err: "the empty list of tokens is not written as []"},
 		{name: "anchor", file: "tokens: &all []", want: "tokens: &all\n" + added("  ")},
-		{name: "document end", file: oldAt("") + "...\n", err: "with the new entry: line 3: did not find expected <document start>"},
+		{name: "document end", file: oldAt("") + "...\n", err: "the file would be invalid with the new entry: line 3: did not find expected <document start>"},
 		{name: "block text at the end", file: oldAt("") + "  expires: |-\n    2030-01-01T00:00:00Z\n", want: oldAt("") + "  expires: |-\n    2030-01-01T00:00:00Z\n" + added("")},
 		{name: "name taken", file: "- {name: 'new: #1', sha256: " + hashOf("a") + "}", err: `entry 1 has the name "new: #1" already`},
-		{name: "token taken", file: "- {name: a, sha256: " + hashOf("new-token") + "}", err: "with the new entry: line 3: entry 2 (new: #1): sha256: line 1 already has this hash"},
+		{name: "token taken", file: "- {name: a, sha256: " + hashOf("new-token") + "}", err: "the file would be invalid with the new entry: line 3: entry 2 (new: #1): sha256: line 1 already has this hash"},
 		{name: "broken", file: "tokens:", err: "line 1: want a list of tokens; [] is an empty list"},
 	}
 	for _, tt := range tests {
