@@ -36,7 +36,7 @@ func TestBatchAllocatesNothing(t *testing.T) {
 			g.push(events[l.lastSeq])
 			l.lastSeq++ // as if the in-memory log had received the event
 		}
-		subs[0].Advance(g.pending[0].ID.Seq) // this subscriber has read the first event already
+		subs[0].Advance(g.pending[0].ID.Seq) // this subscriber has already read the first event
 		g.nextBatch(&b, l)
 		for _, s := range subs {
 			start, ok := s.Offset(&b)
@@ -48,7 +48,7 @@ func TestBatchAllocatesNothing(t *testing.T) {
 		}
 		b.dropEvents()
 	}))
-	require.True(t, all, "every subscriber had unread events")
+	require.True(t, all, "every subscriber has unread events")
 	for _, s := range subs {
 		require.Equal(t, l.lastSeq, s.position)
 	}

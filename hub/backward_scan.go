@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// backwardScan finds the position of a start with Last if the in-memory log has too few matching events. It goes
-// backward through the log in stretches, and reads each stretch forward in chunks. The boundaries of the stretches
-// are the same for all scans, so scans of the same part share the chunks.
+// backwardScan finds the position of a start with Last if the in-memory log contains too few matching events. It
+// divides the log into stretches and visits them from the newest to the oldest. It reads each stretch forward, in
+// chunks. The boundaries of the stretches are the same for all scans, so scans of the same part share the chunks.
 type backwardScan struct {
 	newestEvents
-	counted   bool     // wanted was reduced to the number of events that the log can have
+	counted   bool     // wanted was reduced to the number of matching events in the log
 	scanned   int      // number of chunks that were scanned
 	foundSeqs []uint64 // seqs of the events that were found, followed by the first seq of the in-memory log
 
@@ -78,7 +78,8 @@ func (b *backwardScan) scanElements(elements []*Event, to uint64) {
 	b.startStretch(b.from)
 }
 
-// addFound records the newest of these events, at most as many as are still wanted.
+// addFound records the newest of the events with the given seqs, at most as many as are still
+// wanted.
 func (b *backwardScan) addFound(seqs []uint64) {
 	if n := min(len(seqs), b.wanted-b.found); n > 0 {
 		newest := seqs[len(seqs)-n:]
@@ -88,12 +89,12 @@ func (b *backwardScan) addFound(seqs []uint64) {
 	}
 }
 
-// These limit the use of a Seeker.
+// Limits of the use of a Seeker.
 const (
 	maxSeekFilters  = 64 // for a larger filter set, the log is scanned
-	scansBeforeSeek = 4  // for filters with wildcards, this number of chunks is scanned before the Seeker is used: most scans end before, and cost the log less
+	scansBeforeSeek = 4  // for filters with wildcards, 4 chunks are scanned before the Seeker is used: most scans end earlier, and cost the log less
 	maxSparse       = 64 // maximum number of elements that one read fetches one by one
-	denseSeqs       = 8  // if this number of found events is within the length of a chunk, whole chunks are read
+	denseSeqs       = 8  // if 8 found events are within the length of a chunk, whole chunks are read
 )
 
 // usesSeeker reports whether the Seeker is used to find the missing events.
@@ -101,9 +102,9 @@ func (b *backwardScan) usesSeeker(rr *replayReader) bool {
 	return rr.seeker != nil && b.set.Len() <= maxSeekFilters && (b.set.exact() || b.scanned >= scansBeforeSeek)
 }
 
-// sparseSeqs returns those of the found events that must be read one by one. The last element of
-// found is the first seq of the in-memory log. It returns nil if the first found event is not
-// seq+1, or if the events are so dense that whole chunks should be read.
+// sparseSeqs returns the seqs of the found events that must be read one by one. The last element of
+// found is not such a seq: it is the first seq of the in-memory log. sparseSeqs returns nil if the
+// first found event is not seq+1, or if the events are so dense that whole chunks should be read.
 func (rr *replayReader) sparseSeqs(found []uint64, seq uint64) []uint64 {
 	if rr.seeker == nil || len(found) < 2 || found[0] != seq+1 {
 		return nil

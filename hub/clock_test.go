@@ -78,11 +78,11 @@ func TestSinceBeginsAtFirstEventWhenTimesDecrease(t *testing.T) {
 				since time.Time
 				first int // index of the first event to be delivered
 			}{
-				{"before the skew", live[30].Time, 30},
-				{"between the clocks", live[99].Time.Add(time.Minute), 100},
-				{"the first clock that was ahead", live[100].Time, 100},
-				{"in the skew, in memory", live[180].Time, 180},
-				{"after the skew by the true clock", live[250].Time, 100},
+				{"before the wrong clock", live[30].Time, 30},
+				{"between correct and wrong clock", live[99].Time.Add(time.Minute), 100},
+				{"the first wrong time", live[100].Time, 100},
+				{"a wrong time, in memory", live[180].Time, 180},
+				{"a correct time, in memory", live[250].Time, 100},
 			} {
 				got := readFromStart(t, h, Start{Since: row.since})
 				require.Len(t, got, len(live)-row.first, row.name)
@@ -113,7 +113,7 @@ func TestRetentionByAgeWhenTimesDecrease(t *testing.T) {
 		l.withLock(func() { l.ahead = 0 })
 		time.Sleep(time.Minute)
 		publish()
-		require.Equal(t, 3, kept(), "no event is ten minutes old")
+		require.Equal(t, 3, kept(), "events younger than ten minutes are kept")
 		time.Sleep(DefaultRetainAge - time.Minute + time.Second)
 		require.Equal(t, 1, kept())
 		time.Sleep(time.Minute)

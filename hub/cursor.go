@@ -21,20 +21,21 @@ type Cursor struct {
 	Seq   uint64
 }
 
-// MaxCursorLen is the length of the longest cursor as text, in bytes: 8 digits, a hyphen and a uint64.
+// MaxCursorLen is the length of the longest cursor as a string, in bytes: 8 digits, a hyphen and a
+// uint64.
 const MaxCursorLen = epochLen + 1 + 20
 
 const epochLen = 8
 
-// ErrCursor is returned by ParseCursor for a text that is not a cursor.
+// ErrCursor is returned by ParseCursor for a string that is not a cursor.
 var ErrCursor = errors.New("a cursor must be 8 lower-case hexadecimal digits, a hyphen and a decimal number, such as 1f0c9a77-42")
 
-// String returns the cursor as text: "<epoch>-<seq>".
+// String returns the cursor in the format "<epoch>-<seq>".
 func (c Cursor) String() string {
 	return string(c.AppendText(make([]byte, 0, MaxCursorLen)))
 }
 
-// AppendText appends the cursor as text to dst.
+// AppendText appends the result of String to dst.
 func (c Cursor) AppendText(dst []byte) []byte {
 	dst = append(appendEpoch(dst, c.Epoch), '-')
 	return strconv.AppendUint(dst, c.Seq, 10)
@@ -49,7 +50,7 @@ func appendEpoch(dst []byte, e Epoch) []byte {
 }
 
 // ParseCursor parses a cursor. It accepts only the output of String, so that each position has exactly one
-// text. The error is ErrCursor.
+// representation. The error is ErrCursor.
 func ParseCursor(s string) (Cursor, error) {
 	if len(s) < epochLen+2 || len(s) > MaxCursorLen || s[epochLen] != '-' {
 		return Cursor{}, ErrCursor

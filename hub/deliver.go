@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// These limit one step of deliver.
+// Limits of one step of deliver.
 const (
 	maxDelivered = 128  // number of events that are matched before they are added
 	maxMatches   = 4096 // number of matches after which the events are added; the matches of the last event may exceed it
-	maxSteps     = 512  // number of topic tokens and groups that are processed in one hold of the lock
+	maxSteps     = 512  // number of topic tokens and groups that are processed while the lock is held once
 )
 
-// delivery is the state of deliver. Its memory is reused by the next call.
+// delivery is the state of deliver. The next call reuses its memory.
 type delivery struct {
 	mu          sync.Mutex // held by deliver, so that successive calls of the engine may use the fields below; locked before Hub.mu
 	candidates  []*group   // reused by matchTopic and applyErasure
@@ -27,11 +27,11 @@ type groupMatch struct {
 	event int // index of the event in the argument of matchGroups and addEvents
 }
 
-// maxReusable is the maximum number of elements that a delivery keeps in each slice for reuse.
+// maxReusable is the maximum capacity with which a delivery keeps a slice for reuse.
 const maxReusable = 1024
 
-// deliver adds the engine's events to the in-memory log and to the groups. Matching filters with topics is the
-// expensive part. deliver does it with a read lock, before it takes the write lock.
+// deliver adds the engine's events to the in-memory log and to the groups. It matches filters with topics, which is the
+// expensive part, with a read lock, before it takes the write lock.
 func (h *Hub) deliver(events []*Event) {
 	d := &h.delivery
 	d.mu.Lock()
@@ -47,8 +47,8 @@ func (h *Hub) deliver(events []*Event) {
 	}
 }
 
-// matchGroups finds the groups that match the events. It may stop early, and returns the number n of events that it
-// has matched. Groups that are created meanwhile are added to newGroups.
+// matchGroups finds the groups that match the events. It may stop early. n is the number of events that it has matched.
+// Groups that are created in the meantime are added to newGroups.
 func (h *Hub) matchGroups(events []*Event) (n int) {
 	d := &h.delivery
 	var t topicTokens
@@ -92,8 +92,8 @@ func (h *Hub) matchTopic(t *topicTokens, event int) {
 }
 
 // addEvents adds the matched events to the in-memory log and to the groups. It may release the lock
-// between two steps. While the lock is released, only some of the groups may have an event; see
-// addition.
+// between two steps. While the lock is released, an event may have been added to only some of its
+// groups; see addition.
 func (h *Hub) addEvents(events []*Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -130,7 +130,7 @@ func (h *Hub) addEvents(events []*Event) {
 	}
 }
 
-// addEvent adds an event to the in-memory log and to the groups that match it. mu must be held.
+// addEvent adds an event to the in-memory log and to the groups that match it. mu must be held;
 // addEvent may release it for a moment.
 func (h *Hub) addEvent(e *Event, matched []groupMatch) {
 	h.memlog.add(e)
@@ -175,8 +175,8 @@ func (h *Hub) enqueueGroup(g *group) {
 }
 
 // addDeletedRange applies a deleted range of the log. It removes all older events from the
-// in-memory log. Every subscription then reads through the replay reader, and passes the range at
-// its position. addDeletedRange queues all groups.
+// in-memory log. addDeletedRange queues all groups: each subscription then reads through the replay
+// reader, where it finds the range at its place in the log.
 func (h *Hub) addDeletedRange(deletedRange *Event) {
 	for !h.memlog.clear() {
 		h.yield()

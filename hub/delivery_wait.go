@@ -7,8 +7,8 @@ import (
 )
 
 // ownWriteTimeout is the longest time that Publish waits until its own events are delivered.
-// Usually that takes far less. If the hub lags behind its log, Publish returns before they are
-// delivered.
+// Usually that takes far less time. If the hub is further behind its log, Publish returns before
+// the events are delivered.
 const ownWriteTimeout = 250 * time.Millisecond
 
 // deliveryWait is a wait for the delivery of an event. Guarded by Hub.mu.
@@ -22,7 +22,7 @@ type deliveryWait struct {
 // how long Hub.mu is held.
 const maxWaitsEnded = 256
 
-// waitDelivered blocks until all events up to seq were delivered. It returns false if the context ends before.
+// waitDelivered blocks until all events up to seq were delivered. It returns false if the context ends first.
 func (h *Hub) waitDelivered(ctx context.Context, seq uint64) bool {
 	h.mu.Lock()
 	if h.memlog.lastSeq >= seq {
@@ -45,8 +45,8 @@ func (h *Hub) waitDelivered(ctx context.Context, seq uint64) bool {
 	return false
 }
 
-// endDeliveryWaits ends waits for delivered events, at most maxWaitsEnded. It reports whether none is left to end.
-// mu must be held.
+// endDeliveryWaits ends waits for delivered events, at most maxWaitsEnded. It reports whether no such wait is left. mu
+// must be held.
 func (h *Hub) endDeliveryWaits() (done bool) {
 	for range maxWaitsEnded {
 		if len(h.deliveryWaits) == 0 || h.deliveryWaits[0].seq > h.memlog.lastSeq {
@@ -57,7 +57,7 @@ func (h *Hub) endDeliveryWaits() (done bool) {
 	return false
 }
 
-// waitHeap implements heap.Interface, the lowest seq first.
+// waitHeap implements heap.Interface. The wait with the lowest seq is first.
 type waitHeap []*deliveryWait
 
 func (h waitHeap) Len() int           { return len(h) }

@@ -23,7 +23,7 @@ func (l *lateLog) PublishOnce(ctx context.Context, _, _ string, _ Digest, events
 	return l.Publish(ctx, events)
 }
 
-// When Publish returns, the hub has the published events, unless the hub lags behind its log.
+// When Publish returns, the hub has the published events, unless the hub is far behind its log.
 func TestPublishWaitsForItsOwnEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lateLog{late: ownWriteTimeout / 2}

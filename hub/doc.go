@@ -1,5 +1,5 @@
-// Package hub keeps an ordered log of events and delivers them to subscriptions. It is the core of Trivium, and knows no
-// network and no wire format.
+// Package hub keeps an ordered log of events and delivers them to subscriptions. It is the core of Trivium. It contains
+// nothing about networks and wire formats.
 //
 //	h, err := hub.New(hub.Config{}) // in memory, default limits
 //	go func() {
@@ -7,13 +7,13 @@
 //	}()
 //	h.Publish(ctx, &hub.Event{Topic: "orders.eu", Data: []byte(`{"total":1.50}`)})
 //
-// An Engine decides the order of events: that of [NewMemory], or the durable one of package jetstream. A Cursor is a
-// position in the log. A Subscription has filters and a Cursor, and no queue: it reads from the in-memory log, or events
-// that are older from the durable log of its engine. [Hub.Events] is the simplest way to read; [Hub.Subscribe] is for
-// transports, which write to many connections.
+// An Engine stores the events and determines their order: [NewMemory] returns one that uses memory only, package
+// jetstream contains a durable one. A Cursor is a position in the log. A Subscription consists of filters and a Cursor.
+// It has no queue: it reads from the in-memory log, or reads older events from the durable log of the engine.
+// [Hub.Events] is the simplest way to read; [Hub.Subscribe] is for transports, which write to many connections.
 //
-// A publisher never waits for a subscriber. A subscriber gets a [Gap] if and only if retention has removed an event that
-// matches its filters.
+// A publisher never waits for a subscriber. A subscriber gets a [Gap] if and only if retention has removed an event
+// that matches its filters.
 //
 // The hub owns all goroutines: the fan-out workers and one that removes expired events. With a Log there are up to four
 // more: the replay reader, one that reads filtered chunks for it, the locator of starts, and one that maintains the
@@ -23,25 +23,28 @@ package hub
 
 // Structure
 //
-// The files are in layers, see docs/architecture.md#layers-of-package-hub.
+// For the layers of the files, see docs/architecture.md#layers-of-package-hub.
 //
 // An Engine delivers its events to the hub, which keeps the newest in an in-memory log (type memlog). For each event it
 // finds the subscription groups (type group) with a matching filter. Fan-out workers then offer the new events of each
-// group to its subscribers in batches (type Batch). A group with more than maxShardSize subscribers has shards (type shards),
-// which share the batch and its encodings (type sharedBatch), so that several workers serve one group. After a reconnect, after falling behind, and for long-polls, a
-// subscription reads its events from the in-memory log.
+// group to its subscribers in batches (type Batch). A group with more than maxShardSize subscribers is divided into
+// shards (type shards), which share the batch and its encodings (type sharedBatch), so that several workers serve one
+// group. After a reconnect, after falling behind, and for long-polls, a subscription reads its events from the
+// in-memory log.
 //
-// The hub remembers, by topic, which events retention removed.
+// For each topic, the hub records the newest event that retention removed.
 //
-// An engine may also be a Log, such as a durable log. The in-memory log then has only the end of it. Subscribers older
-// than the in-memory log read the durable log through the replay reader (type replayReader), in chunks that all of them
-// share. A deleted range is an element of the log, and each subscription meets it at its position. If only the durable
-// log knows where a subscription starts, the locator (type locator) finds that before the subscription reads: with a
-// time, or with more of the newest events than the in-memory log has, for which it scans backward (type backwardScan).
-// The trimmed-topic index (type lossIndex) remembers the topics of the events that the durable log removed.
+// An engine may also be a Log, such as a durable log. The in-memory log then contains only the newest events of that
+// log. Subscribers older than the in-memory log read the durable log through the replay reader (type replayReader), in
+// chunks that all of them share. A deleted range is an element of the log, and each subscription meets it at its
+// position. A subscription may start at a time, or with more of the newest events than the in-memory log contains. The
+// locator (type locator) then finds its position in the durable log before the subscription reads. For the newest
+// events, it scans the log backward (type backwardScan). The trimmed-topic index (type lossIndex) records the topics of
+// the events that the durable log has removed.
 //
-// A publisher waits for the engine, for Hub.mu, and with a Log until the hub has its events. Hub.mu is held for bounded
-// work only: a search over many events or topics works in pieces, and such searches take turns. The lock order is: the
-// engine's locks, delivery.mu, Hub.mu, fanout.mu, replayReader.mu or locator.mu, topicTree.suspendedMu. A Sink is called
-// without any of these locks. sharedBatch.mu is taken by Batch.Coalesce, which a Sink calls, and no lock of the hub except
-// that of the encoding cache is taken with it.
+// A publisher waits for the engine, for Hub.mu, and, if the engine is a Log, until the hub has received the events.
+// Hub.mu is held for bounded work only: a search over many events or topics releases it between pieces, and the number
+// of concurrent searches is limited. The lock order is: the engine's locks, delivery.mu, Hub.mu, fanout.mu,
+// replayReader.mu or locator.mu, topicTree.suspendedMu. A Sink is called without any of these locks. sharedBatch.mu is
+// taken by Batch.Coalesce, which a Sink calls, while it is held, no lock of the hub is taken except that of the
+// encoding cache.

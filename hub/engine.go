@@ -7,64 +7,66 @@ import (
 
 // Engine determines the order of events and keeps it. Only the hub uses it.
 type Engine interface {
-	// Start starts the engine and returns the position after which it delivers. From then on the engine
-	// calls deliver with every event of the log exactly once, in the order of seq, with ID and Time set.
-	// Calls of deliver never overlap, and deliver does not block. The Time of an event is the same on every
-	// hub and in every read. Time may decrease from one event to the next, because the clocks of servers
-	// differ.
+	// Start starts the engine and returns the position after which it delivers. From then on the engine calls deliver
+	// with every event of the log exactly once, in the order of seq, with ID and Time set. Calls of deliver never
+	// overlap, and deliver does not block. The Time of an event is the same on every hub and in every read. Time may
+	// decrease from one event to the next, because the clocks of servers differ.
 	//
-	// An element without a topic is not an event. It marks a deleted range: every event after the previous
-	// element, up to and including the element's ID, is lost. If Erases is set, nothing is lost: the hub
-	// removes the event with that seq, which may or may not have been delivered. Anything else in that range
-	// was erased earlier or is not an event. Such an element may have the seq of the previous element.
+	// An element without a topic is not an event. It marks a deleted range: every event after the previous element, up
+	// to and including the element's ID, is lost. If Erases is set, the element is not a deleted range but an erasure:
+	// the hub removes the event with the seq Erases, which may or may not have been delivered. Any other sequence
+	// number between the previous element and the erasure belongs to an event that was erased earlier, or to no event.
+	// An erasure may have the seq of the previous element.
 	Start(deliver func([]*Event)) (Cursor, error)
-	// Publish appends all events or none to the log, in order, and returns the ID of the last. The error
-	// wraps ErrUnavailable if a retry may succeed. After Close it is ErrClosed.
+	// Publish appends all events or none to the log, in order, and returns the ID of the last one. The error wraps
+	// ErrUnavailable if a retry may succeed. After Close it is ErrClosed.
 	Publish(ctx context.Context, events []*Event) (Cursor, error)
 	// Close stops the engine. When Close returns, no call of deliver is running and none follows.
 	Close() error
 }
 
-// Log is implemented by engines whose log outlives the process or is shared with other hubs. Such a log may have
-// events, older or newer, that were not delivered to this hub. The errors of all methods wrap ErrUnavailable if
-// a retry may succeed.
+// Log is implemented by engines whose log outlives the process or is shared with other hubs. Such a log may contain
+// events, older or newer, that were not delivered to this hub. The errors of all methods wrap ErrUnavailable if a retry
+// may succeed.
 type Log interface {
-	// LastSeq returns the seq of the newest event. It asks the server that assigns sequence numbers.
+	// LastSeq returns the seq of the newest event. It reads the number from the server that assigns
+	// sequence numbers.
 	LastSeq(ctx context.Context) (uint64, error)
-	// ReadAfter returns the elements after seq, in order: events and, as in Engine.Start, deleted ranges. It
-	// returns at least one element, and about as many as limit allows. The caller owns the elements. The hub
-	// asks only for elements that were delivered to it or are older.
+	// ReadAfter returns the elements after seq, in order: events and, as in Engine.Start, deleted ranges. It returns at
+	// least one element, and about as many as limit allows. The caller owns the elements. The hub reads only elements
+	// that were delivered to it or are older.
 	ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error)
 	// SeqAt returns the position before the first event whose Time is t or later. It returns 0 if that event
 	// is the oldest one in the log.
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
-	// Count returns the number of events in the log that match the set. It may stop counting at enough. The
-	// count includes every matching event that was delivered and is still in the log.
+	// Count returns the number of events in the log that match the set. It may stop when the count has reached enough.
+	// The count includes every matching event that was delivered and is still in the log.
 	Count(ctx context.Context, set FilterSet, enough int) (int, error)
 }
 
 // Seeker is implemented by a Log that finds events without reading the events between them. The errors of all
 // methods wrap ErrUnavailable if a retry may succeed.
 type Seeker interface {
-	// Newest returns the sequence numbers of the newest events up to seq that match the set, oldest first. It
-	// returns fewer than wanted only if the log has no more.
+	// Newest returns the sequence numbers of the newest events up to seq that match the set, oldest first. It returns
+	// fewer than wanted only if the log contains no more.
 	Newest(ctx context.Context, set FilterSet, seq uint64, wanted int) ([]uint64, error)
 	// ReadEach returns the elements with these sequence numbers, which are in ascending order. It returns at
 	// least the first, and about as many as limit allows. A removed event is returned as a deleted range.
 	ReadEach(ctx context.Context, seqs []uint64, limit ReadLimit) ([]*Event, error)
 }
 
-// MatchReader is implemented by a Log that reads events of a few topics without reading the events between them.
+// MatchReader is implemented by a Log that can read the events of a few topics without reading the other events between
+// them.
 type MatchReader interface {
 	// ReadMatching returns the elements after seq and up to through that concern the set, in order: the events that
-	// match it, and all deleted ranges. An element with Erases set ends a range without either. Unless it stops at
-	// limit, the last element has the seq through. It returns at least one element. After any error, the hub calls
-	// ReadAfter instead.
+	// match the set, and all deleted ranges. An element with Erases set means that there are none of these between the
+	// previous element and its seq. Unless ReadMatching stops at limit, the last element has the seq through. It
+	// returns at least one element. After any error, the hub calls ReadAfter instead.
 	ReadMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) ([]*Event, error)
 }
 
-// IdempotentPublisher is implemented by engines that remember publishes by idempotency key, including those of other
-// hubs.
+// IdempotentPublisher is implemented by engines that record publishes by idempotency key, including publishes through
+// other hubs.
 type IdempotentPublisher interface {
 	// PublishOnce publishes under a subject's idempotency key. For IdempotencyPeriod, a repeated call returns the
 	// first call's result and publishes nothing. The digest identifies the events: if it differs, the error is
@@ -89,17 +91,17 @@ type OrderedPublisher interface {
 
 // Eraser is implemented by engines that can remove a single event.
 type Eraser interface {
-	// Erase removes the event from the log and delivers an element with Erases set to all hubs, see
-	// Engine.Start. It returns the seq of that element. A Log returns ErrNoEvent if it has no such event. For
-	// any other engine, the hub checks that the event exists.
+	// Erase removes the event from the log and delivers an element with Erases set to all hubs, see Engine.Start. It
+	// returns the seq of that element. A Log returns ErrNoEvent if it does not contain the event. For any other engine,
+	// the hub checks that the event exists.
 	Erase(ctx context.Context, seq uint64) (at uint64, err error)
 }
 
-// UniquePublisher is implemented by engines that recognize by an ID the events that are already in the log,
-// including events from other hubs.
+// UniquePublisher is implemented by engines that use IDs to recognize events that are already in the log, including
+// events from other hubs.
 type UniquePublisher interface {
-	// PublishUnique publishes as PublishEach does, where ids holds the ID of each event at the same index. It
-	// skips events whose ID another hub has already published; repeated is the number of skipped events.
+	// PublishUnique publishes as PublishEach does, where ids holds the ID of each event at the same index. It skips
+	// events whose ID another hub has already published. repeated is the number of skipped events.
 	PublishUnique(ctx context.Context, ids []string, events []*Event) (repeated int, err error)
 }
 

@@ -12,8 +12,7 @@ const eraseTimeout = 5 * time.Second
 // Subscribers that resume before the event get no gap, and its ID remains a valid cursor. A subscriber to which the
 // event is being sent may still receive it.
 //
-// The error is ErrNoEvent, ErrClosed, or one that wraps ErrUnavailable; in the last case, the event may be erased
-// or not.
+// The error is ErrNoEvent, ErrClosed, or wraps ErrUnavailable. In the last case, the event may have been erased or not.
 func (h *Hub) Erase(ctx context.Context, id Cursor) error {
 	eraser, ok := h.engine.(Eraser)
 	if !ok || id.Epoch != h.epoch || id.Seq == 0 {
@@ -31,18 +30,19 @@ func (h *Hub) Erase(ctx context.Context, id Cursor) error {
 	h.stats.erased.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()
-	h.waitDelivered(ctx, at) // if the hub lags behind its log, it removes the event from memory later
+	h.waitDelivered(ctx, at) // if the hub is behind its log, it removes the event from memory later
 	return nil
 }
 
-// retains reports whether the in-memory log has the event.
+// retains reports whether the in-memory log contains the event.
 func (h *Hub) retains(seq uint64) bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.memlog.event(seq) != nil
 }
 
-// applyErasure removes the event that an element with Erases set names. It is called by deliver with mu held.
+// applyErasure applies an erasure, an element with Erases set, to the in-memory log and the groups. deliver calls it
+// with mu held.
 func (h *Hub) applyErasure(element *Event) {
 	h.memlog.lastSeq = max(h.memlog.lastSeq, element.ID.Seq)
 	if e := h.memlog.erase(element.Erases); e != nil {

@@ -5,25 +5,26 @@ import (
 	"fmt"
 )
 
-// These are the errors of Publish, Erase and Subscribe for valid input.
+// Errors of Publish, Erase and Subscribe for valid input.
 var (
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("the hub is closed")
-	// ErrUnavailable is wrapped if the engine cannot accept events or confirm a position now. Try again later.
+	// ErrUnavailable is wrapped if the engine cannot accept events or confirm a position at present. A later retry may
+	// succeed.
 	ErrUnavailable = errors.New("storage unavailable")
-	// ErrNoEvent is returned if the log does not contain the event, or contains it no longer.
+	// ErrNoEvent is returned if the log does not contain the event, or no longer contains it.
 	ErrNoEvent = errors.New("the log has no event with this ID")
 	// ErrKeyReused is returned if the idempotency key was used for different events.
 	ErrKeyReused = errors.New("this idempotency key was used for other events")
 	// ErrKeyInUse is returned while the first publish with the idempotency key is running.
 	ErrKeyInUse = errors.New("a publish with this idempotency key is in progress")
-	// ErrKeysFull is wrapped if the hub or the subject has reached its limit of remembered idempotency keys. Keys
-	// are never forgotten early.
+	// ErrKeysFull is wrapped if the hub or the subject has reached its limit of recorded idempotency keys. Keys are
+	// never removed before they expire.
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")
 )
 
-// ErrOverloaded is returned if the engine has too many publishes in progress. None of the events was or will be
-// stored. It matches ErrUnavailable.
+// ErrOverloaded is returned if too many publishes are in progress. None of the events was or will be stored. It matches
+// ErrUnavailable.
 var ErrOverloaded error = overloadedError{}
 
 type overloadedError struct{}

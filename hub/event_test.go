@@ -14,9 +14,9 @@ func TestEventValidate(t *testing.T) {
 		event             *Event
 		parameter, detail string
 	}{
-		{rule: "all there is", event: &Event{Topic: "a", Type: "created", Key: "k", Data: []byte("1234")}},
+		{rule: "all members", event: &Event{Topic: "a", Type: "created", Key: "k", Data: []byte("1234")}},
 		{rule: "the longest", event: &Event{Topic: "a", Type: long, Key: long}},
-		{rule: "type beside the hub's own", event: &Event{Topic: "a", Type: "trivium"}},
+		{rule: "type similar to the hub's own", event: &Event{Topic: "a", Type: "trivium"}},
 		{rule: "topic", event: &Event{Topic: "a.*"}, parameter: "topic", detail: "only in filters"},
 		{rule: "no topic", event: &Event{Type: "open"}, parameter: "topic", detail: "empty"},
 		{rule: "long type", event: &Event{Topic: "a", Type: long + "x"}, parameter: "type", detail: "at most 128 bytes"},

@@ -114,7 +114,7 @@ func TestEventsRejectsAnInvalidFilter(t *testing.T) {
 		require.ErrorAs(t, err, &invalid)
 		return
 	}
-	t.Fatal("it yielded nothing")
+	t.Fatal("Events yielded no error for an invalid filter")
 }
 
 func publishJSON(t *testing.T, h *Hub, topic, data string) {

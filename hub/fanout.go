@@ -4,7 +4,7 @@ import (
 	"sync"
 )
 
-// fanout is the queue of groups that have events for their subscribers.
+// fanout is the queue of groups that have new events for their subscribers.
 type fanout struct {
 	mu       sync.Mutex
 	notEmpty sync.Cond
@@ -46,9 +46,9 @@ func (q *fanout) close() {
 	q.notEmpty.Broadcast()
 }
 
-// work is a fan-out worker: it offers the batches of queued groups to their subscribers until the hub is closed. After it
-// has taken a shard of a large group, it puts the group back at the end of the queue, for other workers and so that other
-// groups have their turn.
+// work is a fan-out worker: it offers the batches of queued groups to their subscribers until the hub is closed. After
+// it has taken a shard of a large group, it puts the group at the end of the queue again. Other workers then take the
+// other shards, and smaller groups do not wait for all shards.
 func (h *Hub) work() {
 	o := offer{memory: &h.batches}
 	for g := h.fanout.pop(); g != nil; g = h.fanout.pop() {

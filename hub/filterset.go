@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// FilterSet is a set of filters in canonical form: sorted, without filters that another filter covers. It is
-// compiled once and immutable, and copies share its memory. Subscribers with equal sets share a subscription
-// group.
+// FilterSet is a set of filters in canonical form: sorted, without filters that another filter covers. It is immutable,
+// and copies share its memory. Subscribers with equal sets share a subscription group.
 type FilterSet struct{ c *compiled } // nil: no filters
 
 // compiled holds the filters of a set and the masks that match them with topics. It is immutable.
@@ -23,7 +22,7 @@ const isWild = 1 << 31
 // fewFilters is the largest number of filters that are compared with a topic one by one, without masks.
 const fewFilters = 4
 
-// NewFilterSet returns the canonical set of the filters. It keeps neither the slice nor the filters' texts. Its
+// NewFilterSet returns the canonical set of the filters. It keeps neither the slice nor the filters' strings. Its
 // running time is nearly linear in the number of filters.
 func NewFilterSet(filters ...Filter) FilterSet {
 	sorted := slices.DeleteFunc(slices.Clone(filters), func(f Filter) bool { return f.text == "" })
@@ -127,7 +126,8 @@ func (c *compiled) covers(f Filter, except int) bool {
 	return false
 }
 
-// Key returns a text that identifies the set: two sets are equal if and only if their keys are.
+// Key returns a string that identifies the set: two sets are equal if and only if their keys are
+// equal.
 func (s FilterSet) Key() string {
 	if s.c == nil {
 		return ""
@@ -167,7 +167,7 @@ func (s FilterSet) exact() bool {
 	return true
 }
 
-// Equal reports whether both sets have the same filters.
+// Equal reports whether both sets contain the same filters.
 func (s FilterSet) Equal(other FilterSet) bool { return s.c == other.c || s.Key() == other.Key() }
 
 // Match reports whether one of the filters selects the topic.
@@ -189,8 +189,8 @@ func (s FilterSet) match(scratch *topicTokens, topic string) bool {
 	return s.c.match(scratch)
 }
 
-// Cover reports whether a single filter of the set covers f. Access rights are checked by this rule: a filter
-// that only several filters together cover is rejected.
+// Cover reports whether a single filter of the set covers f. A filter that only several filters of the set cover
+// together is not covered; access rights use this rule.
 func (s FilterSet) Cover(f Filter) bool { return s.c != nil && f.text != "" && s.c.covers(f, -1) }
 
 // Size returns the approximate memory of the set in bytes, including its entries in the hub's index.
@@ -205,7 +205,7 @@ func (s FilterSet) Size() int {
 	return size
 }
 
-const compiledSize = 64 // memory of a compiled in bytes
+const compiledSize = 64 // bytes of a struct compiled
 
 // anchorSize is the memory of one anchor in bytes, including its entry in the map.
 const anchorSize = 8 + 24

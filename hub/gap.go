@@ -3,7 +3,7 @@ package hub
 // GapReason is the reason why events are missing (docs/protocol.md#gaps).
 type GapReason string
 
-// These are the reasons of a gap.
+// Reasons of a gap.
 const (
 	GapExpired GapReason = "expired" // retention removed the events
 	GapEpoch   GapReason = "epoch"   // the cursor belongs to another epoch of the log
@@ -21,11 +21,11 @@ func (r GapReason) index() int {
 	}
 }
 
-// Gap reports that events which match the subscriber's filters are lost.
+// Gap reports that events that match the subscriber's filters were lost.
 type Gap struct {
 	Reason GapReason
-	// After is the cursor that the subscriber gave, as text: it is possibly not a cursor of this hub. It is empty
-	// for a start by time, and if the given cursor was too long or not valid text.
+	// After is the cursor that the subscriber sent. It is a string, because it may be no cursor of this hub. It is
+	// empty for a start by time, and if the cursor was too long or not valid UTF-8.
 	After string
 	// ResumedAt is the position after the gap, where reading continues.
 	ResumedAt Cursor
@@ -34,7 +34,7 @@ type Gap struct {
 }
 
 // findGap searches for matching events that were lost between the position and the in-memory log, and moves the
-// position past them. It does one piece of the search, and done reports whether the search is complete.
+// position past them. One call does one piece of the search; done reports whether the search is complete.
 func (s *Subscription) findGap(l *memlog, set FilterSet) (g *Gap, done bool) {
 	switch {
 	case s.state == foreign:
@@ -43,7 +43,7 @@ func (s *Subscription) findGap(l *memlog, set FilterSet) (g *Gap, done bool) {
 		s.stopSearches()
 		return nil, true
 	case s.origin == byLast && s.state == unread:
-		// The subscriber asked for the newest retained events, so events that were removed since are not a gap.
+		// The subscriber requested the newest retained events, so events that were removed since then are not a gap.
 	default:
 		lost, done := l.topics.searchLosses(s.currentLossSearch(set), l.visits)
 		if !done {
@@ -56,7 +56,7 @@ func (s *Subscription) findGap(l *memlog, set FilterSet) (g *Gap, done bool) {
 }
 
 // currentLossSearch returns the search for events that the in-memory log lost after the position. It starts a new
-// search if there is none or the position has moved.
+// search if there is none or if the position has moved.
 func (s *Subscription) currentLossSearch(set FilterSet) *lossSearch {
 	fresh := s.newLossSearch(set)
 	if s.lossSearch != nil && s.lossSearch.after == fresh.after {
@@ -67,8 +67,8 @@ func (s *Subscription) currentLossSearch(set FilterSet) *lossSearch {
 	return fresh
 }
 
-// newLossSearch returns a search for losses after the position. At a start by time, it searches for losses since
-// that time instead, because the position is not known yet.
+// newLossSearch returns a search for losses after the position. For a start by time, the search is for losses since
+// that time, because the position is not known yet.
 func (s *Subscription) newLossSearch(set FilterSet) *lossSearch {
 	if s.searchesByTime() {
 		return newLossSearchSince(set, s.since, s.conflate)
@@ -86,7 +86,7 @@ func (s *Subscription) stopSearches() {
 	s.rangeSearch = nil
 }
 
-// stopReads cancels everything that the hub does for the next Read. Hub.mu must be held.
+// stopReads cancels all searches and reads that prepare the next Read. Hub.mu must be held.
 func (s *Subscription) stopReads() {
 	s.stopSearches()
 	if s.hub.replay != nil {

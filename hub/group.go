@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// These limit the pending events of a group. If they are exceeded, the group reads its next events
-// from the in-memory log.
+// Limits of the pending events of a group. If one is exceeded, the group reads its next events from
+// the in-memory log.
 const (
 	maxPendingEvents = 1024
 	maxPendingBytes  = 1 << 20
 )
 
-// group is a subscription group: all subscriptions with the same filter set. It keeps the matching events that no
-// batch has offered yet. Earlier events are in the in-memory log. Guarded by Hub.mu.
+// group is a subscription group: all subscriptions with the same filter set. It keeps the matching events that were not
+// in a batch yet. Earlier events are in the in-memory log. Guarded by Hub.mu.
 type group struct {
 	set          FilterSet
 	number       uint32   // number of the group in the index; the index owns this field and the next two
@@ -60,8 +60,8 @@ func (g *group) push(e *Event) {
 	}
 }
 
-// skipDeletedRange drops the pending events, which are before a deleted range that ends at seq. The next batch
-// begins after the range. Subscriptions with a position before the range meet it when they read.
+// skipDeletedRange drops the pending events, which are before a deleted range that ends at seq. The next batch begins
+// after the range. Subscriptions with a position before the range find it when they read.
 func (g *group) skipDeletedRange(seq uint64) {
 	if g.last > g.rangeEnd { // otherwise the new range directly follows the previous one
 		g.beforeRange = g.last
@@ -84,10 +84,11 @@ func (g *group) hadReadAll(seq uint64, l *memlog) bool {
 	return before <= seq && seq < end
 }
 
-// nextBatch fills b with the events that no batch has offered yet, and reports whether there are any.
+// nextBatch fills b with the events that were not in a batch yet, and reports whether there are
+// any.
 func (g *group) nextBatch(b *Batch, l *memlog) bool {
 	to, fellBehind := l.lastSeq, false
-	if l.adding.running && g.last <= l.adding.lastSeqBefore { // the element may still be added to the group
+	if l.adding.running && g.last <= l.adding.lastSeqBefore { // the element that is being added may still be added to the group
 		to = max(l.adding.lastSeqBefore, g.from)
 	}
 	if g.overflow && len(g.pending) == 0 {
@@ -110,8 +111,8 @@ func (g *group) nextBatch(b *Batch, l *memlog) bool {
 }
 
 // refill reads pending events from the in-memory log, and returns the position up to which it has read. If retention
-// has removed events after g.from, fellBehind is true and the batch begins after them. Subscriptions before it then
-// call Read, which reports the gap.
+// has removed events after g.from, fellBehind is true and the batch begins after them. Subscriptions at a position
+// before the batch then call Read, which reports the gap.
 func (g *group) refill(l *memlog) (to uint64, fellBehind bool) {
 	fellBehind = g.from < l.lowWatermark
 	g.from = max(g.from, l.lowWatermark)
@@ -120,7 +121,7 @@ func (g *group) refill(l *memlog) (to uint64, fellBehind bool) {
 	return to, fellBehind
 }
 
-// attach adds a subscriber. The group has shards from the first subscriber on that exceeds shardSize.
+// attach adds a subscriber. The first subscriber beyond shardSize divides the group into shards.
 func (g *group) attach(s *subscriber, shardSize int) {
 	s.slot = int32(len(g.subs))
 	g.subs = append(g.subs, s)
@@ -132,9 +133,10 @@ func (g *group) attach(s *subscriber, shardSize int) {
 	}
 }
 
-// detach removes a subscriber. The last subscriber takes its slot. If the two are in different shards, the shard of the slot
-// moves back to the position of the other one; subscribers skip the events that they have. detach reports whether a shard
-// has moved back, so that the caller must queue the group.
+// detach removes a subscriber. The subscriber in the last slot moves to the free slot. If this is another shard, whose
+// position is ahead of that of the subscriber's previous shard, the shard moves back to that position; its other
+// subscribers skip the events that they have already received. detach reports whether a shard has moved back; the
+// caller must then queue the group.
 func (g *group) detach(s *subscriber) (movedBack bool) {
 	last := int32(len(g.subs) - 1)
 	g.subs[s.slot] = g.subs[last]
@@ -150,7 +152,8 @@ func (g *group) detach(s *subscriber) (movedBack bool) {
 	return movedBack
 }
 
-// erase removes an event from the pending events, and the newest batch if it has the event.
+// erase removes an event from the pending events, and releases the newest batch if it contains the
+// event.
 func (g *group) erase(e *Event) {
 	i, found := slices.BinarySearchFunc(g.pending, e.ID.Seq, func(p *Event, seq uint64) int { return cmp.Compare(p.ID.Seq, seq) })
 	if found {

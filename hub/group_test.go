@@ -7,7 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// groupModel is a group over an in-memory log. want has the events that no batch has offered yet.
+// groupModel is a group over an in-memory log. want contains the events that were not in a batch
+// yet.
 type groupModel struct {
 	w    *memlog
 	g    *group
@@ -16,8 +17,8 @@ type groupModel struct {
 	want []*Event
 }
 
-// Each batch of a group begins where the previous one ended, and has exactly the events that match
-// the group's set. That holds even if pending events exceed their limits, or retention removes
+// Each batch of a group begins where the previous one ended, and contains exactly the events that
+// match the group's set, even if the pending events exceed their limits or retention removes
 // events.
 func TestBatchesAreContiguous(t *testing.T) {
 	large := make([]byte, maxPendingBytes/3)
@@ -68,7 +69,7 @@ func (m *groupModel) next(t *rapid.T) {
 		return
 	}
 	require.GreaterOrEqual(t, b.From, m.to)
-	if b.From > m.to { // the group fell behind: subscriptions before From find the gap in the in-memory log
+	if b.From > m.to { // the group fell behind: a subscription before From gets the gap when it reads
 		require.Equal(t, m.w.lowWatermark, b.From)
 	}
 	for len(m.want) > 0 && m.want[0].ID.Seq <= b.From {

@@ -48,7 +48,7 @@ type Hub struct {
 	filterBytes   int // memory of all filter sets in groups
 	closed        bool
 	deliveryWaits waitHeap
-	newGroups     []*group // groups that were created while deliver matches events, so that deliver has not found them
+	newGroups     []*group // groups that were created while deliver matched events, which it may therefore have missed
 	matching      bool     // deliver is matching events
 
 	delivery delivery // owned by deliver
@@ -57,8 +57,8 @@ type Hub struct {
 // startTimeout is the longest time that New waits for the events that are already in the log.
 const startTimeout = time.Minute
 
-// New starts a hub. When New returns, the in-memory log has the newest events of the engine's log. The caller
-// must call Close.
+// New starts a hub. When New returns, the in-memory log contains the newest events of the engine's log. The caller must
+// call Close.
 func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		engine:       cfg.Engine,
@@ -122,8 +122,8 @@ func (h *Hub) start(cfg Config) error {
 	return nil
 }
 
-// load blocks until every event that the log now has is delivered. Otherwise the first subscriber would receive
-// older events as new ones.
+// load blocks until every event that is in the log at the time of the call has been delivered. Otherwise the first
+// subscriber would receive older events as new ones.
 func (h *Hub) load(log Log) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -143,8 +143,8 @@ func (h *Hub) load(log Log) error {
 	return nil
 }
 
-// detectTimeOverlap sets memlog.timesOverlap if an event before the in-memory log has a later time than the first
-// event of the in-memory log. That happens if a server's clock was ahead.
+// detectTimeOverlap sets memlog.timesOverlap if an event before the in-memory log has a later time than the first event
+// of the in-memory log. That happens if the clock of a server was ahead.
 func (h *Hub) detectTimeOverlap(ctx context.Context, log Log) {
 	h.mu.RLock()
 	var first *Event
@@ -161,11 +161,11 @@ func (h *Hub) detectTimeOverlap(ctx context.Context, log Log) {
 	h.memlog.timesOverlap = err != nil || seq+1 < first.ID.Seq
 }
 
-// Publish validates the events and appends all of them or none to the log, in order. It returns the ID of the
-// last one. It never waits for a subscriber. Usually the hub has delivered the events when Publish returns.
-// Without events, it returns the position of the newest event.
+// Publish validates the events and appends all of them or none to the log, in order. It returns the ID of the last one.
+// It never waits for a subscriber. Usually the hub has delivered the events when Publish returns. If there are no
+// events, it returns the position of the newest event in the log.
 //
-// The error is an *InvalidError, ErrClosed, or one that wraps ErrUnavailable.
+// The error is an *InvalidError, ErrClosed, or wraps ErrUnavailable.
 func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
 	last, err := h.publish(events, func() (Cursor, error) { return h.engine.Publish(ctx, events) })
 	if err == nil {
@@ -216,7 +216,7 @@ func (h *Hub) PublishUnique(ctx context.Context, ids []string, events ...*Event)
 	return repeated, err
 }
 
-// publish validates the events and calls do, which publishes them. Without events, it returns the current
+// publish validates the events and calls do, which publishes them. If there are no events, it returns the current
 // position.
 func (h *Hub) publish(events []*Event, do func() (Cursor, error)) (Cursor, error) {
 	if len(events) == 0 {
@@ -238,7 +238,7 @@ func (h *Hub) publish(events []*Event, do func() (Cursor, error)) (Cursor, error
 	return last, err
 }
 
-// atIndex adds the number of the invalid event to an *InvalidError, if n is more than one.
+// atIndex adds to an *InvalidError which of n events is invalid, if n is more than one.
 func atIndex(err error, i, n int) error {
 	if bad, ok := err.(*InvalidError); ok && n > 1 {
 		return &InvalidError{Parameter: bad.Parameter, Detail: fmt.Sprintf("event %d of %d: %s", i+1, n, bad.Detail), TooLarge: bad.TooLarge}
@@ -246,8 +246,8 @@ func atIndex(err error, i, n int) error {
 	return err
 }
 
-// yield releases Hub.mu for a moment during long work and locks it again. The guarded data must be consistent
-// when yield is called. No other delivery begins meanwhile.
+// yield releases Hub.mu for a moment during long work and locks it again. The guarded data must be consistent when
+// yield is called. No other delivery begins in the meantime.
 func (h *Hub) yield() {
 	h.mu.Unlock()
 	if h.yielded != nil {
@@ -338,7 +338,7 @@ func (h *Hub) Close() error {
 	return err
 }
 
-// minExpiry is the shortest interval between two runs of expire, so that it does not wake for every event.
+// minExpiry is the shortest interval between two runs of expire, so that it does not run for every single event.
 const minExpiry = 20 * time.Millisecond
 
 // expire removes events when they reach the maximum age, even if nothing is published.

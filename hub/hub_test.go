@@ -55,8 +55,8 @@ func TestPublish(t *testing.T) {
 	require.Equal(t, time.UTC, batch.Events[0].Time.Location())
 }
 
-// Each kind of start begins as docs/protocol.md#starting-a-subscription specifies. The log has seqs 1 to 6, of
-// which the newest 4 are retained.
+// Each kind of start has the position that docs/protocol.md#starting-a-subscription specifies. The log consists of seqs
+// 1 to 6, of which the newest 4 are retained.
 func TestStartPositions(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 4}})
 	for _, topic := range strings.Fields("a b a b a c") {
@@ -90,9 +90,9 @@ func TestStartPositions(t *testing.T) {
 		{name: "foreign", set: setOf("b"), start: Start{ForeignCursor: "x.Y_~-1"}, begin: "x.Y_~-1", gap: gap(GapEpoch, "x.Y_~-1", false), read: "b"},
 		{name: "foreign, unsafe", set: setOf("b"), start: Start{ForeignCursor: "x\ny"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "x\ny", false), read: "b"},
 		{name: "foreign, long", set: setOf("b"), start: Start{ForeignCursor: strings.Repeat("x", 257)}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
-		{name: "foreign, no text", set: setOf("b"), start: Start{ForeignCursor: "\xff"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
+		{name: "foreign, not UTF-8", set: setOf("b"), start: Start{ForeignCursor: "\xff"}, begin: Cursor{^h.epoch, 0}.String(), gap: gap(GapEpoch, "", false), read: "b"},
 		{name: "last 2", set: setOf(">"), start: Start{Last: 2}, begin: at(4).String(), read: "a c"},
-		{name: "last 2 in all", set: setOf("a", "b"), start: Start{Last: 2}, begin: at(3).String(), read: "b a"},
+		{name: "last 2 of both topics", set: setOf("a", "b"), start: Start{Last: 2}, begin: at(3).String(), read: "b a"},
 		{name: "last 9, no gap", set: setOf("b"), start: Start{Last: 9}, begin: at(3).String(), read: "b"},
 		{name: "since the epoch", set: setOf("a"), start: Start{Since: time.Unix(0, 0)}, begin: at(0).String(), gap: gap(GapExpired, "", true), read: "a a"},
 		{name: "since the epoch, nothing lost", set: setOf("c"), start: Start{Since: time.Unix(0, 0)}, begin: at(2).String(), read: "c"},
@@ -109,7 +109,7 @@ func TestStartPositions(t *testing.T) {
 			require.False(t, batch.More || batch.FellBehind)
 			require.Equal(t, *at(6), s.Position())
 			require.Equal(t, at(6).String(), s.Cursor())
-			require.Empty(t, s.Read(wideLimit), "reported and delivered once")
+			require.Empty(t, s.Read(wideLimit), "the gap is reported once and the events are delivered once")
 		})
 	}
 	require.Equal(t, map[GapReason]uint64{GapExpired: 3, GapEpoch: 5, GapFuture: 1}, h.Stats().Gaps)
@@ -148,7 +148,7 @@ func TestStartWithoutFilters(t *testing.T) {
 	}
 }
 
-// Events before the start time are skipped, both in reads and in offered batches.
+// A subscription skips events before its start time, both in reads and in offered batches.
 func TestSinceInTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{})
@@ -239,7 +239,7 @@ func TestSlowSubscriberDelaysNobody(t *testing.T) {
 			Reason: GapExpired, After: Cursor{h.epoch, 0}.String(),
 			ResumedAt: Cursor{h.epoch, 3*maxPendingEvents - 10}, Certain: true,
 		}, batch.Gap)
-		require.False(t, batch.FellBehind, "it had not begun to read")
+		require.False(t, batch.FellBehind, "FellBehind is not set before the first read")
 		require.False(t, slow.Behind())
 		for range 11 {
 			_, err := h.Publish(t.Context(), &Event{Topic: "a"})

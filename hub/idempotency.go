@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// These are the limits of idempotency keys (docs/protocol.md#idempotency-keys).
+// Limits of idempotency keys (docs/protocol.md#idempotency-keys).
 const (
 	MaxIdempotencyKeyLen = 128     // bytes
-	MaxIdempotencyKeys   = 100_000 // maximum for all subjects together; keys are never forgotten early
+	MaxIdempotencyKeys   = 100_000 // maximum for all subjects together; keys are never removed before they expire
 	IdempotencyPeriod    = 2 * time.Minute
 )
 
@@ -25,13 +25,13 @@ type Receipt struct {
 	Count int
 }
 
-// keyShare limits the keys of a subject: it may claim another key if at least keyShare keys are free for each key
-// that it holds. A single subject can hold a fifth of all keys. If more subjects hold keys, each can hold fewer. As
-// long as any key is free, a subject without keys can claim it.
+// keyShare limits the keys of a subject: it may claim another key if the number of free keys is at least keyShare times
+// the number of keys that it holds. A single subject can hold a fifth of all keys. If more subjects hold keys, each can
+// hold fewer. As long as any key is free, a subject without keys can claim it.
 const keyShare = 4
 
-// MayHoldKey reports whether a subject that holds held idempotency keys may claim another. remembered is the number
-// of keys that all subjects hold.
+// MayHoldKey reports whether a subject may claim another idempotency key. held is the number of keys that the subject
+// holds, and remembered is the number that all subjects hold.
 func MayHoldKey(held, remembered int) bool {
 	return held*keyShare < MaxIdempotencyKeys-remembered
 }
@@ -44,8 +44,8 @@ func KeysFull(held, remembered int) error {
 	return fmt.Errorf("%w: %d for this token, its share of %d", ErrKeysFull, held, MaxIdempotencyKeys)
 }
 
-// idempotency remembers the results of publishes with a key. It stores hashes of keys and subjects, so that entries
-// have a fixed size.
+// idempotency stores the results of publishes with a key. It stores hashes of keys and subjects, so that entries have a
+// fixed size.
 type idempotency struct {
 	seeds [2]maphash.Seed // static
 	start time.Time       // static
@@ -93,22 +93,23 @@ type keyRecord struct {
 
 type expiring struct {
 	key keyID
-	at  time.Duration // duration since idempotency.start; monotonic, so that changes of the clock do not expire keys
+	at  time.Duration // duration since idempotency.start; monotonic, so that changes of the clock expire no keys
 }
 
-// KeyClaim is the use of an idempotency key by one request. The caller must call Publish or Abandon.
+// KeyClaim represents the use of an idempotency key by one request. The caller must call Publish or
+// Abandon.
 type KeyClaim struct {
 	hub          *Hub
 	subject, key string
 	id           keyID      // hash of subject and key
-	earlier      *keyRecord // record of an earlier publish; nil: this is the first
+	earlier      *keyRecord // record of an earlier publish; nil: this publish is the first
 	ended        bool
 	ifSpare      bool // set by ClaimKeyIfSpare; static
 }
 
-// ClaimKey begins a publish with an idempotency key. For IdempotencyPeriod after a successful publish, another
-// publish of the same events by the same subject with the same key returns the same Receipt and publishes nothing.
-// The error is ErrKeyInUse while the first publish is running, or wraps ErrKeysFull.
+// ClaimKey begins a publish with an idempotency key. For IdempotencyPeriod after a successful publish, another publish
+// of the same events by the same subject with the same key returns the same Receipt and publishes nothing. The error is
+// ErrKeyInUse while the first publish is running. Otherwise it wraps ErrKeysFull.
 func (h *Hub) ClaimKey(subject, key string) (*KeyClaim, error) {
 	id := h.keys.idOf(subject, key)
 	known, err := h.keys.claim(h.keys.idOf(subject), id, 1, time.Now())
@@ -118,8 +119,8 @@ func (h *Hub) ClaimKey(subject, key string) (*KeyClaim, error) {
 	return &KeyClaim{hub: h, subject: subject, key: key, id: id, earlier: known}, nil
 }
 
-// ClaimKeyIfSpare is like ClaimKey, for a key that the publisher did not ask for. It may use only half of the
-// subject's share. If that half is used up, it returns nil and increments Stats.KeysSpared.
+// ClaimKeyIfSpare is like ClaimKey, for a key that the publisher did not request. It may use only half of the subject's
+// share. If that half is used up, it returns nil and increments Stats.KeysSpared.
 func (h *Hub) ClaimKeyIfSpare(subject, key string) (*KeyClaim, error) {
 	id := h.keys.idOf(subject, key)
 	known, err := h.keys.claim(h.keys.idOf(subject), id, 2, time.Now())
@@ -157,8 +158,8 @@ func (c *KeyClaim) Publish(ctx context.Context, events ...*Event) (Receipt, erro
 	return receipt, nil
 }
 
-// publish publishes the events. An IdempotentPublisher remembers the key in the log, so that a retry succeeds even
-// if the result was lost, and on any hub that shares the log.
+// publish publishes the events. An IdempotentPublisher records the key in the log, so that a retry succeeds even if the
+// result was lost, and on any hub that shares the log.
 func (c *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) (Cursor, error) {
 	d, ok := c.hub.engine.(IdempotentPublisher)
 	if !ok {
@@ -199,8 +200,8 @@ func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*E
 }
 
 // claim returns the record of an earlier publish with the key. If there is none, it creates a pending record and
-// returns nil; the caller must then call release or complete. Each key that the subject holds counts as cost keys
-// toward its limit.
+// returns nil; the caller must then call release or complete. Each key that the subject already holds is counted cost
+// times toward its limit.
 func (k *idempotency) claim(subject, id keyID, cost int, now time.Time) (*keyRecord, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -262,7 +263,7 @@ func (k *idempotency) removeExpired(now time.Time) {
 	}
 }
 
-// len returns the number of remembered keys.
+// len returns the number of recorded keys.
 func (k *idempotency) len(now time.Time) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -74,10 +74,10 @@ func TestPublishOnce(t *testing.T) {
 
 		sparse, err := claim("other", "k", order()...)
 		require.NoError(t, err)
-		require.Equal(t, uint64(4), sparse.Last.Seq, "subjects do not share keys")
+		require.Equal(t, uint64(4), sparse.Last.Seq, "equal keys of two subjects are different keys")
 
 		time.Sleep(time.Nanosecond)
-		require.Equal(t, 1, h.Stats().IdempotencyKeys, "expired keys are not remembered")
+		require.Equal(t, 1, h.Stats().IdempotencyKeys, "expired keys are removed")
 		anew, err := claim("s", "k", order()[0])
 		require.NoError(t, err)
 		require.Equal(t, Receipt{Last: Cursor{h.epoch, 5}, Count: 1}, anew)
@@ -197,7 +197,7 @@ func TestKeysAreNotForgottenEarly(t *testing.T) {
 	})
 }
 
-// Keys that the publisher did not ask for, such as the ID of a CloudEvent, use at most half of the
+// Keys that the publisher did not request, such as the ID of a CloudEvent, use at most half of the
 // subject's share. Past that, events are published without a key.
 func TestClaimKeyIfSpare(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 1}})
@@ -218,13 +218,13 @@ func TestClaimKeyIfSpare(t *testing.T) {
 	require.Zero(t, publish("one more"))
 	require.Equal(t, uint64(1), h.Stats().KeysSpared)
 	require.Equal(t, uint64(1), publish("0").Seq, "a known key returns its receipt")
-	_, err := h.PublishOnce(t.Context(), "s", "asked for", &Event{Topic: "a"})
+	_, err := h.PublishOnce(t.Context(), "s", "a requested key may use the other half", &Event{Topic: "a"})
 	require.NoError(t, err)
 	require.Equal(t, uint64(spare+1), h.Position().Seq)
 }
 
-// Subjects that claim as many keys as they can never keep a new subject from claiming its first
-// key. When the older keys have expired, all greedy subjects hold about the same number.
+// Greedy subjects, which claim as many keys as they can, never prevent a new subject from claiming
+// its first key. When the oldest keys have expired, all greedy subjects hold about the same number.
 func TestKeyShares(t *testing.T) {
 	k, now := newIdempotency(), time.Now()
 	claim := func(subject, key string) error {
@@ -248,7 +248,7 @@ func TestKeyShares(t *testing.T) {
 		now = now.Add(IdempotencyPeriod / 2)
 	}
 	now = now.Add(IdempotencyPeriod)
-	for again := true; again; { // the greedy subjects take turns
+	for again := true; again; { // the greedy subjects claim keys alternately
 		again = false
 		for i := range greedy {
 			n++
@@ -258,7 +258,7 @@ func TestKeyShares(t *testing.T) {
 	for i := range greedy {
 		require.InDelta(t, MaxIdempotencyKeys/(greedy+keyShare), k.held[k.idOf(strconv.Itoa(i))], 1)
 	}
-	require.Greater(t, MaxIdempotencyKeys-len(k.records), MaxIdempotencyKeys/10, "many keys are free")
+	require.Greater(t, MaxIdempotencyKeys-len(k.records), MaxIdempotencyKeys/10, "many keys stay free")
 	now = now.Add(IdempotencyPeriod)
 	require.Zero(t, k.len(now))
 	require.Empty(t, k.held)
@@ -281,14 +281,14 @@ func TestKeyMemoryIsBounded(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	took := int64(after.HeapAlloc) - int64(before.HeapAlloc)
-	t.Logf("%d keys of as many subjects: %d MiB", MaxIdempotencyKeys, took>>20)
+	t.Logf("%d keys, each of another subject: %d MiB", MaxIdempotencyKeys, took>>20)
 	require.Less(t, took, int64(32<<20))
 	_, err := k.claim(k.idOf("one more"), k.idOf("one more", "k"), 1, now)
 	require.ErrorContains(t, err, "100000 in total, the limit of the hub")
 	runtime.KeepAlive(k)
 }
 
-// The test counts the keys that are removed while the lock is held once, and uses a key whenever
+// The test counts the keys that are removed while the lock is held once, and uses a key each time
 // the lock is free.
 func TestExpiringKeysReleasesTheLock(t *testing.T) {
 	k := newIdempotency()
@@ -315,7 +315,7 @@ func TestExpiringKeysReleasesTheLock(t *testing.T) {
 			k.yielded = nil
 			known, err := k.claim(keyID{7}, id(keys-1), 1, over)
 			assert.NoError(t, err)
-			assert.Nil(t, known, "the record has expired")
+			assert.Nil(t, known, "no record is returned for an expired key")
 			k.complete(id(keys-1), Digest{}, Receipt{Count: 1}, over)
 		}
 	}

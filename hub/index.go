@@ -4,12 +4,13 @@ import (
 	"math"
 )
 
-// index finds the groups that an event may match. Each filter of a group has one anchor. The anchor of a filter
-// without wildcards is its topic. The anchor of another filter is one of its tokens together with the token's
-// position; of these, the index chooses the one with the fewest groups.
+// index finds the groups that an event may match. Each filter of a group has one anchor. The anchor of a filter without
+// wildcards is its topic. The anchor of a filter with wildcards is one of its tokens together with the token's
+// position. Among the tokens, the index chooses the anchor with the fewest groups.
 //
-// The groups at the anchors of a topic are then matched with it, each once and with all its filters together. So
-// the cost of many filters is limited by the number of their groups, regardless of wildcards.
+// For a topic, the index finds the groups at the topic's anchors. Each group is then matched with the topic once, with
+// all its filters together. The cost of many filters is therefore limited by the number of their groups, regardless of
+// wildcards.
 //
 // The index is guarded by Hub.mu. Calls of deliver do not overlap, so deliver may call gather with a read lock.
 type index struct {
@@ -25,7 +26,7 @@ type index struct {
 	searchRound uint64 // number of the newest search by gather
 }
 
-// isList marks a value of anchors as the number of a list.
+// isList is set in a value of anchors that is the number of a list.
 const isList = 1 << 63
 
 // indexEntry represents a group at an anchor: the number of the group and the index of the anchor in group.anchors.
@@ -45,7 +46,7 @@ type anchor struct {
 	slot uint32 // index of the group's entry in the list of entries
 }
 
-// These are the kinds of anchors. The kinds below MaxTopicTokens are the positions of tokens.
+// Kinds of anchors. A kind below MaxTopicTokens is the position of a token.
 const (
 	exactTopic  = MaxTopicTokens + iota
 	anywhere    // filters that have only wildcards; also the key of the only anchor of this kind
@@ -58,8 +59,8 @@ func anchorKind(key uint32) uint32 { return key & (1<<kindBits - 1) }
 
 func anchorKey(hash uint64, kind int) uint32 { return uint32(hash)<<kindBits | uint32(kind) }
 
-// maxAnchorChoices limits how many anchors are compared for all filters of one group. For each filter, at least one
-// is considered.
+// maxAnchorChoices limits how many anchors are compared for all filters of one group together. For each filter, at
+// least one anchor is considered.
 const maxAnchorChoices = 1024
 
 func newIndex() index { return index{anchors: make(map[uint32]uint64)} }
@@ -120,8 +121,8 @@ func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
 	return best
 }
 
-// cost returns the cost of an anchor for a group: the number of groups at the anchor, reduced if
-// the group itself is one of them.
+// cost returns the cost of an anchor for a group: the number of groups at the anchor, less if the
+// group itself is already one of them.
 func (ix *index) cost(g *group, key uint32) int {
 	v, ok := ix.anchors[key]
 	if !ok {
@@ -221,7 +222,7 @@ type gatherState struct {
 	remaining int // number of entries of the current anchor that have not been visited; 0: none has been visited
 }
 
-// gather appends to dst the groups that may match the topic, each once. It does one piece of the search, in which
+// gather appends to dst the groups that may match the topic, each once. One call does one piece of the search, in which
 // it visits at most visits entries, and reports whether the search is complete. Groups that are added between two
 // pieces may be missing. Only one search may run at a time.
 func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits int) (_ []*group, done bool) {
@@ -243,7 +244,7 @@ func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits
 			dst = ix.visit(dst, indexEntry(v))
 		default:
 			// The list is visited from the end. removeEntry moves the last entry, which was visited, into the free
-			// place. So a removal between two pieces hides no entry.
+			// place, so that a removal between two pieces hides no entry.
 			list := ix.lists[v&^isList]
 			if state.remaining == 0 || state.remaining > len(list) {
 				state.remaining = len(list)

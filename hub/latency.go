@@ -16,8 +16,8 @@ var latencyBounds = [...]time.Duration{
 
 // Latency is a histogram of delivery latencies. See Stats.Latency.
 type Latency struct {
-	// Buckets maps each bound to the number of observations that do not exceed it, but exceed the
-	// previous bound. Observations above all bounds are only in Count.
+	// Buckets maps each bound to the number of observations that are at most the bound and above
+	// the previous bound. Observations above all bounds are counted only in Count.
 	Buckets map[time.Duration]uint64
 	Count   uint64
 	Sum     time.Duration

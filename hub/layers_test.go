@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// layers are the files of the package, without .go. A file refers to files of its own layer and of those above it in this
-// table.
+// layers lists the files of the package, without .go. A file may refer to files of its own layer and of the layers
+// above it in this table.
 var layers = [][]string{
 	{
 		"doc", "cursor", "topic", "filterset", "masks", "event", "wire_format", "encodings", "deque", "errors", "engine", "memory", "publisher",
@@ -32,7 +32,8 @@ var layers = [][]string{
 	{"hub", "deliver", "delivery_wait", "fanout", "erase", "events", "idempotency", "stats"},
 }
 
-// backReferences are the references against the order of the layers. docs/architecture.md gives the reason for each.
+// backReferences lists the references against the order of the layers. docs/architecture.md contains the reason for
+// each.
 var backReferences = []string{
 	"gap.go → hub.go", "gap.go → stats.go", "start.go → hub.go", "subscription.go → hub.go", "subscription_replay.go → hub.go",
 }

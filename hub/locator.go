@@ -10,7 +10,7 @@ import (
 )
 
 // locator finds in the durable log the starts that the in-memory log cannot determine. One goroutine serves all
-// subscriptions. It advances their searches in turn, by one read each, so that a long search delays no other.
+// subscriptions. It advances the searches alternately, by one read at a time, so that a long search delays no other.
 type locator struct {
 	replay *replayReader // static
 	wakeup chan struct{} // capacity 1: the queue has a search
@@ -23,12 +23,12 @@ type locator struct {
 // startQuestion is what a startSearch searches for.
 type startQuestion struct {
 	origin origin
-	since  time.Time    // for byTime: find the position before the first event of this time or later; in UTC
-	last   newestEvents // for byLast: find those that are not in the in-memory log
+	since  time.Time    // for byTime: find the position before the first event whose time is since or later; in UTC
+	last   newestEvents // for byLast: find the newest events that are not in the in-memory log
 	// for byCursor: find the seq of the newest event, which shows whether the cursor is past the end of the log
 }
 
-// startSearch is a search for a start. Subscriptions that ask the same question before it has begun share it.
+// startSearch is a search for a start. Subscriptions with equal questions share a search that has not begun yet.
 type startSearch struct {
 	question startQuestion // static
 	scan     *backwardScan // for a start byLast; owned by the locator's goroutine until done
@@ -59,7 +59,8 @@ func (l *locator) find(s *subscriber, question startQuestion) *startSearch {
 	return search
 }
 
-// abandon removes the subscription from its search. A search without subscriptions ends.
+// abandon removes the subscription from its search. The search ends if no other subscription waits
+// for it.
 func (l *locator) abandon(s *subscriber, search *startSearch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

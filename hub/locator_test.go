@@ -30,8 +30,8 @@ func (l *countedLog) SeqAt(context.Context, time.Time) (uint64, error) { return 
 
 func (l *countedLog) Count(context.Context, FilterSet, int) (int, error) { return 0, l.count("Count") }
 
-// Subscriptions that ask the same question before the log is asked share one search. Later ones do not join it: the log
-// may have grown.
+// Subscriptions with equal starts share a search that has not read the log yet. They do not join a search that has,
+// because the log may have grown since.
 func TestEqualStartsShareOneSearch(t *testing.T) {
 	since, set := time.Unix(1000, 0).UTC(), setOf("a")
 	for call, question := range map[string]startQuestion{
@@ -63,13 +63,13 @@ func TestEqualStartsShareOneSearch(t *testing.T) {
 				require.True(t, searches[i].done.Load())
 				require.Equal(t, min(i, 1), s.sink.(*countingSink).woken)
 			}
-			require.Equal(t, map[string]int{call: 3}, log.calls, "one failed, one for the first and one for the later one")
+			require.Equal(t, map[string]int{call: 3}, log.calls, "one failed call, one for the first search and one for the later search")
 			require.Empty(t, l.open)
 		})
 	}
 }
 
-// A search that no subscription waits for any more is not continued, whenever the last one closes.
+// A search ends when the last subscription that waits for it is closed, regardless of its progress.
 func TestAbandonedSearchesEnd(t *testing.T) {
 	l := newLocator(newReplayReader(&countedLog{sliceLog: new(sliceLog), calls: make(map[string]int), err: errors.New("failed")}, 10))
 	s := &subscriber{sink: new(countingSink)}
@@ -87,8 +87,8 @@ func TestAbandonedSearchesEnd(t *testing.T) {
 	}
 }
 
-// Many subscribers with a start that only the log knows need no goroutine, and a search that reads the whole log delays
-// no other start.
+// Subscribers whose start is found in the durable log need no goroutine each, and a search that reads the whole log
+// delays no other start.
 func TestManyStartsAreLocatedInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 40*chunkEvents, 10)
@@ -103,10 +103,10 @@ func TestManyStartsAreLocatedInTurn(t *testing.T) {
 		for i := range 300 {
 			subs = append(subs, subscribeToLog(t, h, fmt.Sprint("t.", i%10), []Start{{Since: time.Unix(1, int64(i))}, {Last: 5 + i}, after(uint64(50*chunkEvents + i))}[i%3]))
 		}
-		require.LessOrEqual(t, runtime.NumGoroutine(), before) // goroutines of earlier tests may end meanwhile
+		require.LessOrEqual(t, runtime.NumGoroutine(), before) // goroutines of earlier tests may end during the test
 		for i, s := range subs {
 			batch := s.next(t)
-			require.Equal(t, i%3 == 2, batch.Gap != nil, "only those cursors are past the end of the log")
+			require.Equal(t, i%3 == 2, batch.Gap != nil, "a gap is reported exactly for cursors past the end of the log")
 			require.True(t, batch.Gap != nil || len(batch.Events) > 0)
 			if i == 0 {
 				require.False(t, long.Located())

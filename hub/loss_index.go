@@ -4,16 +4,16 @@ package hub
 const maxPendingRemovals = 65536
 
 // lossIndex is the trimmed-topic index: it records which topics lost events to the retention of the durable log.
-// Retention.GapTopics limits the number of topics. The index must learn the topic of an event before the log
-// removes the event. It receives the events that the in-memory log removes. If the durable log is much longer, it
-// reads the oldest events from the durable log. Guarded by replayReader.mu.
+// Retention.GapTopics limits the number of topics. The index must contain the topic of an event before the log removes
+// the event. Therefore the in-memory log passes the events that it removes to the index. If the durable log is much
+// longer than the in-memory log, the index reads the oldest events from the durable log. Guarded by replayReader.mu.
 type lossIndex struct {
 	tree    topicTree // losses by topic; it contains no events
 	pending deque[logElement]
 	removed uint64 // all elements up to this seq have been removed
 	maxTime int64  // maximum Time of the events up to known, see Event.maxTime
-	known   uint64 // pending has the remaining elements up to this seq
-	fromLog bool   // pending has elements that were read from the log, for which superseded is unknown
+	known   uint64 // pending contains the remaining elements up to this seq
+	fromLog bool   // pending contains elements that were read from the log, for which superseded is unknown
 }
 
 // logElement is an element that retention will remove from the log. If topic is empty, it is a deleted range.
@@ -43,8 +43,8 @@ func (l *lossIndex) add(e *Event) {
 	}
 }
 
-// remove records that the log has removed all elements up to seq. One call records at most maxRemovals elements,
-// and reports whether none is left.
+// remove records that the log has removed all elements up to seq. One call records at most maxRemovals elements, and
+// reports whether no element is left to record.
 func (l *lossIndex) remove(seq uint64) (done bool) {
 	for range maxRemovals {
 		if l.pending.len() == 0 || l.pending.at(0).seq > seq {
@@ -69,8 +69,8 @@ func (l *lossIndex) remove(seq uint64) (done bool) {
 	return false
 }
 
-// setForgottenTime sets the time of the forgotten losses, if it is not known yet. Events before the first known one
-// cannot have a later time than that event.
+// setForgottenTime sets the time of the forgotten losses, if it is not known yet. at is the maxTime of the first known
+// event, which no earlier event exceeds.
 func (l *lossIndex) setForgottenTime(at int64) {
 	if f := &l.tree.forgotten; f.seq > 0 && f.time == 0 {
 		f.time = at
@@ -85,7 +85,7 @@ func (l *lossIndex) erase(seq uint64) {
 	}
 }
 
-// skipErased records that all events up to seq that were not removed before were erased.
+// skipErased records that all events up to seq that retention has not removed were erased.
 func (l *lossIndex) skipErased(seq uint64) {
 	for l.pending.len() > 0 && l.pending.at(0).seq <= seq {
 		l.pending.pop()
@@ -99,7 +99,7 @@ type rangeSearch struct {
 	from, to uint64
 	losses   *lossSearch
 
-	// used if the log has events before the range
+	// These fields are used if the log has events before the range.
 
 	searchedTo uint64 // pending elements up to this seq have been searched
 	unknown    bool   // the pending elements searched so far include a deleted range, whose topics are not known

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// sliceLog is a Log in a slice, from which tests remove the oldest events.
+// sliceLog is a Log that keeps its events in a slice, from which tests remove the oldest ones.
 type sliceLog struct {
 	events []*Event // events[i] has seq i+1; an erasure is an event without a topic
 	gone   uint64
@@ -90,8 +90,9 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 	return found, nil
 }
 
-// In a log longer than the in-memory log, each reported loss is a true one. Each true loss is
-// reported as certain, unless the log removed events that the loss index had not read yet.
+// In a log longer than the in-memory log, each loss that is reported has happened. Each loss that
+// has happened is reported as certain, unless the log removed events that the loss index had not
+// read yet.
 func TestLossIndexModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := &sliceLog{}

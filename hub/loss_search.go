@@ -12,12 +12,12 @@ const maxTopicSearch = 1024
 // token may select any number of topics.
 type topicSearch struct {
 	remaining int // number of nodes that may still be visited
-	// enter reports whether the topics below a node need to be visited.
+	// enter reports whether the topics below a node must be visited.
 	enter func(*innerNode) bool
 	// visitAll, if not nil, is called once for all topics below a node that a ">" selects, instead of visit for
 	// each.
 	visitAll func(*innerNode) bool
-	// visit is called for a topic. If visit or visitAll returns false, the search ends.
+	// visit is called for each selected topic. If visit or visitAll returns false, the search ends.
 	visit func(*topicNode) bool
 }
 
@@ -98,23 +98,23 @@ type lossKind uint8
 
 const (
 	noLoss       lossKind = iota
-	possibleLoss          // the topic of a removed event is not known any more
+	possibleLoss          // an event was removed whose topic is not recorded any more
 	certainLoss
 )
 
 // lossResult is the result of a lossSearch.
 type lossResult struct {
 	kind lossKind
-	seq  uint64 // seq of the lost event, or of the newest event that may be it
+	seq  uint64 // seq of the lost event, or of the newest removed event that may match
 }
 
-// lossSearch searches for removed events that match a set. It works in pieces. It includes events that are removed
+// lossSearch searches for removed events that match a set. It works in pieces. It also finds events that are removed
 // while it runs.
 type lossSearch struct {
 	set      FilterSet
 	conflate bool
-	// counts reports whether a loss is recent enough, by seq or by time. If it is true for a loss, it must be true
-	// for all newer ones. For the zero mark it must be false.
+	// counts reports whether a loss is recent enough, by seq or by time. If it returns true for a loss, it must return
+	// true for all newer losses. For the zero mark it must return false.
 	counts func(lossMark) bool
 	after  uint64 // used if counts compares the seq
 
@@ -126,8 +126,8 @@ type lossSearch struct {
 	startedAt, checkedTo uint64     // the current walk began at the loss startedAt; earlier walks have visited the losses up to checkedTo
 }
 
-// searchLosses does one piece of a search, and done reports whether the search is complete. It first visits the
-// topics that the filters select. If these are too many, it visits all topics with losses.
+// searchLosses does one piece of a search; done reports whether the search is complete. The search first visits the
+// topics that the filters select. If there are too many, it visits all topics with losses instead.
 func (t *topicTree) searchLosses(s *lossSearch, visits int) (v lossResult, done bool) {
 	if !s.begun {
 		if v, done = t.findLoss(s); done {
@@ -209,7 +209,7 @@ func (t *topicTree) moveSearches(n *topicNode) {
 	}
 }
 
-// notFound returns the result of a search that has visited all remembered losses.
+// notFound returns the result of a search that has visited all recorded losses.
 func (t *topicTree) notFound(s *lossSearch) lossResult {
 	if s.set.Len() > 0 && s.counts(t.forgotten) {
 		return lossResult{possibleLoss, t.forgotten.seq}

@@ -10,22 +10,22 @@ import (
 // blockFilters is the number of filters in a maskBlock, one bit each.
 const blockFilters = 64
 
-// maskBlock matches up to 64 filters with a topic at once. A mask has one bit per filter. For each position there
-// is a mask of the filters that have "*" there, and for each token that filters name there, a mask of these
-// filters. find combines the masks for all tokens of the topic.
+// maskBlock matches up to 64 filters with a topic at once. A mask has one bit per filter. For each token position there
+// is a mask of the filters with "*" at this position. For each token that filters contain at this position, there is a
+// mask of these filters. find combines the masks for all tokens of the topic.
 //
-// A token is identified by a tag of 16 bits, part of its hash. Different tokens may have the same tag, so the
-// filters that find returns must be compared with the topic.
+// A token is identified by a tag of 16 bits, part of its hash. Different tokens may have the same tag, so the filters
+// that find returns must be compared with the topic.
 type maskBlock struct {
 	depth  int    // number of tokens of the longest filter
 	rooted uint64 // mask of the filters that begin with a wildcard
-	// masks has three masks for each position up to depth: of the filters with "*" there, of the filters with the
-	// final ">" there, and of the filters whose last token is there. After these, it has the masks to which slots
-	// refer.
+	// masks begins with three masks for each position up to depth: of the filters with "*" at the position, of the
+	// filters with the final ">" at the position, and of the filters whose last token is at the position. The masks to
+	// which slots refer follow.
 	masks []uint64
-	// slots has an entry for each token that filters name, ordered by position and then by tag. The upper half is
-	// the tag. The lower half is the number of the filter if only one names the token. Otherwise it is blockFilters
-	// plus the number of a mask.
+	// slots contains an entry for each token of the filters, ordered by position and then by tag. The upper half is the
+	// tag. The lower half is the number of the filter if only one filter contains the token. Otherwise it is
+	// blockFilters plus the number of a mask.
 	slots  []uint32
 	starts [MaxTopicTokens + 1]uint16 // starts[i] is the index of the first slot for position i, and starts[i+1] is its end
 }
@@ -40,7 +40,7 @@ func newMaskBlock(filters []Filter, scratch []uint64) (maskBlock, []uint64) {
 		b.depth = max(b.depth, strings.Count(f.text, ".")+1)
 	}
 	b.masks = make([]uint64, 3*b.depth)
-	named := scratch // position, tag and filter of each named token
+	named := scratch // position, tag and filter of each token that is not a wildcard
 	var t topicTokens
 	for i, f := range filters {
 		bit := uint64(1) << i
@@ -129,7 +129,7 @@ func (b *maskBlock) find(t *topicTokens) (found uint64) {
 	return found | alive&b.masks[2*b.depth+t.n-1]
 }
 
-// naming returns the mask of the filters that name a token with this tag at position at.
+// naming returns the mask of the filters that contain a token with the tag at position at.
 func (b *maskBlock) naming(at int, tag uint16) uint64 {
 	slots := b.slots[b.starts[at]:b.starts[at+1]]
 	if len(slots) == 0 {
@@ -173,7 +173,7 @@ type topicTokens struct {
 // hashSeed is random, so that clients cannot construct tokens with equal hashes.
 var hashSeed = maphash.MakeSeed()
 
-// split sets the text and splits it into tokens.
+// split sets text and splits it into tokens.
 func (t *topicTokens) split(text string) {
 	t.begin(text)
 	for rest, more := text, true; more; {
@@ -188,7 +188,7 @@ func (t *topicTokens) split(text string) {
 	}
 }
 
-// begin sets the text. The caller sets the tokens.
+// begin sets text. The caller sets the tokens.
 func (t *topicTokens) begin(text string) {
 	t.text, t.n, t.hashed, t.reserved = text, 0, 0, strings.HasPrefix(text, "$")
 }

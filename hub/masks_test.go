@@ -56,7 +56,7 @@ func agreeingFilters(rng *rand.Rand, n int) []Filter {
 const deepTopic = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
 
 // A set matches a topic if one of its filters does, and covers a filter if one of its filters does,
-// regardless of the number of filters.
+// for sets of any size.
 func TestMasksMatchLikeFilters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		filters := rapid.SliceOfN(filterGen, 0, 200).Draw(t, "filters")
@@ -122,7 +122,7 @@ func TestFilterSetsAreSmall(t *testing.T) {
 }
 
 // The test counts the groups that a publish visits: a group with an anchor in the topic must be
-// visited once, regardless of its wildcards, and any other group never.
+// visited once, regardless of its wildcards, and any other group must not be visited.
 func TestHostileFiltersCostLittle(t *testing.T) {
 	const groups = 200
 	ix := newIndex()
@@ -140,7 +140,7 @@ func TestHostileFiltersCostLittle(t *testing.T) {
 		return len(gatherAll(&ix, &topic))
 	}
 	require.InDelta(t, 3*groups/2, looked(deepTopic), groups/2)
-	require.LessOrEqual(t, looked("user.77.inbox"), 1, "their anchors are other tokens")
+	require.LessOrEqual(t, looked("user.77.inbox"), 1, "groups whose anchors are other tokens are not visited")
 	require.LessOrEqual(t, looked("orders.77.paid"), 1)
 	require.Zero(t, len(ix.match(nil, deepTopic)))
 }

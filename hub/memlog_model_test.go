@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// memlogModel is a naive model of the in-memory log: a list of all events ever added, with a mark
-// on removed ones. It answers each question by scanning the whole list.
+// memlogModel is a naive model of the in-memory log: a list of all events ever added, in which
+// removed events are marked. It computes each result by scanning the whole list.
 type memlogModel struct {
 	w       *memlog
 	keep    Retention

@@ -85,7 +85,7 @@ func (m *memlogModel) encode(t *rapid.T) {
 		require.Nil(t, e.Event.encodingIn(format))
 		return
 	}
-	require.NotNil(t, e.Event.encodingIn(format), "the cache had room")
+	require.NotNil(t, e.Event.encodingIn(format), "an encoding is cached if the cache has room")
 	if e.encodings == nil {
 		e.encodings = make(map[WireFormat]int)
 	}
@@ -127,14 +127,14 @@ func (m *memlogModel) lost(t *rapid.T) {
 
 func (m *memlogModel) requireLosses(t *rapid.T, set FilterSet, conflate bool, counts func(*modelEvent) bool, certain, possible bool) {
 	truth, wantCertain, wantPossible := m.losses(set, conflate, counts)
-	// The in-memory log may report a certain loss that the model has forgotten: aggregates of
-	// several topics remember losses longer.
+	// The in-memory log may report a certain loss that the model has forgotten, because the
+	// aggregates of several topics keep losses longer.
 	require.True(t, certain || !wantCertain, "certain")
 	require.Equal(t, wantPossible, possible, "possible")
-	require.True(t, possible || !truth, "an unreported loss")
-	require.True(t, truth || !certain, "certain, but nothing was lost")
+	require.True(t, possible || !truth, "every loss is reported")
+	require.True(t, truth || !certain, "nothing is certain without a loss")
 	if m.keep.GapTopics >= len(windowTopics) {
-		require.Equal(t, truth, possible, "exact while no topic is forgotten")
+		require.Equal(t, truth, possible, "losses are reported exactly while no topic is forgotten")
 	}
 }
 
@@ -160,7 +160,7 @@ func (m *memlogModel) since(t *rapid.T) {
 	certain, possible := m.w.lossesSince(set, at, conflate)
 	m.requireLosses(t, set, conflate, counts, certain, possible)
 	_, resumed := m.w.losses(set, from, conflate)
-	require.True(t, resumed || !possible, "resuming from this position reports the loss too")
+	require.True(t, resumed || !possible, "a subscriber that resumes from this position gets the loss reported too")
 	var want []*Event
 	for _, e := range m.retained() {
 		if counts(e) && set.Match(e.Topic) {
@@ -180,7 +180,7 @@ func TestSinceBeforeTheKnownEvents(t *testing.T) {
 		_, possible := l.losses(setOf("a"), l.sinceAll(setOf("a"), at, false), false)
 		return possible
 	}
-	require.True(t, lost(start), "no event is known yet")
+	require.True(t, lost(start), "a loss is possible while no event is known")
 	l.add(&Event{ID: Cursor{1, 103}, Topic: "b", Time: start})
 	require.True(t, lost(start.Add(-time.Second)))
 	require.False(t, lost(start.Add(time.Second)))
@@ -224,7 +224,8 @@ func TestEncodingsOfRemovedEventsAreNotCached(t *testing.T) {
 	require.Equal(t, int64(len(kept)), l.cache.bytes.Load())
 }
 
-// A resume visits only the missed events of its own topic, even if other topics have many events.
+// A resuming subscription visits only the missed events of its topic, even if other topics have
+// many events.
 func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	seq := uint64(0)
@@ -255,7 +256,7 @@ func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 // match.
 func TestReadVisitsAtMostMaxVisits(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
-	const quiet, n = 3 * maxVisits, 3*maxVisits + 100 // after the events that do not match, more matching topics than a read can merge
+	const quiet, n = 3 * maxVisits, 3*maxVisits + 100 // quiet events do not match; after them, there are more matching topics than a read can merge
 	for seq := range uint64(n) {
 		topic := "other"
 		if seq >= quiet {
@@ -314,7 +315,7 @@ func TestRemovedTopicsLeaveNoMemory(t *testing.T) {
 }
 
 // If wildcards select too many topics, a search visits all events instead. It then finds the same
-// events, at no higher cost than that visit.
+// events, at the cost of that visit at most.
 func TestSearchThatGivesUpFindsTheSame(t *testing.T) {
 	const topics = 5 * maxTopicSearch
 	l := newMemlog(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: 3 * topics}, 0) // each topic has two tokens that no other topic has

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// memoryEngine is the default engine. It stores nothing itself: the hub's in-memory log has all events, and a
-// restart begins a new epoch. It has no goroutine; Publish delivers the events before it returns.
+// memoryEngine is the default engine. It stores no events itself, because the hub's in-memory log contains all of them.
+// A restart begins a new epoch. It has no goroutine; Publish delivers the events before it returns.
 type memoryEngine struct {
 	mu      sync.Mutex
 	deliver func([]*Event) // nil before Start and after Close

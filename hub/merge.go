@@ -4,7 +4,7 @@ package hub
 // all events are visited.
 const maxMerge = 64
 
-// eventMerge iterates over the events of several logs in the order of seq, or backward.
+// eventMerge iterates over the events of several logs in ascending or descending order of seq.
 type eventMerge struct {
 	sources  []mergeSource // a heap: the first has the next event
 	backward bool
@@ -17,10 +17,11 @@ type mergeSource struct {
 	log   *deque[*Event]
 }
 
-// merge returns an iterator over the events after seq, or backward over the events before seq. It includes all
-// events that match the set, and possibly others. If the set selects few topics, it merges the logs of these
-// topics, so that the cost of a resume depends only on the missed events. Otherwise it iterates over all events and
-// sets scattered. Pass scattered to later calls with the same set, so that they do not search for the topics again.
+// merge returns an iterator over the events after seq, in ascending order, or over the events before seq, in descending
+// order. It includes all events that match the set, and possibly others. If the set selects few topics, it merges the
+// logs of these topics, so that the cost of a resume depends only on the missed events. Otherwise it iterates over all
+// events and sets scattered. The caller passes scattered to later calls with the same set, so that they do not search
+// for the topics again.
 func (l *memlog) merge(set FilterSet, seq uint64, back bool, scattered *bool) eventMerge {
 	after := seq
 	if back {
@@ -50,7 +51,7 @@ func (l *memlog) merge(set FilterSet, seq uint64, back bool, scattered *bool) ev
 	return m
 }
 
-// next returns the next event, nil if there is none.
+// next returns the next event, or nil if there is none.
 func (m *eventMerge) next() *Event {
 	if len(m.sources) == 0 {
 		return nil
@@ -96,7 +97,7 @@ func (m *eventMerge) comesBefore(i, j int) bool {
 
 // firstAfter returns the index of the first event after seq.
 func firstAfter(d *deque[*Event], seq uint64) int {
-	// Fast path: most readers are near the end, and most seqs are consecutive.
+	// Fast path: usually the reader is near the end of the log, and the seqs there are consecutive.
 	if n := d.len(); n > 0 {
 		if newest := d.at(n - 1).ID.Seq; newest <= seq {
 			return n

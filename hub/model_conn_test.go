@@ -63,7 +63,7 @@ func (c *conn) Ready(batch *Batch) {
 			want = append(want, encodeModel(e)...)
 		}
 		if !bytes.Equal(want, b) {
-			c.m.fail("joined %q, want %q", b, want)
+			c.m.fail("coalesced bytes are %q, want %q", b, want)
 		}
 		blocked := c.rng.IntN(30) == 0
 		if blocked {
@@ -95,7 +95,7 @@ func encodeModel(e *Event) []byte { return append(e.ID.AppendText(nil), '\n') }
 func (c *conn) read() bool {
 	if c.paused {
 		if batch := c.sub.Read(wideLimit); batch.Gap != nil || len(batch.Events) > 0 || batch.More {
-			c.m.fail("%+v for one without filters", batch)
+			c.m.fail("%+v for a subscription without filters", batch)
 		}
 		return false
 	}
@@ -111,7 +111,7 @@ func (c *conn) read() bool {
 	case g != nil:
 		c.checkGap(g, before, after)
 		if batch.FellBehind != !c.unread {
-			c.m.fail("FellBehind is %v, unread %v", batch.FellBehind, c.unread)
+			c.m.fail("FellBehind is %v, although unread is %v", batch.FellBehind, c.unread)
 		}
 		c.position = max(c.position, g.ResumedAt.Seq)
 		if c.foreign != "" {
@@ -142,7 +142,7 @@ func (c *conn) checkGap(g *Gap, before, after uint64) {
 		return
 	}
 	if c.byLast && c.unread {
-		c.m.fail("%+v for a start with the last", g)
+		c.m.fail("%+v for a start with the newest events", g)
 	}
 	want := Cursor{c.m.hub.epoch, c.position}.String()
 	if c.unread && c.byTime {
@@ -155,11 +155,11 @@ func (c *conn) checkGap(g *Gap, before, after uint64) {
 	certain, overflowed := l.remembers(c.m.gapTopics, c.set, c.position, r)
 	switch {
 	case g.Certain && !matching:
-		c.m.fail("%+v after %d: only others lost something", g, c.position)
+		c.m.fail("%+v after %d: only other filter sets lost events", g, c.position)
 	case !g.Certain && !overflowed:
-		c.m.fail("%+v after %d: uncertain within what is remembered", g, c.position)
+		c.m.fail("%+v after %d: not certain, although all losses are recorded", g, c.position)
 	case !g.Certain && certain && !c.conflate:
-		c.m.fail("%+v after %d: uncertain of what is remembered", g, c.position)
+		c.m.fail("%+v after %d: not certain, although this loss is recorded", g, c.position)
 	}
 }
 
@@ -179,16 +179,16 @@ func (c *conn) checkDelivered(events []*Event, to, fellBehind uint64) {
 		}
 	}
 	if i < len(events) {
-		c.m.fail("set %d: %d was delivered out of turn between %d and %d", c.set, events[i].ID.Seq, c.position, to)
+		c.m.fail("set %d: %d was delivered out of order between %d and %d", c.set, events[i].ID.Seq, c.position, to)
 	}
 	if to < c.position {
-		c.m.fail("the position fell from %d to %d", c.position, to)
+		c.m.fail("the position moved back from %d to %d", c.position, to)
 	}
 	if c.conflate {
 		newest := make(map[conflationKey]bool)
 		for _, e := range events {
 			if key := (conflationKey{e.Topic, e.Key}); e.Key != "" && newest[key] {
-				c.m.fail("%s came twice in one conflated batch", key)
+				c.m.fail("%s is twice in one conflated batch", key)
 			} else {
 				newest[key] = true
 			}
@@ -208,7 +208,7 @@ func (c *conn) drain() {
 	c.writing = false
 }
 
-// step calls read at least once. A slow reader leaves some events for later.
+// step calls read at least once. A slow reader leaves some events unread.
 func (c *conn) step() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -340,7 +340,7 @@ func (c *conn) recordStart(s Start, lastSeq uint64) {
 		fallthrough
 	default:
 		if c.position < lastSeq {
-			c.m.fail("begins at %d, the newest was %d", c.position, lastSeq)
+			c.m.fail("the subscription begins at %d, the newest event was %d", c.position, lastSeq)
 		}
 	}
 }
@@ -350,11 +350,11 @@ func (c *conn) recordStart(s Start, lastSeq uint64) {
 func (c *conn) checkLast(n int, lastSeq uint64) {
 	l := c.m.truth
 	if before := len(l.remaining(c.set, c.position, lastSeq)); before > n {
-		c.m.fail("the last %d begin %d before the newest", n, before)
+		c.m.fail("a start with the last %d events begins %d events before the newest", n, before)
 	}
 	lowWatermark, now := c.m.lowWatermark(), c.m.hub.Position().Seq
 	got := slices.DeleteFunc(slices.Clone(l.between(c.set, c.position, now)), l.mustLack)
 	if len(got) < n && len(l.remaining(c.set, lowWatermark, c.position)) > 0 {
-		c.m.fail("the last %d begin at %d, and more are retained", n, c.position)
+		c.m.fail("a start with the last %d events begins at %d, although more are retained", n, c.position)
 	}
 }

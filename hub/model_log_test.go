@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// These are the topics and filter sets of the model test. modelSelects has the topics that each set
-// selects, found by a naive rule.
+// Topics and filter sets of the model test. modelSelects contains the topics that each set selects,
+// as found by a naive rule.
 var (
 	modelTopics = func() []string {
 		topics := []string{"a", "b", "a.b", "a.c", "b.c.d", "x.y.z"}
@@ -56,7 +56,7 @@ type entry struct {
 	at    time.Time
 
 	erasing  bool      // the erasure has begun, and may have been delivered
-	erasedAt time.Time // zero: the erasure may not have been delivered yet, or came after retention
+	erasedAt time.Time // zero: the erasure may not have been delivered yet, or was delivered after retention had removed the event
 }
 
 func newTruth() *truth {
@@ -161,8 +161,8 @@ func (l *truth) superseded(seq uint64) bool {
 	return e.key != "" && slices.ContainsFunc(l.log[seq:], func(o entry) bool { return o.topic == e.topic && o.key == e.key })
 }
 
-// remembers returns what a hub that remembers the losses of n topics knows about losses after from.
-// The hub has removed all events up to lowWatermark. certain is set if the hub remembers a loss
+// remembers returns which losses after from a hub has recorded that records the losses of n topics.
+// The hub has removed all events up to lowWatermark. certain is set if the hub has recorded a loss
 // that the set selects. overflowed is set if more than n topics have lost events.
 func (l *truth) remembers(n, set int, from, lowWatermark uint64) (certain, overflowed bool) {
 	l.mu.RLock()

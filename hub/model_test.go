@@ -53,7 +53,7 @@ type model struct {
 	gapTopics int
 	begin     time.Time
 	sets      []int // indexes in modelSets of the filter sets that subscribers choose
-	slow      bool  // workers take long over some batches
+	slow      bool  // workers offer some batches slowly
 	failed    atomic.Bool
 	erased    atomic.Uint64
 
@@ -96,7 +96,7 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	if m.rng.IntN(2) == 0 { // most subscribers are in two groups, which have several shards
 		m.rng.Shuffle(len(m.sets), func(i, j int) { m.sets[i], m.sets[j] = m.sets[j], m.sets[i] })
 		m.sets = m.sets[:2]
-		m.hub.memlog.visits = maxVisits // each event concerns most subscribers, and they read it one by one otherwise
+		m.hub.memlog.visits = maxVisits // each event concerns most subscribers; with fewer visits, they would read the events one by one
 	}
 	if m.slow = m.rng.IntN(4) == 0; m.slow {
 		m.hub.memlog.visits, m.truth.patience = maxVisits, time.Second
@@ -118,9 +118,9 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	subscribing.Wait()
 	close(stop)
 	publishing.Wait()
-	m.publishBatch(rng(60), 3*maxPendingEvents) // no later event could wake a subscriber that was not woken for these
+	m.publishBatch(rng(60), 3*maxPendingEvents) // the last batch: no later event wakes a subscriber that missed its wakeup
 	if m.slow {
-		time.Sleep(time.Minute) // until no worker takes long any more
+		time.Sleep(time.Minute) // until no worker is slow any more
 	}
 	synctest.Wait()
 	m.checkFinalState()
@@ -192,8 +192,8 @@ func (m *model) attach(i int, rng *rand.Rand) *conn {
 	return c
 }
 
-// delayBatch makes a worker take long over a batch, at random. Other workers may then offer later batches to other shards of
-// the group.
+// delayBatch delays a worker that offers a batch, at random. Other workers may then offer later batches to other shards
+// of the group.
 func (m *model) delayBatch() {
 	if !m.slow {
 		return
@@ -227,11 +227,11 @@ func (m *model) checkFinalState() {
 	for i, c := range m.conns {
 		c.mu.Lock()
 		if waits := !c.writing && len(c.wakeup) == 0; waits && (c.sub.Behind() || len(m.truth.remaining(c.set, c.position, lastSeq)) > 0) {
-			m.fail("subscriber %d waits at %d for what there is up to %d", i, c.position, lastSeq)
+			m.fail("subscriber %d waits at %d for events up to %d, which are available", i, c.position, lastSeq)
 		}
 		c.drain()
 		if !c.paused && c.position != lastSeq || c.sub.Behind() {
-			m.fail("subscriber %d has read all and is at %d, the newest event is %d", i, c.position, lastSeq)
+			m.fail("subscriber %d has read everything and is at %d, the newest event is %d", i, c.position, lastSeq)
 		}
 		c.sub.Close()
 		c.mu.Unlock()

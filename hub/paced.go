@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	// logRetry is the pause after a read of the log that failed.
+	// logRetry is the pause after a failed read of the log.
 	logRetry = 250 * time.Millisecond
 	// minPause is the shortest pause. Shorter pauses are added up until they reach it, because
-	// timers are not more exact.
+	// timers are not precise enough for them.
 	minPause = time.Millisecond
 )
 
-// AddWaitTime reports that a read of a Log with this context has waited for another process for duration d. After a
-// read, the hub pauses for as long as the read took without this time.
+// AddWaitTime is called by a Log whose read has waited for another process for the duration d. ctx is the context of
+// the read. After a read, the hub pauses for as long as the read took without this time.
 func AddWaitTime(ctx context.Context, d time.Duration) {
 	if w, ok := ctx.Value(waitTimeKey{}).(*waitTime); ok {
 		(*atomic.Int64)(w).Add(int64(d))
@@ -33,9 +33,10 @@ func (w *waitTime) withContext(ctx context.Context) context.Context {
 
 func (w *waitTime) total() time.Duration { return time.Duration((*atomic.Int64)(w).Load()) }
 
-// readPaced calls read until the context ends: after each signal of wakeup, as often as read returns true. After a call
-// it pauses for as long as the call took, but at most maxPause, so that reads of the log leave half of the processor time
-// to live subscribers. Time spent waiting for a server in another process is not counted, see AddWaitTime.
+// readPaced calls read until the context ends: after each signal of wakeup, and again while read returns true. After a
+// call it pauses for as long as the call took, but at most maxPause, so that reads of the log leave half of the
+// processor time to live subscribers. Time spent waiting for a server in another process is not counted, see
+// AddWaitTime.
 func readPaced(ctx context.Context, wakeup <-chan struct{}, maxPause time.Duration, read func(context.Context) (more bool, err error)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -18,11 +18,11 @@ func TestReadPacedPauses(t *testing.T) {
 		pause        time.Duration // length of the pause after this read
 	}
 	for name, rows := range map[string][]row{
-		"long reads":             {{took: 10 * time.Millisecond, pause: 10 * time.Millisecond}, {took: time.Second, pause: 200 * time.Millisecond}},
-		"short reads":            {{took: minPause / 2}, {took: minPause / 2, pause: minPause}, {took: minPause / 2}},
-		"waits":                  {{took: 10 * time.Millisecond, waited: 7 * time.Millisecond, pause: 3 * time.Millisecond}},
-		"waits at the same time": {{took: 10 * time.Millisecond, waited: time.Hour}, {took: 10 * time.Millisecond, pause: 10 * time.Millisecond}},
-		"failure":                {{took: time.Millisecond, err: errors.New("unavailable"), pause: logRetry}},
+		"long reads":                     {{took: 10 * time.Millisecond, pause: 10 * time.Millisecond}, {took: time.Second, pause: 200 * time.Millisecond}},
+		"short reads":                    {{took: minPause / 2}, {took: minPause / 2, pause: minPause}, {took: minPause / 2}},
+		"waits":                          {{took: 10 * time.Millisecond, waited: 7 * time.Millisecond, pause: 3 * time.Millisecond}},
+		"several waits at the same time": {{took: 10 * time.Millisecond, waited: time.Hour}, {took: 10 * time.Millisecond, pause: 10 * time.Millisecond}},
+		"failure":                        {{took: time.Millisecond, err: errors.New("unavailable"), pause: logRetry}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())

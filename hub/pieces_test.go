@@ -133,7 +133,7 @@ func TestSearchContinuesWhileTheLogChanges(t *testing.T) {
 	for !l.searchLast(last) {
 	}
 	require.Equal(t, 30, last.found)
-	require.Equal(t, newest-30, last.position, "later events do not count")
+	require.Equal(t, newest-30, last.position, "events published after the start of the search are not counted")
 }
 
 // While a search visits the whole log, a publisher can still take the lock.
@@ -187,6 +187,6 @@ func TestReadRemembersScatteredTopics(t *testing.T) {
 	require.True(t, s.Read(wideLimit).More)
 	require.Equal(t, uint64(20), s.position)
 	s.SetFilters(setOf("*.*.nothing"))
-	require.False(t, s.Read(wideLimit).More, "the new filters are searched")
+	require.False(t, s.Read(wideLimit).More, "the search starts again with new filters")
 	require.Equal(t, uint64(100), s.position)
 }

@@ -4,8 +4,8 @@ import "context"
 
 type publisherKey struct{}
 
-// WithPublisher returns a context with the subject that publishes. An engine that limits concurrent publishes uses
-// it to divide its capacity among subjects.
+// WithPublisher returns a context that contains the subject of the publisher. An engine that limits concurrent
+// publishes uses it to divide its capacity among subjects.
 func WithPublisher(ctx context.Context, subject string) context.Context {
 	return context.WithValue(ctx, publisherKey{}, subject)
 }

@@ -5,7 +5,7 @@ import (
 )
 
 // maxVisits is the maximum number of events or topics that are visited while Hub.mu is held once,
-// so that it is held for less than a millisecond. Longer work releases the lock in between.
+// so that it is held for less than a millisecond. Longer work releases the lock between pieces.
 const maxVisits = 512
 
 // read appends the events after seq that match the set. All matching events up to reached are in the result. seq
@@ -23,7 +23,7 @@ func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, 
 			return dst, seq
 		case e.Erases != 0, conflate && e.superseded, !set.match(&scratch, e.Topic):
 		case limit.Events == 0, size > 0 && size+int(e.size()) > limit.Bytes:
-			return dst, last // the limit is reached, and more events match
+			return dst, last // the limit is reached, and more events may match
 		default:
 			dst = append(dst, e)
 			last = e.ID.Seq
@@ -40,11 +40,11 @@ type newestEvents struct {
 	wanted       int // number of events
 	found        int
 	position     uint64 // position before the oldest event that was found, or the newest position if none was found
-	lowWatermark uint64 // low watermark of the in-memory log when all its events had been visited; 0: not all were visited
+	lowWatermark uint64 // low watermark of the in-memory log after all its events were visited; 0: not all were visited
 }
 
 // lastSearch searches the in-memory log for the newest events of a set. It works in pieces. It ignores events that are
-// added after its start. Events that are removed meanwhile may count.
+// added after its start. Events that are removed while it runs may be counted.
 type lastSearch struct {
 	newestEvents
 	before    uint64 // events with this seq or a greater one have been visited
@@ -88,15 +88,15 @@ func newLossSearchAfter(set FilterSet, seq uint64, conflate bool) *lossSearch {
 
 func countsSince(t time.Time) func(lossMark) bool {
 	return func(m lossMark) bool {
-		return m.seq > 0 && (m.time == 0 || !time.Unix(0, m.time).Before(t)) // if the time is 0, it is unknown
+		return m.seq > 0 && (m.time == 0 || !time.Unix(0, m.time).Before(t)) // a time of 0 means unknown
 	}
 }
 
 func countsAfter(seq uint64) func(lossMark) bool { return func(m lossMark) bool { return m.seq > seq } }
 
-// positionSince returns the position before the first event whose Time is t or later. If the search for losses
-// found a removed event of the set, it returns a position before that event, so that a subscriber who resumes from
-// it gets a gap.
+// positionSince returns the position before the first event whose Time is t or later. If the search for losses found a
+// removed event of the set, it returns a position before that event, so that a subscriber that resumes from it receives
+// a gap.
 func (l *memlog) positionSince(t time.Time, lost lossResult) uint64 {
 	switch lost.kind {
 	case certainLoss:

@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// These limit one read of the durable log.
+// Limits of one read of the durable log, and of the cached chunks.
 const (
 	chunkEvents = 512
 	chunkBytes  = 512 << 10
 	maxChunks   = 16 // maximum number of chunks that are cached or being read
 	// chunkLife is the approximate time for which a chunk is cached. It is short, because the log
-	// may remove events that are in the chunk.
+	// may remove events that the chunk contains.
 	chunkLife = time.Second
 )
 
-// replayReader reads the events that are older than the in-memory log for the subscriptions.
+// replayReader reads the events that are older than the in-memory log, for all subscriptions.
 //
-// One goroutine executes the queries of all subscriptions, see readPaced. For subscribers that read forward, it reads
-// several chunks at once and ahead.
+// One goroutine executes the queries of all subscriptions, see readPaced. For subscribers that read forward, one read
+// fetches several chunks, before the subscribers need them.
 //
-// The memory for chunks, those being read included, is limited by maxChunks, regardless of the number of
-// subscribers and of the event sizes. It is freed soon after the last read.
+// maxChunks limits the memory for chunks, including the chunks that are being read, regardless of the number of
+// subscribers and of the event sizes. The memory is freed soon after the last read.
 type replayReader struct {
 	log    Log
 	seeker Seeker        // nil if the log is not a Seeker
@@ -45,8 +45,8 @@ type replayReader struct {
 	sweptTo   uint64     // the current upward sweep of nextQuery continues with the first chunk query at or after this seq
 	losses    lossIndex
 	reads     map[*logRead]struct{} // reads that have not returned
-	// slowMatches has the subscribers that must read unfiltered chunks for a while, with the end
-	// of that time.
+	// slowMatches maps each subscriber that must read unfiltered chunks to the time until which it
+	// must.
 	slowMatches map[*subscriber]time.Time
 	yielded     func() // for tests: called by resolveSweeps while mu is not held; static
 }
@@ -100,8 +100,8 @@ func newReplayReader(log Log, gapTopics int) *replayReader {
 }
 
 // chunkAfter returns the chunk that contains the element after q.seq. If the chunk is not cached, ok is false, the
-// query is queued, and Sink.Ready is called when the chunk has been read. If q.seqs is not nil, only these elements
-// are read, each as a chunk of its own. The subscription will read forward to about q.until.
+// query is queued, and Sink.Ready is called when the chunk has been read. If q.seqs is not nil, only these elements are
+// read, each as a chunk of its own. The subscription will read forward until about q.until.
 func (rr *replayReader) chunkAfter(s *subscriber, q chunkQuery) (found chunk, ok bool) {
 	q.sub = s
 	rr.mu.Lock()
@@ -117,7 +117,8 @@ func (rr *replayReader) chunkAfter(s *subscriber, q chunkQuery) (found chunk, ok
 	return chunk{}, false
 }
 
-// cached returns the cached chunk that contains the element after q.seq and goes furthest. mu must be held.
+// cached returns the cached chunk that contains the element after q.seq. If there are several, it returns the one with
+// the greatest end. mu must be held.
 func (rr *replayReader) cached(q *chunkQuery) (found chunk, ok bool) {
 	for i := len(rr.chunks) - 1; i >= 0; i-- {
 		if c, contains := rr.chunks[i].find(q); contains && (!ok || c.to > found.to) {
@@ -170,8 +171,8 @@ func (c *chunk) find(q *chunkQuery) (chunk, bool) {
 	return chunk{from: seq, to: seq + 1, elements: c.elements[i : i+1]}, true
 }
 
-// postpone moves the subscription's query to the end of the queue. The log failed to answer it, but may answer
-// others.
+// postpone moves the subscription's query to the end of the queue. It is called after a read for this query has failed;
+// reads for other queries may succeed.
 func (rr *replayReader) postpone(s *subscriber) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -199,9 +200,10 @@ func (rr *replayReader) run(ctx context.Context) {
 	})
 }
 
-// nextQuery picks the next query. Every second pick belongs to a sweep through the log: it is the
-// query with the lowest seq above that of the previous such pick. So subscribers move up through
-// the log together and share chunks. After the highest seq, the sweep begins again with the lowest.
+// nextQuery picks the next query. Every second pick belongs to an upward sweep through the log: it
+// is the query with the lowest seq above that of the previous such pick. The subscribers thus move
+// through the log together and share chunks. After the highest seq, the sweep begins again with the
+// lowest one.
 //
 // The other picks alternate between the query for the chunk nearest to the in-memory log and the
 // query that has waited longest. Without them, a query could wait forever in a log that grows
@@ -226,8 +228,8 @@ func (rr *replayReader) nextQuery() (q chunkQuery, ok bool) {
 	return q, true
 }
 
-// elementsAfter returns elements in a range of the log that contains the element after seq, and the end of the range.
-// It reads the chunk if it is not cached.
+// elementsAfter returns the elements of a chunk that contains the element after seq, and the end of the chunk. It reads
+// the chunk if it is not cached.
 func (rr *replayReader) elementsAfter(ctx context.Context, seq uint64) (elements []*Event, to uint64, err error) {
 	q := chunkQuery{seq: seq, until: seq + 1}
 	for {
@@ -278,7 +280,7 @@ func (rr *replayReader) readElements(ctx context.Context, q chunkQuery, n int) (
 	return rr.log.ReadAfter(ctx, q.seq, limit)
 }
 
-// addChunk caches a chunk and removes the oldest ones that exceed the limits. mu must be held.
+// addChunk caches a chunk and removes the oldest chunks if a limit is exceeded. mu must be held.
 func (rr *replayReader) addChunk(c chunk) {
 	room := maxChunks - rr.reserved
 	rr.trimChunks(room-1, int64(room)*chunkBytes-c.size)

@@ -6,8 +6,8 @@ import "time"
 // half of the cache while the other half is being filled.
 const maxReadAhead = maxChunks / 2
 
-// planReadAhead schedules a read of the chunks after c before a subscriber asks for them, if
-// subscribers have read forward to c and will read further. mu must be held.
+// planReadAhead schedules a read of the chunks after c before a subscriber requests them, if
+// subscribers have read forward to c and will continue. mu must be held.
 func (rr *replayReader) planReadAhead(c *chunk, until uint64) {
 	if c.depth == 0 || c.readEnd >= until || rr.hasChunk(c.readEnd) {
 		return
@@ -33,7 +33,7 @@ func (rr *replayReader) hasChunk(seq uint64) bool {
 	return false
 }
 
-// partial reports whether the log may have elements in the range of the chunk that the chunk lacks.
+// partial reports whether the chunk may lack elements that the log contains in its range.
 func (c *chunk) partial() bool { return c.sparse || c.set.Len() > 0 }
 
 // makeRoom returns the number n of chunks to read for a query, and depth, the number of consecutive

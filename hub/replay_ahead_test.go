@@ -59,5 +59,5 @@ func TestReadsShareTheChunkLimit(t *testing.T) {
 	rr.release(n)
 	require.Equal(t, 1, n)
 	_, n = rr.makeRoom(chunkQuery{seq: at, until: at + 1})
-	require.Equal(t, 1, n, "no more chunks than needed")
+	require.Equal(t, 1, n, "a read fetches no more chunks than needed")
 }

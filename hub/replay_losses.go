@@ -10,8 +10,8 @@ const (
 	lossInterval   = time.Second // interval between two updates of the loss index
 )
 
-// recordRemoved adds an element that the in-memory log removes. before is the seq of the element before it. It is
-// used as memlog.onRemoved.
+// recordRemoved adds an element that the in-memory log removes to the loss index. before is the seq of the element
+// before it. recordRemoved is the value of memlog.onRemoved.
 func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -38,7 +38,7 @@ func (rr *replayReader) maintainLossIndex(ctx context.Context, lowWatermark, las
 		more := rr.updateLossIndex(ctx, lowWatermark(), lastSeq())
 		pause.Reset(lossInterval)
 		if more {
-			pause.Reset(time.Since(begin)) // use at most half of the time
+			pause.Reset(time.Since(begin)) // so that updates take at most half of the time
 		}
 	}
 }
@@ -86,8 +86,8 @@ func (rr *replayReader) updateLossIndex(ctx context.Context, lowWatermark, lastS
 	return err == nil
 }
 
-// searchDeletedRange does one piece of a search, and done reports whether the search is complete. end is the end of
-// the range. It is after s.to if the log has removed more events meanwhile.
+// searchDeletedRange does one piece of a search; done reports whether the search is complete. end is the end of the
+// range. It is after s.to if the log has removed more events in the meantime.
 func (rr *replayReader) searchDeletedRange(s *rangeSearch, visits int) (end uint64, v lossResult, done bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// If a subscriber's filters match few events, it reads the log faster through a MatchReader, in
-// filtered chunks. These have only the elements that concern its filters. A separate goroutine
-// reads them, so that a slow read does not delay other subscribers. If such a read fails or takes
-// long, the subscriber reads unfiltered chunks, as other subscribers do.
+// A subscriber whose filters match few events reads the log faster through a MatchReader, in
+// filtered chunks. A filtered chunk contains only the elements that concern the filters. A separate
+// goroutine reads them, so that a slow read does not delay other subscribers. If such a read fails
+// or takes long, the subscriber reads unfiltered chunks, as other subscribers do.
 
 // matchRule determines when filtered chunks are read.
 type matchRule struct {
-	share    uint64 // at most one of this number of events may match
-	chunks   int32  // number of consecutive stretches, each of at least chunkEvents, in which so few events must match
-	distance uint64 // minimum number of seqs that are still to be read
-	cost     uint64 // a filtered chunk may cost as much as this number of unfiltered chunks per waiting query
+	share    uint64 // at most one event in share may match
+	chunks   int32  // number of consecutive stretches of at least chunkEvents events in which so few events must match
+	distance uint64 // minimum number of seqs that the subscriber has still to read
+	cost     uint64 // a filtered chunk is used if it costs at most as much as cost unfiltered chunks per waiting query
 }
 
 var defaultMatchRule = matchRule{share: 64, chunks: 2, distance: 8 * chunkEvents, cost: 8}
@@ -24,8 +24,8 @@ var defaultMatchRule = matchRule{share: 64, chunks: 2, distance: 8 * chunkEvents
 const (
 	// matchTimeout limits how long a query may wait for a filtered chunk.
 	matchTimeout = time.Second
-	// If a filtered chunk fails or is late, the subscriber reads unfiltered chunks for matchBackoff times as long
-	// as it has waited.
+	// If the read of a filtered chunk fails or takes too long, the subscriber reads unfiltered chunks for matchBackoff
+	// times the time that it has waited.
 	matchBackoff = 8
 )
 
@@ -36,7 +36,7 @@ type density struct {
 	sparse  int32 // number of consecutive stretches with few matching events
 }
 
-// add ends the current stretch at a position if the stretch is long enough.
+// add ends the current stretch at the position if the stretch is long enough.
 func (d *density) add(position uint64, rule *matchRule) {
 	n := position - d.from
 	switch {
@@ -115,7 +115,7 @@ func (rr *replayReader) readMatching(ctx context.Context, q *chunkQuery) error {
 	return nil
 }
 
-// newFilteredChunk returns the chunk with the elements that were read for the query.
+// newFilteredChunk returns the chunk that consists of the elements that were read for the query.
 func newFilteredChunk(q *chunkQuery, elements []*Event) chunk {
 	c := chunk{from: q.seq, to: elements[len(elements)-1].ID.Seq, elements: elements, readAt: time.Now(), set: q.set}
 	for _, e := range elements {

@@ -133,7 +133,7 @@ func TestRareEventsAreReadWithoutTheRest(t *testing.T) {
 			require.Equal(t, "rare", e.Topic)
 		}
 		l.withLock(func() {
-			require.LessOrEqual(t, l.looked-before, maxChunks*chunkEvents+n/every+1, "two chunks, those read ahead, and the events")
+			require.LessOrEqual(t, l.looked-before, maxChunks*chunkEvents+n/every+1, "only two chunks, the chunks read ahead, and the matching events are read")
 			require.Equal(t, 1, l.matches)
 		})
 		events, _ = subscribeToLog(t, h, "often.3", after(0)).readWhole(t)

@@ -72,13 +72,13 @@ func TestReplayModel(t *testing.T) {
 					case len(got) > 0 && got[0] == e.ID.Seq:
 						got = got[1:]
 					default:
-						require.GreaterOrEqual(r, notified, 0, "%d was lost without a gap", e.ID.Seq)
+						require.GreaterOrEqual(r, notified, 0, "the loss of %d is reported by a gap", e.ID.Seq)
 						gaps[notified].Certain = false // the gap is justified
 					}
 				}
 				require.Empty(r, got)
 				for _, gap := range gaps {
-					require.False(r, gap.Certain, "nothing was lost: %v", gap)
+					require.False(r, gap.Certain, "a gap without a loss is not certain: %v", gap)
 				}
 			},
 			"last": func(r *rapid.T) {
@@ -97,7 +97,7 @@ func TestReplayModel(t *testing.T) {
 					}
 				}
 				require.LessOrEqual(r, len(got), n)
-				require.GreaterOrEqual(r, len(got), min(n, retained), "at least all retained events")
+				require.GreaterOrEqual(r, len(got), min(n, retained), "at least all retained events are delivered")
 				require.Equal(r, all[len(all)-len(got):], append(all[:0:0], got...))
 			},
 		})
@@ -124,7 +124,7 @@ func readAll(r *rapid.T, h *Hub, set FilterSet, start Start) (seqs []uint64, gap
 			select {
 			case <-wakeup:
 			case <-time.After(time.Minute):
-				require.FailNow(r, "no wakeup")
+				require.FailNow(r, "the subscription was not woken")
 			}
 		}
 	}

@@ -32,7 +32,7 @@ func compareQueries(a, b *chunkQuery) int {
 	return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.number, b.number))
 }
 
-// len returns the number of queries that do not wait for filtered chunks.
+// len returns the number of queries for unfiltered chunks.
 func (w *queryQueue) len() int { return w.oldest.Len() }
 
 // lists returns the lists to which a query belongs.
@@ -85,7 +85,7 @@ func (w *queryQueue) remove(s *subscriber) {
 	}
 }
 
-// removeChunk removes the query from the queries in the order of compareQueries.
+// removeChunk removes the query from the list in the order of compareQueries.
 func (w *queryQueue) removeChunk(q *chunkQuery) {
 	w.visited++
 	_, chunks := w.lists(q.matching)
@@ -93,7 +93,7 @@ func (w *queryQueue) removeChunk(q *chunkQuery) {
 	*chunks = slices.Delete(*chunks, i, i+1)
 }
 
-// postpone moves the query of the subscriber to the end of the order of arrival.
+// postpone moves the query of the subscriber to the end of the list in order of arrival.
 func (w *queryQueue) postpone(s *subscriber) {
 	if q := w.bySub[s]; q != nil && !q.matching {
 		w.oldest.MoveToBack(q.inOldest)
@@ -124,17 +124,17 @@ func (w *queryQueue) newestChunk() *chunkQuery {
 	return w.chunks[len(w.chunks)-1]
 }
 
-// sweep is a walk in pieces over the queries with a seq in [next, to).
+// sweep is the state of an iteration, in pieces, over the queries with a seq in [next, to).
 type sweep struct {
 	next, to uint64
 	after    uint64 // number of the last visited query at next
 	newest   uint64 // queries with a higher number are skipped; otherwise a sweep might never end
 
-	matching bool      // walk over the queries for filtered chunks
-	set      FilterSet // if not empty, walk only over the queries with this set
+	matching bool      // iterate over the queries for filtered chunks
+	set      FilterSet // if not empty, iterate only over the queries with this set
 }
 
-// sweeps returns the sweeps over the queries that the chunk answers.
+// sweeps returns sweeps over all queries that the chunk answers.
 func (w *queryQueue) sweeps(c *chunk) (all []sweep) {
 	if !c.sparse {
 		all = []sweep{{next: c.from, to: c.to, newest: w.enqueued, set: c.set}}

@@ -44,7 +44,7 @@ func waitingReaders(n int) (*replayReader, []*subscriber) {
 // TestReplayLockHoldsAreBounded counts the queries that are visited while the lock is held once and
 // 10,000 queries wait.
 func TestReplayLockHoldsAreBounded(t *testing.T) {
-	const n, searches = 10_000, 4 * 15 // a binary search among 10,000 takes 14 steps
+	const n, searches = 10_000, 4 * 15 // a binary search among 10,000 elements takes 14 steps
 	rr, subs := waitingReaders(n)
 	holds, most := 0, 0
 	hold := func() {

@@ -104,8 +104,8 @@ func (l *logEngine) withLock(f func()) {
 	f()
 }
 
-// startLog starts a hub with a log of n events, of the topics t.0 to t.9 in turn. The in-memory log
-// holds the newest memlogEvents of them.
+// startLog starts a hub with a log of n events, with the topics t.0 to t.9 alternately. The
+// in-memory log holds the newest memlogEvents of them.
 func startLog(t *testing.T, n, memlogEvents int) (*Hub, *logEngine) {
 	t.Helper()
 	l := &logEngine{}
@@ -147,7 +147,7 @@ func (b *logReader) next(t *testing.T) ReadResult {
 			select {
 			case <-b.wakeup:
 			case <-time.After(time.Minute):
-				require.FailNow(t, "no wakeup")
+				require.FailNow(t, "the subscription was not woken")
 			}
 		}
 	}
@@ -196,14 +196,16 @@ func TestBackwardScanReadsTheLogOnce(t *testing.T) {
 	require.Empty(t, subscribeToLog(t, h, "none", Start{Last: 9}).next(t).Events)
 	require.Len(t, subscribeToLog(t, h, "new", Start{Last: 9}).next(t).Events, 1)
 	l.withLock(func() {
-		require.LessOrEqual(t, l.reads, before+2, "maintenance of the loss index may have read too")
+		require.LessOrEqual(t, l.reads, before+2, "the scan reads nothing; the loss index may have read twice")
 		l.log.events[0].Topic, l.log.events[700].Topic = "old", "old"
 		before = l.reads
 	})
 	s := subscribeToLog(t, h, "old", Start{Last: 9})
 	require.Len(t, append(s.next(t).Events, s.next(t).Events...), 2)
 	require.Empty(t, s.next(t).Events)
-	l.withLock(func() { require.LessOrEqual(t, l.reads, before+40+4, "back, and nothing twice but what was found") })
+	l.withLock(func() {
+		require.LessOrEqual(t, l.reads, before+40+4, "each chunk is read once, and the found events once more")
+	})
 }
 
 // Chunks are cached for a limited time, and their number never exceeds the limit.
@@ -260,7 +262,7 @@ func TestReplaysShareReads(t *testing.T) {
 		early := 0
 		follow((chunks-2)*chunkEvents-100, func() { l.withLock(func() { early = l.reads }) })
 		running.Wait()
-		t.Logf("%d reads in all, %d until the first was there", l.reads, early)
+		t.Logf("%d reads in total, %d until the subscriber near the end had caught up", l.reads, early)
 		require.Less(t, early, 20)
 		require.Less(t, l.reads, 4*chunks)
 	})
@@ -297,7 +299,7 @@ func TestReplaysAdvanceInAGrowingLog(t *testing.T) {
 			})
 		}
 		running.Wait()
-		t.Logf("events read by each: %v, %d reads in all", came, l.reads)
+		t.Logf("events read by each subscriber: %v, %d reads in total", came, l.reads)
 		for _, n := range came {
 			require.Greater(t, n, uint64(5*chunkEvents))
 		}

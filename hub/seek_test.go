@@ -96,7 +96,7 @@ func TestSeekerReadsOnlyTheNewest(t *testing.T) {
 			require.Equal(t, events[e.ID.Seq-1].ID, e.ID)
 		}
 		l.withLock(func() {
-			require.LessOrEqual(t, l.elementsRead-before, row.looks+2, "maintenance of the loss index may have read too")
+			require.LessOrEqual(t, l.elementsRead-before, row.looks+2, "only the newest events are read; the loss index may have read two elements")
 			require.Equal(t, 1, l.newestCalls-sought)
 		})
 	}

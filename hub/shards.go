@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// maxShardSize is the largest number of subscribers in one shard of a group. A worker takes a few hundred microseconds to
-// write an event to that many connections, so taking shards from the queue costs next to nothing.
+// maxShardSize is the largest number of subscribers in one shard of a group. A worker takes a few hundred microseconds
+// to write an event to that many connections, so the cost of taking a shard from the queue is negligible.
 const maxShardSize = 256
 
-// shards divides the subscribers of a large group into parts, so that several workers offer a batch at the same time. The
-// subscriber with slot i is in shard i/size. Each shard has a position of its own: a worker that takes long over one shard
-// does not delay the other shards. A shard is offered one batch at a time. Guarded by Hub.mu.
+// shards divides the subscribers of a large group into parts, so that several workers offer a batch at the same time.
+// The subscriber with slot i is in shard i/size. Each shard has its own position, so that a slow worker delays only one
+// shard. A shard is offered one batch at a time. Guarded by Hub.mu.
 type shards struct {
 	size int // subscribers in a shard; static
 	all  []shard
-	next int // index in all where the search for a waiting shard begins, so that shards take turns
-	// newest is the newest batch of the group while a shard needs it. A shard that is further behind reads the in-memory
-	// log instead, so that a group keeps one batch in memory, however far its slowest shard is behind.
+	next int // index in all at which the next search for a waiting shard begins, so that shards are served alternately
+	// newest is the newest batch of the group while a shard needs it. A shard that is further behind reads the
+	// in-memory log instead. A group therefore keeps one batch in memory, regardless of its slowest shard.
 	newest *sharedBatch
 }
 
 // shard is the position of a part of the subscribers.
 type shard struct {
-	// from is the seq up to which the subscribers have been offered all events, or are being offered them. It is at most
+	// from is the seq up to which all events have been, or are being, offered to the subscribers. It is at most
 	// group.from.
 	from     uint64
 	offering bool // a worker is offering a batch to the subscribers
 }
 
-// newShards returns the shards of a group whose subscribers have been in one shard.
+// newShards returns the shards for a group that had none.
 func newShards(g *group, size int) *shards {
 	return &shards{size: size, all: []shard{{from: g.from, offering: g.offering}}}
 }
@@ -45,7 +45,7 @@ func (s *shards) grow(n int, from uint64) {
 	}
 }
 
-// shrink removes the last shards that have none of n subscribers left, up to one that is being offered a batch.
+// shrink removes shards from the end that n subscribers do not need. It stops at a shard that is being offered a batch.
 func (s *shards) shrink(n int) {
 	last := len(s.all)
 	for last > 1 && (last-1)*s.size >= n && !s.all[last-1].offering {
@@ -97,20 +97,20 @@ func (s *shards) dropUnneeded() {
 	s.drop()
 }
 
-// sharedBatch is a batch that is offered to several shards, by several workers at the same time. Each worker has a Batch of
-// its own with the same events, so that it needs no lock for bytes that it has used before.
+// sharedBatch is a batch that is offered to several shards, by several workers at the same time. Each worker has its
+// own Batch with the same events, so that it needs no lock for bytes that it has used before.
 type sharedBatch struct {
-	after  uint64       // shards from this position on may be offered the batch; before batch.From if the group fell behind
+	after  uint64       // shards from this position on may be offered the batch; less than batch.From if the group fell behind
 	memory *batchMemory // static
-	users  int          // the group while it keeps the batch, and workers that offer it; guarded by Hub.mu
+	users  int          // number of users: the group while it keeps the batch, and each worker that offers it; guarded by Hub.mu
 
 	mu      sync.Mutex // held by coalesce, for the fields below
-	batch   Batch      // all but its coalesced writes is static
+	batch   Batch      // all fields except the coalesced writes are static
 	counted int64      // bytes counted in memory
 }
 
 // maxSharedBytes limits the memory of all shared batches: their events, which retention may have removed, and their
-// coalesced writes. If it is exceeded, workers make batches and coalesced writes of their own, as for small groups.
+// coalesced writes. Above the limit, each worker makes its own batches and coalesced writes, as for small groups.
 const maxSharedBytes = 16 << 20
 
 // batchMemory counts the memory of shared batches, and the latency of batches.
@@ -135,7 +135,8 @@ func (m *batchMemory) observe(events []*Event) {
 	}
 }
 
-// release ends the use by a group or by a worker. The last one counts the latency. Hub.mu must be held.
+// release ends the use by the group or by a worker. The last release counts the latency. Hub.mu
+// must be held.
 func (b *sharedBatch) release() {
 	if b.users--; b.users > 0 {
 		return
@@ -144,7 +145,8 @@ func (b *sharedBatch) release() {
 	b.memory.observe(b.batch.Events)
 }
 
-// coalesce is Batch.Coalesce for all workers. The first caller encodes the events, others wait for it.
+// coalesce is Batch.Coalesce for all workers. The first caller encodes the events, other callers
+// wait for it.
 func (b *sharedBatch) coalesce(format WireFormat, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -243,8 +245,8 @@ func (g *group) nextShardBatch(o *offer, at *shard, l *memlog) bool {
 	return true
 }
 
-// rereadBatch fills b with events that earlier batches had and that a shard was not offered. It reads them from the
-// in-memory log. As in refill, subscriptions before b.From call Read, which reports the gap.
+// rereadBatch fills b from the in-memory log with events of earlier batches that were not offered to the shard. As in
+// refill, subscriptions before b.From call Read, which reports the gap.
 func (g *group) rereadBatch(b *Batch, at *shard, l *memlog) bool {
 	fellBehind := at.from < l.lowWatermark
 	from := max(at.from, l.lowWatermark)
@@ -260,7 +262,7 @@ func (g *group) rereadBatch(b *Batch, at *shard, l *memlog) bool {
 	return len(events) > 0 || fellBehind
 }
 
-// finishOffer ends an offer after all its subscribers have been called.
+// finishOffer ends an offer after it has been offered to all its subscribers.
 func (g *group) finishOffer(o *offer) {
 	if g.shards == nil {
 		g.offering = false

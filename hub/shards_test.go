@@ -83,7 +83,7 @@ func (s *shardTest) subscribe(k *shardSink) *Subscription {
 	return sub
 }
 
-// publish publishes n events and waits until the workers have nothing left that they can do.
+// publish publishes n events and waits until the workers have done everything that they can.
 func (s *shardTest) publish(n int) {
 	events := make([]*Event, n)
 	for i := range events {
@@ -130,8 +130,8 @@ func TestShardsUseEveryWorker(t *testing.T) {
 	}
 }
 
-// A shard whose worker does not come back delays no other shard, and the hub keeps no batch for it. Afterwards its
-// subscribers receive every event once and in order, from batches of their own, or a gap if retention has removed events.
+// A shard whose worker is blocked delays no other shard, and the hub keeps no batch for it. When the worker continues,
+// the subscribers receive every event once and in order, from other batches, or a gap if retention has removed events.
 func TestSlowShardDelaysNoOther(t *testing.T) {
 	for _, row := range []struct {
 		name          string
@@ -152,7 +152,7 @@ func TestSlowShardDelaysNoOther(t *testing.T) {
 							require.Equal(t, seqs(1, (n+1)*row.burst), k.got, "%d", i)
 						}
 					}
-					require.LessOrEqual(t, s.hub.batches.bytes.Load(), 3*size, "the batch that the shard is offered, and the newest")
+					require.LessOrEqual(t, s.hub.batches.bytes.Load(), 3*size, "only the batch that the shard is offered and the newest one are in memory")
 					require.Empty(t, g.pending)
 				}
 				require.Empty(t, s.sinks[2].got)
@@ -164,7 +164,7 @@ func TestSlowShardDelaysNoOther(t *testing.T) {
 				for _, k := range s.sinks[2:4] {
 					if row.retain < all {
 						require.Len(t, k.gaps, 1)
-						require.Equal(t, append(seqs(1, row.burst), seqs(all-row.retain+1, all)...), k.got, "the worker had the first events")
+						require.Equal(t, append(seqs(1, row.burst), seqs(all-row.retain+1, all)...), k.got, "the shard receives the first events and all retained ones")
 					} else {
 						require.Equal(t, seqs(1, all), k.got)
 						require.Zero(t, k.reads)
@@ -204,7 +204,8 @@ func TestShardsShareEncodings(t *testing.T) {
 	})
 }
 
-// If shared batches have used up their memory, each worker makes its own. Nothing is lost, and the memory stays limited.
+// If shared batches have used up their memory, each worker makes its own batches. No event is lost, and the memory
+// stays limited.
 func TestSharedBatchMemoryIsLimited(t *testing.T) {
 	for _, free := range []int64{0, eventSize, 2 * eventSize, 10 * eventSize} {
 		synctest.Test(t, func(t *testing.T) {
@@ -293,7 +294,7 @@ func TestSubscriberLeavesASlowShard(t *testing.T) {
 	})
 }
 
-// While a large group is offered a batch, a worker serves other groups between two shards.
+// While a batch is offered to a large group, workers serve other groups between two of its shards.
 func TestShardsLeaveTurnsToOtherGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startShards(t, 20, Config{Workers: 1})
@@ -316,6 +317,6 @@ func TestShardsLeaveTurnsToOtherGroups(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.LessOrEqual(t, served, 4, "at most the shard that the worker had and the next one")
+		require.LessOrEqual(t, served, 4, "the other group is served after at most two shards")
 	})
 }

@@ -1,14 +1,15 @@
 package hub
 
-// Sink is notified when a subscription has events to read. It is a connection writer or a Wakeup.
+// Sink is notified when a subscription has events to read. Connection writers and Wakeup implement
+// it.
 type Sink interface {
-	// Ready notifies the subscriber. A fan-out worker calls it with a batch of events for the subscription.
-	// The replay reader calls it with an empty batch when a Read that returned Waiting can continue. Ready
-	// must not block. Calls may overlap, and it may be called once more after Subscription.Close has returned.
+	// Ready notifies the subscriber. A fan-out worker calls it with a batch of events for the subscription. The replay
+	// reader and the locator call it with an empty batch when a Read that returned Waiting can continue. Ready must not
+	// block. Calls may overlap, and it may be called once more after Subscription.Close has returned.
 	Ready(r *Batch)
 }
 
-// Wakeup is a notifier: a Sink that sends on its channel when it is called.
+// Wakeup is a Sink that sends a notification on its channel when it is called.
 type Wakeup chan struct{}
 
 // NewWakeup returns a new Wakeup.

@@ -16,7 +16,7 @@ import (
 // memory that they occupy. TRIVIUM_LONG=1 retains five times as many events.
 func TestRetainedBytesMatchTheHeap(t *testing.T) {
 	if testing.Short() {
-		t.Skip("measuring memory takes long")
+		t.Skip("measures memory, which takes long")
 	}
 	n := 4_000
 	if os.Getenv("TRIVIUM_LONG") != "" {
@@ -28,11 +28,11 @@ func TestRetainedBytesMatchTheHeap(t *testing.T) {
 		count        int
 	}{
 		{"one topic", "orders.%d", 1},
-		{"a topic each", "orders.%d.paid", n},
-		{"one of 16 tokens", deep, 1},
-		{"200 of 16 tokens", deep, 200},
-		{"16 tokens each", deep, n},
-		{"16 tokens each that share 15", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.%d", n},
+		{"one topic per event", "orders.%d.paid", n},
+		{"one topic of 16 tokens", deep, 1},
+		{"200 topics of 16 tokens", deep, 200},
+		{"one topic of 16 tokens per event", deep, n},
+		{"one topic of 16 tokens per event, 15 in common", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.%d", n},
 	} {
 		for _, keys := range []int{0, 1, 100, n} {
 			for _, bytes := range []int{0, 20, 900} {
@@ -48,7 +48,7 @@ func TestRetainedBytesMatchTheHeap(t *testing.T) {
 						l.add(e)
 					}
 					took := heapInUse() - before
-					t.Logf("%d bytes an event, counted %d", took/int64(n), l.size()/int64(n))
+					t.Logf("%d bytes per event, counted %d", took/int64(n), l.size()/int64(n))
 					require.InEpsilon(t, 1, float64(l.size())/float64(took), 0.2)
 					for !l.clear() {
 					}

@@ -8,16 +8,17 @@ import (
 	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
-// Start specifies where a subscription begins. At most one field may be set. The zero Start is the position of the
-// newest event: the subscription receives only later events.
+// Start specifies where a subscription begins. At most one field may be set. With the zero Start, a subscription begins
+// after the newest event and receives only later events.
 type Start struct {
-	// Cursor starts after this position.
+	// Cursor is the position after which the subscription starts.
 	Cursor *Cursor
-	// ForeignCursor is a text that is not a cursor of any hub. It is treated as a cursor of another epoch.
+	// ForeignCursor is a string that is not a cursor of any hub. It is treated as a cursor of another epoch.
 	ForeignCursor string
-	// Last starts before the newest events that match the filters, Last in number. The maximum is MaxLast.
+	// Last is the number of the newest matching events with which the subscription starts, at most MaxLast.
 	Last int
-	// Since starts before the first event whose time is Since or later. Since may be a future time.
+	// Since is the time of the start: the subscription starts with the first event whose time is
+	// Since or later. It may be a future time.
 	Since time.Time
 }
 
@@ -41,7 +42,7 @@ const MaxLast = 1000
 // foreignStart describes a start with a cursor that is not in this log.
 type foreignStart struct {
 	gap    Gap
-	cursor string // cursor with which a client can resume before the gap is reported
+	cursor string // cursor for clients that resume before the gap was reported to them
 }
 
 // locatedStart is the part of a start that Hub.Locate determines from the in-memory log.
@@ -50,9 +51,9 @@ type locatedStart struct {
 	position uint64 // position of a start by time
 }
 
-// Locate returns the request with its start determined. That may take long for a start with Last or Since.
-// Subscribe and Restart call it themselves. If the caller of Restart holds a lock that its Sink needs, it must call
-// Locate first, without the lock.
+// Locate returns the request with a determined start. That may take long for a start with Last or Since. Subscribe and
+// Restart call it themselves. If the caller of Restart holds a lock that its Sink needs, it must call Locate first,
+// without the lock.
 func (h *Hub) Locate(r Request) Request {
 	if r.located != nil {
 		return r
@@ -89,8 +90,8 @@ func (h *Hub) findSince(set FilterSet, t time.Time, conflate bool) (position uin
 	return position
 }
 
-// inPieces calls piece with a read lock on Hub.mu until piece returns true. From the second call on, it first waits
-// for a turn, see Hub.turns. Turns limit long searches to half of the processors.
+// inPieces calls piece with a read lock on Hub.mu until piece returns true. Before the second and each later call, it
+// waits for Hub.turns, which limits concurrent long searches to half of the processors.
 func (h *Hub) inPieces(piece func() (done bool)) {
 	for long := false; ; long = true {
 		if long {
@@ -109,7 +110,8 @@ func (h *Hub) inPieces(piece func() (done bool)) {
 	}
 }
 
-// setStart sets the position as the request says. The request must be located. Hub.mu must be held.
+// setStart sets the position that the request specifies. The request must be located. Hub.mu must
+// be held.
 func (s *Subscription) setStart(r Request) {
 	l, start := s.hub.memlog, r.Start
 	s.position, s.state, s.origin, s.since = l.lastSeq, unread, start.origin(), start.Since
@@ -122,7 +124,7 @@ func (s *Subscription) setStart(r Request) {
 		last := r.located.last
 		s.position = last.position
 		if s.hub.replay != nil && last.found < last.wanted && last.lowWatermark > 0 && r.Filters.Len() > 0 {
-			last.set = s.set() // shared by the group, so that equal questions are equal
+			last.set = s.set() // the set that the group shares, so that equal questions compare as equal
 			s.locate(startQuestion{last: last})
 		}
 	case byTime:
@@ -133,7 +135,8 @@ func (s *Subscription) setStart(r Request) {
 	}
 }
 
-// startAfter sets the position after a cursor. If c is nil, text is not a cursor of any hub. Hub.mu must be held.
+// startAfter sets the position after a cursor. If c is nil, text is a string that is not a cursor of any hub. Hub.mu
+// must be held.
 func (s *Subscription) startAfter(c *Cursor, text string) {
 	switch {
 	case c == nil:
@@ -154,7 +157,7 @@ func (s *Subscription) startAfter(c *Cursor, text string) {
 func (s *Subscription) startForeign(reason GapReason, after string) {
 	f := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
 	if !syntax.IsCursor(after) {
-		f.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // any cursor of another epoch has the same effect, and this one contains only safe characters
+		f.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // a cursor of another epoch has the same effect as the original string, and contains only safe characters
 	}
 	if len(after) > maxAfterLen || !utf8.ValidString(after) {
 		f.gap.After = ""

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// counters holds the statistics that cannot be derived from other state.
+// counters holds the statistics that cannot be computed from other state.
 type counters struct {
 	published  atomic.Uint64
 	erased     atomic.Uint64    // events erased through this hub
@@ -37,11 +37,10 @@ type Stats struct {
 
 	Gaps map[GapReason]uint64 // gaps reported to subscribers
 
-	// Latency has one observation for each batch of events of a subscription group: the time from the oldest
-	// event's Time until the batch was offered to the last subscriber of the group. Subscribers whose shard missed a batch
-	// are offered its events in a batch of their own. A subscriber that is behind reads the events later, which is not
-	// counted. If another machine sets Time, the difference of the two
-	// clocks is included.
+	// Latency contains one observation for each batch of a subscription group: the time from the Time of the oldest
+	// event until the batch was offered to the last subscriber of the group. A shard that missed a batch is offered its
+	// events in another batch, which is another observation. Later reads by subscribers that are behind are not
+	// observed. If another machine sets Time, the difference of the two clocks is included.
 	Latency Latency
 
 	IdempotencyKeys int    // number of remembered keys

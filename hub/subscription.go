@@ -10,14 +10,14 @@ type Request struct {
 	Filters FilterSet // may be empty; see Subscription.SetFilters
 	Start   Start
 	// Conflate makes the hub deliver only the newest of the unread events with the same topic and
-	// key. For events older than the in-memory log, it compares only the events of one replay chunk
-	// and of the in-memory log.
+	// key. An event older than the in-memory log is compared only with the events of the same
+	// replay chunk and of the in-memory log.
 	Conflate bool
 
 	located *locatedStart // set by Hub.Locate; nil: not located yet, or the start needs no search
 }
 
-// subscriptionState is how far a subscription has come since Subscribe or Restart.
+// subscriptionState is the progress of a subscription since Subscribe or Restart.
 //
 //	state     position           ends at                                         next state
 //	locating  provisional        the first Read after the locator is done        unread or foreign
@@ -25,8 +25,8 @@ type Request struct {
 //	unread    exact              the first Read that completes, or Advance       reading
 //	reading   exact
 //
-// Subscribe and Restart begin with locating if only the durable log knows the start, with foreign if the cursor is not in
-// this log, and else with unread. While a subscription with a cursor has no filters and is not reading, it is paused: Read
+// The first state is locating if the start must be found in the durable log, foreign if the cursor is not in this log,
+// and otherwise unread. A subscription with a cursor but without filters is paused until its state is reading: Read
 // does nothing.
 type subscriptionState uint8
 
@@ -37,23 +37,23 @@ const (
 	reading
 )
 
-// Subscription is a set of filters and a position in the log. It has no queue and no goroutine: it reads events
-// from the in-memory log, or older ones from the durable log.
+// Subscription is a set of filters and a position in the log. It has no queue and no goroutine: it reads events from
+// the in-memory log, and older events from the durable log.
 //
-// Close, Filters and Retained are safe for concurrent use. The other methods may be called by one goroutine at a
-// time, the owner of the Sink.
+// Close, Filters and Retained are safe for concurrent use. The other methods may be called by one goroutine at a time,
+// the owner of the Sink.
 type Subscription struct {
 	subscriber
 	hub *Hub // static
 
-	// guarded by Hub.mu
+	// Guarded by Hub.mu.
 
 	group  *group // nil: no filters, or closed
-	closed bool   // the small fields from here on are together to save memory
+	closed bool   // the small fields are adjacent to save memory
 
 	conflate bool // static
 
-	// owned by the goroutine that reads
+	// Owned by the goroutine that reads.
 
 	state       subscriptionState
 	origin      origin
@@ -63,7 +63,7 @@ type Subscription struct {
 	foreign     *foreignStart // while foreign
 	found       []uint64      // after a start with Last in the durable log: seqs of the unread events there, then the first seq of the in-memory log
 	since       time.Time     // start time; zero once no older event can follow
-	batchGroup  *group        // group whose batches are accepted; a batch of an earlier group may still arrive
+	batchGroup  *group        // group whose batches are accepted; batches of an earlier group may still be offered
 	lossSearch  *lossSearch   // search for events that the in-memory log lost after the position; nil: none
 	density     density       // share of the read events that match
 	rangeSearch *rangeSearch  // search for events that the durable log lost after the position; nil: none
@@ -78,8 +78,8 @@ func (s *Subscription) Reached(seq uint64) bool {
 	return s.isExact() && s.position >= seq
 }
 
-// Cursor returns the cursor from which a subscriber can resume, as text. It is Position, except while a gap at the
-// start has not been reported: then it is the cursor from the request, so that resuming reports the gap again.
+// Cursor returns the cursor from which a subscriber can resume. Usually this is Position. While a gap at the start has
+// not been reported, it is the cursor of the request, so that the gap is reported after resuming.
 func (s *Subscription) Cursor() string {
 	if s.state == foreign {
 		return s.foreign.cursor
@@ -94,8 +94,8 @@ type ReadResult struct {
 	// FellBehind is set if the subscription had already been reading and fell behind retention.
 	FellBehind bool
 	Events     []*Event
-	// More is set if the read stopped at the caller's limit or at the hub's own bound. Call Read again. If this
-	// read found nothing, call WaitTurn first.
+	// More is set if the read stopped at the caller's limit or at the hub's own bound. The caller must then call Read
+	// again, after WaitTurn if this read returned no events.
 	More bool
 	// Waiting is set if the next events are being fetched. The hub calls Sink.Ready when they are available.
 	Waiting bool
@@ -108,7 +108,7 @@ func (s *Subscription) Read(limit ReadLimit) ReadResult {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
 	l := s.hub.memlog
-	if l.adding.running && !s.paused() && !s.hasMore() { // everything was read except the element that is being added
+	if l.adding.running && !s.paused() && !s.hasMore() { // everything was read except the element that is being added to the groups
 		s.finishRead(l.adding.lastSeqBefore)
 	}
 	switch {
@@ -139,8 +139,8 @@ func (s *Subscription) Read(limit ReadLimit) ReadResult {
 	return b
 }
 
-// WaitTurn blocks until the subscriber may call Read again, after a Read that returned More but no events. The
-// caller must call end after that Read, and must not hold a lock that a Sink needs.
+// WaitTurn blocks until the subscriber may call Read again, after a Read that returned More and no events. The caller
+// must call end after that Read, and must not hold a lock that a Sink needs.
 func (s *Subscription) WaitTurn() (end func()) {
 	runtime.Gosched()
 	s.hub.turns <- struct{}{}
@@ -155,7 +155,8 @@ func (s *Subscription) finishRead(seq uint64) {
 // isExact reports whether the position is known and in this log.
 func (s *Subscription) isExact() bool { return s.state == unread || s.state == reading }
 
-// paused reports whether the position stays until there are filters. Hub.mu must be held.
+// paused reports whether the position stays unchanged until the subscription has filters. Hub.mu
+// must be held.
 func (s *Subscription) paused() bool {
 	return s.group == nil && s.origin == byCursor && s.state != reading
 }
@@ -184,9 +185,10 @@ func (s *Subscription) dropEarly(events []*Event) []*Event {
 	return events[early:]
 }
 
-// Offset returns the index of the first event in the batch that the subscription has not read. If ok is true, its
-// unread events up to b.To are exactly b.Events[start:], and the caller calls Advance as it delivers them. If ok is
-// false, the caller must use Read; for example, the batch may belong to the filters before SetFilters.
+// Offset returns the index of the first event in the batch that the subscription has not read. If ok is true, the
+// subscription's unread events up to b.To are exactly b.Events[start:], and the caller must call Advance when it has
+// delivered them. If ok is false, the caller must use Read instead. That happens, for example, if the batch is for the
+// filters before SetFilters.
 func (s *Subscription) Offset(b *Batch) (start int, ok bool) {
 	if b.group != s.batchGroup || s.position < b.From || !s.isExact() || s.conflate || !s.since.IsZero() {
 		return 0, false
@@ -213,8 +215,8 @@ func (s *Subscription) Filters() FilterSet {
 	return s.set()
 }
 
-// SetFilters replaces the filters, from the current position on. As after Subscribe, the caller must call Read
-// once for events that are already in the log, if Behind returns true.
+// SetFilters replaces the filters. The new filters apply from the current position on. If Behind then returns true, the
+// caller must call Read for events that are already in the log.
 func (s *Subscription) SetFilters(set FilterSet) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -283,7 +285,7 @@ func (s *Subscription) behind() bool {
 	return s.hasMore() || s.group != nil && l.adding.running && s.position < l.lastSeq
 }
 
-// hasMore reports the same as behind, but ignores the element that is being added to the groups.
+// hasMore reports the same as Behind, but ignores the element that is being added to the groups.
 func (s *Subscription) hasMore() bool {
 	return !s.paused() && !s.isExact() || s.group != nil && s.position < s.group.last
 }

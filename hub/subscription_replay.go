@@ -17,7 +17,7 @@ func (s *Subscription) locate(question startQuestion) {
 // must be held.
 func (s *Subscription) finishLocating() (done bool) {
 	l, search := s.hub.memlog, s.search
-	if s.origin == byCursor && l.lastSeq >= s.position { // the event at the cursor has been delivered in the meantime
+	if s.origin == byCursor && l.lastSeq >= s.position { // the event at the cursor was delivered while the locator searched
 		s.hub.locator.abandon(&s.subscriber, search)
 		s.state, s.search = unread, nil
 		return true
@@ -33,7 +33,7 @@ func (s *Subscription) finishLocating() (done bool) {
 		s.startForeign(GapFuture, s.Position().String())
 	}
 	if search.scan != nil && search.scan.set.Equal(s.set()) && s.position < l.lowWatermark {
-		s.found = search.scan.foundSeqs // cannot be used with other filters, which may match events between the found ones
+		s.found = search.scan.foundSeqs // invalid for other filters, which may match events between the found ones
 	}
 	return true
 }
@@ -63,7 +63,7 @@ func (s *Subscription) readReplay(limit ReadLimit) (b ReadResult) {
 	return b
 }
 
-// readChunk adds to b what the subscription receives of the elements, within the limit, and moves the position past them.
+// readChunk adds to b the elements that the subscription receives, within the limit, and moves the position past them.
 // Hub.mu must be held.
 func (s *Subscription) readChunk(b *ReadResult, elements []*Event, set FilterSet, limit ReadLimit) {
 	size := 0
@@ -103,7 +103,7 @@ func (s *Subscription) readChunk(b *ReadResult, elements []*Event, set FilterSet
 func (s *Subscription) readDeletedRange(b *ReadResult, seq uint64) (more bool) {
 	l, before := s.hub.memlog, s.position
 	if b.Gap != nil || len(b.Events) > 0 || before >= l.lowWatermark {
-		return false // a gap comes before the events of a result, and a result has at most one gap; from the low watermark on, events are read from the in-memory log
+		return false // a result can only contain one gap, before its events; events after the low watermark are read from the in-memory log
 	}
 	gap, done := s.passDeletedRange(seq)
 	if !done {
@@ -117,8 +117,8 @@ func (s *Subscription) readDeletedRange(b *ReadResult, seq uint64) (more bool) {
 	return s.position >= seq // otherwise the next events are in the in-memory log
 }
 
-// skipToFound moves the position forward to directly before the next event that the backward scan has found. The
-// events in between do not match.
+// skipToFound moves the position to directly before the next event that the backward scan has found. The skipped events
+// do not match.
 func (s *Subscription) skipToFound() {
 	for len(s.found) > 0 && s.found[0] <= s.position {
 		s.found = s.found[1:]
@@ -131,10 +131,9 @@ func (s *Subscription) skipToFound() {
 	}
 }
 
-// passDeletedRange moves the position past a deleted range that ends at seq, and returns the gap, or nil if no
-// matching event was lost. It does not move past the low watermark, because the in-memory log may have events that
-// the durable log removed. It does one piece of the search for losses, and done reports whether the search is
-// complete.
+// passDeletedRange moves the position past a deleted range that ends at seq, and returns the gap, or nil if no matching
+// event was lost. It does not move past the low watermark, because the in-memory log may have events that the durable
+// log removed. One call does one piece of the search for losses; done reports whether the search is complete.
 func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
 	if s.rangeSearch != nil && s.rangeSearch.from != s.position {
 		s.stopSearches()
@@ -151,7 +150,7 @@ func (s *Subscription) passDeletedRange(seq uint64) (g *Gap, done bool) {
 	}
 	s.rangeSearch = nil
 	if s.origin == byLast && s.state == unread {
-		return s.moveTo(end, nil), true // the subscriber asked for the newest retained events, so removed ones are not a gap
+		return s.moveTo(end, nil), true // the subscriber requested the newest retained events, so removed events are not a gap
 	}
 	return s.moveTo(end, s.expiredGap(lost.kind)), true
 }
@@ -177,8 +176,7 @@ func (s *Subscription) isSuperseded(l *memlog, e *Event) bool {
 	return newest != nil && newest.ID.Seq > e.ID.Seq
 }
 
-// usesFilteredChunks reports whether the subscription should use filtered chunks to read the log from one position
-// to another.
+// usesFilteredChunks reports whether the subscription should use filtered chunks to read the log between two positions.
 func (s *Subscription) usesFilteredChunks(from, to uint64) bool {
 	rule := &s.hub.replay.matchRule
 	return s.state != foreign && s.found == nil && s.group != nil && s.density.sparse >= rule.chunks && to >= from+rule.distance

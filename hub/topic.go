@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// These are the limits of topics and filters (docs/protocol.md#topics).
+// Limits of topics and filters (docs/protocol.md#topics).
 const (
 	MaxTopicLen    = 255 // bytes of UTF-8
 	MaxTopicTokens = 16  // tokens separated by "."
@@ -73,8 +73,8 @@ func checkToken(token string) error {
 	return nil
 }
 
-// isPlain reports whether the token consists of printable ASCII without wildcards, as almost all tokens do. Such
-// a token is valid, and the tables of package unicode need not be searched for its characters.
+// isPlain reports whether the token consists of printable ASCII without wildcards, as almost all tokens do. Such a
+// token is valid without a check of its characters with the tables of package unicode.
 func isPlain(token string) bool {
 	for i := range len(token) {
 		if c := token[i]; c <= ' ' || c > '~' || c == '*' || c == '>' {
@@ -106,7 +106,7 @@ func ParseFilter(s string) (Filter, error) {
 	return Filter{text: s, wild: wild}, nil
 }
 
-// String returns the text from which the filter was parsed.
+// String returns the string from which the filter was parsed.
 func (f Filter) String() string { return f.text }
 
 // Exact reports whether the filter has no wildcard. It then selects only the topic of the same name.
@@ -129,8 +129,8 @@ func (f Filter) Cover(other Filter) bool {
 	return covers(f.text, other.text)
 }
 
-// covers reports whether filter selects every topic that other selects. The other text is a topic or a filter.
-// Its "*" is covered only by "*" or ">", and its ">" only by ">".
+// covers reports whether filter selects every topic that other selects. other is a topic or a filter. A "*" in other is
+// covered only by "*" or ">", and a ">" only by ">".
 func covers(filter, other string) bool {
 	if strings.HasPrefix(other, "$") && (filter[0] == '*' || filter[0] == '>') {
 		return false

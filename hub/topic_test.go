@@ -11,8 +11,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// topicTable tests each rule of docs/protocol.md#topics with one valid and one invalid text. detail
-// is expected in the error; an empty detail marks a valid text.
+// topicTable tests each rule of docs/protocol.md#topics with a valid and an invalid string. topic
+// and filter are the expected parts of the error for the string as a topic and as a filter; an
+// empty one means that the string is valid.
 var topicTable = []struct {
 	rule, text    string
 	topic, filter string
@@ -22,13 +23,13 @@ var topicTable = []struct {
 	{rule: "$ inside a token or later", text: "a$.$b"},
 	{rule: "255 bytes", text: strings.Repeat("é", 127) + "a"},
 	{rule: "16 tokens", text: "a" + strings.Repeat(".a", 15)},
-	{rule: "the hub's own", text: "$sys.x", topic: "begin with $"},
+	{rule: "a topic of the hub", text: "$sys.x", topic: "begin with $"},
 	{rule: "empty", text: "", topic: "empty", filter: "empty"},
 	{rule: "256 bytes", text: strings.Repeat("é", 128), topic: "longer", filter: "longer"},
 	{rule: "17 tokens", text: "a" + strings.Repeat(".a", 16), topic: "16 tokens", filter: "16 tokens"},
 	{rule: "empty first token", text: ".a", topic: "token", filter: "token"},
 	{rule: "empty last token", text: "a.", topic: "token", filter: "token"},
-	{rule: "empty token between", text: "a..b", topic: "token", filter: "token"},
+	{rule: "empty token in the middle", text: "a..b", topic: "token", filter: "token"},
 	{rule: "not UTF-8", text: "a\xff", topic: "UTF-8", filter: "UTF-8"},
 	{rule: "space", text: "a b", topic: "white space", filter: "white space"},
 	{rule: "no-break space", text: "a\u00a0", topic: "white space", filter: "white space"},
@@ -117,7 +118,7 @@ func setOf(filters ...string) FilterSet {
 	return NewFilterSet(parsed...)
 }
 
-// sequences returns all texts of 1 to depth tokens. The last token may also be one of tails.
+// sequences returns all strings of 1 to depth tokens. The last token may also be one of tails.
 func sequences(tokens, tails []string, depth int) []string {
 	all := slices.Concat(tokens, tails)
 	if depth > 1 {

@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// lossMark describes the newest loss of a topic or of several topics: its seq, and the latest time of all events up
-// to it. The zero mark contains no loss.
+// lossMark describes the newest loss of a topic or of several topics: the seq of the lost event, and the latest time of
+// all events up to it. The zero mark means that nothing was lost.
 type lossMark struct {
 	seq  uint64
 	time int64 // nanoseconds since 1970
 }
 
-// lossMarks has one mark for subscribers that receive every event and one for subscribers that conflate. For the
-// latter, the removal of a superseded event is not a loss.
+// lossMarks contains one mark for subscribers that receive every event and one for subscribers that conflate. For
+// conflating subscribers, the removal of a superseded event is not a loss.
 type lossMarks [2]lossMark
 
 func (n *lossMarks) of(conflate bool) lossMark {
@@ -45,8 +45,8 @@ type topicNode struct {
 	older, newer *topicNode // neighbors in the list of topics with a loss, which is ordered by the seq of the loss
 }
 
-// innerNode aggregates all topics below a node, so that a search can skip them. Aggregates are not lowered when a
-// loss is forgotten, so they may over-report.
+// innerNode aggregates all topics below a node, so that a search can skip them. The aggregates are not lowered when a
+// loss is forgotten, so they may report losses that are no longer recorded.
 type innerNode struct {
 	children map[string]*topicNode
 	lastSeq  uint64 // seq of the newest event of these topics, even if it was removed
@@ -54,17 +54,17 @@ type innerNode struct {
 	lost     lossMarks
 }
 
-// lossSize and lossSlack limit the memory of nodes that exist only for losses, in bytes. The limit is lossSize for
-// each topic of topicTree.limit, plus lossSlack. This suffices if each topic adds one node. Topics that add several
-// nodes need more memory, so fewer of their losses are remembered.
+// lossSize and lossSlack limit the memory of nodes that exist only for losses, in bytes. The limit is lossSize for each
+// topic of topicTree.limit, plus lossSlack. This suffices if each topic adds one node. Topics that add several nodes
+// need more memory, so fewer of their losses are recorded.
 const (
 	lossSize  = 320
 	lossSlack = 64 << 10
 )
 
-// topicTree contains the topics that have retained events, and up to limit topics with a remembered loss. Events
-// are removed from the oldest to the newest, so each loss is newer than all previous ones. If there are too many
-// losses, the oldest is forgotten.
+// topicTree contains the topics that have retained events, and up to limit topics with a recorded loss. Events are
+// removed from the oldest to the newest, so each loss is newer than all previous ones. Beyond the limit, the oldest
+// loss is forgotten.
 type topicTree struct {
 	limit       int                   // maximum of lossTopics; static
 	searchLimit int                   // static; maxTopicSearch, except in tests
@@ -159,9 +159,9 @@ const (
 	innerSize = 304
 )
 
-// countTopic adds the memory of a topic to topicBytes when the topic gets its first event, with sign 1. It
-// subtracts the memory when the topic loses its last event, with sign -1. A node counts while it is on the path to
-// a topic with events.
+// countTopic adds the memory of a topic to topicBytes when the topic gets its first event, with sign 1. It subtracts
+// the memory when the topic loses its last event, with sign -1. A node is counted while it is on the path to a topic
+// with events.
 func (t *topicTree) countTopic(n *topicNode, sign int64) {
 	t.topicBytes += sign * topicSize
 	if n.inner == nil || n.inner.live == 0 {

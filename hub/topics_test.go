@@ -20,7 +20,7 @@ func treeWithLosses(limit, topics int, topic func(i int) string) *topicTree {
 	return &t
 }
 
-// If topics have 16 tokens that no other topic has, the losses of fewer topics are remembered, so
+// If topics have 16 tokens that no other topic has, the losses of fewer topics are recorded, so
 // that memory stays within its limit.
 func TestLostTopicsTakeBoundedMemory(t *testing.T) {
 	const limit = 4096
@@ -39,14 +39,13 @@ func TestLostTopicsTakeBoundedMemory(t *testing.T) {
 		return strings.Join(tokens, ".")
 	})
 	used := heap() - before
-	t.Logf("%d topics of %d take %d KiB", tree.lossTopics, limit, used>>10)
+	t.Logf("the losses of %d of at most %d topics take %d KiB", tree.lossTopics, limit, used>>10)
 	require.Less(t, used, int64(2*lossSize*limit))
 	require.Greater(t, tree.lossTopics, limit/64)
 	runtime.KeepAlive(tree)
 }
 
-// If topics have one token that no other topic has, losses are remembered up to the limit of
-// topics.
+// If topics have one token that no other topic has, losses are recorded up to the limit of topics.
 func TestLostTopicsOfOneToken(t *testing.T) {
 	tree := treeWithLosses(4096, 8192, func(i int) string { return fmt.Sprintf("orders.%d", i) })
 	require.Equal(t, 4096, tree.lossTopics)

@@ -1,14 +1,14 @@
-// Package enginetest is a conformance suite for implementations of hub.Engine. It checks the contract of
-// hub.Engine, and what docs/protocol.md promises of a hub with the engine, in one subtest each. The test of an
-// engine calls Run.
+// Package enginetest is a conformance suite for implementations of hub.Engine. It checks the contract of hub.Engine,
+// and what docs/protocol.md promises about a hub with the engine. Each promise has a subtest. The test of an engine
+// calls Run.
 //
 //	func TestEngine(t *testing.T) {
 //		enginetest.Run(t, false, func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, keep) })
 //	}
 //
-// An engine may deliver events before or after its Publish returns, so the suite waits up to Patience for
-// deliveries. Most subtests run in parallel; the subtest that measures memory runs before them, by itself. The only
-// other goroutines are publishers, and each subtest waits for its own.
+// An engine may deliver events before or after its Publish returns, so the suite waits up to Patience for deliveries.
+// Most subtests run in parallel; the subtest that measures memory runs before them, by itself. The suite starts
+// goroutines only for publishers; each subtest waits for its publishers.
 package enginetest
 
 import (
@@ -29,9 +29,10 @@ import (
 const Patience = 3 * time.Minute
 
 // Run runs the suite and returns when all subtests have ended. newEngine must return an engine that
-// is not started, has no events, and retains at least as much as keep requires. Run starts and
+// is not started, contains no events, and retains at least what keep requires. Run starts and
 // closes the engine. Several goroutines call newEngine at once. If long is set, one million events
-// pass through a hub, otherwise 20,000, and concurrent publishers publish ten times as many batches.
+// pass through a hub, otherwise 20,000, and concurrent publishers publish ten times as many
+// batches.
 //
 // The test that calls Run must not run in parallel with other tests, because Run measures the heap
 // of the process. It may call t.Parallel after Run.
@@ -45,7 +46,7 @@ func Run(t *testing.T, long bool, newEngine func(t *testing.T, keep hub.Retentio
 
 // runEngine checks the promises of an engine without a hub.
 func runEngine(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) hub.Engine) {
-	batches := 20 // of each concurrent publisher; an engine may sync files for each
+	batches := 20 // number of batches of each concurrent publisher; small, because an engine may sync a file for each batch
 	if long {
 		batches = 200
 	}
@@ -88,7 +89,7 @@ type log struct {
 
 func (l *log) deliver(events []*hub.Event) {
 	if !l.delivering.TryLock() {
-		l.t.Error("concurrent calls of deliver")
+		l.t.Error("deliver was called concurrently")
 		return
 	}
 	defer l.delivering.Unlock()
@@ -120,7 +121,7 @@ func (l *log) upTo(id hub.Cursor) []*hub.Event {
 		select {
 		case <-l.more:
 		case <-timeout.C:
-			require.FailNow(l.t, "not delivered", "%v of %d events", id, len(events))
+			require.FailNow(l.t, "the event was not delivered", "%v of %d events", id, len(events))
 		}
 	}
 }
@@ -146,7 +147,7 @@ func (l *log) close() {
 	last := l.start
 	for _, e := range l.delivered() {
 		require.Equal(l.t, l.start.Epoch, e.ID.Epoch)
-		require.Greater(l.t, e.ID.Seq, last.Seq, "seqs must increase from the start position")
+		require.Greater(l.t, e.ID.Seq, last.Seq, "seqs increase from the start position")
 		require.False(l.t, e.Time.IsZero())
 		last = e.ID
 	}

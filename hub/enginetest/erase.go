@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// RequireErase erases an event, and requires the result want: nil or hub.ErrNoEvent. It tries again
-// while the engine is unavailable. An event that such a try has erased counts as erased.
+// RequireErase erases an event, and requires the result want: nil or hub.ErrNoEvent. It retries
+// while the engine is unavailable. If such an attempt has erased the event, that counts as success.
 func RequireErase(t *testing.T, h *hub.Hub, id hub.Cursor, want error, about ...any) {
 	t.Helper()
 	for begin, tries := time.Now(), 1; ; tries++ {
@@ -61,7 +61,7 @@ func testErase(t *testing.T, h *hub.Hub) {
 	}
 	again, err := h.PublishOnce(t.Context(), "me", "key", batchOf("a", "b", "a")...)
 	require.NoError(t, err)
-	require.Equal(t, keyed, again, "the remembered receipt stays the same after an erasure")
+	require.Equal(t, keyed, again, "the recorded receipt stays the same after an erasure")
 	end := publish(t, h, "a")
 	live.Until(end.Seq)
 	require.Empty(t, live.Gaps)
@@ -95,7 +95,7 @@ func testErase(t *testing.T, h *hub.Hub) {
 	require.EqualValues(t, len(gone), h.Stats().Erased)
 }
 
-// testEraseRetention checks that an event which was erased is not reported as lost when retention
+// testEraseRetention checks that an event that was erased is not reported as lost when retention
 // removes it.
 func testEraseRetention(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
@@ -114,7 +114,7 @@ func testEraseRetention(t *testing.T, h *hub.Hub) {
 		require.Len(t, r.Gaps, gaps, topic)
 	}
 	require.Empty(t, live.Gaps)
-	RequireErase(t, h, live.Events[0].ID, hub.ErrNoEvent, "removed by retention")
+	RequireErase(t, h, live.Events[0].ID, hub.ErrNoEvent, "an event that retention removed cannot be erased")
 }
 
 // testEraseUnderLoad starts readers at random positions while events are published and erased. No

@@ -93,7 +93,7 @@ func history(t *testing.T, h *hub.Hub, batches int) []*hub.Event {
 	return live.Events
 }
 
-// testReplay checks that a subscriber which resumes at any position receives all matching events
+// testReplay checks that a subscriber that resumes at any position receives all matching events
 // after it.
 func testReplay(t *testing.T, h *hub.Hub) {
 	begin := h.Position()
@@ -164,8 +164,9 @@ func testLast(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testAllExpired checks which gaps are reported for a log whose events have all expired. It returns false if
-// events expired before the hub received them, because the machine is busy. The hub does not know their topics.
+// testAllExpired checks which gaps are reported for a log whose events have all expired. It returns false if the test
+// has no result: on a busy machine, events may expire before the hub receives them, and the hub does not know their
+// topics.
 func testAllExpired(t *testing.T, h *hub.Hub) bool {
 	begin := h.Position()
 	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
@@ -257,7 +258,7 @@ func testStarts(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testStartInGrowingLog checks that subscribers which start anywhere in a growing log receive all
+// testStartInGrowingLog checks that subscribers that start anywhere in a growing log receive all
 // events after their start, each once and in order.
 func testStartInGrowingLog(t *testing.T, h *hub.Hub) {
 	const readers, batches = 12, 400
@@ -306,7 +307,7 @@ func testStartInGrowingLog(t *testing.T, h *hub.Hub) {
 			continue // the reader started after the last event
 		}
 		require.Equal(t, all[len(all)-len(r.Events):], idsOf(r.Events))
-		require.Equal(t, uint64(len(r.Events)), last.Seq-r.Events[0].ID.Seq+1, "every seq from the first event")
+		require.Equal(t, uint64(len(r.Events)), last.Seq-r.Events[0].ID.Seq+1, "the reader received every seq from its first event on")
 	}
 	require.Len(t, joined[2].Events, len(all))
 }
@@ -332,11 +333,11 @@ func testRetention(t *testing.T, h *hub.Hub) {
 			missed[lost > 0]++
 		})
 	}
-	require.Positive(t, missed[true], "no case lost an event")
+	require.Positive(t, missed[true], "at least one case loses an event")
 	require.Positive(t, missed[false])
 }
 
-// testIdempotencyKeys checks that a second publish with the same idempotency key stores nothing.
+// testIdempotencyKeys checks that a second publish with the same idempotency key stores no event.
 func testIdempotencyKeys(t *testing.T, h *hub.Hub) {
 	for _, topics := range [][]string{{"a"}, {"a", "b", "c"}} {
 		key := fmt.Sprint("key of ", len(topics))
@@ -354,8 +355,8 @@ func testIdempotencyKeys(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testPublishEach checks PublishEach and PublishInOrder, which may store only some of the events,
-// in the case that nothing fails.
+// testPublishEach checks that PublishEach and PublishInOrder, which may store only some of the
+// events, store all of them if nothing fails.
 func testPublishEach(t *testing.T, h *hub.Hub) {
 	topics := make([]string, 1500)
 	for i := range topics {

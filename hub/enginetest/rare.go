@@ -30,8 +30,8 @@ func (e *countedEngine) ReadMatching(ctx context.Context, set hub.FilterSet, seq
 	return e.matcher.ReadMatching(ctx, set, seq, through, limit)
 }
 
-// countCalls returns an engine that counts the calls of ReadMatching, and the counter. If the engine does not have
-// the method, or one that countedEngine embeds, it returns the engine itself and nil.
+// countCalls returns an engine that counts the calls of ReadMatching, and the counter. If the engine lacks this method,
+// or another one of the interfaces that countedEngine embeds, it returns the engine itself and nil.
 func countCalls(engine hub.Engine) (hub.Engine, *atomic.Int64) {
 	log, isLog := engine.(hub.Log)
 	seeker, seeks := engine.(hub.Seeker)
@@ -48,7 +48,7 @@ func countCalls(engine hub.Engine) (hub.Engine, *atomic.Int64) {
 // Positions in the log of testRareTopics.
 const (
 	rareEvents          = 16_000
-	denseFrom, denseEnd = 9_000, 10_500 // events of rare.a, more than a filtered chunk has
+	denseFrom, denseEnd = 9_000, 10_500 // events of rare.a, more than a filtered chunk can contain
 )
 
 // rareTopic returns the topic of an event in the log of testRareTopics.
@@ -56,7 +56,7 @@ func rareTopic(i int) string {
 	switch {
 	case i >= denseFrom && i < denseEnd:
 		return "rare.a"
-	case i%480 >= 477: // some reads of few events end within such a group of three
+	case i%480 >= 477: // some filtered reads end within such a group of three
 		return "rare.a"
 	case i%1300 == 5:
 		return "rare.b"
@@ -114,7 +114,8 @@ func testRareTopics(t *testing.T, newEngine func(*testing.T, hub.Retention) hub.
 			check(set, after)
 		}
 	}
-	// The hub may have preferred other reads because the machine was slow.
+	// On a slow machine, the hub may have used other reads, so the test subscribes again until
+	// ReadMatching was called.
 	for start := time.Now(); calls != nil && calls.Load() == 0; {
 		require.Less(t, time.Since(start), Patience, "ReadMatching was not called")
 		check(Set(t, "rare.b"), -1)

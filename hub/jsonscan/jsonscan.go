@@ -3,9 +3,10 @@
 //	object, err := jsonscan.Object([]byte(`{"topic":"orders.eu","total":1.50}`))
 //	err = jsonscan.Members(object, func(name string, value []byte) error { … }) // total is 1.50, not 1.5
 //
-// It replaces encoding/json, which does not keep the promises of the protocol: its structs match names without regard to
-// case, the last of two equal names wins, and values are not the bytes that were sent. Functions that do not return an
-// error require input that Valid has accepted. The package starts no goroutine; its functions are safe for concurrent use.
+// It replaces encoding/json, which does not keep the promises of the protocol: its structs match names without regard
+// to case, use the last of two equal names, and do not preserve the bytes of values. Functions that do not return an
+// error require input that Valid has accepted. The package starts no goroutine; its functions are safe for concurrent
+// use.
 package jsonscan
 
 import (
@@ -19,8 +20,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Valid reports whether b is one JSON text (RFC 8259) in valid UTF-8, without a byte order
-// mark. It refuses values nested deeper than MaxDepth.
+// Valid reports whether b is one JSON text (RFC 8259) in valid UTF-8, without a byte order mark,
+// and is nested at most MaxDepth levels deep.
 func Valid(b []byte) bool {
 	return json.Valid(b) && utf8.Valid(b)
 }
@@ -37,10 +38,10 @@ func CheckNesting(parameter string, value []byte) error {
 	return BadInput(parameter, TooDeepDetail)
 }
 
-// TooDeepDetail describes the fault of JSON that exceeds MaxNesting.
+// TooDeepDetail is the error detail for JSON that exceeds MaxNesting.
 var TooDeepDetail = fmt.Sprintf("arrays and objects are nested more than %d levels deep", MaxNesting)
 
-// NestedDeeper reports whether a text, which need not be valid JSON, is nested deeper than limit.
+// NestedDeeper reports whether b, which need not be valid JSON, is nested deeper than limit.
 func NestedDeeper(b []byte, limit int) bool {
 	depth := 0
 	for i := 0; i < len(b); i++ {
@@ -65,13 +66,13 @@ func NestedDeeper(b []byte, limit int) bool {
 // MaxDepth is the maximum nesting that encoding/json accepts.
 const MaxDepth = 10000
 
-// ErrorDetail describes the error in a text that Valid refused.
+// ErrorDetail describes the error in a text that is not Valid.
 func ErrorDetail(b []byte) string {
 	if NestedDeeper(b, MaxDepth) {
 		return TooDeepDetail
 	}
-	// Compact is used, because Unmarshal needs reflection, which would add half a megabyte to the
-	// WebAssembly program.
+	// Compact, unlike Unmarshal, needs no reflection, which would add half a megabyte to the
+	// WebAssembly binary.
 	if err := json.Compact(new(bytes.Buffer), b); err != nil {
 		return fmt.Sprintf("must be JSON (RFC 8259): %v", err)
 	}
@@ -124,7 +125,7 @@ func contents(b []byte) []byte {
 
 func afterSpace(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\r' || b[0] == '\n') {
-		b = b[1:] // not bytes.TrimLeft, which needed a sixth of the time of parsing a datagram
+		b = b[1:] // bytes.TrimLeft would take a sixth of the time of parsing a datagram
 	}
 	return b
 }
@@ -183,8 +184,8 @@ func IsString(value []byte) bool {
 	return len(value) > 0 && value[0] == '"'
 }
 
-// DecodeString unescapes a valid raw JSON string. ok is false if it has the escape of an unpaired
-// surrogate, which has no UTF-8 encoding (RFC 8259 section 8.2) and is replaced by U+FFFD.
+// DecodeString unescapes a valid raw JSON string. ok is false if it contains the escape of an
+// unpaired surrogate, which has no UTF-8 encoding (RFC 8259 section 8.2) and is replaced by U+FFFD.
 func DecodeString(raw []byte) (s string, ok bool) {
 	raw = raw[1 : len(raw)-1]
 	escape := bytes.IndexByte(raw, '\\')
@@ -211,8 +212,8 @@ var escapedLetter = [256]byte{
 }
 
 // escapedRune decodes the \uXXXX escape, or the surrogate pair of two, at the start of b. It
-// returns the rune and the length of the escape; 0 if b does not start with one. An unpaired
-// surrogate is U+FFFD.
+// returns the rune and the length of the escape, or length 0 if b does not start with an escape.
+// For an unpaired surrogate, the rune is U+FFFD.
 func escapedRune(b []byte) (r rune, n int) {
 	first := rune(escapedUnit(b))
 	switch {
@@ -256,9 +257,9 @@ func RequireString(name string, value []byte) (string, error) {
 	return s, nil
 }
 
-// ObjectMembers calls visit for each member of a JSON object, in order. It stops at the first error of
-// visit and returns it. The name is unescaped and case-sensitive; the value is raw, valid JSON.
-// Programs that cannot afford the reflection of encoding/json use it for small messages.
+// ObjectMembers calls visit for each member of a JSON object, in order. It stops at the first error
+// of visit and returns it. The name is unescaped and case-sensitive; the value is raw, valid JSON.
+// It is for small messages of programs that must not contain the reflection of encoding/json.
 func ObjectMembers(object []byte, visit func(name string, value []byte) error) error {
 	object, err := Object(object)
 	if err != nil {

@@ -25,7 +25,7 @@ func TestDecodeStringMatchesEncodingJSON(t *testing.T) {
 		require.Equal(t, want, got)
 
 		written := strings.Count(string(raw), "\uFFFD") + strings.Count(strings.ToLower(string(raw)), `\ufffd`)
-		escapedBackslash := strings.Contains(string(raw), `\\`) // it may precede a text that only looks like an escape
+		escapedBackslash := strings.Contains(string(raw), `\\`) // characters after it may only look like an escape
 		if !escapedBackslash {
 			require.Equal(t, strings.Count(want, string(utf8.RuneError)) == written, ok)
 		}

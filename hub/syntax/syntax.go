@@ -9,7 +9,7 @@ package syntax
 
 import "strings"
 
-// These are the lengths of the longest texts in bytes.
+// Maximum lengths, in bytes.
 const (
 	maxCursor = 64
 	MaxToken  = 8 << 10

@@ -1,10 +1,10 @@
-// Package testkit contains what the tests of all packages of this module share: Main, which fails if the tests of a
-// package leave goroutines behind, and FreePorts.
+// Package testkit contains functions that the tests of all packages of this module share: Main, which fails if the
+// tests of a package leave goroutines behind, and FreePorts.
 //
 //	func TestMain(m *testing.M) { testkit.Main(m) }
 //
-// It is public only because hub, auth, transports and cmd have no common place for an internal package. It starts no
-// goroutine.
+// It is not an internal package, because hub, auth, transports and cmd have no common parent directory for one. It
+// starts no goroutine.
 package testkit
 
 import (
