@@ -11,7 +11,7 @@ import (
 // except Close. TryWrite must not be called during or after Close.
 type Conn interface {
 	// TryWrite writes the bytes that the connection accepts without blocking, and returns their
-	// number. If it is below len(p) and the error is nil, writing the rest would block.
+	// number. If the number is less than len(p) and the error is nil, writing the rest would block.
 	TryWrite(p []byte) (int, error)
 	// Write writes all of p. It fails if no byte could be written for timeout.
 	Write(p []byte, timeout time.Duration) error
@@ -29,7 +29,7 @@ type Conn interface {
 var ErrNoProgress = errors.New("no progress in writing")
 
 // sendBuffer is the size of the kernel's send buffer for a connection, in bytes. By default, the
-// buffer would grow to megabytes if a peer does not read.
+// buffer of a connection whose peer does not read would grow to megabytes.
 const sendBuffer = 64 << 10
 
 // socket is a Conn with direct writes, as the platform provides it.
@@ -41,15 +41,16 @@ type socket interface {
 	progressed() bool
 }
 
-// TryWriter is implemented by a net.Conn that is not a socket and can be written without blocking, for example one in
+// TryWriter is implemented by a net.Conn that is not a socket but supports writes without blocking, for example one in
 // memory. See Conn.TryWrite.
 type TryWriter interface {
 	TryWrite(p []byte) (int, error)
 }
 
-// NewConn returns the Conn of a hijacked connection, from which no other goroutine reads. If the platform and the connection support it
-// (TCP on Linux, a TryWriter), the Conn writes directly; otherwise it is a portable one. The kernel
-// closes a TCP connection if the peer acknowledges nothing for several times timeout.
+// NewConn returns the Conn of a hijacked connection, from which no other goroutine reads. If the
+// platform and the connection support direct writes (TCP on Linux, a TryWriter), the Conn uses
+// them. Otherwise it is a portable Conn, see NewPortableConn. The kernel closes a TCP connection if
+// the peer acknowledges nothing for several times timeout.
 func NewConn(c net.Conn, timeout time.Duration) Conn {
 	ReleaseTLSBuffers(c)
 	if g, ok := c.(*progressConn); ok && g.direct != nil {
@@ -64,9 +65,9 @@ func NewConn(c net.Conn, timeout time.Duration) Conn {
 	return NewPortableConn(c)
 }
 
-// NewPortableConn is like NewConn, but the Conn has no direct writes. On a connection from a Listener, it
-// distinguishes a slow peer from one that makes no progress. On other connections, only progress
-// that frees space in the kernel's buffer counts, and with TLS no progress is visible.
+// NewPortableConn is like NewConn, but the Conn has no direct writes. On a connection from a
+// Listener, it distinguishes a slow peer from a peer that makes no progress. On other connections,
+// it recognizes only progress that frees space in the kernel's buffer, and with TLS none.
 func NewPortableConn(c net.Conn) Conn {
 	ReleaseTLSBuffers(c)
 	if g := progressConnOf(c); g != nil {
@@ -75,7 +76,7 @@ func NewPortableConn(c net.Conn) Conn {
 	return &netConn{c}
 }
 
-// netConn is the Conn of a connection that no Listener accepted and that has no direct writes.
+// netConn is the Conn of a connection without direct writes that was not accepted by a Listener.
 type netConn struct {
 	net.Conn
 }
@@ -115,12 +116,12 @@ func writeAll(c net.Conn, p []byte, timeout time.Duration, progressed func() boo
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		// progressed is called even if bytes were written, so that its next result is about the
+		// progressed is called even if bytes were written, so that its next result covers only the
 		// time after this call.
 		if on := progressed != nil && progressed(); !on && n == 0 {
 			return ErrNoProgress
 		}
 	}
-	// An expired deadline would fail the next direct write.
+	// With an expired deadline, the next direct write would fail.
 	return c.SetWriteDeadline(time.Time{})
 }

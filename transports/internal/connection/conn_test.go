@@ -60,13 +60,13 @@ func TestProgressExtendsDeadline(t *testing.T) {
 		queued []int // number of unacknowledged bytes before the write and at each deadline
 		err    error
 	}{
-		"at once":                     {nil, []int{0}, nil},
-		"taken":                       {[]int{1, 1, 1}, []int{0, 9, 9, 9}, nil},
-		"acknowledged":                {[]int{0, 0}, []int{9, 8, 7}, nil},
-		"neither":                     {[]int{0}, []int{9, 9}, ErrNoProgress},
-		"no more":                     {[]int{0, 0}, []int{9, 8, 8}, ErrNoProgress},
-		"taken and then acknowledged": {[]int{5, 0}, []int{0, 9, 8}, nil},
-		"taken and then neither":      {[]int{5, 0}, []int{99, 9, 9}, ErrNoProgress},
+		"at once":                        {nil, []int{0}, nil},
+		"taken":                          {[]int{1, 1, 1}, []int{0, 9, 9, 9}, nil},
+		"acknowledged":                   {[]int{0, 0}, []int{9, 8, 7}, nil},
+		"neither":                        {[]int{0}, []int{9, 9}, ErrNoProgress},
+		"no more":                        {[]int{0, 0}, []int{9, 8, 8}, ErrNoProgress},
+		"accepted and then acknowledged": {[]int{5, 0}, []int{0, 9, 8}, nil},
+		"accepted and then neither":      {[]int{5, 0}, []int{99, 9, 9}, ErrNoProgress},
 	} {
 		queued, row := row.queued[0], row
 		moved := func() bool {

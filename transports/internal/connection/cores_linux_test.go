@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkTopicCores delivers events to 8,000 sockets on one topic, one event at a time. The peers do not read meanwhile: the
-// kernel's buffers hold the events, and are emptied between two operations. Compare the rows of -cpu 1,2, except the first
-// row, which the testing package runs with all cores. The benchmark needs 16,000 open files.
+// BenchmarkTopicCores delivers events to 8,000 sockets on one topic, one event at a time. The peers do not read during
+// an operation: the kernel's buffers hold the events, and are emptied between two operations. Compare the rows of -cpu
+// 1,2, except the first row, which the testing package runs with all cores. The benchmark needs 16,000 open files.
 func BenchmarkTopicCores(b *testing.B) {
 	const subscribers, events = 8000, 20
 	bench := newBench(b, 0, longTimeout)

@@ -11,13 +11,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// These are the defaults of a transport's configuration.
+// Defaults of a transport's configuration.
 const (
 	DefaultHeartbeat    = 15 * time.Second
 	DefaultWriteTimeout = 10 * time.Second
 )
 
-// Shared holds the settings and state that the handlers of all transports have in common.
+// Shared holds the settings and the state that are common to the handlers of all transports.
 type Shared struct {
 	Hub          *hub.Hub
 	Registry     *Registry
@@ -28,8 +28,8 @@ type Shared struct {
 	ownRegistry bool // whether Complete has created Registry
 }
 
-// Complete sets the defaults of s, or returns an error that describes everything that is wrong with
-// it. If Registry is nil, Complete creates one with this heartbeat. Close closes that Registry.
+// Complete sets the defaults of s, or returns an error that describes all its faults. If Registry
+// is nil, Complete creates one with this heartbeat. Close closes that Registry.
 func (s *Shared) Complete(transport string, heartbeat time.Duration) error {
 	var faults []error
 	if s.Hub == nil {
@@ -64,8 +64,8 @@ func (s *Shared) WriterConfig(c Codec) *Config {
 	return &Config{Codec: c, Counters: s.Counters, Registry: s.Registry, WriteTimeout: s.WriteTimeout, Disconnect: s.Disconnect}
 }
 
-// Draining returns the problem with which new subscriptions are refused during a drain, or nil if
-// the hub does not drain.
+// Draining returns the problem with which to refuse new subscriptions during a drain, or nil if
+// there is no drain.
 func (s *Shared) Draining() *problems.Problem {
 	if s.Registry.IsDraining() {
 		return problems.Draining(problems.RetryDelay())
@@ -79,8 +79,8 @@ type Subscriber interface {
 	hub.Sink
 }
 
-// Subscribe acquires access for a Subscriber, counts its filters and subscribes it. The caller must release the access
-// and close the subscription. If Subscribe returns a problem, it has released the access.
+// Subscribe acquires access for a Subscriber, counts its filters and subscribes it. If it succeeds, the caller must
+// later release the access and close the subscription. If it returns a problem, it has already released the access.
 func (s *Shared) Subscribe(access auth.Access, to Subscriber, r hub.Request) (*hub.Subscription, *problems.Problem) {
 	problem := access.Acquire(to)
 	if problem != nil {

@@ -18,8 +18,8 @@ import (
 const tcpUserTimeoutFactor = 4
 
 // direct is a TCP socket that is written without the runtime's poller: a write that would block
-// returns instead. It makes system calls with the file descriptor, without the locks of package
-// net, because each lock is another cache line that every delivery would have to load.
+// returns instead. It makes system calls with the file descriptor and avoids the locks of package
+// net: each lock is another cache line that every delivery would have to load.
 type direct struct {
 	conn   *net.TCPConn
 	raw    syscall.RawConn
@@ -36,8 +36,8 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 	if err != nil {
 		return nil, false
 	}
-	// If these settings fail, the connection still works. It then uses more kernel memory, and it
-	// takes longer to detect that a peer has vanished.
+	// If these settings fail, the connection still works, but uses more kernel memory, and the loss
+	// of a peer is detected later.
 	_ = tcp.SetWriteBuffer(sendBuffer)
 	d := &direct{conn: tcp, raw: raw}
 	closed := raw.Control(func(fd uintptr) {
@@ -51,7 +51,7 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 // another connection. Writer.mu ensures that.
 func (d *direct) TryWrite(p []byte) (int, error) { return send(uintptr(d.fd), p) }
 
-// trySafely is like TryWrite, but another goroutine may close the connection at the same time.
+// trySafely is like TryWrite, but Close may run at the same time.
 func (d *direct) trySafely(p []byte) (int, error) {
 	a := attempts.Get().(*attempt)
 	defer a.done()
@@ -62,8 +62,8 @@ func (d *direct) trySafely(p []byte) (int, error) {
 	return a.n, a.err
 }
 
-// attempt holds the arguments and results of a system call inside a method of syscall.RawConn. It is pooled,
-// because values that are passed there escape to the heap.
+// attempt holds the arguments and results of a system call inside a method of syscall.RawConn. It is pooled, because
+// values that are passed to these methods escape to the heap.
 type attempt struct {
 	p    []byte
 	n    int
@@ -104,12 +104,12 @@ func send(fd uintptr, p []byte) (int, error) {
 }
 
 func (d *direct) Write(p []byte, timeout time.Duration) error {
-	d.progressed() // later progress is measured from here
+	d.progressed() // resets the measurement of progress
 	return writeAll(d.conn, p, timeout, d.progressed)
 }
 
 // progressed implements socket. It counts acknowledged bytes, because the kernel accepts more data
-// only when a third of its send buffer is free, which may take long with a slow peer.
+// only when a third of its send buffer is free, which may take a long time if the peer is slow.
 func (d *direct) progressed() bool {
 	before := d.queued
 	d.queued = d.unacknowledged()

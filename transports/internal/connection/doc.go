@@ -2,19 +2,19 @@
 // without blocking the hub.
 //
 // A fan-out worker offers a batch to the Writer of each connection. The Writer writes the shared
-// bytes directly to the socket and advances the subscription's position past them. Bytes that the
-// socket does not accept at once are not queued: the rest of a message that was written in part is
-// kept, and one drain goroutine is started. It writes that rest, then queued control messages, then
+// bytes directly to the socket and advances the subscription's position past them. If the socket
+// accepts only a part, the Writer keeps the rest of the message that was cut, and no other bytes,
+// and starts a drain goroutine. That goroutine writes the rest, then queued control messages, then
 // events that it reads from the hub. It ends when the subscriber has caught up. While it runs,
-// workers skip the connection. A slow connection therefore costs one goroutine, one chunk, and at
-// most one event that retention has already removed.
+// workers skip the connection. A slow connection therefore uses one goroutine, one chunk of memory,
+// and at most one event that retention has already removed.
 //
 // A Conn that cannot write without blocking (TLS, HTTP/2, systems other than Linux) accepts nothing
 // directly, so the drain goroutine does all its writes. The Writer's code is the same for both.
 //
 // A server accepts its connections from a Listener, which works below TLS and HTTP/2. It closes a
-// connection on which no write makes progress, and never one that progresses slowly. A deadline set
-// above TLS could not do this: the first one that expires within a record breaks the connection.
+// connection whose writes make no progress, but not one whose writes are slow. A deadline above TLS
+// could not do this: when it expires within a TLS record, the connection is broken.
 //
 // On Linux, connections with direct writes are also watched by one epoll instance for each
 // Registry. It detects at once that the peer has closed. With Writer.NotifyReadable it also reports

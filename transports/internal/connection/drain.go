@@ -35,8 +35,8 @@ func (w *Writer) runDrain() {
 	}
 }
 
-// handleWriteError ends the connection after a write of the drain goroutine failed. Everything up
-// to position was written.
+// handleWriteError ends the connection after a write of the drain goroutine failed. position is
+// that of the last event that was written.
 func (w *Writer) handleWriteError(err error, position hub.Cursor) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,7 +48,7 @@ func (w *Writer) handleWriteError(err error, position hub.Cursor) {
 }
 
 // closeOnError closes the connection after a write failed. ETIMEDOUT means that the kernel's
-// timeout expired before ours.
+// timeout expired before the write timeout.
 func (w *Writer) closeOnError(err error) {
 	if w.state != stateClosed && (errors.Is(err, ErrNoProgress) || errors.Is(err, syscall.ETIMEDOUT)) {
 		w.cfg.Counters.WriteStalled.Add(1)
@@ -61,7 +61,8 @@ func (w *Writer) closeOnError(err error) {
 	w.close()
 }
 
-// portion has everything that the drain goroutine writes in one step, in the order of the fields.
+// portion contains everything that the drain goroutine writes in one step, in the order of the
+// fields.
 type portion struct {
 	partial  partialEvent
 	bytes    []byte
@@ -91,7 +92,7 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 	}
 	w.writing = false
 	w.signalStateChange()
-	w.queued = nil // everything queued was collected
+	w.queued = nil // everything in it was collected
 	if w.state == stateEnded && (w.conn.End() || w.end.thenClose) {
 		w.close()
 	}
@@ -108,8 +109,9 @@ func (w *Writer) yieldToWorkers() {
 	end()
 }
 
-// collect returns the first of these that exists: the rest of a message, queued messages, events,
-// the end of the stream. readMore is set if the read has found nothing yet and must be repeated.
+// collect returns the next part to write: the rest of a message if there is one, else queued
+// messages, else events, else the end of the stream. readMore is set if the read of events must be
+// repeated because it has found none yet.
 func (w *Writer) collect() (p portion, readMore bool) {
 	if q := w.queued; q != nil {
 		switch {
@@ -152,7 +154,7 @@ func (w *Writer) collect() (p portion, readMore bool) {
 		if w.state == stateOpen || b.Waiting {
 			return p, false
 		}
-		w.end.at = 0 // no more events will come, so the end must not wait for its position
+		w.end.at = 0 // there are no more events, so the end must not wait for its position
 	}
 	return p, false
 }

@@ -11,9 +11,9 @@ import (
 // end describes how a stream ends.
 type end struct {
 	message wire.Message // the last message; its ID is set when it is written
-	raw     []byte       // bytes written instead of message, after which the client should not resume; nil: message is written
+	raw     []byte       // bytes to write instead of message, after which the client should not resume; nil: write message
 	at      uint64       // the end is written when the position reaches this seq; 0: before the next event
-	cursor  string       // position sent with message; "": that of the subscription
+	cursor  string       // position to send with message; "": the position of the subscription
 
 	thenClose  bool        // whether to close the connection when the end is written
 	closeTimer *time.Timer // closes the connection of an unauthorized subscriber
@@ -48,9 +48,9 @@ func (w *Writer) lastBytes() []byte {
 	return w.cfg.Codec.AppendMessage(nil, m)
 }
 
-// Goaway ends the stream with a message that asks the client to reconnect after retry. The message
-// follows everything that was accepted so far and the answer to the command that is running. Like the
-// other methods that end the stream, Goaway does nothing if an end is already scheduled.
+// Goaway ends the stream with a message that tells the client to reconnect after retry. The message
+// follows everything that was accepted so far and the answer to the command that is running. Like
+// the other methods that end the stream, Goaway does nothing if an end is already scheduled.
 func (w *Writer) Goaway(retry time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -70,9 +70,9 @@ func (w *Writer) goaway(retry time.Duration) {
 	}
 }
 
-// BeginCommand reports whether the peer's command may be executed, which it may not after the end of
-// the stream is scheduled. If so, it postpones a Goaway until EndCommand: nothing is written after a
-// goaway, so the peer could not know whether its command was executed.
+// BeginCommand reports whether the peer's command may be executed. It returns false if the end of
+// the stream is scheduled. If it returns true, a Goaway is postponed until EndCommand: nothing is
+// written after a goaway, so otherwise the peer could not know whether its command was executed.
 func (w *Writer) BeginCommand() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,8 +102,8 @@ func (w *Writer) EndWithProblem(p *problems.Problem) {
 	}
 }
 
-// EndWith ends the stream with these bytes, which must not be empty. Unread events are not written.
-// reason is for the log.
+// EndWith ends the stream with the bytes last, which must not be empty. Unread events are not
+// written. reason is for the log.
 func (w *Writer) EndWith(last []byte, reason Reason) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,8 +114,8 @@ func (w *Writer) EndWith(last []byte, reason Reason) {
 	}
 }
 
-// CloseAfterEnd closes the connection when the end of the stream is written. If it is already
-// written, or none is scheduled, CloseAfterEnd closes the connection at once.
+// CloseAfterEnd closes the connection when the end of the stream has been written. If it has
+// already been written, or no end is scheduled, CloseAfterEnd closes the connection at once.
 func (w *Writer) CloseAfterEnd() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -126,8 +126,9 @@ func (w *Writer) CloseAfterEnd() {
 	}
 }
 
-// EndedForGood reports whether the last bytes of the stream are written and the client should not
-// resume. If it returns false, an HTTP/2 stream must be reset, so that the client sees an error.
+// EndedForGood reports whether the last bytes of the stream have been written and the client should
+// not resume. If it returns false, an HTTP/2 stream must be reset, so that the client sees an
+// error.
 func (w *Writer) EndedForGood() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -85,7 +85,7 @@ func (nullConn) PeerClosed() bool                  { return false }
 func (nullConn) End() bool                         { return true }
 func (nullConn) Close()                            {}
 
-// A connection that is added during a drain is either closed, or refused by the registry.
+// A connection that is added during a drain is either closed or refused by the registry.
 func TestStartWhileDraining(t *testing.T) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestStartWhileDraining(t *testing.T) {
 	require.NoError(t, h.Close())
 }
 
-// A subscriber that fell behind retention is disconnected, whichever code path detects it.
+// A subscriber that fell behind retention is disconnected, by each code path that detects it.
 func TestDisconnectWhenBehindRetention(t *testing.T) {
 	for name, find := range map[string]func(*connection.Writer){
 		"heartbeat": (*connection.Writer).Heartbeat,
@@ -140,7 +140,7 @@ func TestDisconnectWhenBehindRetention(t *testing.T) {
 			require.True(t, found)
 			b.publish(1, retained+10, 10)
 			find(w)
-			require.Equal(t, "error too-slow "+place, r.line(), "resuming there yields the gap")
+			require.Equal(t, "error too-slow "+place, r.line(), "the client gets the gap if it resumes from the position in the error")
 			_, err := r.r.ReadByte()
 			require.EqualError(t, err, "EOF")
 			require.EqualValues(t, 1, b.counters.FellBehind.Load())
@@ -173,9 +173,9 @@ func TestDrainEndsWithLastMember(t *testing.T) {
 		const window = time.Hour
 		start := time.Now()
 		registry.Drain(t.Context(), window)
-		require.LessOrEqual(t, time.Since(start), window*3/4, "goaway was sent to all members by then")
+		require.LessOrEqual(t, time.Since(start), window*3/4, "goaway was sent to all members within three quarters of the window")
 		require.Zero(t, cfg.Counters.ClosedAtDeadline.Load())
-		require.False(t, connection.New().Start(cfg, nil, nil, nil, nil), "nullConn comes in any more")
+		require.False(t, connection.New().Start(cfg, nil, nil, nil, nil), "the registry refuses new members")
 		registry.Close()
 		require.NoError(t, h.Close())
 	})
@@ -187,7 +187,7 @@ func TestDrainDeliversThenCloses(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		window := 8 * time.Second
 		for !drainInWindow(t, p, window) {
-			require.Less(t, window, longTimeout, "readers were disconnected at the deadline")
+			require.Less(t, window, longTimeout, "readers were disconnected at the deadline, even with the longest window")
 			window *= 4
 		}
 	})

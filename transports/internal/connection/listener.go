@@ -10,15 +10,15 @@ import (
 )
 
 // Listener accepts connections on which a write fails if the peer makes no progress for
-// WriteTimeout, and only then, however slowly the peer reads. It must be below TLS, which fails for
-// good after a failed write, and below HTTP/2, which sees only the progress of whole frames.
+// WriteTimeout, and only then, however slowly the peer reads. It must be below TLS, which is
+// unusable after a failed write, and below HTTP/2, which sees only the progress of whole frames.
 // NewConn finds the Listener's connection below TLS.
 type Listener struct {
 	net.Listener
 	WriteTimeout time.Duration // time without progress after which a write fails
 	// Portable disables direct writes.
 	Portable bool
-	// Registry may park the connections; nil: they are not parked.
+	// Registry parks the connections; nil: they are not parked.
 	Registry *Registry
 
 	counted atomic.Bool // counted in Registry.listening
@@ -44,9 +44,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return g, nil
 }
 
-// Close implements net.Listener. A server closes its listeners first and then its idle connections,
-// one by one. After Close, a write with a deadline, as TLS does to close, no longer waits for the
-// peer.
+// Close implements net.Listener. After Close, a write with a deadline does not wait for the peer:
+// such a write is the closing alert of TLS. A server closes its listeners first and then its idle
+// connections one by one, so that waiting for each would take long.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
 	if l.counted.Swap(false) {
@@ -56,9 +56,8 @@ func (l *Listener) Close() error {
 }
 
 // progressChecks is the number of times within its timeout that a blocked write is checked for
-// progress. At each check, the remaining bytes are also offered to the kernel again: the kernel
-// accepts data as soon as there is space, but wakes a writer only when a third of its buffer is
-// free.
+// progress. Each check also writes the remaining bytes again: the kernel accepts data as soon as
+// there is space, but wakes a blocked writer only when a third of its buffer is free.
 const progressChecks = 4
 
 // lastWriteTimeout is the timeout of a write that must not wait, on a connection without direct
@@ -67,15 +66,16 @@ const lastWriteTimeout = 10 * time.Millisecond
 
 var pastDeadline = time.Unix(1, 0)
 
-// progressConn is a connection of a Listener. A write deadline sets the time for which a write may
-// be without progress, if that is shorter than WriteTimeout. After the deadline, no write starts.
+// progressConn is a connection of a Listener. If a write deadline is set, the time from
+// SetWriteDeadline to the deadline is the longest time that a write may make no progress, if it is
+// shorter than WriteTimeout. No write starts after the deadline.
 type progressConn struct {
 	net.Conn // the socket
 	listener *Listener
 	direct   socket // nil: no direct writes
 
-	// returned is input that was read before the connection was returned to net/http, and that net/http has not read yet.
-	// The goroutine that reads owns it. nil: the connection was not returned.
+	// returned is input that was read before the connection was returned to net/http, and that net/http has not read
+	// yet. The goroutine that reads owns it. It is nil if the connection was not returned.
 	returned *[]byte
 
 	writing sync.Mutex // held by the current write; guards direct and failed
@@ -87,7 +87,7 @@ type progressConn struct {
 	wait     waitState
 }
 
-// waitState is whether writes of a progressConn block.
+// waitState states whether writes of a progressConn block.
 //
 //	state        a write                    next state and cause
 //	mayWait      blocks if it has to        waiting: the kernel accepts no more bytes; mustNotWait: stopWaiting
@@ -113,8 +113,8 @@ func (c *progressConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Write implements net.Conn. If a write was only sent in part, all later writes fail. A write
-// without progress closes the connection, because not all callers do so after a failed write.
+// Write implements net.Conn. If a write was only sent in part, all later writes fail. If a write
+// makes no progress, Write closes the connection, because not all callers do so after an error.
 func (c *progressConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -144,7 +144,7 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 		case noWait:
 			return n, ErrNoProgress
 		}
-		c.direct.progressed() // later progress is measured from here
+		c.direct.progressed() // resets the measurement of progress
 	}
 	defer c.finishWait()
 	if noWait {
@@ -160,7 +160,7 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		// progressed is called even if bytes were written, so that its next result is about the
+		// progressed is called even if bytes were written, so that its next result covers only the
 		// time after this call.
 		if on := c.direct != nil && c.direct.progressed(); on || k > 0 {
 			last = time.Now()
@@ -168,8 +168,8 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 	}
 }
 
-// armDeadline sets the socket's deadline to the next check of progress. It returns an error if
-// there has been no progress for too long since last, or if the write must not block.
+// armDeadline sets the socket's deadline to the next check of progress. It returns an error if the
+// last progress, at last, was too long ago, or if the write must not block.
 func (c *progressConn) armDeadline(last time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,8 +202,8 @@ func (c *progressConn) writeState() (noWait, late bool) {
 	return c.mustNotWait(), !c.deadline.IsZero() && !time.Now().Before(c.deadline)
 }
 
-// mustNotWait reports whether writes must not block. After the listener is closed, a write with a
-// deadline is the last alert of TLS. mu must be held.
+// mustNotWait reports whether writes must not block. After the listener was closed, a write with a
+// deadline is assumed to be the closing alert of TLS. mu must be held.
 func (c *progressConn) mustNotWait() bool {
 	return c.wait == mustNotWait || !c.deadline.IsZero() && c.listener.closed.Load()
 }

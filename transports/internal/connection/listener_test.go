@@ -40,16 +40,16 @@ func TestProgressConnTimeouts(t *testing.T) {
 		took     time.Duration
 		err      error
 	}{
-		"moves slowly":             {every: 9 * time.Second, reads: 20, wrote: 20, took: 180 * time.Second},
-		"never moves":              {took: timeout, err: ErrNoProgress},
-		"moves and stops":          {every: 9 * time.Second, reads: 2, wrote: 2, took: 20*time.Second + timeout, err: ErrNoProgress},
-		"moves within a deadline":  {every: 4 * time.Second, reads: 20, deadline: 5 * time.Second, wrote: 20, took: 80 * time.Second},
-		"too slow for a deadline":  {every: 9 * time.Second, reads: 20, deadline: 5 * time.Second, took: 5 * time.Second, err: os.ErrDeadlineExceeded},
-		"a longer deadline":        {deadline: time.Minute, took: timeout, err: ErrNoProgress},
-		"past its deadline":        {every: time.Second, reads: 20, deadline: -time.Second, err: os.ErrDeadlineExceeded},
-		"acknowledges":             {acks: []bool{false, true, false, true}, took: 3*timeout/progressChecks + timeout, err: ErrNoProgress},
-		"acknowledges nothing":     {acks: []bool{false}, took: timeout, err: ErrNoProgress},
-		"acknowledged only before": {acks: []bool{true, false}, took: timeout, err: ErrNoProgress},
+		"moves slowly":               {every: 9 * time.Second, reads: 20, wrote: 20, took: 180 * time.Second},
+		"never moves":                {took: timeout, err: ErrNoProgress},
+		"progress, then a stop":      {every: 9 * time.Second, reads: 2, wrote: 2, took: 20*time.Second + timeout, err: ErrNoProgress},
+		"progress within a deadline": {every: 4 * time.Second, reads: 20, deadline: 5 * time.Second, wrote: 20, took: 80 * time.Second},
+		"too slow for a deadline":    {every: 9 * time.Second, reads: 20, deadline: 5 * time.Second, took: 5 * time.Second, err: os.ErrDeadlineExceeded},
+		"a longer deadline":          {deadline: time.Minute, took: timeout, err: ErrNoProgress},
+		"deadline already passed":    {every: time.Second, reads: 20, deadline: -time.Second, err: os.ErrDeadlineExceeded},
+		"acknowledges":               {acks: []bool{false, true, false, true}, took: 3*timeout/progressChecks + timeout, err: ErrNoProgress},
+		"acknowledges nothing":       {acks: []bool{false}, took: timeout, err: ErrNoProgress},
+		"acknowledged only once":     {acks: []bool{true, false}, took: timeout, err: ErrNoProgress},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestProgressConnTimeouts(t *testing.T) {
 				require.InDelta(t, row.took.Seconds(), time.Since(start).Seconds(), 0.001)
 				require.Equal(t, row.wrote, n)
 				require.Equal(t, row.err, err)
-				if row.err == ErrNoProgress { // the connection is closed then
+				if row.err == ErrNoProgress { // the write has closed the connection
 					_, err = g.Write([]byte("x"))
 					require.Equal(t, row.err, err)
 					reader.Wait()
@@ -112,7 +112,7 @@ func TestInterruptedWriteReturns(t *testing.T) {
 	}
 }
 
-// Close of a TLS connection does not block if the peer does not read.
+// Closing a TLS connection does not block if the peer does not read.
 func TestTLSCloseDoesNotBlock(t *testing.T) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		for end, last := range map[string]func(*Listener, *tls.Conn){
@@ -123,7 +123,7 @@ func TestTLSCloseDoesNotBlock(t *testing.T) {
 			t.Run(name+"/"+end, func(t *testing.T) {
 				// A busy machine may pause the test once, but hardly ten times in a row.
 				for tries := 1; !closesAtOnce(t, portable, last); tries++ {
-					require.Less(t, tries, 10, "the close takes a second or more each time")
+					require.Less(t, tries, 10, "the close took a second or more ten times in a row")
 				}
 			})
 		}
@@ -131,7 +131,7 @@ func TestTLSCloseDoesNotBlock(t *testing.T) {
 }
 
 // closesAtOnce reports whether last takes less than a second on a connection whose peer does not
-// read. TLS itself would wait for five seconds.
+// read. The close of TLS itself would wait for five seconds.
 func closesAtOnce(t *testing.T, portable bool, last func(*Listener, *tls.Conn)) bool {
 	l := listen(t, portable)
 	stalled, _ := tlsPair(t, l)
@@ -172,8 +172,8 @@ func tlsPair(t *testing.T, l *Listener) (server, client *tls.Conn) {
 	return server, client
 }
 
-// fill writes to the socket, without TLS, until the kernel accepts nothing more. It requires that
-// several times, because a deadline may pass before the write has begun.
+// fill writes to the socket, below TLS, until several writes in a row were not accepted. A single
+// one does not suffice, because a deadline may pass before the write has begun.
 func fill(t *testing.T, g *progressConn) {
 	for full := 0; full < 3; {
 		require.NoError(t, g.Conn.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))

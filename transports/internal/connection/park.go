@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// Parked is an HTTP connection that was taken over from net/http. It waits, without a goroutine,
-// for an event or for its next request. Only plain TCP connections with direct writes can be
-// parked. When there is input, the poller calls the owner. The owner's lock guards a Parked.
+// Parked is an HTTP connection that was hijacked from net/http. It waits, without a goroutine, for
+// an event or for its next request. Only TCP connections without TLS and with direct writes can be
+// parked. When there is input, the poller calls the owner. A lock of the owner guards each Parked.
 type Parked struct {
 	conn   *progressConn
-	server *returned // of the server that accepted the connection
+	server *returned // listener that returns the connection to its server
 	owner  ParkOwner
 	watch  watch
 	index  int32 // index in Registry.parked; guarded by Registry.mu
@@ -23,7 +23,7 @@ type Parked struct {
 
 // ParkOwner owns a Parked connection.
 type ParkOwner interface {
-	// Readable is called when the connection has input or the peer has closed.
+	// Readable is called when the connection has input or the peer has closed it.
 	Reader
 	// Drain is called when the registry begins to drain, and when the server is closed. The owner
 	// must close the connection soon afterwards.
@@ -34,8 +34,8 @@ type ParkOwner interface {
 
 // CanPark reports whether the connection of a request can be parked after Hijack. A handler cannot
 // access the connection before it hijacks it, and net/http does not take a hijacked connection
-// back. So CanPark checks whether the connection was accepted on the port of a Listener of the
-// registry.
+// back. Therefore CanPark checks whether the connection was accepted on the port of a Listener of
+// the registry.
 func (r *Registry) CanPark(request *http.Request) bool {
 	local, _ := request.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if local == nil || request.TLS != nil || request.ProtoMajor != 1 || request.ProtoMinor != 1 {
@@ -46,7 +46,7 @@ func (r *Registry) CanPark(request *http.Request) bool {
 	return r.listening[local.Port] > 0 && !r.wrapped[local.Port]
 }
 
-// listens adds by to the number of Listeners on the port of an address.
+// listens adds by, which may be negative, to the number of Listeners on the port of an address.
 func (r *Registry) listens(address net.Addr, by int) {
 	local, ok := address.(*net.TCPAddr)
 	if r == nil || !ok {
@@ -82,7 +82,7 @@ func (r *Registry) setWrapped(address net.Addr) {
 }
 
 // Park adds a hijacked connection of a server to the registry and watches it. It returns nil if the
-// connection cannot be watched or the registry drains.
+// connection cannot be watched or if the registry drains.
 func (r *Registry) Park(c net.Conn, server *http.Server, owner ParkOwner) *Parked {
 	g, ok := c.(*progressConn)
 	if !ok || g.direct == nil {
@@ -134,12 +134,12 @@ type readable struct {
 	parked   []*Parked
 	next     atomic.Int32 // index of the next connection to serve
 	left     atomic.Int32 // number of connections whose owners have not returned
-	more     int          // number of goroutines to start if the others block
+	more     int          // number of goroutines that the next startMore starts
 	timer    *time.Timer
 }
 
-// blockedAfter is the time after which more goroutines are started if the connections are not all
-// served, because a request may block, for example while its token is verified.
+// blockedAfter is the time after which more goroutines are started if some connections are not
+// served yet. A request may block, for example while its token is verified.
 const blockedAfter = 2 * time.Millisecond
 
 // serveParked calls Readable of the owners of parked connections.
@@ -227,8 +227,7 @@ func (p *Parked) Close() {
 	p.server.registry.unpark(p)
 }
 
-// Interrupt makes a write fail in which another goroutine is blocked. Close must be called
-// afterwards.
+// Interrupt makes a blocked write of another goroutine fail. Close must be called afterwards.
 func (p *Parked) Interrupt() { p.conn.Conn.Close() }
 
 // Leave removes the connection from the registry, and returns a function that returns the
@@ -254,7 +253,7 @@ func WasParked(c net.Conn) bool {
 	return ok && g.returned != nil
 }
 
-// returned is a listener from which a server accepts the parked connections that are returned to
+// returned is a listener that returns parked connections to a server: the server accepts them from
 // it. It is closed when the server is closed or shut down, or the registry is closed.
 type returned struct {
 	registry *Registry
@@ -310,7 +309,7 @@ func (r *Registry) addServer(server *http.Server, l *returned) *returned {
 	return l
 }
 
-// ConnContext returns the context that a server gives to a new connection, but without
+// ConnContext returns the context of a new connection of a server, but without
 // http.LocalAddrContextKey. Unlike the context of a request, it contains nothing that a middleware
 // has added.
 func (r *Registry) ConnContext(server *http.Server, c net.Conn) context.Context {

@@ -13,11 +13,11 @@ import (
 // written from its shared encoding, or encoded again for each chunk.
 const maxChunk = 64 << 10
 
-// maxRest is the size, in bytes, up to which the rest of a large event is copied, because holding
-// the whole encoding for a small rest would waste memory.
+// maxRest is the size, in bytes, up to which the rest of a large event is copied, because keeping
+// the whole encoding in memory for a small rest would waste memory.
 const maxRest = 16 << 10
 
-// These errors end a connection if retention removed a large event while the EncodingCache had no
+// Errors that end a connection if retention removed a large event while the EncodingCache had no
 // memory for its encoding.
 var (
 	errRemovedWithin    = errors.New("event removed while it was being written")
@@ -40,7 +40,7 @@ type partialEvent struct {
 
 func (r *partialEvent) isSet() bool { return r.event != hub.Cursor{} }
 
-// keepRest keeps the rest of an event of which offset bytes are written. mu must be held.
+// keepRest keeps the rest of an event of which offset bytes have been written. mu must be held.
 func (w *Writer) keepRest(id hub.Cursor, b []byte, offset int) {
 	q := w.pending()
 	switch {
@@ -54,7 +54,7 @@ func (w *Writer) keepRest(id hub.Cursor, b []byte, offset int) {
 	}
 }
 
-// dropPending discards everything queued. mu must be held.
+// dropPending discards all queued bytes and events. mu must be held.
 func (w *Writer) dropPending() {
 	if q := w.queued; q != nil && q.partial.encoding != nil {
 		w.cache().Release(q.partial.encoding, q.partial.subject)
@@ -82,9 +82,8 @@ func areSmall(events []*hub.Event) bool {
 	return size <= smallData
 }
 
-// write writes a portion. When it has the encoding of an event, it drops its reference to the
-// event, so that a connection that waits within a large event does not keep the event itself in
-// memory.
+// write writes a portion. After it has encoded an event, it drops its reference to the event, so
+// that a write that blocks within a large event does not keep the event itself in memory.
 func (w *Writer) write(p *portion) error {
 	if p.partial.isSet() {
 		return w.writePartial(p.partial)
@@ -166,7 +165,7 @@ func (w *Writer) writePartial(r partialEvent) error {
 }
 
 // chunk collects small messages for a single write. Its buffer comes from a pool and is returned
-// when it is written.
+// after the write.
 type chunk struct {
 	out    *Writer
 	buffer *[]byte // nil: empty
@@ -193,7 +192,7 @@ func (c *chunk) add(b []byte) {
 	*c.buffer = append(*c.buffer, b...)
 }
 
-// addPart adds as much of an event as fits into the chunk, and returns the number of remaining
+// addPart adds as much of an event as the chunk has room for, and returns the number of remaining
 // bytes.
 func (c *chunk) addPart(r partialEvent) (left int, err error) {
 	o := c.out

@@ -35,8 +35,8 @@ func (c *progressWriter) PeerClosed() bool { return false }
 
 func (c *progressWriter) End() bool { return true }
 
-// Close sends TLS's close_notify only if that does not block. TLS itself would wait for seconds if
-// the peer does not read, while Writer.mu is held.
+// Close sends TLS's close_notify only if that does not block. If the peer does not read, TLS would
+// wait for seconds, during which Writer.mu is held.
 func (c *progressWriter) Close() {
 	c.progress.stopWaiting()
 	c.conn.Close()

@@ -10,13 +10,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// Reason is the reason why a connection was closed, as named in the connection log.
+// Reason is the reason why a connection was closed, as it appears in the connection log.
 type Reason string
 
-// These are the reasons. The reasons that Counters counts are named like the labels of the metric.
+// Reasons. A reason that Counters counts has the name of the metric's label.
 const (
 	ClosedByClient    Reason = "client"      // the client closed the connection, or the connection broke
-	ClosedByDrain     Reason = "drain"       // the hub shuts down, and the client was asked to reconnect
+	ClosedByDrain     Reason = "drain"       // the hub shuts down, and the client was told to reconnect
 	ClosedAnswered    Reason = "answered"    // a poll was answered
 	ClosedRefused     Reason = "refused"     // the hub refused what a WebSocket client sent
 	ClosedUnavailable Reason = "unavailable" // the log could not be read in time
@@ -65,8 +65,8 @@ func (r *Record) Open(subject string) {
 	}
 }
 
-// Begin sets the subject without logging that the connection is open. It is used for polls, which
-// have a single log line.
+// Begin sets the subject without logging that the connection is open. It is used for polls, each of
+// which is a single log line.
 func (r *Record) Begin(subject string) {
 	if r != nil {
 		r.subject = subject
@@ -81,7 +81,7 @@ func (r *Record) Count(events, bytes int) {
 	}
 }
 
-// SetReason sets the reason that Close logs, unless one is already set.
+// SetReason sets the reason that Close logs, unless a reason is already set.
 func (r *Record) SetReason(reason Reason) {
 	if r != nil && r.reason == "" {
 		r.reason = reason

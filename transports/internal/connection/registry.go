@@ -33,7 +33,7 @@ type Registry struct {
 	parked    []*Parked                  // parked connections, with or without a waiting poll
 	listening map[int]int                // number of Listeners by port
 	wrapped   map[int]bool               // see setWrapped
-	returned  map[*http.Server]*returned // listeners by which servers get parked connections back
+	returned  map[*http.Server]*returned // listeners that return parked connections to their servers
 }
 
 // NewRegistry returns a registry that writes a heartbeat to each member at this interval; 0: never.
@@ -79,8 +79,8 @@ func (r *Registry) IsDraining() bool {
 	}
 }
 
-// add makes w a member. Its heartbeats are in a random part of the period. add returns false if no
-// more members are accepted.
+// add makes w a member. It chooses at random the part of the heartbeat period in which w's
+// heartbeats are due. add returns false if no more members are accepted.
 func (r *Registry) add(o *Writer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,7 +107,7 @@ func (r *Registry) remove(o *Writer) {
 	r.signalEmpty()
 }
 
-// signalEmpty wakes Drain if no member and no parked connection is left. Called with mu held.
+// signalEmpty wakes Drain if no member and no parked connection is left. mu must be held.
 func (r *Registry) signalEmpty() {
 	if r.count+len(r.parked) == 0 && r.empty != nil {
 		close(r.empty)
@@ -115,7 +115,7 @@ func (r *Registry) signalEmpty() {
 	}
 }
 
-// members returns the members of slots i up to j.
+// members returns the members in the slots from i to j-1.
 func (r *Registry) members(i, j int) []*Writer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,8 +137,8 @@ func (r *Registry) runHeartbeats() {
 	}
 }
 
-// goawayFraction is the part of the drain window in which all members are sent goaway. The rest of
-// the window is left so that the last of them can read what was accepted.
+// goawayFraction is the fraction of the drain window during which the goaway messages are sent. In
+// the rest of the window, the last members can read everything that was accepted.
 const goawayFraction = 0.75
 
 // Drain is DrainSpread with goaway messages in the first three quarters of the window.
@@ -146,10 +146,10 @@ func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	r.DrainSpread(ctx, time.Duration(float64(window)*goawayFraction), window)
 }
 
-// DrainSpread accepts no new members. It sends each member a goaway message with a random retry delay,
-// at a random time within spread and after all events accepted before. It closes members that are left
-// when the window or ctx ends. Tests use a short spread with a long window, so that a slow machine does
-// not close a member.
+// DrainSpread accepts no new members. It sends each member a goaway message with a random retry
+// delay, at a random time within spread. The message follows all events that were accepted before
+// it. DrainSpread closes members that remain when the window or ctx ends. Tests use a short spread
+// with a long window, so that a slow machine does not close a member.
 func (r *Registry) DrainSpread(ctx context.Context, spread, window time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, window)
 	defer cancel()
@@ -196,13 +196,13 @@ func (r *Registry) refuseNewMembers() <-chan struct{} {
 	return left
 }
 
-// retryDelay returns the random time after which a client should reconnect: at least a second, plus
-// a random part of a duration as long as the window in which connections end.
+// retryDelay returns the random delay after which a client should reconnect: a second, plus a
+// random part of a window.
 func retryDelay(window time.Duration) time.Duration {
 	return (time.Second + rand.N(window+1)).Round(time.Millisecond)
 }
 
-// sleep blocks for d. It returns false if ctx ends before.
+// sleep blocks for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil

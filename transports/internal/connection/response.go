@@ -15,8 +15,9 @@ type responseConn struct {
 	ended      bool
 }
 
-// NewResponseConn returns the Conn of a response whose header is written. The handler must write
-// nothing more, close the Writer when the request's context ends, and return after Writer.Wait.
+// NewResponseConn returns the Conn of a response whose header has been written. The handler must
+// write nothing more, close the Writer when the request's context ends, and return after
+// Writer.Wait.
 func NewResponseConn(w http.ResponseWriter) Conn {
 	return &responseConn{w: w, controller: http.NewResponseController(w)}
 }
@@ -24,7 +25,7 @@ func NewResponseConn(w http.ResponseWriter) Conn {
 func (c *responseConn) TryWrite([]byte) (int, error) { return 0, nil }
 
 // responseChunk is the maximum number of bytes of one write. It is small, so that progress within a
-// large message is noticed: a peer that accepts this much within the write timeout is not stalled.
+// large message is detected: a peer that accepts 4 KiB within the write timeout is not stalled.
 const responseChunk = 4 << 10
 
 func (c *responseConn) Write(p []byte, timeout time.Duration) error {
@@ -54,8 +55,8 @@ func (c *responseConn) End() bool {
 	return true
 }
 
-// Close interrupts a blocked write. The handler ends the response when it returns. If the stream
-// was complete, that is a regular end.
+// Close interrupts a blocked write. The handler ends the response by returning. If the stream was
+// complete, the response then ends without an error.
 func (c *responseConn) Close() {
 	if !c.ended {
 		_ = c.controller.SetWriteDeadline(time.Now())

@@ -18,8 +18,8 @@ func (w *Writer) OnRightsChanged() {
 }
 
 // unauthorizedCloseDelay is the time for which an unauthorized subscriber can read its last
-// message. Connections must end within a second (docs/protocol.md#authentication), and rereading a
-// file takes a part of that time.
+// message. Connections must end within a second (docs/protocol.md#authentication), and reading a
+// changed file again takes a part of that second.
 const unauthorizedCloseDelay = 500 * time.Millisecond
 
 func (w *Writer) checkRights() {
@@ -32,7 +32,7 @@ func (w *Writer) checkRights() {
 	}
 	w.cfg.Counters.Unauthorized.Add(1)
 	w.record.replaceReason(ClosedExpelled)
-	// This end replaces one that was scheduled after more events.
+	// This end replaces an end that was scheduled for a later position.
 	w.setEnd(problemMessage(p)).closeTimer = time.AfterFunc(unauthorizedCloseDelay, w.Close)
 	w.startDrain()
 }
@@ -52,6 +52,6 @@ func (w *Writer) Renew(fresh auth.Access) *problems.Problem {
 		return p
 	}
 	w.session = fresh
-	w.checkRights() // rights may have changed before Acquire
+	w.checkRights() // the rights may have changed before Acquire
 	return nil
 }

@@ -29,8 +29,8 @@ func (b *bench) connectSlow() (*connection.Writer, net.Conn) {
 	return w, client
 }
 
-// stall connects clients that do not read, and blocks until the writing of an event of this size
-// has started on each.
+// stall connects clients that do not read, publishes an event of size bytes, and blocks until the
+// writers of all clients are writing it.
 func (b *bench) stall(readers, size int) (clients []net.Conn) {
 	for range readers {
 		_, client := b.connectSlow()
@@ -50,7 +50,7 @@ func TestStalledReadersShareAnEvent(t *testing.T) {
 		full bool // the cache has no memory for the encoding
 	}{
 		"direct": {}, "portable": {path: path{portable: true}}, "TLS": {path: path{secure: true}},
-		"direct, no room": {full: true}, "portable, no room": {path: path{portable: true}, full: true},
+		"direct, cache full": {full: true}, "portable, cache full": {path: path{portable: true}, full: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, 0, slowTimeout)

@@ -1,6 +1,6 @@
 package connection
 
-// state is the stage of a Writer's life.
+// state is the state of a Writer.
 //
 //	state    the Writer writes                  next state and cause
 //	created  nothing                            open: Start

@@ -13,7 +13,7 @@ import (
 )
 
 // A peer that no longer acknowledges anything is disconnected, even if the kernel's buffer still
-// has room. A peer that is unreachable for a shorter time is not.
+// has room. A peer that is unreachable for a shorter time stays connected.
 func TestVanishedPeerIsClosed(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"direct": false, "TLS": true} {

@@ -2,8 +2,8 @@ package connection
 
 // Reader reads from a watched connection.
 type Reader interface {
-	// Readable is called in a goroutine of the registry when c has input or has ended. It is not
-	// called again before Writer.RearmReadable.
+	// Readable is called in a goroutine of the registry when c has input or the peer has closed it.
+	// It is not called again before Writer.RearmReadable.
 	Readable(c TryReader)
 }
 

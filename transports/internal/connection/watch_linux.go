@@ -9,33 +9,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller watches all connections of a registry with one epoll instance. The runtime's poller waits
-// for that instance, so only one goroutine and no thread is needed. Closing a connection removes it
-// from epoll.
+// poller watches all connections of a registry with one epoll instance. The Go runtime's poller
+// waits for that instance, so the poller needs one goroutine and no thread of its own. Closing a
+// connection removes it from epoll.
 type poller struct {
 	registry *Registry       // static
 	epoll    *os.File        // static; owns fd
-	fd       int             // static; used by open connections, all of which are closed before it is
+	fd       int             // static; used by open connections; all connections are closed before it
 	raw      syscall.RawConn // static; raw access to epoll
 
 	mu         sync.Mutex // guards the fields below, and each watch
 	watched    []watched  // connections by slot; nil: the slot is free
 	free       []int32    // free slots
-	generation int32      // generation of the newest watch; distinguishes watches of a reused slot
+	generation int32      // number of the newest watch; distinguishes successive watches in one slot
 }
 
 // watched is a connection with direct writes that the poller can watch: the connection of a Writer,
 // or a Parked.
 type watched interface {
-	// watching returns the registration, which changes only while the lock of the connection and
-	// poller.mu are held.
+	// watching returns the watch of the connection, which changes only while the lock of the
+	// connection and poller.mu are held.
 	watching() *watch
 	socket() *direct
 	// onPeerClosed is called if the connection is watched without a Reader, and the peer has closed.
 	onPeerClosed()
 }
 
-// watch is a connection's registration with the poller.
+// watch is the registration of a connection with the poller.
 type watch struct {
 	reader     Reader // nil: only the peer's close is reported
 	slot       int32
@@ -71,7 +71,7 @@ func (r *Registry) startPoller() *poller {
 // run dispatches events until the poller is closed.
 func (p *poller) run() {
 	var events [128]unix.EpollEvent
-	_ = p.raw.Read(func(fd uintptr) bool { // fails only when the poller is closed
+	_ = p.raw.Read(func(fd uintptr) bool { // fails only after the poller is closed
 		for {
 			n, err := unix.EpollWait(int(fd), events[:], 0)
 			switch {
@@ -81,7 +81,7 @@ func (p *poller) run() {
 					parked = p.dispatch(&events[i], parked)
 				}
 				p.registry.serveParked(parked)
-				runtime.Gosched() // let the readers run first, so that at most one batch of events starts goroutines at once
+				runtime.Gosched() // run the readers first, so that only one batch of events has goroutines at a time
 			case err != unix.EINTR:
 				return false // blocks until epoll is readable
 			}
@@ -106,7 +106,8 @@ func (p *poller) dispatch(e *unix.EpollEvent, parked []*Parked) []*Parked {
 	return parked
 }
 
-// lookup returns the connection of an event and its Reader, or nil if that watch has ended.
+// lookup returns the connection of an event and its Reader. The connection is nil if the watch has
+// ended.
 func (p *poller) lookup(e *unix.EpollEvent) (watched, Reader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,7 +120,8 @@ func (p *poller) lookup(e *unix.EpollEvent) (watched, Reader) {
 
 func (p *poller) close() { p.epoll.Close() }
 
-// startWatch watches the connection for input, or without a Reader for the peer's close only.
+// startWatch watches the connection for input. If reader is nil, it watches only for a close by the
+// peer.
 func (r *Registry) startWatch(o watched, reader Reader) bool {
 	p := r.startPoller()
 	if p == nil {
@@ -151,8 +153,8 @@ func (r *Registry) rearmWatch(o watched) {
 	}
 }
 
-// update registers the connection for one event. It does nothing if the connection is closed, since
-// its descriptor may then belong to another.
+// update registers the connection for one event. It does nothing if the connection is closed,
+// because its descriptor may then belong to another connection.
 func (p *poller) update(o watched, op int) error {
 	w := o.watching()
 	c := controls.Get().(*control)

@@ -14,7 +14,7 @@ import (
 func TestPeerCloseIsWatched(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 0, longTimeout)
-	client := b.stall(1, 1<<20)[0] // the close must find the writer writing
+	client := b.stall(1, 1<<20)[0] // the client closes while the writer is writing
 	b.publish(1, 30, 100_000)
 	require.NoError(t, client.(*net.TCPConn).CloseWrite())
 	r := reader{t, bufio.NewReader(client)}

@@ -13,11 +13,12 @@ import (
 // Codec encodes the hub's events and control messages for one transport.
 type Codec interface {
 	Format
-	// Unwrap returns the part of Encode's bytes that a Conn without direct writes sends. A Conn
-	// with direct writes sends all of them.
+	// Unwrap returns the part of the bytes of Encode that is written to a Conn without direct
+	// writes. To a Conn with direct writes, all bytes are written.
 	Unwrap([]byte) []byte
-	// AppendMessage appends a control message. If it is an error or a goaway, which end the stream,
-	// AppendMessage also appends what the transport requires at the end of a stream.
+	// AppendMessage appends a control message. If the message ends the stream (an error or a
+	// goaway), AppendMessage also appends the bytes that the transport requires at the end of a
+	// stream.
 	AppendMessage(dst []byte, m wire.Message) []byte
 }
 
@@ -27,7 +28,8 @@ type Config struct {
 	Counters     *Counters
 	Registry     *Registry
 	WriteTimeout time.Duration // time without progress after which the connection is closed
-	// Disconnect disconnects a subscriber that fell behind retention. By default, it is sent a gap.
+	// Disconnect disconnects a subscriber that fell behind retention. By default, the subscriber is
+	// sent a gap.
 	Disconnect bool
 }
 
@@ -36,7 +38,7 @@ type Counters struct {
 	Connections      atomic.Int64 // connections that are open now
 	Opened           atomic.Uint64
 	Delivered        atomic.Uint64 // events of which at least a part was written
-	Bytes            atomic.Uint64 // written bytes, before TLS; for long-poll only the bodies
+	Bytes            atomic.Uint64 // written bytes, before TLS; for long-poll only the response bodies
 	FellBehind       atomic.Uint64 // connections closed because they fell behind retention
 	WriteStalled     atomic.Uint64 // connections closed because a write made no progress
 	ClosedAtDeadline atomic.Uint64 // connections closed at the drain deadline with unwritten data
@@ -49,7 +51,7 @@ type Counters struct {
 // Writer owns the write side of one connection after its handshake, and the position of its
 // subscription. It implements hub.Sink and auth.Holder, and is a member of its Registry.
 type Writer struct {
-	// static after Start
+	// Static after Start.
 
 	cfg  *Config
 	sub  *hub.Subscription
@@ -62,30 +64,30 @@ type Writer struct {
 	mu           sync.Mutex
 	stateChanged *sync.Cond // signaled when writing ends and when the Writer is closed; nil until a goroutine waits
 
-	// guarded by mu
+	// Guarded by mu.
 
 	session auth.Access
 	queued  *pending
-	end     *end  // nil: no end is scheduled, or the Writer was closed before it
+	end     *end  // nil: no end is scheduled, or the Writer was closed before the end
 	watch   watch // watch of conn, for input or for the peer's close
 	state   state
 	writing bool // see state
 
 	inCommand   bool   // a command of the peer is running; see BeginCommand
-	goawayAfter uint32 // retry of the Goaway that EndCommand must repeat, in milliseconds; 0: none
+	goawayAfter uint32 // retry delay of the Goaway that EndCommand must write, in milliseconds; 0: none
 }
 
-// pending has everything queued except events. It exists only while there is something queued,
-// which is rare.
+// pending contains everything that is queued. It exists only while something is queued, which is
+// rare.
 type pending struct {
 	control   []byte       // whole messages, written before the next event
-	tail      []byte       // rest of a message of which a part is written; written before control
+	tail      []byte       // rest of a message that was written in part; written before control
 	partial   partialEvent // rest of a large event, instead of tail
 	batch     portion      // events that were already read; written before control
 	heartbeat bool         // a heartbeat must be written after everything else
 }
 
-// New returns a Writer that writes nothing until Start.
+// New returns a Writer, which writes nothing until Start.
 func New() *Writer { return new(Writer) }
 
 // pending returns w.queued, and creates it if necessary.
@@ -113,10 +115,10 @@ func (w *Writer) signalStateChange() {
 }
 
 // Start writes opening, and then the events of sub. The caller must have acquired access. If the
-// registry accepts no more members, Start returns false, and conn, sub and access still belong to
-// the caller. Otherwise the Writer closes sub and conn and releases access when it is closed.
+// registry accepts no more members, Start returns false, and the caller must still close conn and
+// sub and release access. Otherwise the Writer does so when it is closed.
 func (w *Writer) Start(cfg *Config, access auth.Access, sub *hub.Subscription, conn Conn, opening []byte) bool {
-	// mu is held until the end, so that Registry.Close never sees a Writer that is only half
+	// mu is held until the end, so that Registry.Close never sees a Writer that is only partly
 	// started.
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,9 +173,9 @@ func (w *Writer) Ready(batch *hub.Batch) {
 	w.sub.Advance(batch.To)
 }
 
-// advancePast advances the position past the events whose bytes are among the first n of joined. If
-// the last of them was written in part, its rest is kept for the drain goroutine, which reads the
-// remaining events from the hub.
+// advancePast advances the position past the events of which at least a part is among the first n
+// bytes of joined. If the last of them was written in part, its rest is kept for the drain
+// goroutine, which reads the remaining events from the hub.
 func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 	for _, e := range events {
 		if n == 0 {
@@ -240,9 +242,9 @@ func (w *Writer) controlQueueFull() bool {
 	return w.queued != nil && len(w.queued.control) > maxControlQueue
 }
 
-// WriteControl writes one whole message between two events. It blocks while more than 16 KiB of
-// messages are queued, so only the goroutine that reads from the connection may call it. After the
-// end of the stream it does nothing.
+// WriteControl writes one message between two events. It blocks while more than 16 KiB of messages
+// are queued, so only the goroutine that reads from the connection may call it. After the end of
+// the stream it does nothing.
 func (w *Writer) WriteControl(message []byte) {
 	w.Update(func(*hub.Subscription) []byte { return message })
 }
@@ -257,8 +259,8 @@ func (w *Writer) TryWriteControl(message []byte) {
 	}
 }
 
-// Update calls change with the subscription at its exact position. If change returns a message,
-// Update writes it before all events after that position. Like WriteControl, it may block.
+// Update calls change with the subscription, whose position is then exact. If change returns a
+// message, Update writes it before all events after that position. Like WriteControl, it may block.
 func (w *Writer) Update(change func(*hub.Subscription) []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -280,8 +282,8 @@ func (w *Writer) Update(change func(*hub.Subscription) []byte) {
 }
 
 // flushPending writes or queues the events that the subscriber has not read yet, so that its
-// position is that of the newest event. If another goroutine is writing, it does nothing; the
-// position is then that of the last event read.
+// position becomes that of the newest event. If another goroutine is writing, flushPending does
+// nothing, and the position is that of the last event that was read.
 func (w *Writer) flushPending() {
 	if w.writing {
 		return
@@ -332,7 +334,8 @@ func (w *Writer) heartbeat() []byte {
 	return w.cfg.Codec.AppendMessage(nil, wire.Message{Op: wire.OpHeartbeat, ID: w.sub.Cursor()})
 }
 
-// Abort is like Close, and counts the connection if it has unwritten data.
+// Abort is like Close, and counts the connection in Counters.ClosedAtDeadline if it has unwritten
+// data.
 func (w *Writer) Abort() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

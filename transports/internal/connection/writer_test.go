@@ -51,7 +51,7 @@ func (lines) AppendMessage(dst []byte, m wire.Message) []byte {
 	}
 }
 
-// bench is a hub with connections over TCP to clients of the test.
+// bench is a hub with TCP connections to clients of the test.
 type bench struct {
 	t        testing.TB
 	hub      *hub.Hub
@@ -162,8 +162,8 @@ func allPaths(t *testing.T, test func(t *testing.T, p path)) {
 	}
 }
 
-// The connection blocks many times within events and messages. Each time, the writer continues
-// where it stopped.
+// If the connection blocks within an event or a message, the writer later continues at the same
+// byte.
 func TestPartialWritesResume(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 0, longTimeout)
@@ -196,7 +196,7 @@ func TestPartialWritesResume(t *testing.T) {
 		require.Zero(t, b.counters.WriteStalled.Load())
 		require.EqualValues(t, rounds*n, b.counters.Delivered.Load())
 		b.publish(rounds*n, 1, 10)
-		require.Equal(t, rounds*n, r.number(r.line(), 10), "live delivery continues")
+		require.Equal(t, rounds*n, r.number(r.line(), 10), "delivery of new events continues")
 	})
 }
 
@@ -228,7 +228,7 @@ func readSlowly(t *testing.T, p path) bool {
 	b := newBench(t, 0, timeout)
 	b.portable, b.secure = p.portable, p.secure
 	_, client := b.connect()
-	const n, size = 2, 900 << 10 // one write takes long
+	const n, size = 2, 900 << 10 // a single write takes a long time
 	b.publish(0, n, size)
 	slow := &trickle{Conn: client, last: time.Now(), until: time.Now().Add(5 * timeout / 2)}
 	r := bufio.NewReaderSize(slow, 1<<10)
@@ -337,7 +337,7 @@ func TestGoawayAfterPendingEvents(t *testing.T) {
 		}
 		require.Equal(t, "goaway "+b.hub.Position().String(), r.line())
 		w.Wait()
-		require.False(t, w.EndedForGood(), "the peer is to resume")
+		require.False(t, w.EndedForGood(), "the peer should resume")
 	})
 }
 
@@ -351,7 +351,7 @@ func TestCloseDoesNotWaitForPeers(t *testing.T) {
 		b.publish(0, 100, 50<<10)
 		start := time.Now()
 		b.registry.Close()
-		require.Less(t, time.Since(start), longTimeout/2, "well before the write timeout")
+		require.Less(t, time.Since(start), longTimeout/2, "the close is detected well before the write timeout")
 		require.Zero(t, b.counters.Connections.Load())
 		b.registry = connection.NewRegistry(0) // the cleanup of the bench closes this registry
 	})
