@@ -9,7 +9,7 @@ import (
 )
 
 // WriteProblem answers a request with a problem. If the request's context comes from API.Context,
-// the API counts the problem. Headers that are already set are sent as well.
+// the API counts the problem. Headers that are already set in w are sent as well.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	web.WriteProblem(w, r, p)
 }

@@ -54,7 +54,7 @@ type routes struct {
 	topic http.Handler // handler of /publish/{topic}
 }
 
-// New returns an API for cfg.Hub. Close must be called.
+// New returns an API for cfg.Hub. The caller must call Close.
 func New(cfg Config) (*API, error) {
 	if cfg.Hub == nil {
 		return nil, errors.New("transports: Config.Hub is required")
@@ -67,8 +67,8 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// NewStarting returns an API that answers 503 with Retry-After until Start, so that a program can listen while
-// its hub waits for an engine. Config.Hub is ignored.
+// NewStarting returns an API that answers 503 with Retry-After until Start, so that a program can listen while its hub
+// waits for an engine. It ignores Config.Hub.
 func NewStarting(cfg Config) (*API, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -127,7 +127,8 @@ func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handle
 	return a.auth.WrapSubscription(handleError)(next)
 }
 
-// newRoutes returns the routes that serve h, or, if h is nil, those that answer until there is a hub.
+// newRoutes returns the routes that serve h. If h is nil, it returns the routes for the time before
+// Start.
 func (a *API) newRoutes(h *hub.Hub) *routes {
 	starting := func(refuse Refusal) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, StartingProblem()) })
@@ -168,18 +169,17 @@ func (a *API) connectionLog(transport string) *connection.Log {
 	return &connection.Log{Logger: a.cfg.Log, Transport: transport}
 }
 
-// Listener returns a listener for the API. On its connections, the API notices when a client stops
-// reading, even if TLS or HTTP/2 is used, and writes at the lowest cost. Without it, the API works
-// on the connections of any server.
+// Listener returns a listener for the API. On its connections, the API detects that a client has stopped reading even
+// if TLS or HTTP/2 is used, and writes with the least CPU time. The API also works on connections of other listeners.
 //
-// On Linux without TLS, the long-poll transport hijacks connections and later returns them to their server, for which
-// it calls the server's ConnContext, and later its ConnState, as for a new connection.
+// On Linux without TLS, the long-poll transport hijacks connections and later returns them to their server. A returned
+// connection is new for the server: its ConnContext and ConnState are called again.
 func (a *API) Listener(l net.Listener) net.Listener {
 	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout, Registry: a.registry}
 }
 
-// WasParked reports whether a connection that http.Server.ConnState gets as a new one is not new: the long-poll transport
-// has returned it, after it had answered requests with valid tokens.
+// WasParked reports whether a connection that is passed to http.Server.ConnState as new was returned by the long-poll
+// transport. On such a connection, requests with valid tokens have already been answered.
 func WasParked(c net.Conn) bool { return connection.WasParked(c) }
 
 // ReleaseTLSBuffers frees the memory that the handshake of a connection with TLS has used for received bytes. A hook
@@ -196,8 +196,8 @@ func (a *API) IsDraining() bool { return a.registry.IsDraining() }
 
 // Drain refuses new subscriptions, and closes each existing one at a random time within the window,
 // after it has received everything that was published before. Publishing continues. Drain returns
-// when the last connection is closed. Connections that are still open at the end of the window or
-// of ctx are cut off.
+// when the last connection is closed. Drain closes connections that are still open when the window
+// or ctx ends.
 func (a *API) Drain(ctx context.Context, window time.Duration) { a.registry.Drain(ctx, window) }
 
 // StopPublishing ends the requests that publish streams of events. Each is answered with the number

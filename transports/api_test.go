@@ -131,7 +131,7 @@ func TestRightsThatExpireEndTheConnection(t *testing.T) {
 	answer.Body.Close()
 	require.Equal(t, http.StatusUnauthorized, answer.StatusCode)
 	var stream *http.Response
-	for lasts := 2 * time.Second; ; lasts *= 4 { // on a busy machine, the rights may expire before the stream begins
+	for lasts := 2 * time.Second; ; lasts *= 4 { // longer each time: on a busy machine, the rights may expire before the stream begins
 		life.Store(int64(lasts))
 		stream, err = http.Get(server.URL + "/rt/sse")
 		require.NoError(t, err)
@@ -145,8 +145,8 @@ func TestRightsThatExpireEndTheConnection(t *testing.T) {
 	require.Contains(t, string(body), "event: trivium.error")
 }
 
-// TestRenewalIsRefusedWhereRightsAreNotOfTokens checks that a WebSocket cannot gain rights by
-// sending any text as a token if Config.Authorize determines the rights.
+// TestRenewalIsRefusedWhereRightsAreNotOfTokens checks that, if Config.Authorize determines the
+// rights, a WebSocket cannot gain rights by sending any string as a token.
 func TestRenewalIsRefusedWhereRightsAreNotOfTokens(t *testing.T) {
 	server, _, _ := serve(t, transports.Config{
 		Authorize: func(*http.Request) (*transports.Rights, error) {

@@ -13,21 +13,21 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// Config configures an API. Only Hub is required. For every other field, the zero value is a
-// default that works.
+// Config configures an API. Only Hub is required. The zero value of every other field is a usable
+// default.
 type Config struct {
 	Hub *hub.Hub
 
 	// Auth authenticates requests by tokens. The caller must run Auth.Run.
 	Auth *auth.Middleware
-	// Authorize authenticates requests instead of Auth, for a program that has users of its own. It
-	// is called for each request, and must be safe for concurrent use. If it returns an error, the
-	// request is refused with 403, or with 401 if the error wraps auth.ErrNoToken. The error is
+	// Authorize authenticates requests instead of Auth, for a program that manages its own users.
+	// It is called for each request, and must be safe for concurrent use. If it returns an error,
+	// the request is refused with 403, or with 401 if the error wraps auth.ErrNoToken. The error is
 	// logged, and not sent to the client. Authorize and Auth must not both be set.
 	//
-	// If neither is set, every request may do everything. But only pages of the same origin are
-	// served, and only under loopback names, the address on which the connection arrived, and
-	// Hosts.
+	// If neither is set, every request has all rights. However, requests of pages of another origin
+	// are refused, and the Host of a request must be a loopback name, the local address of the
+	// connection, or one of Hosts.
 	Authorize func(*http.Request) (*Rights, error)
 	// Hosts are additional host names, without a port, under which an API without Auth and
 	// Authorize is served.
@@ -50,9 +50,9 @@ type Config struct {
 	Disconnect bool
 	// Compression offers permessage-deflate to WebSocket clients.
 	Compression bool
-	// CleanEnd ends the body of each SSE stream in the regular way. By default, a stream that the
-	// client should resume is cut off, because several client libraries do not reconnect after a
-	// regular end.
+	// CleanEnd ends the body of each SSE stream regularly, with its last chunk. By default, the
+	// connection of a stream that the client should resume is closed without it, because several
+	// client libraries do not reconnect after a regular end.
 	CleanEnd bool
 	// CloudEventsSource is the source attribute of events that were not published as CloudEvents; "":
 	// DefaultCloudEventsSource.
@@ -60,18 +60,18 @@ type Config struct {
 
 	Log *slog.Logger // nil: nothing is logged
 	// LogConnections logs one line when a subscriber's connection opens, and one when it closes.
-	// The lines have its session, subject, address and transport; the second also has the reason,
-	// duration, events and bytes. A poll has a single line.
+	// The lines contain the session, subject, address and transport; the second also contains the
+	// reason, duration, events and bytes. A poll has a single line.
 	LogConnections bool
-	// Advice returns what an operator can do about an error of package auth on a route. It is
-	// appended to the answer. Nil: nothing is appended.
+	// Advice returns advice to the operator about an error of package auth on a route. The advice
+	// is appended to the answer. Nil: nothing is appended.
 	Advice func(route string, err error) string
 	// Admitted wraps the handlers of requests that Auth or Authorize has accepted. Nil: they are
 	// not wrapped.
 	Admitted func(http.Handler) http.Handler
 }
 
-// These are the defaults of Config.
+// Defaults of Config.
 const (
 	DefaultHeartbeat         = 15 * time.Second
 	DefaultWriteTimeout      = 10 * time.Second
@@ -83,7 +83,7 @@ const (
 // defaultLimits are the limits of an API without Config.Auth.
 var defaultLimits = auth.ConnectionLimits{Total: 100_000, FilterBytes: 128 << 20, FilterBytesPerToken: 32 << 20}
 
-// Rights are the rights of a request. A connection has them until they expire.
+// Rights are the rights of a request. A connection keeps them until they expire.
 type Rights struct {
 	// Subject identifies the user. Limits and idempotency keys are counted per subject.
 	Subject            string
@@ -119,8 +119,7 @@ func filterSet(texts []string) (hub.FilterSet, error) {
 	return hub.NewFilterSet(filters...), nil
 }
 
-// withDefaults returns the configuration with defaults, or an error that describes everything that
-// is wrong with it.
+// withDefaults returns the configuration with defaults, or an error that describes all its faults.
 func (c Config) withDefaults() (Config, error) {
 	var faults []error
 	if c.Auth != nil && c.Authorize != nil {
@@ -151,7 +150,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// middleware returns the middleware that authenticates requests, and whether the API must run it.
+// middleware returns the middleware that authenticates requests, own is set if the API must run it.
 func (c *Config) middleware() (m *auth.Middleware, own bool, err error) {
 	if c.Auth != nil {
 		return c.Auth, false, nil

@@ -5,15 +5,16 @@
 //	mux.Handle("/realtime/", http.StripPrefix("/realtime", api))
 //
 // The routes are GET /sse, GET /ws, GET /poll, POST /publish, POST /publish/{topic}, POST /ticket, and POST and DELETE
-// /session; docs/protocol.md describes them. A router that mounts the API under a prefix has to strip it.
+// /session; docs/protocol.md describes them. A router that mounts the API under a prefix must strip the prefix.
 //
-// The API works on the connections of any http.Server. A server that listens by [API.Listener] notices sooner
-// that a client has stopped reading. Its ReadTimeout and WriteTimeout should be zero: streams last, and the API
-// sets deadlines of its own. A program that ends calls [API.Drain], then http.Server.Shutdown, [API.Close] and
+// The API works on the connections of any http.Server. A server that uses [API.Listener] detects sooner that a client
+// has stopped reading. Its ReadTimeout and WriteTimeout should be zero: streams stay open for long, and the API sets
+// its own deadlines. To shut down, a program calls [API.Drain], then http.Server.Shutdown, [API.Close] and
 // hub.Hub.Close.
 //
-// If the http.ResponseWriter of a program's own server hands over a net.Conn that has a method TryWrite(p []byte) (int,
-// error), which accepts what it can without blocking, idle subscribers on such connections need no goroutine.
+// If a server is not an http.Server, the net.Conn that its ResponseWriter returns from Hijack may have the method
+// TryWrite(p []byte) (int, error), which writes as many bytes as possible without blocking. Idle subscribers on such
+// connections need no goroutine.
 //
 // The API's goroutines are those of its connections; Close waits for them.
 package transports

@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// This example publishes an event in the program itself, and reads it over HTTP.
+// This example publishes an event in the process and reads it over HTTP.
 func Example() {
 	h, err := hub.New(hub.Config{})
 	if err != nil {
@@ -67,7 +67,7 @@ func Example_chi() {
 	// Output: orders.eu {"total":3}
 }
 
-// In this example, the program decides what each request may do.
+// In this example, the program determines the rights of each request.
 func ExampleConfig_authorize() {
 	h, err := hub.New(hub.Config{})
 	if err != nil {

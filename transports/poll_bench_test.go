@@ -49,7 +49,7 @@ func BenchmarkParkedPolls(b *testing.B) {
 			require.NoError(b, err)
 		}
 		for h.Stats().Subscriptions < conns {
-			time.Sleep(time.Millisecond) // Stats allocates
+			time.Sleep(time.Millisecond) // Stats allocates memory
 		}
 	}
 	data := fmt.Appendf(nil, "%q", bytes.Repeat([]byte("x"), 128))
@@ -66,7 +66,7 @@ func BenchmarkParkedPolls(b *testing.B) {
 	}
 	poll()
 	receive()
-	poll() // on parked connections from here on
+	poll() // from now on, the connections are parked
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	n := 0

@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// A Refusal writes the answer to a refused request, in the form of its route.
+// A Refusal writes the answer to a refused request, in the format of its route.
 type Refusal = func(http.ResponseWriter, *http.Request, *problems.Problem)
 
 // HandleError returns the error handler of a route. It writes the answer by refuse, and logs the
@@ -44,8 +44,8 @@ func (a *API) HandleError(route string, refuse Refusal) auth.ErrorHandler {
 	}
 }
 
-// originWarningInterval is the minimum time between two warnings about foreign origins. An operator
-// needs only one to find out why a page does not work, and anybody can cause many.
+// originWarningInterval is the minimum time between two warnings about foreign origins. One warning
+// suffices for an operator to find out why a page does not work, and anybody can cause many.
 const originWarningInterval = time.Minute
 
 // originWarnings limits the warnings about foreign origins.
@@ -68,7 +68,7 @@ func (o *originWarnings) take(now time.Time) (suppressed uint64, due bool) {
 	return suppressed, true
 }
 
-// maxLogged is the maximum number of bytes of a client's text that are logged.
+// maxLogged is the maximum number of bytes of a client's string that are logged.
 const maxLogged = 256
 
 // describeRequest returns log attributes that help to find out why a request was refused. The path
@@ -86,8 +86,8 @@ func describeRequest(r *http.Request, route string, p *problems.Problem) []slog.
 	return attrs
 }
 
-// Printable returns the beginning of a client's text in printable ASCII, so that the text cannot
-// control a terminal or imitate another log line.
+// Printable returns the beginning of a client's string in printable ASCII, so that the string
+// cannot control a terminal or imitate another log line.
 func Printable(text string) string {
 	quoted := strconv.QuoteToASCII(text[:min(len(text), maxLogged)])
 	return quoted[1 : len(quoted)-1]

@@ -15,12 +15,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// transport is one way to subscribe.
+// transport describes one way to subscribe.
 type transport struct {
 	name string // name of the counters, and in the connection log
 	path string
-	// newHandler returns the handler of requests, and the function that answers refused requests. Until there is a hub,
-	// h is nil, and only the function is used.
+	// newHandler returns the handler of requests, and the function that answers refused requests. Before Start, h is
+	// nil, and only the function is used.
 	newHandler func(a *API, h *hub.Hub, counters *connection.Counters, log *connection.Log) (http.Handler, Refusal)
 }
 
@@ -31,7 +31,7 @@ var transportTable = []transport{
 	{"longpoll", "/poll", newLongPoll},
 }
 
-// Paths returns the paths that the API answers. Those that end with a slash stand for all paths below them.
+// Paths returns the paths that the API answers. A path that ends with a slash includes all paths below it.
 func Paths() []string {
 	paths := []string{"/publish", "/publish/", "/session", "/ticket"}
 	for _, t := range transportTable {
@@ -94,7 +94,8 @@ func newPublishing(a *API, h *hub.Hub) (envelopes, topic http.Handler) {
 	})
 }
 
-// must returns a handler whose configuration Config.withDefaults has checked.
+// must returns handler. err is always nil, because Config.withDefaults has checked the
+// configuration.
 func must[T any](handler T, err error) T {
 	if err != nil {
 		panic(err)

@@ -10,13 +10,13 @@ type Stats struct {
 	// Problems counts, by code, the requests that were answered with a problem. It includes only
 	// requests whose context comes from API.Context.
 	Problems map[string]uint64
-	// WebSocketRefusals counts, by reason, the WebSockets that were closed because of what their
-	// peer sent; see websocket.Refusals.
+	// WebSocketRefusals counts, by reason, the WebSockets that were closed because of an invalid
+	// message; see websocket.Refusals.
 	WebSocketRefusals map[string]uint64
 
 	Receiving        int64             // memory, in bytes, of bodies and messages that have partly arrived
 	ReceivingRefused map[string]uint64 // refused bodies and messages by limit: receiving, receiving_per_token and receiving_time
-	SlowBytes        int64             // memory, in bytes, of the encodings that slow connections keep
+	SlowBytes        int64             // memory, in bytes, of the encodings that slow connections hold
 }
 
 // TransportStats are the counters of one transport.
@@ -24,13 +24,13 @@ type TransportStats struct {
 	Connections      int64 // connections that are open now
 	Opened           uint64
 	Delivered        uint64 // events of which at least a part was written
-	Bytes            uint64 // written bytes, before TLS; for long-poll only the bodies
+	Bytes            uint64 // written bytes, before TLS; for long-poll only the response bodies
 	FellBehind       uint64 // connections that were closed because they fell behind retention
 	WriteStalled     uint64 // connections that were closed because a write made no progress
 	ClosedAtDeadline uint64 // connections that were closed at the drain deadline with unwritten data
 	Unauthorized     uint64 // connections that were closed because the token ended or lost a right
 	// NoEncodingMemory counts connections that were closed before or within a large event.
-	// Retention had removed the event, and there was no memory to keep its encoding.
+	// Retention had removed the event, and there was no memory for its encoding.
 	NoEncodingMemory uint64
 }
 

@@ -16,7 +16,7 @@ func (p *Problem) AppendJSON(dst []byte) []byte {
 // MarshalJSON implements json.Marshaler. It never fails.
 func (p *Problem) MarshalJSON() ([]byte, error) { return p.AppendJSON(nil), nil }
 
-// AppendMembers appends the members without the enclosing braces.
+// AppendMembers appends the members of the JSON object without the enclosing braces.
 func (p *Problem) AppendMembers(dst []byte) []byte {
 	dst = append(dst, `"type":`...)
 	dst = jsonscan.AppendString(dst, URN+p.Code)

@@ -1,4 +1,4 @@
-// Package problems holds the errors that the hub answers requests with, in the format of RFC 9457.
+// Package problems contains the errors with which the hub answers requests, in the format of RFC 9457.
 //
 //	p := problems.Of(err)               // nil for nil
 //	transports.WriteProblem(w, r, p)    // {"type":"urn:trivium:problem:invalid-parameter","title":…}
@@ -16,8 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// These are the codes of problems. They never change, because clients see them: the type of a
-// problem is URN followed by its code.
+// Codes of problems. They must not change, because clients use them: the type of a problem is URN
+// followed by its code.
 const (
 	CodeBadRequest           = "bad-request"
 	CodeInvalidParameter     = "invalid-parameter"
@@ -52,10 +52,10 @@ const URN = "urn:trivium:problem:"
 // ContentType is the media type of a problem (RFC 9457, section 3).
 const ContentType = "application/problem+json"
 
-// These are the default retry delays.
+// Default retry delays.
 const (
 	retryUnavailable = 2 * time.Second
-	retryKeysFull    = 10 * time.Second // keys expire after two minutes, so some expire all the time
+	retryKeysFull    = 10 * time.Second // keys expire after two minutes, so some keys usually expire within this time
 )
 
 // Problem is an error in the format of RFC 9457.
@@ -63,7 +63,7 @@ type Problem struct {
 	Code      string // one of the codes above
 	Title     string // the same for all problems of a code
 	Status    int    // HTTP status
-	Detail    string // what is wrong with this request, and what was expected
+	Detail    string // the fault of the request, and what was expected
 	Parameter string // name of the invalid parameter; optional
 	Line      *int   // number of the refused line of NDJSON, counted from 1; optional
 	Accepted  *int   // number of accepted lines before the refused one; optional
@@ -197,7 +197,7 @@ func TokenEnded() *Problem {
 	}
 }
 
-// Forbidden returns the problem of a missing right, whether the token never had it or has lost it.
+// Forbidden returns the problem of a missing right, which the token may have had before.
 func Forbidden(detail string) *Problem {
 	return &Problem{Code: CodeForbidden, Title: "Forbidden", Status: 403, Detail: detail}
 }

@@ -71,7 +71,7 @@ func TestProblemOf(t *testing.T) {
 
 	p := problems.Of(refused)
 	p.Title = "changed"
-	require.Equal(t, "t", refused.Title, "the result is the caller's own")
+	require.Equal(t, "t", refused.Title, "a change of the result does not change the error")
 }
 
 func TestProblemNamesParameter(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 )
 
 // SmallSize is the size, in bytes, up to which a body or message counts as small. The last quarter
-// of a budget, and an additional quarter of each share, are reserved for small ones, so that large
-// ones cannot exclude them.
+// of a budget, and an additional quarter of each share, are reserved for small bodies and messages,
+// so that large ones cannot exclude them.
 const SmallSize = 64 << 10
 
 // DefaultTotal is the size of a budget in bytes, unless the largest body needs more.
@@ -47,12 +47,12 @@ type FullError struct {
 
 func (e *FullError) Error() string {
 	if e.Share {
-		return fmt.Sprintf("this token, or this address without a token, is already sending %d bytes at once, its share of the receive memory", e.Limit)
+		return fmt.Sprintf("this token, or this address without a token, is already sending %d bytes at the same time, its share of the receive memory", e.Limit)
 	}
-	return fmt.Sprintf("the hub is already receiving %d bytes at once, the limit", e.Limit)
+	return fmt.Sprintf("the hub is already receiving %d bytes at the same time, the limit", e.Limit)
 }
 
-// Reservation is the reserved memory of one body, line or message. The zero value does not count.
+// Reservation is the reserved memory of one body, line or message. The zero value counts nothing.
 // It is safe for concurrent use.
 type Reservation struct {
 	budget    *Budget
@@ -63,14 +63,15 @@ type Reservation struct {
 	closed  bool  // guarded by budget.mu
 }
 
-// Open returns an empty Reservation for a sender. Its first bytes, up to uncounted, do not count,
-// because the number of connections limits them. Close must be called.
+// Open returns an empty Reservation for a sender. Its first uncounted bytes are not counted,
+// because the limit of connections limits them. Close must be called.
 func (b *Budget) Open(sender string, uncounted int64) *Reservation {
 	return &Reservation{budget: b, sender: sender, uncounted: uncounted}
 }
 
-// Resize sets the size of the memory, before it is allocated. If it returns a *FullError, the size
-// has not changed. A smaller size is always accepted. After Close it does nothing.
+// Resize sets the size of the memory. It must be called before the memory is allocated. If it
+// returns a *FullError, the size has not changed. A smaller size is always accepted. After Close it
+// does nothing.
 func (r *Reservation) Resize(size int64) error {
 	if r == nil || r.budget == nil {
 		return nil
@@ -93,8 +94,8 @@ func (r *Reservation) Resize(size int64) error {
 	return nil
 }
 
-// check returns an error if more bytes would exceed a limit. size is the new size of the
-// reservation. mu must be held.
+// check returns an error if more, a number of additional bytes, would exceed a limit. size is the
+// new size of the reservation. mu must be held.
 func (b *Budget) check(sender string, more, size int64) error {
 	total, share := b.total, b.share
 	if size > SmallSize {
@@ -163,14 +164,13 @@ func (b *Budget) Stats() Stats {
 	}}
 }
 
-// The timeout of a whole body, line or message consists of these multiples of the timeout of one
-// part.
+// Multiples of the timeout of one part that make up the timeout of a whole body, line or message.
 const (
 	minParts     = 6
 	bytesPerPart = 1 << 20 // bytes
 )
 
-// TimeFor returns the timeout of a body, line or message of this size. part is the timeout of each
+// TimeFor returns the timeout of a body, line or message of size bytes. part is the timeout of each
 // part of it (0: none). The timeout of the whole is six times part, plus part for each MiB.
 func TimeFor(size int64, part time.Duration) time.Duration {
 	return part * time.Duration(minParts+size/bytesPerPart)

@@ -38,7 +38,7 @@ func TestShareAndTotalAreLimited(t *testing.T) {
 	require.NoError(t, take("a", SmallSize), "uncounted memory is always accepted")
 	require.NoError(t, take("b", 32*mebibyte))
 	require.NoError(t, take("c", 32*mebibyte))
-	require.Equal(t, &FullError{Limit: 96 * mebibyte}, take("d", 16*mebibyte), "a quarter is reserved for small ones")
+	require.Equal(t, &FullError{Limit: 96 * mebibyte}, take("d", 16*mebibyte), "a quarter of the budget is reserved for small bodies")
 	for range 512 - 4 {
 		message := b.Open("d", 0)
 		held = append(held, message)
@@ -53,7 +53,7 @@ func TestShareAndTotalAreLimited(t *testing.T) {
 	for _, r := range held {
 		r.Close()
 		r.Close()
-		require.NoError(t, r.Resize(mebibyte), "a closed reservation does not count")
+		require.NoError(t, r.Resize(mebibyte), "a closed reservation counts nothing")
 	}
 	stats = b.Stats()
 	require.Zero(t, stats.Taken)

@@ -136,7 +136,7 @@ func (c *http1Carrier) get(path string, ask Request) (*http.Response, error) {
 	return http.ReadResponse(c.reader, nil)
 }
 
-// On a closed connection this fails, and the next read fails too.
+// extendDeadline ignores the error of a closed connection, because the next read fails too.
 func (c *http1Carrier) extendDeadline() { _ = c.conn.SetDeadline(time.Now().Add(Patience)) }
 
 func (c *http1Carrier) cut() {

@@ -11,13 +11,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Patience is the timeout of every wait of a Client. A test in which it expires fails.
+// Patience is the timeout of every wait of a Client. A test fails if it expires.
 const Patience = 3 * time.Minute
 
 // Kind is the kind of an Item.
 type Kind string
 
-// These are the kinds of items that a subscriber receives.
+// Kinds of items that a subscriber receives.
 const (
 	Event     Kind = "event"
 	Open      Kind = "open" // the start of the stream; its ID is the position
@@ -43,11 +43,11 @@ type Item struct {
 // Request describes a request of a Client.
 type Request struct {
 	Query       url.Values
-	LastEventID string // the header Last-Event-ID; "": it is sent only if EmptyID is set
+	LastEventID string // the header Last-Event-ID; if "", it is sent only if EmptyID is set
 	EmptyID     bool
 
 	CutAfter   int64  // number of bytes from the server after which the connection is closed; 0: never
-	Slow       bool   // the client receives as little as possible outside Next
+	Slow       bool   // the client has the smallest receive buffers
 	BeforeRead func() // called before each read of at most 1 KiB; nil: unthrottled reads
 }
 
@@ -72,12 +72,12 @@ func (a Request) header() http.Header {
 type Client interface {
 	// Connect starts a subscription. The error is a *Refusal if the hub refused it.
 	Connect(Request) error
-	// Next blocks until there is another item, for at most Patience. At a regular end, the error is
-	// io.EOF.
+	// Next blocks until there is another item, for at most Patience. At the regular end of the
+	// stream, the error is io.EOF.
 	Next() (Item, error)
 	// Cut closes the connection without a close handshake.
 	Cut()
-	// ExpectedData returns the data of an event in the form in which this client receives it.
+	// ExpectedData returns the data of an event in the format in which this client receives it.
 	ExpectedData(*hub.Event) string
 }
 
@@ -103,7 +103,7 @@ func refusal(response *http.Response) error {
 	return r
 }
 
-// envelopeData returns the data of an event in the form that an envelope contains.
+// envelopeData returns the data of an event in the format of an envelope.
 func envelopeData(e *hub.Event) string { return string(e.Data) }
 
 func eventItem(e *hub.Event) Item {

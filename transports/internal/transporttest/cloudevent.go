@@ -51,7 +51,7 @@ func decodeCloudEvent(b []byte) (*hub.Event, error) {
 		return nil, err
 	}
 	if c.SpecVersion != "1.0" || c.Source != CloudEventsSource || c.Subject != c.Topic || c.ID != c.Cursor || c.Time != c.HubTime {
-		return nil, fmt.Errorf("not as the hub makes CloudEvents: %s", b)
+		return nil, fmt.Errorf("unexpected members of a CloudEvent from the hub: %s", b)
 	}
 	id, err := hub.ParseCursor(c.ID)
 	e := &hub.Event{ID: id, Topic: c.Topic, Key: c.Key, Data: c.Data}

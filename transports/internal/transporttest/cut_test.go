@@ -64,8 +64,8 @@ func TestCutAfterEveryByte(t *testing.T) {
 	}
 }
 
-// cutAfter returns what arrived in the first n bytes, identified by cursors, and the position to
-// resume from.
+// cutAfter closes a connection after n bytes. It returns the items that the client has received,
+// and the position to resume from.
 func cutAfter(t *testing.T, s *Server, r Path, start string, n int64) (had []Item, cursor string) {
 	c := r.New(s)
 	defer c.Cut()
@@ -90,8 +90,8 @@ func cutAfter(t *testing.T, s *Server, r Path, start string, n int64) (had []Ite
 	return had, cursor
 }
 
-// comparableItem makes items of different paths comparable: their data is compared with what the path
-// should return.
+// comparableItem makes items of different paths comparable: it replaces data in the path's format
+// by a common format.
 func comparableItem(c Client, item Item) Item {
 	if _, ok := c.(*sseClient); !ok && item.Topic == "text" {
 		item.Data = lineEnds.Replace(item.Data)
@@ -110,15 +110,15 @@ func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Path, ev
 			all = append(all, comparableItem(c, item))
 		}
 	}
-	require.Len(t, all, 1+len(events), "cut after byte %d", n)
+	require.Len(t, all, 1+len(events), "number of items after a cut after byte %d", n)
 	requireGap(t, all[0], hub.GapEpoch, false)
 	for i, e := range events {
 		want := Item{Kind: Event, ID: e.ID.String(), Topic: e.Topic, Type: e.Type, Data: lineEnds.Replace(string(e.Data))}
-		require.Equal(t, want, all[1+i], "cut after byte %d", n)
+		require.Equal(t, want, all[1+i], "items after a cut after byte %d", n)
 	}
 }
 
-// record returns the bytes that the server sends. Their number is the same each time.
+// record returns the bytes that the server sends. Their number is the same for each connection.
 func record(t *testing.T, s *Server, name, start string) []byte {
 	path := map[string]string{"sse": "/sse", "websocket": "/ws", "poll": "/poll"}[name]
 	conn, err := net.Dial("tcp", s.Addr)
@@ -138,12 +138,13 @@ func record(t *testing.T, s *Server, name, start string) []byte {
 		require.NoError(t, err)
 		seen.Write(buffer[:n])
 	}
-	// The rest of the newest event, and the events that polls with small answers return twice.
+	// 2 KiB are added for the rest of the newest event, and for events that polls with small
+	// answers return twice.
 	return append(seen.Bytes(), make([]byte, 2<<10)...)
 }
 
-// cuts returns the numbers of bytes after which to cut: around possible message boundaries, and
-// between them after every step.
+// cuts returns the numbers of bytes after which to close the connection: the neighborhoods of
+// possible message boundaries, and values at a fixed distance between them.
 func cuts(stream []byte) []int64 {
 	var all []int64
 	step := 1

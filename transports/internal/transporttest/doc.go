@@ -1,15 +1,15 @@
 // Package transporttest tests the three transports with one table of scenarios, over real sockets
 // and with a real hub. It also provides the tests of each transport with a Server and Clients. The
-// Clients use only net.Conn and the decoders of package wire, so that they share no fault with
-// package client.
+// Clients use only net.Conn and the decoders of package wire, so that they cannot have the same
+// faults as package client.
 //
 // A Path is one way from the hub to a subscriber: a transport, an HTTP version and a write path.
-// Everything that docs/protocol.md#starting-a-subscription defines is tested over each Path. So is
-// a connection lost after every byte of a stream, followed by a resume over every other Path.
+// Every rule of docs/protocol.md#starting-a-subscription is tested over each Path. Other tests cut
+// a connection after any byte of a stream and then resume over another Path.
 //
-// With TRIVIUM_LONG=1 connections are cut after every byte; otherwise after some hundred bytes of
+// With TRIVIUM_LONG=1, connections are cut after every byte, otherwise at some hundred positions of
 // each stream.
 //
-// A Server's goroutines are those of its hub, registry and HTTP server. They have ended when the
-// test has. A Client has none.
+// A Server starts the goroutines of its hub, registry and HTTP server, which end before the test
+// ends. A Client starts none.
 package transporttest

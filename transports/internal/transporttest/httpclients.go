@@ -85,7 +85,7 @@ func (c *sseClient) event(e wire.SSEEvent) (Item, error) {
 		return Item{}, err
 	}
 	if event.ID.String() != e.ID || e.Type != "" || e.Topic != "" {
-		return Item{}, fmt.Errorf("an envelope with fields of its own: %+v", e)
+		return Item{}, fmt.Errorf("an SSE event with both an envelope and other fields: %+v", e)
 	}
 	return eventItem(event), nil
 }

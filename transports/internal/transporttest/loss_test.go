@@ -19,7 +19,7 @@ import (
 
 func TestLosses(t *testing.T) {
 	if testing.Short() {
-		t.Skip("waiting for losses takes long")
+		t.Skip("the test takes long, because it waits for losses")
 	}
 	t.Parallel()
 	forgetful := retain(10)
@@ -30,7 +30,7 @@ func TestLosses(t *testing.T) {
 		{"other epoch", Config{}, otherEpoch},
 		{"future", Config{}, future},
 		{"expired", retain(10), expired},
-		{"only others lost", retain(10), onlyOthersLost},
+		{"only other topics lost events", retain(10), onlyOthersLost},
 		{"forgotten", forgetful, forgotten},
 		{"overtaken", retain(20), overtaken},
 		{"disconnected", disconnecting, disconnected},
@@ -136,7 +136,7 @@ func overtaken(t *testing.T, s *Server, r Path) {
 			gaps++
 		} else {
 			require.Equal(t, Event, item.Kind)
-			require.Equal(t, seq(t, Item{ID: after})+1, seq(t, item), "only a gap may report a loss")
+			require.Equal(t, seq(t, Item{ID: after})+1, seq(t, item), "no event is lost without a gap")
 		}
 		after = item.ID
 	}
@@ -146,7 +146,7 @@ func overtaken(t *testing.T, s *Server, r Path) {
 func disconnected(t *testing.T, s *Server, r Path) {
 	c, _ := opened(t, s, r, Request{Slow: true})
 	first := numbered(t, s, 1, "a")[0]
-	expect(t, c, first) // otherwise a client that has not started to read would get a gap
+	expect(t, c, first) // reads the first event, because a client that has not started to read would get a gap
 	after := first.ID.String()
 	end := flood(t, s, func(i int) *hub.Event { return JSON("a", bulk(i)) })
 	for !r.IsLongPoll() {
@@ -210,20 +210,20 @@ func conflated(t *testing.T, s *Server, r Path) {
 		}
 		found[item.Data] = true
 	}
-	require.Zero(t, keyless, "what has no key is not conflated")
+	require.Zero(t, keyless, "events without a key are not conflated")
 	for key, data := range newest {
-		require.True(t, found[data[len(key):]], "the newest of key %s", key)
+		require.True(t, found[data[len(key):]], "the newest event with the key %s is delivered", key)
 	}
 }
 
 func drain(t *testing.T, s *Server, r Path) {
-	const window = Patience // the hub then closes a connection that a busy machine has not read to its end
+	const window = Patience // long, because the hub closes connections at its end that a slow test has not read completely
 	c, begin := opened(t, s, r, Request{})
 	events := numbered(t, s, 300, "a")
 	answered := make(chan error, 1)
 	if r.IsLongPoll() {
 		expect(t, c, events...)
-		c.(*pollClient).ask.Query.Set("wait", "50") // the poll must still wait when the drain begins
+		c.(*pollClient).ask.Query.Set("wait", "50") // long, because the poll must still wait when the drain begins
 		// The handler may not have returned yet, so the count is checked repeatedly.
 		require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 0 }, Patience, time.Millisecond)
 		go func() {
@@ -241,7 +241,7 @@ func drain(t *testing.T, s *Server, r Path) {
 		s.Registry.DrainSpread(context.Background(), time.Second, window)
 	}()
 	if r.IsLongPoll() {
-		require.Equal(t, io.EOF, <-answered, "at once, and with Retry-After")
+		require.Equal(t, io.EOF, <-answered, "the waiting poll is answered, with Retry-After")
 	} else {
 		expect(t, c, events...)
 		goaway := read(t, c, 1)[0]

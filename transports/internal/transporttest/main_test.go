@@ -35,7 +35,7 @@ func opened(t *testing.T, s *Server, r Path, ask Request) (Client, string) {
 	return c, item.ID
 }
 
-// quiet reports whether an item has only the position of the subscriber.
+// quiet reports whether an item contains only the position of the subscriber.
 func quiet(item Item) bool { return item.Kind == Open || item.Kind == Heartbeat }
 
 // read returns the next n items that are not quiet.
@@ -85,7 +85,7 @@ func refused(t *testing.T, s *Server, r Path, ask Request) *Refusal {
 	defer c.Cut()
 	err := c.Connect(ask)
 	var refusal *Refusal
-	require.True(t, errors.As(err, &refusal), "a refusal is expected, got %v", err)
+	require.True(t, errors.As(err, &refusal), "want a refusal, got %v", err)
 	return refusal
 }
 

@@ -18,7 +18,7 @@ func Heap() (most uint64) {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		most = max(most, m.HeapAlloc)
-		time.Sleep(time.Millisecond) // gives goroutines time to begin their writes
+		time.Sleep(time.Millisecond) // time for goroutines to begin their writes
 	}
 	return most
 }
@@ -26,7 +26,7 @@ func Heap() (most uint64) {
 // cacheSize is the limit of a connection.EncodingCache, in bytes.
 const cacheSize = 32 << 20
 
-// filler is a format in which every event has this many bytes.
+// filler is a format that encodes every event as the given number of bytes.
 type filler int
 
 func (filler) Form() hub.WireFormat       { return 0 }

@@ -9,12 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPace checks paths on which TLS or HTTP/2 writes the bytes: a slow reader is not disconnected,
-// and a stalled one is.
+// TestPace checks paths on which TLS or HTTP/2 writes the bytes: a slow reader stays connected, and
+// a stalled reader is disconnected.
 func TestPace(t *testing.T) {
 	t.Parallel()
-	// These are write timeouts. timeout is short, for the reader that must be disconnected.
-	// longTimeout is long, so that the slow reader is not disconnected on a busy machine.
+	// Write timeouts: timeout is for the reader that must be disconnected. longTimeout is for the
+	// slow reader, which must not be disconnected on a busy machine.
 	const timeout, longTimeout = 400 * time.Millisecond, 6 * time.Second
 	portable := Path{"sse TLS portable", Config{TLS: true, Portable: true}, func(s *Server) Client {
 		return &sseClient{carrier: s.http1("HTTP/1.1")}
@@ -25,7 +25,7 @@ func TestPace(t *testing.T) {
 		}
 		t.Run("slow/"+r.Name, func(t *testing.T) {
 			if testing.Short() {
-				t.Skip("it reads slowly for nine seconds, as a test of package connection does for five")
+				t.Skip("the test takes nine seconds; package connection has a shorter one")
 			}
 			t.Parallel()
 			cfg, tries := r.Config, 0
@@ -51,8 +51,8 @@ func TestPace(t *testing.T) {
 // hold.
 const pacedEvents = 60
 
-// slow reads less than one TLS record per write timeout, for several write timeouts. The error is that of
-// a connection that was closed.
+// slow reads less than one TLS record per write timeout, for several write timeouts. It returns an error if the
+// connection was closed.
 func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 	for i := range pacedEvents {
 		s.Publish(t, JSON("a", bulk(i)))
@@ -84,7 +84,7 @@ func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 	return nil
 }
 
-// stalled stops reading within the stream.
+// stalled stops reading within the stream and requires that the connection is closed.
 func stalled(t *testing.T, s *Server, r Path, timeout time.Duration) {
 	connections := func() int64 {
 		return s.SSE.Connections.Load() + s.WebSocket.Connections.Load() + s.Poll.Connections.Load()

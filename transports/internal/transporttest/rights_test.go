@@ -17,12 +17,12 @@ func TestRights(t *testing.T) {
 	runScenarios(t, []scenario{
 		{"token ends", Config{}, tokenEnds},
 		{"right withdrawn", Config{}, rightWithdrawn},
-		{"token of one who does not read", Config{Hub: retain(1000).Hub}, stuckTokenEnds},
+		{"token of a client that does not read ends", Config{Hub: retain(1000).Hub}, stuckTokenEnds},
 	})
 }
 
-// requireUnauthorized requires the error that is sent to a subscriber which has lost its right, and
-// requires that nothing follows.
+// requireUnauthorized requires the error that is sent to a subscriber that has lost its right, and
+// the end of the stream after it.
 func requireUnauthorized(t *testing.T, c Client, r Path, status int) {
 	t.Helper()
 	if r.IsLongPoll() {
@@ -31,7 +31,7 @@ func requireUnauthorized(t *testing.T, c Client, r Path, status int) {
 			item, err = c.Next()
 		}
 		var refusal *Refusal
-		require.True(t, errors.As(err, &refusal), "a refusal is expected, got %v and %v", item, err)
+		require.True(t, errors.As(err, &refusal), "want a refusal, got %v and %v", item, err)
 		require.Equal(t, status, refusal.Status)
 		return
 	}
@@ -52,7 +52,7 @@ func tokenEnds(t *testing.T, s *Server, r Path) {
 	e := JSON("a", `1`)
 	s.Publish(t, e)
 	expect(t, c, e)
-	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(nil) }) // a poll is waiting by then, or starts later
+	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(nil) }) // the poll is waiting at this time, or starts later
 	defer end.Stop()
 	requireUnauthorized(t, c, r, 401)
 	requireReleased(t, s)
@@ -77,12 +77,12 @@ func rightWithdrawn(t *testing.T, s *Server, r Path) {
 // read its last message.
 func stuckTokenEnds(t *testing.T, s *Server, r Path) {
 	if r.IsLongPoll() {
-		return // a poll gets the error with its next request
+		return // a poll gets the error in the answer to its next request
 	}
 	_, _ = opened(t, s, r, Request{Slow: true})
 	flood(t, s, func(int) *hub.Event { return JSON("a", bulk(1)) })
 	begin := time.Now()
 	s.Token.SetGrant(nil)
 	requireReleased(t, s)
-	require.Less(t, time.Since(begin), Patience/2, "long before the write timeout")
+	require.Less(t, time.Since(begin), Patience/2, "the connection ends long before the write timeout")
 }

@@ -18,7 +18,7 @@ import (
 func TestLargeOldEventWithoutMemory(t *testing.T) {
 	for _, path := range Paths() {
 		if path.IsLongPoll() {
-			continue // package longpoll has a test of its own
+			continue // package longpoll has its own test
 		}
 		t.Run(path.Name, func(t *testing.T) {
 			cfg := path.Config
@@ -50,7 +50,7 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 			refusal := next(c)
 			require.Equal(t, Error, refusal.Kind)
 			require.Equal(t, 503, refusal.Problem.Status)
-			require.Contains(t, []string{"", place.ID}, refusal.ID, "position to resume from")
+			require.Contains(t, []string{"", place.ID}, refusal.ID, "the refusal contains no position other than that of the event before")
 			c.Cut()
 			require.EqualValues(t, 1, s.SSE.NoEncodingMemory.Load()+s.WebSocket.NoEncodingMemory.Load())
 			require.EqualValues(t, 1, s.SSE.Delivered.Load()+s.WebSocket.Delivered.Load())

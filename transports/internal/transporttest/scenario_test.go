@@ -52,9 +52,9 @@ func TestScenarios(t *testing.T) {
 		{"since", Config{}, since},
 		{"resume", Config{}, resume},
 		{"Last-Event-ID", Config{}, lastEventID},
-		{"cut before the first event", Config{}, cutBeforeFirst},
+		{"connection lost before the first event", Config{}, cutBeforeFirst},
 		{"heartbeat", Config{Heartbeat: 100 * time.Millisecond}, heartbeat},
-		{"history and live join", Config{}, join},
+		{"history followed by new events", Config{}, join},
 		{"grant", Config{Grant: &auth.Grant{Subscribe: filterSet("a.>")}}, grant},
 		{"bad parameters", Config{MaxTopics: 2}, badParameters},
 	})
@@ -138,7 +138,7 @@ func filters(t *testing.T, s *Server, r Path) {
 	}
 }
 
-// numbered publishes n numbered events on the topics in turn.
+// numbered publishes n numbered events on the topics alternately.
 func numbered(t *testing.T, s *Server, n int, topics ...string) []*hub.Event {
 	t.Helper()
 	events := make([]*hub.Event, n)
@@ -176,9 +176,9 @@ func since(t *testing.T, s *Server, r Path) {
 	future := connect(t, s, r, Query("since", due.UTC().Format(time.RFC3339Nano)))
 	early, next := JSON("a", `"early"`), JSON("a", `"next"`)
 	s.Publish(t, early)
-	time.Sleep(time.Until(due)) // events that are accepted from now on must be delivered
+	time.Sleep(time.Until(due)) // from now on, accepted events must be delivered
 	s.Publish(t, next)
-	if !early.Time.Before(due) { // connecting took until the due time
+	if !early.Time.Before(due) { // connecting lasted until the due time
 		expect(t, future, early)
 	}
 	expect(t, future, next)
@@ -190,7 +190,7 @@ func resume(t *testing.T, s *Server, r Path) {
 		cursor := events[i].ID.String()
 		expect(t, connect(t, s, r, Query("cursor", cursor)), events[i+1:]...)
 	}
-	// The cursor may be that of an event that the filters do not match.
+	// A cursor may be the ID of an event that the filters do not match.
 	expect(t, connect(t, s, r, Query("cursor", events[4].ID.String(), "topic", "b")), events[5], events[7], events[9])
 	newest, _ := opened(t, s, r, Query("cursor", events[19].ID.String()))
 	next := JSON("a", `"next"`)
@@ -252,7 +252,7 @@ func heartbeat(t *testing.T, s *Server, r Path) {
 	expect(t, c, e)
 }
 
-// join starts subscriptions at past positions while events are published at full speed.
+// join starts subscriptions at past positions while events are published as fast as possible.
 func join(t *testing.T, s *Server, r Path) {
 	const n = 3000
 	history := numbered(t, s, 500, "a", "b")

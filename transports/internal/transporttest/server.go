@@ -34,10 +34,10 @@ type Config struct {
 	MaxTopics      int               // 0: any number
 	Disconnect     bool              // disconnect subscribers that fall behind retention
 	Compression    bool              // offer permessage-deflate
-	CleanEnd       bool              // end every SSE stream in the regular way
+	CleanEnd       bool              // end every SSE stream regularly
 	Portable       bool              // disable direct writes
 	TLS            bool              // serve TLS, with HTTP/1.1 or HTTP/2 as the client selects
-	H2C            bool              // HTTP/2 without TLS, by prior knowledge
+	H2C            bool              // HTTP/2 without TLS, with prior knowledge
 }
 
 // Server is a hub with the routes /sse, /ws and /poll on a loopback socket.
@@ -55,7 +55,7 @@ type Server struct {
 // CloudEventsSource is the source of events that are not published as CloudEvents.
 const CloudEventsSource = "https://hub.example.com/#test"
 
-// newHub returns a hub with an engine of its own, if the configuration has a function for it.
+// newHub returns a hub. It uses a new engine if cfg.Engine is set.
 func newHub(cfg Config) (*hub.Hub, error) {
 	if cfg.Engine != nil {
 		cfg.Hub.Engine = cfg.Engine()
@@ -68,7 +68,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
 	h, err := newHub(cfg)
 	for tries := 1; tries < 5 && err != nil && cfg.Engine != nil; tries++ {
-		t.Logf("starting another engine: %v", err) // NATS may be silent for seconds on a busy machine
+		t.Logf("starting another engine: %v", err) // on a busy machine, NATS may not answer for seconds
 		h, err = newHub(cfg)
 	}
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	})
 }
 
-// Publish publishes the events one by one, so that each has a time of its own.
+// Publish publishes the events one by one, so that their times differ.
 func (s *Server) Publish(t testing.TB, events ...*hub.Event) {
 	t.Helper()
 	for _, e := range events {

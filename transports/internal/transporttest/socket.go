@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// These are the bits and opcodes in the first byte of a frame (RFC 6455, section 5.2).
+// Bits and opcodes in the first byte of a frame (RFC 6455, section 5.2).
 const (
 	Fin        = 0x80
 	Compressed = 0x40 // RSV1, for permessage-deflate
@@ -71,8 +71,8 @@ func NewSocket(conn net.Conn) *Socket {
 	return &Socket{Conn: conn, reader: bufio.NewReader(conn)}
 }
 
-// DialSocket does the handshake with this query and header. It sends early in the same write. If
-// the server does not accept the handshake, the error is a *Refusal.
+// DialSocket does the handshake with the given query and header. It sends early, the first frames,
+// in the same write. If the server does not accept the handshake, the error is a *Refusal.
 func (s *Server) DialSocket(ask Request, header http.Header, early []byte) (*Socket, error) {
 	conn, err := s.dialTLS(ask)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *Socket) Receive() (Frame, error) {
 	n := uint64(head[1])
 	switch {
 	case n > 127:
-		return Frame{}, fmt.Errorf("a server masked a frame: %x", head[:2])
+		return Frame{}, fmt.Errorf("a frame from the server is masked: %x", head[:2])
 	case n == 126:
 		if _, err := io.ReadFull(s.reader, head[2:4]); err != nil {
 			return Frame{}, err

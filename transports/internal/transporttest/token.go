@@ -19,7 +19,7 @@ var everything = &auth.Grant{
 	Publish:   hub.NewFilterSet(hub.Everything),
 }
 
-// freshToken is a token that the command auth accepts. It has all rights.
+// freshToken is the token that Token.Renew accepts. It has all rights.
 const freshToken = "fresh"
 
 // Token is the auth.Access of every request to a Server. It sets no limits.

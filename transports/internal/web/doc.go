@@ -1,4 +1,4 @@
-// Package web has everything that the HTTP transports do before their answer begins: it parses
+// Package web contains the common work of the HTTP transports before an answer begins: it parses
 // query parameters, authorizes subscriptions, and writes and counts refusals. It starts no
 // goroutine.
 package web

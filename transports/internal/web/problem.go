@@ -31,7 +31,8 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 		h.Set("Connection", "close") // RFC 9110 section 15.5.9; do not wait for the rest of the body
 	}
 	if r.ContentLength != 0 {
-		// An error means that there is no connection that could block, as in tests.
+		// The error is ignored: only connections of tests do not support deadlines, and they do not
+		// block.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	}
 	w.WriteHeader(p.Status)
@@ -46,7 +47,7 @@ func ceilSeconds(d time.Duration) int64 {
 }
 
 // challenge returns the value of WWW-Authenticate (RFC 6750 section 3). It contains an error only
-// if the token is at fault, and not if there is no token or the origin is foreign.
+// if the token is invalid or lacks a right, not if there is no token or the origin is foreign.
 func challenge(p *problems.Problem) string {
 	c := `Bearer realm="trivium"`
 	switch p.Code {

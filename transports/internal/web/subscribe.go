@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// ParseSubscription parses the subscription that a request asks for, and authorizes it. Without a
-// topic, the subscription covers everything that the grant permits. The second result has the
+// ParseSubscription parses the subscription in a request's query and authorizes it. Without a
+// topic, the subscription covers everything that the grant permits. The second result contains the
 // filters in the query. maxTopics has the same meaning as in wire.ParseSelection.
 func ParseSubscription(r *http.Request, q url.Values, grant *auth.Grant, maxTopics int) (hub.Request, []hub.Filter, *problems.Problem) {
 	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
@@ -42,7 +42,7 @@ func MayPublishAny(grant *auth.Grant) *problems.Problem {
 }
 
 // MayPublish returns the problem of publishing to the topic, or nil if the grant permits it. It
-// returns nil for an invalid topic, which the hub refuses, because that is not a matter of rights.
+// returns nil for an invalid topic, because that is not a matter of rights: the hub refuses it.
 func MayPublish(grant *auth.Grant, topic string) *problems.Problem {
 	if grant == nil {
 		return problems.TokenEnded()
@@ -53,7 +53,8 @@ func MayPublish(grant *auth.Grant, topic string) *problems.Problem {
 	return nil
 }
 
-// ParseQuery returns the URL's parameters. Unlike URL.Query it refuses a malformed query.
+// ParseQuery returns the URL's parameters. Unlike URL.Query, it returns a problem for a malformed
+// query.
 func ParseQuery(r *http.Request) (url.Values, *problems.Problem) {
 	q, err := auth.Query(r)
 	if err != nil {
@@ -70,7 +71,7 @@ func queryErrorDetail(err error) string {
 	return "parameters are separated by &, and ; is not one"
 }
 
-// ParseFormat parses the parameter format and reports whether it asks for CloudEvents.
+// ParseFormat parses the parameter format and reports whether it selects CloudEvents.
 func ParseFormat(q url.Values) (cloudEvents bool, problem *problems.Problem) {
 	switch values := q["format"]; {
 	case len(values) == 0:

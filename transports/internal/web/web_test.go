@@ -40,7 +40,7 @@ func TestWriteProblem(t *testing.T) {
 			problem:   problems.InvalidToken("the token is not valid"),
 			challenge: `Bearer realm="trivium", error="invalid_token", error_description="the token is not valid"`,
 		},
-		"bad token, for no said reason": {
+		"bad token without a reason": {
 			problem:   problems.InvalidToken(""),
 			challenge: `Bearer realm="trivium", error="invalid_token"`,
 		},
@@ -52,13 +52,13 @@ func TestWriteProblem(t *testing.T) {
 			problem:   problems.Forbidden("may not publish on \"caf\u00e9\\\r\n\""),
 			challenge: `Bearer realm="trivium", error="insufficient_scope", error_description="may not publish on 'caf?'??'"`,
 		},
-		"foreign":           {problem: problems.ForeignOrigin("foreign"), challenge: `Bearer realm="trivium"`},
-		"host":              {problem: problems.MisdirectedHost("misdirected")},
-		"HEAD":              {method: http.MethodHead, problem: problems.NotFound(), body: "none"},
-		"a moment":          {problem: problems.Draining(time.Nanosecond), retry: "1"},
-		"a second":          {problem: problems.Draining(time.Second), retry: "1"},
-		"more than two":     {problem: problems.Draining(2*time.Second + 1), retry: "3"},
-		"never, as not set": {problem: problems.Draining(0)},
+		"foreign":                      {problem: problems.ForeignOrigin("foreign"), challenge: `Bearer realm="trivium"`},
+		"host":                         {problem: problems.MisdirectedHost("misdirected")},
+		"HEAD":                         {method: http.MethodHead, problem: problems.NotFound(), body: "none"},
+		"a moment":                     {problem: problems.Draining(time.Nanosecond), retry: "1"},
+		"a second":                     {problem: problems.Draining(time.Second), retry: "1"},
+		"two seconds and a nanosecond": {problem: problems.Draining(2*time.Second + 1), retry: "3"},
+		"no retry delay":               {problem: problems.Draining(0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
@@ -108,7 +108,7 @@ func TestAllow(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.Code)
 }
 
-// The client announces a body, and would send it only when the server asks for it.
+// A request that announces a body is refused, although the client does not send the body.
 func TestRefusedBeforeBody(t *testing.T) {
 	for name, p := range map[string]*problems.Problem{"403": problems.ForeignOrigin("foreign"), "408": problems.RequestTimeout()} {
 		synctest.Test(t, func(t *testing.T) {
@@ -129,9 +129,9 @@ func TestRefusedBeforeBody(t *testing.T) {
 			response, err := http.ReadResponse(bufio.NewReader(client), nil)
 			require.NoError(t, err, name)
 			require.Equal(t, p.Status, response.StatusCode)
-			require.True(t, response.Close, "the following bytes on the connection may not be a request")
+			require.True(t, response.Close, "the server closes the connection, because the next bytes may belong to the body")
 			if p.Status == http.StatusRequestTimeout {
-				require.Zero(t, time.Since(begin), "the timeout must not be waited for twice")
+				require.Zero(t, time.Since(begin), "the server does not wait for the timeout a second time")
 			} else {
 				require.Equal(t, bodyGrace, time.Since(begin))
 			}

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Encoding an event allocates memory once, without spare capacity except what the allocator adds by
-// rounding. The test is not built with the race detector, with which pools drop objects at random.
+// Encoding an event allocates memory once, with no spare capacity beyond the rounding of the
+// allocator. The test is not built with the race detector, with which pools randomly drop objects.
 func TestEncodingIsOneAllocation(t *testing.T) {
 	e := eventVectors(t)[0].event(t)
 	e.Data = []byte(`"` + strings.Repeat(`x\n`, 100) + `"`)

@@ -16,8 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// These are the media types of CloudEvents 1.0 in JSON (HTTP Protocol Binding, sections 3.2 and
-// 3.3).
+// Media types of CloudEvents 1.0 in JSON (HTTP Protocol Binding, sections 3.2 and 3.3).
 const (
 	TypeCloudEvent      = "application/cloudevents+json"
 	TypeCloudEventBatch = "application/cloudevents-batch+json"
@@ -28,13 +27,13 @@ const (
 const cloudEventsVersion = "1.0"
 
 // maxAttributes is the maximum number of members of a CloudEvent. It limits the memory for parsing
-// one.
+// a CloudEvent.
 const maxAttributes = 256
 
 // CloudEvent is an event in the JSON format of CloudEvents 1.0, with the attributes that the hub
 // uses.
 type CloudEvent struct {
-	JSON             []byte // the text as sent, without surrounding white space; shares memory with the input
+	JSON             []byte // the event as sent, without surrounding white space; shares memory with the input
 	ID, Source, Type string
 	Subject          string // optional
 	Topic            string // extension attribute; optional
@@ -51,8 +50,8 @@ func ParseCloudEvent(b []byte) (CloudEvent, error) {
 	return parseCloudEvent(b)
 }
 
-// ParseCloudEvents parses a batch of 1 to maxEvents events, all or none. The error is like that of
-// ParseCloudEvent; its detail contains the index of the event.
+// ParseCloudEvents parses a batch of 1 to maxEvents events. It returns all of them or an error. The
+// error is like that of ParseCloudEvent; its detail contains the index of the event.
 func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -106,7 +105,7 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	}
 	for _, name := range []string{"specversion", "id", "source", "type"} {
 		if *known[name] == "" {
-			return e, jsonscan.BadInput(name, "is missing; every CloudEvent has specversion, id, source and type")
+			return e, jsonscan.BadInput(name, "missing; every CloudEvent has specversion, id, source and type")
 		}
 	}
 	if version != cloudEventsVersion {
@@ -115,7 +114,7 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	return e, nil
 }
 
-// checkMember checks the data, or checks an attribute against its type in the specification.
+// checkMember checks a member: the data, or an attribute against its type in the specification.
 func checkMember(name string, value []byte) error {
 	switch name {
 	case "data":
@@ -178,8 +177,8 @@ func checkText(name, s string) error {
 	return nil
 }
 
-// CheckURIReference checks that s can be a URI-reference (RFC 3986): its characters, its percent
-// escapes and its scheme. The error is a *hub.InvalidError for the parameter.
+// CheckURIReference checks the characters, the percent escapes and the scheme of a URI reference
+// (RFC 3986). The error is a *hub.InvalidError for the parameter.
 func CheckURIReference(parameter, s string) error {
 	invalid := func(r rune) bool {
 		return r == ' ' || unicode.IsControl(r) || strings.ContainsRune("<>\"{}|\\^`", r)
@@ -188,11 +187,11 @@ func CheckURIReference(parameter, s string) error {
 	case s == "":
 		return jsonscan.BadInput(parameter, "must not be empty")
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, invalid):
-		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986), without spaces")
+		return jsonscan.BadInput(parameter, "must be a URI reference (RFC 3986), without spaces")
 	case !validScheme(s):
-		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986): the text before its first colon is not a scheme")
+		return jsonscan.BadInput(parameter, "must be a URI reference (RFC 3986): the part before its first colon is not a scheme")
 	case !validEscapes(s):
-		return jsonscan.BadInput(parameter, "must be a URI or a reference to one (RFC 3986): a % is not followed by two hexadecimal digits")
+		return jsonscan.BadInput(parameter, "must be a URI reference (RFC 3986): a % is not followed by two hexadecimal digits")
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ const DefaultCloudEventsSource = "urn:trivium:hub"
 // same name for an SSE event without a type.
 const defaultCloudEventType = "message"
 
-// These are the hub's extension attributes. If a published event already has one of them, because
-// another hub sent the event, it is replaced.
+// The hub's extension attributes. If a published event already has one of them, because it was
+// received from another hub, the attribute is replaced.
 const (
 	attributeCursor = "triviumcursor"
 	attributeTopic  = "triviumtopic"
@@ -25,7 +25,7 @@ const (
 )
 
 // AppendCloudEvent appends the event in the JSON format of CloudEvents 1.0. If the event's data is
-// a CloudEvent, its members are kept byte for byte, except those that are null. Otherwise a
+// a CloudEvent, its members are kept byte for byte, except members that are null. Otherwise a
 // CloudEvent is built, with the event's ID as id, its topic as subject, and the given source. The
 // hub's cursor, topic, key and time are added as extension attributes.
 func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
@@ -116,7 +116,7 @@ func (c CloudEvents) EncodeSSE(e *hub.Event) []byte {
 	return AppendChunk(nil, block.b)
 }
 
-// EncodeFrame encodes FormFrameCloudEvent: the CloudEvent as one whole unmasked text frame.
+// EncodeFrame encodes FormFrameCloudEvent: the CloudEvent as one unmasked text frame.
 func (c CloudEvents) EncodeFrame(e *hub.Event) []byte {
 	s := c.encode(e)
 	defer s.free()

@@ -47,11 +47,11 @@ func TestAppendCloudEvent(t *testing.T) {
 			`{"specversion":"1.0","id":"17","source":"/s","type":"t","data":null,` + hubAttributes + `}`,
 		},
 		{
-			"half a CloudEvent", hub.JSON, `{"specversion":"1.0","id":"17","source":"/s"}`,
+			"a CloudEvent without a type", hub.JSON, `{"specversion":"1.0","id":"17","source":"/s"}`,
 			begin + `,"datacontenttype":"application/json","data":{"specversion":"1.0","id":"17","source":"/s"}}`,
 		},
 		{
-			"a CloudEvent as text", hub.Text, `{"specversion":"1.0","id":"17","source":"/s","type":"t"}`,
+			"a CloudEvent published as text", hub.Text, `{"specversion":"1.0","id":"17","source":"/s","type":"t"}`,
 			begin + `,"datacontenttype":"text/plain","data":"{\"specversion\":\"1.0\",\"id\":\"17\",\"source\":\"/s\",\"type\":\"t\"}"}`,
 		},
 	} {
@@ -85,7 +85,7 @@ func TestCloudEventInDatagram(t *testing.T) {
 	whole := `{"specversion":"1.0","id":"17","source":"/s","type":"t","topic":"orders.eu","partitionkey":"k","data":1}`
 	require.Equal(t, []string{"orders.eu", "t", "k", whole}, parse(whole))
 	half := `{"specversion":"1.0","id":"17","type":"t","topic":"orders.eu","data":1}`
-	require.Equal(t, []string{"orders.eu", "t", "", "1"}, parse(half), "an envelope with other members")
+	require.Equal(t, []string{"orders.eu", "t", "", "1"}, parse(half), "an envelope with other members is not a CloudEvent")
 	without := `{"specversion":"1.0","id":"17","source":"/s","type":"t","data":1}`
 	require.Equal(t, []string{"events", "", "", without}, parse(without))
 }

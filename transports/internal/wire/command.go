@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// These are the operations of a client's WebSocket messages (docs/protocol.md#commands).
+// Operations of a client's WebSocket messages (docs/protocol.md#commands).
 const (
 	OpSubscribe   = "subscribe"
 	OpUnsubscribe = "unsubscribe"
@@ -20,13 +20,13 @@ const (
 
 const maxRefLen = 128 // bytes of raw JSON
 
-// Command is one message of a client. Besides Op and Ref, it has the fields of its operation.
+// Command is one message of a client. Besides Op and Ref, only the fields of its operation are set.
 type Command struct {
 	Op  string
 	Ref Ref // nil if absent
 
-	// Topics are unparsed filters: at least one for unsubscribe, nil for a subscribe without
-	// filters.
+	// Topics are unparsed filters: unsubscribe has at least one, and a subscribe without filters
+	// has nil.
 	Topics []string
 	// Cursor, Last and Since belong to subscribe; nil if absent. See Start.
 	Cursor, Last, Since *string
@@ -37,7 +37,7 @@ type Command struct {
 	IdempotencyKey string     // the key of publish; "" if absent
 }
 
-// Start returns the position at which a subscribe starts. The error is that of ParseStart.
+// Start returns the start of a subscribe. The error is that of ParseStart.
 func (c *Command) Start(now time.Time) (hub.Start, error) {
 	return ParseStart(c.Cursor, c.Last, c.Since, now)
 }
@@ -61,8 +61,8 @@ func (c *Command) PositionMember() string {
 // exceeds the limit.
 //
 // The error is a *hub.InvalidError that names the member, or "message" if b is not a JSON object.
-// If the Ref could be parsed, the returned command has it even then, so that the answer can contain
-// it.
+// If the ref could be parsed, the returned command contains it even if there is an error, so that
+// the answer can contain it.
 func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -82,7 +82,7 @@ func ParseCommand(b []byte, maxTopics int) (Command, error) {
 		return c, jsonscan.BadInput(f.duplicate, "must be given only once")
 	}
 	if f.op == nil {
-		return c, jsonscan.BadInput("op", "is missing; every message needs an operation")
+		return c, jsonscan.BadInput("op", "missing; every message needs an operation")
 	}
 	if c.Op, err = jsonscan.RequireString("op", f.op); err != nil {
 		return c, err
@@ -103,8 +103,8 @@ func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	return c, err
 }
 
-// commandFields holds the raw values of the members of all operations; nil if absent. parseEnvelope
-// reads the members of an event.
+// commandFields holds the raw values of a command's members; nil if absent. It has no members of an
+// event: for a publish, parseEnvelope reads those.
 type commandFields struct {
 	op, ref, topic, cursor, last, since, token, idempotencyKey []byte
 
@@ -147,8 +147,8 @@ func (f *commandFields) slot(name string) *[]byte {
 	return nil
 }
 
-// parseRef returns a copy of the ref. It does not change the form of a number, so that the client
-// recognizes its own text.
+// parseRef returns a copy of the ref. It keeps the bytes of a number, so that the client can
+// compare the ref with the one that it sent.
 func parseRef(value []byte) (Ref, error) {
 	switch {
 	case value == nil:
@@ -188,7 +188,7 @@ func (c *Command) parseSubscribe(f *commandFields, maxTopics int) error {
 
 func (c *Command) parseUnsubscribe(f *commandFields, maxTopics int) error {
 	if f.topic == nil {
-		return jsonscan.BadInput("topic", "is missing; name the filters to remove")
+		return jsonscan.BadInput("topic", "missing; name the filters to remove")
 	}
 	var err error
 	c.Topics, err = parseTopics(f.topic, maxTopics)
@@ -242,7 +242,7 @@ func (c *Command) parsePublish(f *commandFields, message []byte) error {
 
 func (c *Command) parseAuth(f *commandFields) error {
 	if f.token == nil {
-		return jsonscan.BadInput("token", "is missing; auth needs a new token")
+		return jsonscan.BadInput("token", "missing; auth needs a new token")
 	}
 	var err error
 	if c.Token, err = jsonscan.RequireString("token", f.token); err == nil && c.Token == "" {

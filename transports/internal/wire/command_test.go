@@ -78,10 +78,10 @@ func TestCommandStart(t *testing.T) {
 	require.NoError(t, err)
 	start, err = c.Start(time.Now())
 	require.NoError(t, err)
-	require.Equal(t, hub.Start{Last: 2}, start, "a client has an empty cursor before its first event")
+	require.Equal(t, hub.Start{Last: 2}, start, "the empty cursor of a client that has no event yet is ignored")
 }
 
-// Parsing stops at the first filter after the limit, even if that element is not a string.
+// Parsing stops at the first filter after the limit, even if that filter is not a string.
 func TestFiltersOfCommandCounted(t *testing.T) {
 	for _, op := range []string{OpSubscribe, OpUnsubscribe} {
 		command := func(n int, last string) []byte {
@@ -102,8 +102,8 @@ func TestFiltersOfCommandCounted(t *testing.T) {
 	}
 }
 
-// A ref that was parsed is valid in an answer. An accepted command has the fields that its
-// operation requires.
+// A parsed ref is valid in an answer. An accepted command contains the fields that its operation
+// requires.
 func FuzzParseCommand(f *testing.F) {
 	for _, v := range loadIngress[commandVector](f, "command.json") {
 		f.Add(v.bytes())

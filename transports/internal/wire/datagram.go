@@ -16,10 +16,9 @@ import (
 // DatagramMode determines how datagrams are parsed (docs/protocol.md#publishing-over-udp).
 type DatagramMode uint8
 
-// These are the modes. DatagramAuto and DatagramJSON accept one JSON text per datagram, or one per
-// line.
+// Modes. DatagramAuto and DatagramJSON accept one JSON text per datagram or per line.
 const (
-	DatagramAuto   DatagramMode = iota // an envelope is an event; other JSON and other text is the data of one
+	DatagramAuto   DatagramMode = iota // an envelope is an event; anything else is the data of an event
 	DatagramJSON                       // all JSON is data, even an envelope
 	DatagramRaw                        // the whole datagram is data
 	DatagramSyslog                     // one syslog message, which the UDP source has converted to JSON
@@ -28,7 +27,7 @@ const (
 // DatagramModes are the names that ParseDatagramMode accepts.
 var DatagramModes = []string{"auto", "json", "raw", "syslog"}
 
-// ParseDatagramMode parses one of DatagramModes.
+// ParseDatagramMode parses one of the DatagramModes.
 func ParseDatagramMode(s string) (DatagramMode, error) {
 	switch s {
 	case "auto":
@@ -73,7 +72,7 @@ func hasEmptyName(path string) bool {
 	return path != "" && slices.Contains(strings.Split(path, "."), "")
 }
 
-// These are the reasons for which a text in a datagram is refused, as counted in metrics.
+// Reasons for refusing an event of a datagram, as counted in metrics.
 const (
 	RefusedMalformed = "malformed"
 	RefusedTooLarge  = "too_large"
@@ -98,9 +97,9 @@ func RefusalReason(err error) string {
 	return RefusedMalformed
 }
 
-// Parse appends the events of a datagram to dst. It calls refuse with the reason once for each text
-// that is refused; the other texts are still accepted. The events do not share memory with the
-// datagram. They are not validated; see hub.Event.Validate.
+// Parse appends the events of a datagram to dst. It calls refuse with the reason once for each JSON
+// text or line that is refused; the others are still accepted. The events do not share memory with
+// the datagram. They are not validated; see hub.Event.Validate.
 func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(reason string)) []*hub.Event {
 	if f.Mode == DatagramRaw {
 		return append(dst, f.raw(datagram))
@@ -136,11 +135,11 @@ func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(re
 	return dst
 }
 
-// byteOrderMark is what some systems write before UTF-8 text.
+// byteOrderMark is the byte order mark that some systems write before UTF-8 text.
 var byteOrderMark = []byte("\ufeff")
 
-// isCutOff reports whether the text is an array or object without its end. The lines of such a text
-// must not become events, although a line that contains only a number would be valid JSON.
+// isCutOff reports whether text is an array or object without its end. Its lines must not become
+// events, although a line that contains only a number is valid JSON.
 func isCutOff(text []byte) bool {
 	if text[0] != '{' && text[0] != '[' {
 		return false
@@ -181,9 +180,9 @@ func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, jsonscan.CheckNesting("data", text)
 }
 
-// cloudEventWithTopic returns the event of a CloudEvent, or nil if the text is none. A CloudEvent
-// with the attribute topic looks like an envelope, but would lose its other attributes if parsed as
-// one.
+// cloudEventWithTopic returns the event of a CloudEvent, or nil if text is not a CloudEvent with
+// the attribute topic. Such a CloudEvent looks like an envelope, but would lose its other
+// attributes if it were parsed as one.
 func cloudEventWithTopic(text []byte) *hub.Event {
 	if !looksLikeCloudEvent(text) {
 		return nil
@@ -195,7 +194,7 @@ func cloudEventWithTopic(text []byte) *hub.Event {
 	return &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.PartitionKey, Data: bytes.Clone(c.JSON)}
 }
 
-// fieldOr returns the string at the path, or fallback if there is none. The error names the
+// fieldOr returns the string at the path, or fallback if there is no string. The error names the
 // parameter.
 func fieldOr(obj []byte, path, parameter, fallback string) (string, error) {
 	if path == "" {
@@ -208,8 +207,8 @@ func fieldOr(obj []byte, path, parameter, fallback string) (string, error) {
 	return jsonscan.RequireString(parameter, value)
 }
 
-// lookup returns the raw value at a dotted path, or nil. If a name occurs twice, the last value
-// counts, as in nearly every JSON parser.
+// lookup returns the raw value at a dotted path, or nil. If a name occurs twice, the last value is
+// used, as by nearly every JSON parser.
 func lookup(obj []byte, path string) []byte {
 	for {
 		name, rest, more := strings.Cut(path, ".")

@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// encoders are the encoders that exist in a WebAssembly build. deflate_test.go adds the others.
+// encoders lists the encoders that a WebAssembly build contains. deflate_test.go adds the others.
 var encoders = map[string]func(*hub.Event) []byte{
 	"sse":          wire.EncodeSSE,
 	"sse-envelope": wire.EncodeSSEEnvelope,

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// These are the slots in which the hub caches the encodings of an event.
+// Slots in which the hub caches the encodings of an event.
 const (
 	FormSSE               hub.WireFormat = iota // EncodeSSE
 	FormSSEEnvelope                             // EncodeSSEEnvelope
@@ -28,8 +28,8 @@ const (
 const envelopeOverhead = 1 << 10 // bytes
 
 // AppendEnvelope appends the event's envelope (docs/protocol.md#events), with the members in the
-// documented order, absent ones omitted, and JSON data byte for byte. Without ID or Time, as before
-// an event is accepted by a hub, the member is omitted.
+// documented order and JSON data byte for byte. Absent members are omitted, including the ID and
+// the time of an event that no hub has accepted yet.
 func AppendEnvelope(dst []byte, e *hub.Event) []byte {
 	dst = append(dst, '{')
 	if e.ID != (hub.Cursor{}) {
@@ -77,7 +77,7 @@ func jsonData(e *hub.Event) []byte {
 }
 
 // scratch is a pooled buffer in which an encoding is built before its length is known, so that the
-// encoding itself is one allocation of the right size.
+// encoding itself needs only one allocation of the right size.
 type scratch struct{ b []byte }
 
 // maxScratch is the size of the largest buffer that is returned to the pool.
@@ -99,8 +99,8 @@ func (s *scratch) free() {
 }
 
 // DecodeEnvelope decodes an envelope as the hub sends it. Members may be in any order, and unknown
-// ones are ignored. The topic and one of data and data_base64 are required. The event may share b's
-// memory. The error names the member and the expected value.
+// members are ignored. The topic and either data or data_base64 are required. The event may share
+// b's memory. The error names the member and the expected value.
 func DecodeEnvelope(b []byte) (*hub.Event, error) {
 	obj, err := jsonscan.Object(b)
 	if err != nil {
@@ -109,7 +109,7 @@ func DecodeEnvelope(b []byte) (*hub.Event, error) {
 	return decodeEnvelope(obj)
 }
 
-// decodeEnvelope decodes an object that jsonscan.Object has validated.
+// decodeEnvelope decodes an object that jsonscan.Object has accepted.
 func decodeEnvelope(obj []byte) (*hub.Event, error) {
 	e := new(hub.Event)
 	var data []byte
@@ -139,7 +139,7 @@ func decodeEnvelope(obj []byte) (*hub.Event, error) {
 	switch {
 	case err != nil:
 	case e.Topic == "":
-		err = errors.New("topic: is missing")
+		err = errors.New("topic: missing")
 	case (data != nil) == binary:
 		err = errors.New("data: exactly one of data and data_base64 is required")
 	case binary:

@@ -46,7 +46,7 @@ func TestEnvelopeOfUncheckedEvent(t *testing.T) {
 		e    *hub.Event
 		want string
 	}{
-		{"not accepted yet", &hub.Event{Topic: "t", Data: []byte("1")}, `{"topic":"t","data":1}`},
+		{"without ID and time", &hub.Event{Topic: "t", Data: []byte("1")}, `{"topic":"t","data":1}`},
 		{"no data", &hub.Event{Topic: "t"}, `{"topic":"t","data":null}`},
 		{"text that is not UTF-8", &hub.Event{Topic: "t", Encoding: hub.Text, Data: []byte("a\xff\xe2\x82")}, `{"topic":"t","text":true,"data":"a` + "\ufffd\ufffd\ufffd" + `"}`},
 	} {
@@ -72,13 +72,13 @@ func TestDecodeEnvelopeRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"empty", ``, "one JSON object"},
 		{"list", `[{"topic":"t","data":1}]`, "one JSON object"},
-		{"two", `{"topic":"t","data":1}{}`, "one JSON object"},
+		{"two objects", `{"topic":"t","data":1}{}`, "one JSON object"},
 		{"not UTF-8", "{\"topic\":\"t\",\"data\":\"\xff\"}", "UTF-8"},
 		{"no topic", `{"data":1}`, "topic"},
 		{"topic null", `{"topic":null,"data":1}`, "topic"},
 		{"no data", `{"topic":"t"}`, "data"},
 		{"both data", `{"topic":"t","data":1,"data_base64":""}`, "data_base64"},
-		{"text that is none", `{"topic":"t","text":true,"data":1}`, "data"},
+		{"text that is a number", `{"topic":"t","text":true,"data":1}`, "data"},
 		{"text not boolean", `{"topic":"t","text":1,"data":1}`, "text"},
 		{"base64 without padding", `{"topic":"t","data_base64":"YQ"}`, "data_base64"},
 		{"id", `{"id":"42","topic":"t","data":1}`, "id"},

@@ -10,15 +10,15 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// These are the bits of a frame's first byte: FIN, RSV1 and the opcode (RFC 6455, section 5.2; RFC
-// 7692, section 6).
+// Bits of a frame's first byte: FIN, RSV1 and the opcode (RFC 6455, section 5.2; RFC 7692, section
+// 6).
 const (
 	finText       = 0x81
 	finClose      = 0x88
 	rsvCompressed = 0x40
 )
 
-// These are the payload lengths above which the header is longer (RFC 6455, section 5.2).
+// Payload lengths above which the header is longer (RFC 6455, section 5.2).
 const (
 	maxShortPayload = 125            // bytes; also the limit of a control frame
 	maxWordPayload  = math.MaxUint16 // bytes
@@ -27,7 +27,7 @@ const (
 	maxFrameHeader  = 10 // bytes, unmasked
 )
 
-// EncodeFrame encodes FormFrame: the envelope as one whole unmasked text frame.
+// EncodeFrame encodes FormFrame: the envelope as one unmasked text frame.
 func EncodeFrame(e *hub.Event) []byte {
 	s := newScratch(len(e.Data) + envelopeOverhead)
 	defer s.free()
@@ -35,7 +35,7 @@ func EncodeFrame(e *hub.Event) []byte {
 	return AppendTextFrame(nil, s.b)
 }
 
-// AppendTextFrame appends the payload as one whole unmasked text frame.
+// AppendTextFrame appends the payload as one unmasked text frame.
 func AppendTextFrame(dst, payload []byte) []byte {
 	return appendFrame(dst, finText, payload)
 }
@@ -69,8 +69,8 @@ func appendFrame(dst []byte, first byte, payload []byte) []byte {
 	return append(append(dst, header...), payload...)
 }
 
-// FramePayload returns the payload of one whole unmasked frame, without a copy. For FormFrame this
-// is the event's envelope.
+// FramePayload returns the payload of one unmasked frame, without a copy. For FormFrame this is the
+// event's envelope.
 func FramePayload(frame []byte) []byte {
 	switch frame[1] {
 	case length16:

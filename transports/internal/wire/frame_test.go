@@ -53,10 +53,10 @@ func TestCloseFrame(t *testing.T) {
 	}{
 		{"no reason", "", ""},
 		{"short", "too slow", "too slow"},
-		{"as long as can be", strings.Repeat("x", 123), strings.Repeat("x", 123)},
+		{"longest reason", strings.Repeat("x", 123), strings.Repeat("x", 123)},
 		{"longer", strings.Repeat("x", 124), strings.Repeat("x", 123)},
-		{"cut between two runes", strings.Repeat("é", 62), strings.Repeat("é", 61)},
-		{"cut before a long rune", strings.Repeat("x", 120) + "😀", strings.Repeat("x", 120)},
+		{"truncated between two runes", strings.Repeat("é", 62), strings.Repeat("é", 61)},
+		{"truncated before a long rune", strings.Repeat("x", 120) + "😀", strings.Repeat("x", 120)},
 		{"long rune that fits", strings.Repeat("x", 119) + "😀!", strings.Repeat("x", 119) + "😀"},
 		{"not UTF-8", "a\xff", "a\ufffd"},
 	} {

@@ -15,12 +15,11 @@ import (
 )
 
 // Ref is the client's own identifier of a command: the raw JSON of a string or number. The answer
-// to the command contains it unchanged. It is nil if the command has none.
+// to the command contains it unchanged. It is nil if the command has no ref.
 type Ref []byte
 
-// These are the ops of the hub's control messages (docs/protocol.md#control-messages). An event has
-// no op. Over SSE, the name of a message is sseControl followed by its op; that of hello is
-// trivium.open.
+// Ops of the hub's control messages (docs/protocol.md#control-messages). An event has no op. Over
+// SSE, the name of a message is sseControl followed by its op; that of hello is trivium.open.
 const (
 	OpHello     = "hello"
 	OpHeartbeat = "heartbeat"
@@ -33,12 +32,13 @@ const (
 	sseOpen    = "open"
 )
 
-// SSENames are the names of all messages over SSE. An event has no name there.
+// SSENames are the names of all messages over SSE. Events have no such name.
 var SSENames = []string{
 	sseControl + sseOpen, sseControl + OpHeartbeat, sseControl + OpGap, sseControl + OpError, sseControl + OpGoaway,
 }
 
-// HeartbeatUnknown is the interval of heartbeats in a hello that does not contain it.
+// HeartbeatUnknown is the value of Message.Heartbeat for a hello that does not contain the
+// interval.
 const HeartbeatUnknown time.Duration = -1
 
 // Message is one message from the hub to a subscriber. Which members are set depends on Op. An event has its own
@@ -46,14 +46,14 @@ const HeartbeatUnknown time.Duration = -1
 type Message struct {
 	Op    string     // "": an event
 	Event *hub.Event // set for an event
-	// ID is a position, which is opaque to a client. In JSON, error and goaway have none.
+	// ID is a position, which is opaque to a client. In JSON, error and goaway have no ID.
 	ID        string
 	Ref       Ref               // set for ack and error
 	Session   string            // set for hello; not sent over SSE
 	Heartbeat time.Duration     // set for hello; 0: there are none. It is sent only with Session
 	Gap       *hub.Gap          // set for gap
 	Problem   *problems.Problem // set for error
-	Retry     time.Duration     // set for goaway, and over SSE also for hello and error: delay before reconnecting
+	Retry     time.Duration     // delay before reconnecting; set for goaway, and over SSE also for hello and error
 }
 
 // EndsStream reports whether the message is the last one of its stream, unless it answers a command.
@@ -62,11 +62,11 @@ func (m *Message) EndsStream() bool { return m.Op == OpError || m.Op == OpGoaway
 // Resumable reports whether the client should resume after a message that ends the stream.
 func (m *Message) Resumable() bool { return m.Op == OpGoaway || m.Problem.Temporary() }
 
-// GapMessage returns the message of a gap. Its ID is the position at which the gap ends.
+// GapMessage returns the message for a gap. Its ID is the position at which the gap ends.
 func GapMessage(g *hub.Gap) Message { return Message{Op: OpGap, ID: g.ResumedAt.String(), Gap: g} }
 
-// messageSize is the initial capacity for an encoded message, in bytes. Most messages fit, so that
-// appending them allocates only once.
+// messageSize is the initial capacity for an encoded message, in bytes. Most messages fit in it and
+// are appended with one allocation.
 const messageSize = 128
 
 // AppendJSON appends the message as a WebSocket client receives it.
@@ -110,7 +110,7 @@ func (m Message) AppendSSE(dst []byte) []byte {
 	return append(dst, "}\n\n"...)
 }
 
-// appendMembers appends the members that only messages with this op have.
+// appendMembers appends the members that are specific to the message's op.
 func (m *Message) appendMembers(dst []byte) []byte {
 	switch m.Op {
 	case OpHello:
@@ -142,8 +142,8 @@ func appendGapMembers(dst []byte, g *hub.Gap) []byte {
 	return strconv.AppendBool(dst, g.Certain)
 }
 
-// DecodeMessage decodes one message that a WebSocket client receives. If its op is unknown, the caller ignores the
-// message. Unknown members are ignored. The message may share b's memory.
+// DecodeMessage decodes one message that a WebSocket client receives. The caller must ignore a message whose op is
+// unknown. Unknown members are ignored. The message may share b's memory.
 func DecodeMessage(b []byte) (Message, error) {
 	obj, err := jsonscan.Object(b)
 	if err != nil {
@@ -169,7 +169,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	return m, nil
 }
 
-// opOther is the op of an SSE event that is neither a control message nor an envelope.
+// opOther is the op for an SSE event that is neither a control message nor an envelope.
 const opOther = "?"
 
 // DecodeSSE decodes one event of a stream with envelopes, as DecodeMessage does. retry is the reconnection time that the
@@ -227,7 +227,7 @@ func (m *Message) decodeMembers(obj []byte) (err error) {
 	})
 }
 
-// DecodeGap decodes the data of trivium.gap, or the gap of a long-poll's answer.
+// DecodeGap decodes the data of trivium.gap, or the gap in the answer to a long-poll.
 func DecodeGap(b []byte) (*hub.Gap, error) {
 	obj, err := jsonscan.Object(b)
 	if err != nil {
@@ -256,7 +256,7 @@ func decodeGap(obj []byte) (*hub.Gap, error) {
 		return err
 	})
 	if err == nil && !found {
-		err = errors.New("resumed_at: is missing")
+		err = errors.New("resumed_at: missing")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("gap: %w", err)

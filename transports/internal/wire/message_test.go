@@ -80,13 +80,13 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// A field that only one of the two formats can express is omitted in the other.
+// A field that exists in only one of the two formats is omitted in the other.
 func TestMessagesDifferByFormat(t *testing.T) {
 	goaway := wire.Message{Op: wire.OpGoaway, ID: "1f0c9a77-42", Retry: time.Second}
 	require.Equal(t, `{"op":"goaway","retry_ms":1000}`, string(goaway.AppendJSON(nil)))
 	hello := wire.Message{Op: wire.OpHello, ID: "1f0c9a77-42", Session: "s", Heartbeat: time.Second}
 	require.Equal(t, "event: trivium.open\nid: 1f0c9a77-42\ndata: {\"session\":\"s\",\"heartbeat_ms\":1000}\n\n",
-		string(hello.AppendSSE(nil)), "sse sets no session")
+		string(hello.AppendSSE(nil)), "SSE has no session")
 }
 
 func TestDecodeMessage(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 )
 
 // LineReader reads lines, such as newline-delimited JSON, and holds at most one line in memory. It
-// reads no further ahead than its buffer, so it returns a line as soon as the line is complete.
+// returns a line as soon as the line is complete.
 type LineReader struct {
 	r      *bufio.Reader
 	max    int
@@ -27,9 +27,9 @@ func NewLineReader(r io.Reader, maxLine int) *LineReader {
 	return &LineReader{r: bufio.NewReader(r), max: maxLine}
 }
 
-// Reserve sets a function that is called with the number of bytes that a long line is about to
-// occupy, and with 0 when they are freed. Its error refuses the line. Reserve must be called before
-// Next.
+// Reserve sets a function that reserves memory for long lines. It is called with the number of
+// bytes before they are allocated, and with 0 after they were freed. If it returns an error, the
+// line is refused. Reserve must be called before Next.
 func (l *LineReader) Reserve(resize func(size int) error) { l.resize = resize }
 
 // Next returns the next line that is not blank, without surrounding white space, and its number.
@@ -37,9 +37,9 @@ func (l *LineReader) Reserve(resize func(size int) error) { l.resize = resize }
 // needs no \n.
 //
 // At the end of the input the error is io.EOF. For a line over the limit it is a *hub.InvalidError
-// for "data" with TooLarge set. Any other error is from the reader or from Reserve's function. With
-// an error other than io.EOF, the number is that of the line that caused it. Once Next has returned
-// an error, it always returns that error.
+// for "data" with TooLarge set. Any other error is from the reader or from the function set by
+// Reserve. With an error other than io.EOF, the number is that of the line that caused it. Once
+// Next has returned an error, it always returns that error.
 func (l *LineReader) Next() (line []byte, number int, err error) {
 	for l.err == nil {
 		l.number++
@@ -60,7 +60,7 @@ func (l *LineReader) Next() (line []byte, number int, err error) {
 	return nil, l.number, l.err
 }
 
-// read returns one line without its \n, with io.EOF if the line ended without one.
+// read returns one line without its \n, with io.EOF if the input ended without a \n.
 func (l *LineReader) read() ([]byte, error) {
 	l.free()
 	for {

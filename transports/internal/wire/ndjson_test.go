@@ -73,12 +73,12 @@ func TestLineReader(t *testing.T) {
 		{name: "nothing", in: strings.NewReader(""), err: io.EOF},
 		{name: "lines", in: strings.NewReader("a\nb\n"), lines: []numberedLine{{"a", 1}, {"b", 2}}, number: 2, err: io.EOF},
 		{name: "no end", in: strings.NewReader("a\nb"), lines: []numberedLine{{"a", 1}, {"b", 2}}, number: 2, err: io.EOF},
-		{name: "blank lines count", in: strings.NewReader("\n \n\r\na \r\n\n\tb\n\n "), lines: []numberedLine{{"a", 4}, {"b", 6}}, number: 8, err: io.EOF},
-		{name: "as long as is allowed", in: strings.NewReader(long + "\n" + long), lines: []numberedLine{{long, 1}, {long, 2}}, number: 2, err: io.EOF},
+		{name: "blank lines are counted", in: strings.NewReader("\n \n\r\na \r\n\n\tb\n\n "), lines: []numberedLine{{"a", 4}, {"b", 6}}, number: 8, err: io.EOF},
+		{name: "the longest line", in: strings.NewReader(long + "\n" + long), lines: []numberedLine{{long, 1}, {long, 2}}, number: 2, err: io.EOF},
 		{name: "too long", in: strings.NewReader("a\n\n" + long + "x\nb\n"), lines: []numberedLine{{"a", 1}}, number: 3},
 		{name: "too long without an end", in: io.MultiReader(strings.NewReader("a\n"), endless{}), lines: []numberedLine{{"a", 1}}, number: 2},
-		{name: "blank and too long", in: strings.NewReader(strings.Repeat(" ", limit+1)), number: 1},
-		{name: "the reader breaks in a line", in: io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(broken)), lines: []numberedLine{{"a", 1}}, number: 2, err: broken},
+		{name: "too long and blank", in: strings.NewReader(strings.Repeat(" ", limit+1)), number: 1},
+		{name: "the reader fails within a line", in: io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(broken)), lines: []numberedLine{{"a", 1}}, number: 2, err: broken},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			lines, number, err := readLines(t, c.in, limit)
@@ -131,7 +131,7 @@ func TestLineReaderMemoryIsConstant(t *testing.T) {
 	require.InDelta(t, allocations(1), allocations(50), 2)
 }
 
-// The lines are the same as those of strings.Split, whatever the sizes of the reads.
+// The lines are the same as those of strings.Split, regardless of the sizes of the reads.
 func FuzzLineReader(f *testing.F) {
 	for _, s := range []string{"", "a\nb", "\n\n a \r\n", "{\"a\":1}\n{}\n", strings.Repeat("x", 30) + "\n1"} {
 		f.Add([]byte(s))

@@ -24,8 +24,8 @@ func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {
 // PollEnd ends a long-poll's body.
 const PollEnd = "]}"
 
-// AppendPollAnswer appends a whole body. It takes the envelopes from FormFrame, so that long-polls
-// and WebSockets share one encoding.
+// AppendPollAnswer appends a whole body. It extracts the envelopes from FormFrame, so that
+// long-polls and WebSockets share one encoding.
 func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Event) []byte {
 	dst = AppendPollHead(dst, cursor, gap)
 	for i, e := range events {
@@ -53,7 +53,7 @@ func DecodePollAnswer(b []byte) (PollAnswer, error) {
 		err = jsonscan.Members(obj, a.member)
 	}
 	if err == nil && a.Cursor == "" {
-		err = errors.New("cursor: is missing")
+		err = errors.New("cursor: missing")
 	}
 	if err != nil {
 		return PollAnswer{}, fmt.Errorf("poll answer: %w", err)

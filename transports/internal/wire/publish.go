@@ -16,8 +16,8 @@ import (
 // data, data_base64, or data with "text":true. Other members are ignored. The event does not share
 // b's memory.
 //
-// Only the format is checked; limits and the rules for topic and type are up to hub.Event.Validate.
-// The error is a *hub.InvalidError that names the member, or "body" if b is no JSON object.
+// Only the format is checked; hub.Event.Validate checks limits and the rules for topic and type.
+// The error is a *hub.InvalidError that names the member, or "body" if b is not a JSON object.
 func ParseEnvelope(b []byte) (*hub.Event, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -26,8 +26,8 @@ func ParseEnvelope(b []byte) (*hub.Event, error) {
 	return parseEnvelope(b)
 }
 
-// ParseEnvelopes parses one envelope or an array of 1 to maxEvents, all or none. The error is like
-// that of ParseEnvelope; in an array, its detail contains the index.
+// ParseEnvelopes parses one envelope or an array of 1 to maxEvents envelopes. It returns all events
+// or an error. The error is like that of ParseEnvelope; in an array, its detail contains the index.
 func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -44,8 +44,8 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 		"must be an envelope or an array of at least one")
 }
 
-// parseArray parses the elements of a valid JSON array, all or none. The array must have 1 to limit
-// elements. tooMany and empty are the details of the errors for other numbers.
+// parseArray parses the elements of a valid JSON array, which must have 1 to limit elements.
+// tooMany and empty are the details of the errors for other numbers of elements.
 func parseArray[E any](array []byte, limit int, parse func([]byte) (E, error), tooMany, empty string) ([]E, error) {
 	var events []E
 	err := jsonscan.Elements(array, func(value []byte) error {
@@ -65,8 +65,8 @@ func parseArray[E any](array []byte, limit int, parse func([]byte) (E, error), t
 	return events, nil
 }
 
-// AtIndex adds the index to an error of an element of an array. It returns err unchanged if isArray
-// is false.
+// AtIndex adds the index of an array's element to the error of that element. If isArray is false,
+// it returns err unchanged.
 func AtIndex(index int, isArray bool, err error) error {
 	if !isArray {
 		return err
@@ -87,7 +87,7 @@ type envelope struct {
 	topic, kind, key, data, base64, text []byte
 
 	duplicate string // a member that occurs twice
-	hasTopic  bool   // a topic is a string
+	hasTopic  bool   // topic is present and a string
 }
 
 func (v *envelope) read(obj []byte) {
@@ -139,7 +139,7 @@ func (v *envelope) event() (*hub.Event, error) {
 	case v.duplicate != "":
 		return nil, jsonscan.BadInput(v.duplicate, "must be given only once")
 	case v.topic == nil:
-		return nil, jsonscan.BadInput("topic", "is missing; every envelope needs a topic")
+		return nil, jsonscan.BadInput("topic", "missing; every envelope needs a topic")
 	}
 	e := new(hub.Event)
 	for _, m := range []struct {
@@ -167,7 +167,7 @@ func (v *envelope) payload() ([]byte, hub.Encoding, error) {
 	text := string(v.text) == "true"
 	switch {
 	case v.data == nil && v.base64 == nil:
-		return nil, 0, jsonscan.BadInput("data", "is missing; an envelope needs data or data_base64")
+		return nil, 0, jsonscan.BadInput("data", "missing; an envelope needs data or data_base64")
 	case v.data != nil && v.base64 != nil:
 		return nil, 0, jsonscan.BadInput("data_base64", "must not be given beside data")
 	case v.text != nil && !text && string(v.text) != "false":
@@ -200,11 +200,11 @@ func decodeBase64(value []byte) ([]byte, error) {
 }
 
 // ParseBody parses the body of a publish whose topic is in the URL
-// (docs/protocol.md#publishing-over-http). The media type determines the encoding of the data.
-// Without one (""), or with that of HTML forms, which curl and others send by default, the encoding
-// is detected from the bytes. Text must be UTF-8, whatever charset is named. The data is a copy;
-// JSON loses its surrounding white space. The error is a *hub.InvalidError for "body" or
-// "Content-Type".
+// (docs/protocol.md#publishing-over-http). The media type determines the encoding of the data. If
+// there is no media type (""), or if it is that of HTML forms, which curl and other programs send
+// by default, the encoding is detected from the bytes. Text must be UTF-8, regardless of a charset
+// parameter. The data is a copy; JSON loses its surrounding white space. The error is a
+// *hub.InvalidError for "body" or "Content-Type".
 func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err error) {
 	mediaType := mediaTypeOf(contentType)
 	if contentType != "" && mediaType == "" {
@@ -256,7 +256,7 @@ func IsTextual(contentType string) bool {
 
 // mediaTypeOf returns the media type in lower case without its parameters, even if those are
 // invalid; "" if there is no valid media type. Package mime would take more space in the
-// WebAssembly program than the rest of this package.
+// WebAssembly binary than the rest of this package.
 func mediaTypeOf(contentType string) string {
 	const signs = "!#$%&'*+-.^_`|~" // RFC 9110 section 5.6.2
 	mediaType, _, _ := strings.Cut(contentType, ";")

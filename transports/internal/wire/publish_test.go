@@ -134,15 +134,15 @@ func TestParseEnvelopes(t *testing.T) {
 		detail     string
 	}{
 		{name: "one", body: " " + a + "\n", topics: []string{"a"}},
-		{name: "an array of one", body: "[" + a + "]", topics: []string{"a"}},
-		{name: "as many as are allowed", body: "\n[ " + a + " , " + b + "," + a + " ]", topics: []string{"a", "b", "a"}},
-		{name: "one more", body: "[" + a + "," + a + "," + a + "," + a + "]", refused: "body", detail: "at most 3"},
-		{name: "none", body: "[ ]", refused: "body", detail: "at least one"},
+		{name: "an array of one envelope", body: "[" + a + "]", topics: []string{"a"}},
+		{name: "an array of the maximum length", body: "\n[ " + a + " , " + b + "," + a + " ]", topics: []string{"a", "b", "a"}},
+		{name: "an array that is too long", body: "[" + a + "," + a + "," + a + "," + a + "]", refused: "body", detail: "at most 3"},
+		{name: "an empty array", body: "[ ]", refused: "body", detail: "at least one"},
 		{name: "no JSON", body: "[" + a, refused: "body", detail: "unexpected end"},
 		{name: "nothing", body: "", refused: "body", detail: "JSON"},
-		{name: "one is refused", body: `{"topic":"a","data":1,"key":2}`, refused: "key", detail: "must be a string"},
-		{name: "the second is refused", body: "[" + a + `,{"topic":"a"}]`, refused: "data", detail: "index 1"},
-		{name: "an array in it", body: "[[" + a + "]]", refused: "body", detail: "index 0"},
+		{name: "an invalid envelope", body: `{"topic":"a","data":1,"key":2}`, refused: "key", detail: "must be a string"},
+		{name: "an array with an invalid second envelope", body: "[" + a + `,{"topic":"a"}]`, refused: "data", detail: "index 1"},
+		{name: "an array in an array", body: "[[" + a + "]]", refused: "body", detail: "index 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			events, err := ParseEnvelopes([]byte(c.body), 3)
@@ -211,8 +211,8 @@ func TestParseBody(t *testing.T) {
 	}
 }
 
-// encoding/json reads an accepted envelope in the same way. An accepted envelope that is encoded
-// and parsed again yields the same event.
+// encoding/json decodes an accepted envelope to the same values. If the event of an accepted
+// envelope is encoded and parsed again, the result is the same event.
 func FuzzParseEnvelope(f *testing.F) {
 	for _, v := range loadIngress[envelopeVector](f, "envelope.json") {
 		f.Add(v.bytes())
@@ -224,7 +224,7 @@ func FuzzParseEnvelope(f *testing.F) {
 			require.ErrorAs(t, err, &invalid)
 			return
 		}
-		var other map[string]json.RawMessage // a map keeps the case of names; of equal names, the last one counts
+		var other map[string]json.RawMessage // a map keeps the case of names; the last of equal names is used
 		require.NoError(t, json.Unmarshal(b, &other))
 		var topic string
 		require.NoError(t, json.Unmarshal(other["topic"], &topic))

@@ -10,20 +10,20 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// Selection is a subscription's query (docs/protocol.md#starting-a-subscription).
+// Selection is the parsed query of a subscription (docs/protocol.md#starting-a-subscription).
 type Selection struct {
-	Filters []hub.Filter // as given; none means everything that the token may read
+	Filters []hub.Filter // as given; empty: everything that the token may read
 	Request hub.Request  // without its Filters
 }
 
 // ParseSelection parses the query parameters of every transport: topic (at most maxTopics times; 0:
-// any number), cursor, last, since, conflate and lastEventId. Others are ignored. q is a
-// url.Values; its plain type avoids importing net/url into the WebAssembly program.
+// any number), cursor, last, since, conflate and lastEventId. Other parameters are ignored. q is a
+// url.Values; the parameter's type keeps net/url out of the WebAssembly binary.
 //
 // lastEventID is the value of the header Last-Event-ID. It overrides the position in the query, and
-// is never refused: text that is not a cursor becomes a ForeignCursor. The parameter lastEventId does
-// the same if the header is absent. A since that is a duration counts back from now. The error is a
-// *hub.InvalidError that names the parameter.
+// is never refused: a value that is not a cursor becomes a ForeignCursor. The parameter lastEventId
+// does the same if the header is absent. A since that is a duration counts back from now. The error
+// is a *hub.InvalidError that names the parameter.
 func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, now time.Time) (Selection, error) {
 	var s Selection
 	var err error
@@ -50,7 +50,7 @@ func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, no
 
 func parseFilters(topics []string, limit int) ([]hub.Filter, error) {
 	if limit > 0 && len(topics) > limit {
-		return nil, jsonscan.BadInput("topic", fmt.Sprintf("at most %d are allowed, not %d", limit, len(topics)))
+		return nil, jsonscan.BadInput("topic", fmt.Sprintf("at most %d are allowed, got %d", limit, len(topics)))
 	}
 	var filters []hub.Filter
 	for _, topic := range topics {
@@ -76,9 +76,9 @@ func singleValue(q map[string][]string, name string) (*string, error) {
 	return nil, jsonscan.BadInput(name, "must be given only once")
 }
 
-// LastEventID returns the id after which a client resumes. It is the header or, if that is absent,
+// LastEventID returns the ID after which a client resumes. It is the header or, if that is absent,
 // the parameter lastEventId, which some EventSource libraries send instead. If the parameter is
-// repeated, the last one counts, because libraries append theirs to the given URL.
+// repeated, the last value is used, because libraries append the parameter to the given URL.
 func LastEventID(q map[string][]string, header string) string {
 	if values := q["lastEventId"]; header == "" && len(values) > 0 {
 		return values[len(values)-1]
@@ -112,9 +112,9 @@ func queryStart(q map[string][]string, now time.Time) (hub.Start, error) {
 
 // ParseStart parses a start position, of which at most one may be given: a cursor, the number of
 // newest events (0 to hub.MaxLast), or a time, as RFC 3339 or as a positive Go duration before now.
-// nil means absent; so does an empty cursor, which clients send before their first event. With none
-// given, the subscription starts at the newest position. The error is a *hub.InvalidError that
-// names the parameter.
+// nil means absent, and so does an empty cursor, which clients send before their first event.
+// Without a start position, the subscription starts after the newest event. The error is a
+// *hub.InvalidError that names the parameter.
 func ParseStart(cursor, last, since *string, now time.Time) (hub.Start, error) {
 	const exclusive = "must be given alone: cursor, last and since exclude each other"
 	if cursor != nil && *cursor == "" {
@@ -155,7 +155,7 @@ func parseSince(s string, now time.Time) (hub.Start, error) {
 			"must be a positive duration such as 90s, 10m or 1h30m, or an RFC 3339 time such as 2026-01-02T15:04:05Z (a + in it is %2B in a URL)")
 	}
 	if t.IsZero() {
-		t = t.Add(1) // the zero time would mean "not set"; no event is that old
+		t = t.Add(1) // the zero time means "not set"; the change has no effect, because no event is that old
 	}
 	return hub.Start{Since: t}, nil
 }

@@ -14,8 +14,8 @@ import (
 
 const (
 	macHexLen = 2 * sha256.Size
-	// These limit the digits of a datagram's time before and after its point: years up to 33658,
-	// and more decimals than clocks have.
+	// Maximum digits of a datagram's time before and after the point: years up to 33658, and more
+	// decimals than clocks have.
 	maxMillisWhole    = 15
 	maxMillisFraction = 20
 )
@@ -28,13 +28,13 @@ var (
 // SignedDatagram is the content of a signed datagram (docs/protocol.md#signed-datagrams).
 type SignedDatagram struct {
 	Time    time.Time         // time of signing, by the sender's clock
-	MAC     [sha256.Size]byte // identifies the content; compare it instead of the hex digits, which may be in either case
+	MAC     [sha256.Size]byte // identifies the content; unlike the hex digits, which may be in either case, it can be compared
 	Payload []byte            // shares memory with the datagram
 }
 
 // SignDatagram appends to dst a datagram that contains the payload and is signed at the given time, in the years 1970
-// to 33658. The time has nanosecond precision, so that the same payload signed later is a different datagram and not
-// refused as a replay.
+// to 33658. The time has nanosecond precision. The same payload that is signed again is then a different datagram,
+// which is not refused as a replay.
 func SignDatagram(dst, secret []byte, at time.Time, payload []byte) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, macHexLen)...)

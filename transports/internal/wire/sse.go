@@ -61,8 +61,8 @@ func appendSSEField(dst []byte, name, value string) []byte {
 	return append(dst, '\n')
 }
 
-// appendSSEData appends a data field for each line, at least one. Readers end a line at a CR too,
-// so it must be split there: otherwise the text after a CR would be read as a field.
+// appendSSEData appends a data field for each line, at least one. A CR ends a line too: otherwise
+// readers would parse the text after it as a field.
 func appendSSEData(dst, data []byte) []byte {
 	ends := "\n"
 	if bytes.IndexByte(data, '\r') >= 0 {
@@ -81,8 +81,8 @@ func appendSSEData(dst, data []byte) []byte {
 	}
 }
 
-// appendSSEDataLine appends one data field. Readers remove one space after the colon, so one is
-// always written before text: a line that starts with a space keeps it.
+// appendSSEDataLine appends one data field. Readers remove one space after the colon. Therefore a
+// space is always written before text, so that a line that starts with a space keeps it.
 func appendSSEDataLine(dst, line []byte) []byte {
 	dst = append(dst, "data:"...)
 	if len(line) > 0 {
@@ -95,8 +95,8 @@ func appendSSEDataLine(dst, line []byte) []byte {
 // LastChunk ends a chunked body (RFC 9112, section 7.1).
 const LastChunk = "0\r\n\r\n"
 
-// AppendChunk appends the block as one chunk of an HTTP/1.1 body (RFC 9112, section 7.1). For an
-// empty block it appends nothing, since an empty chunk would end the body.
+// AppendChunk appends the block as one chunk of an HTTP/1.1 body (RFC 9112, section 7.1). It
+// appends nothing for an empty block, because an empty chunk would end the body.
 func AppendChunk(dst, block []byte) []byte {
 	if len(block) == 0 {
 		return dst
@@ -110,7 +110,7 @@ func AppendChunk(dst, block []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// Unchunk returns the block inside a chunk made by AppendChunk, without a copy.
+// Unchunk returns the block in a chunk that AppendChunk has appended, without a copy.
 func Unchunk(chunk []byte) []byte {
 	start, end := bytes.IndexByte(chunk, '\n')+1, len(chunk)-len("\r\n")
 	return chunk[start:end:end]

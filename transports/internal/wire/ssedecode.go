@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// DefaultMaxSSEEvent bounds the size of a line, and of one event's data, in an SSEDecoder. It is
-// above the largest envelope of a hub with default limits: 1 MiB of data, of which each byte may be
-// escaped as six.
+// DefaultMaxSSEEvent limits the size of a line, and of one event's data, in an SSEDecoder. It is
+// above the size of the largest envelope from a hub with default limits: 1 MiB of data, of which
+// each byte may be escaped as six bytes.
 const DefaultMaxSSEEvent = 8 << 20 // bytes
 
 // ErrSSETooLong is the error for a line or an event's data that exceeds the decoder's limit.
@@ -35,7 +35,7 @@ type SSEDecoder struct {
 	r     *bufio.Reader
 	limit int // bytes
 
-	line       []byte // reused buffer
+	line       []byte // buffer, which is reused
 	bomChecked bool   // the first line, which may start with a byte order mark, has been read
 	skipLF     bool   // the last line ended with a CR; an LF after it belongs to the same line end
 	err        error  // sticky error
@@ -56,8 +56,9 @@ func NewSSEDecoder(r io.Reader, limit int) *SSEDecoder {
 }
 
 // Next returns the next event as soon as its last byte has been read. Events without data are
-// skipped, but their id counts. At the end of the stream an incomplete event is dropped, and the
-// error is io.EOF. Other errors are the reader's, or wrap ErrSSETooLong. No event follows an error.
+// skipped, but their id is recorded. At the end of the stream an incomplete event is dropped, and
+// the error is io.EOF. Other errors are from the reader, or wrap ErrSSETooLong. No event follows an
+// error.
 func (d *SSEDecoder) Next() (SSEEvent, error) {
 	for {
 		line, err := d.readLine()
@@ -191,9 +192,9 @@ func (d *SSEDecoder) dispatch() (e SSEEvent, ok bool) {
 	return e, ok
 }
 
-// decodeUTF8 is "UTF-8 decode" of the WHATWG Encoding standard. It writes one U+FFFD for each
-// maximal truncated sequence, where Go writes one for each byte. Lines and fields can be decoded
-// after they are split, since LF, CR and colon are never part of a longer sequence.
+// decodeUTF8 is "UTF-8 decode" of the WHATWG Encoding standard. It replaces each maximal truncated
+// sequence by one U+FFFD, whereas Go replaces each byte. Lines and fields can be decoded after they
+// are split, because LF, CR and colon are never part of a longer sequence.
 func decodeUTF8(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)

@@ -73,7 +73,7 @@ func TestSSEDecoderDoesNotWaitForLF(t *testing.T) {
 	for _, end := range []string{"\n\n", "\r\r", "\r\n\r\n", "\r\n\r"} {
 		parts := []string{"data: a" + end}
 		d := wire.NewSSEDecoder(readerFunc(func(p []byte) (int, error) {
-			require.NotEmpty(t, parts, "%q: read past the end of the event", end)
+			require.NotEmpty(t, parts, "%q: the decoder must not read past the end of the event", end)
 			n := copy(p, parts[0])
 			parts = parts[1:]
 			return n, nil
@@ -107,13 +107,13 @@ func TestSSEDecoderLimit(t *testing.T) {
 		ok           bool
 	}{
 		{"line at the limit", "data:" + fill(limit-5) + "\n\n", true},
-		{"line over it", "data:" + fill(limit-4) + "\n\n", false},
+		{"line over the limit", "data:" + fill(limit-4) + "\n\n", false},
 		{"line without an end", "data:" + fill(3*limit), false},
-		{"comment over it", ":" + fill(limit) + "\ndata: a\n\n", false},
+		{"comment over the limit", ":" + fill(limit) + "\ndata: a\n\n", false},
 		{"data at the limit", "data:" + fill(limit-11) + "\ndata: 123456789\n\n", true},
-		{"data over it", strings.Repeat("data:"+fill(limit/4)+"\n", 5) + "\n", false},
-		{"empty data over it", strings.Repeat("data\n", 2*limit) + "\n", false},
-		{"events together over it", strings.Repeat("data:"+fill(limit/2)+"\n\n", 5), true},
+		{"data over the limit", strings.Repeat("data:"+fill(limit/4)+"\n", 5) + "\n", false},
+		{"empty data lines over the limit", strings.Repeat("data\n", 2*limit) + "\n", false},
+		{"several events, together over the limit", strings.Repeat("data:"+fill(limit/2)+"\n\n", 5), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := wire.NewSSEDecoder(strings.NewReader(tt.stream), limit)

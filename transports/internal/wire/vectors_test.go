@@ -50,7 +50,7 @@ func (v *eventVector) event(t testing.TB) *hub.Event {
 	default:
 		t.Fatalf("unknown encoding %q", v.Event.Encoding)
 	}
-	require.NoError(t, e.Validate(hub.DefaultMaxEventSize), "a vector is an event that may be published")
+	require.NoError(t, e.Validate(hub.DefaultMaxEventSize), "the event of a vector can be published")
 	return e
 }
 
@@ -80,7 +80,7 @@ func requireSameEvent(t require.TestingT, want, got *hub.Event) {
 	require.Equal(t, string(want.Data), string(got.Data), "data")
 }
 
-// anyEvent draws an event that a hub might have accepted.
+// anyEvent draws an event that a hub may have accepted.
 func anyEvent() *rapid.Generator[*hub.Event] {
 	piece := rapid.SampledFrom([]string{
 		"\r", "\n", "\r\n", " ", ":", "data: x", "\nid: 9", "\revent: y", "\x00", "\"", "\\",
