@@ -6,14 +6,14 @@ import (
 	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
-// address is a parsed URL. It replaces net/url, whose imports would make the program of a page 5 %
+// address is a parsed URL. It replaces net/url, whose imports would make a WebAssembly binary 5 %
 // larger.
 type address struct {
 	scheme, host, path    string // path is kept as written, not decoded
 	user, query, fragment bool   // whether the part is present, even if it is empty
 }
 
-// bare returns the URL without user, query and fragment, because they may contain secrets.
+// bare returns the URL without user, query and fragment, which may contain secrets.
 func (a address) bare() string {
 	if a.scheme == "" {
 		return a.host + a.path
@@ -24,7 +24,7 @@ func (a address) bare() string {
 // query is the query part of a URL.
 type query string
 
-// with returns q with one more parameter.
+// with returns q with an additional parameter.
 func (q query) with(name, value string) query {
 	if q != "" {
 		q += "&"
@@ -32,7 +32,7 @@ func (q query) with(name, value string) query {
 	return q + query(name+"="+escape(value))
 }
 
-// escape percent-encodes all but the unreserved characters (RFC 3986, section 2.3).
+// escape percent-encodes all characters except the unreserved ones (RFC 3986, section 2.3).
 func escape(s string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder

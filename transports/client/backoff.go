@@ -8,20 +8,21 @@ import (
 )
 
 const (
-	// steadyAfter is the time for which a connection must be live, so that its loss does not count
-	// as a failure.
+	// steadyAfter is the time for which a connection must be live for its loss not to count as a
+	// failure.
 	steadyAfter = 5 * time.Second
-	// triesAfterLive bounds the tries that count after a connection that was live for acceptedAfter, so that a
-	// network that fails every few seconds does not make the waits longer than its outages.
+	// triesAfterLive is the maximum of loop.tries after a connection that was live for acceptedAfter. If a network
+	// fails every few seconds, the waits then do not become longer than its outages.
 	triesAfterLive = 2
-	// firstWait is the limit of the first random wait. The limit doubles with each further wait.
+	// firstWait is the maximum of the first random wait. The maximum doubles with each further
+	// wait.
 	firstWait = 500 * time.Millisecond
-	// maxHint is the longest wait that a server can ask for.
+	// maxHint is the longest wait that a server can request.
 	maxHint = 10 * time.Minute
 )
 
-// backoff returns a random wait between 0 and a bound. The bound doubles with each failed attempt,
-// up to limit ("full jitter").
+// backoff returns a random wait between 0 and a maximum, which doubles with each failed attempt up
+// to limit ("full jitter").
 func backoff(tries int, limit time.Duration) time.Duration {
 	bound := limit
 	if tries < 20 { // larger shifts would exceed every limit, and may overflow

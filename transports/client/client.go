@@ -17,7 +17,7 @@ type Client struct {
 	platform Platform
 	base     string // prefix of every URL: scheme, host, and path without a trailing slash
 	tokens   *tokenCache
-	pollTab  string          // unique parameter in the URL of polls, because a browser sends requests for one URL one after the other; "" outside a page
+	pollTab  string          // unique parameter in the URL of polls, because a browser sends requests for the same URL one after the other; "" outside a page
 	ctx      context.Context // ends when the client ends
 	cancel   context.CancelFunc
 
@@ -45,7 +45,7 @@ var ErrClosed = errors.New("client: closed")
 
 // Connect checks the configuration and starts a client; it does not wait for a connection. If cfg
 // has no start position, events published before the client is Live are not delivered. Refusals by
-// the hub are reported by States, and at the end of Events. When ctx ends, the client ends as by
+// the hub are reported by States, and at the end of Events. When ctx ends, the client ends as after
 // Close. The error of Connect names every invalid field.
 func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	base, err := cfg.check()
@@ -82,17 +82,17 @@ func (c *Client) address(path string, q query) string {
 	return c.base + path + "?" + string(q)
 }
 
-// Cursor returns the program's position. It is the ID of the last event that the program has taken,
-// or a newer position up to which the hub has reported that there are no matching events. It
-// changes only while Events is read; before that it is Config.Cursor.
+// Cursor returns the program's position: the ID of the last event that the program has read, or a
+// later position if the hub has reported that there are no matching events up to it. It changes
+// only while Events is read; before that it is Config.Cursor.
 func (c *Client) Cursor() string { return *c.cursor.Load() }
 
 // Use changes the transport. The new one resumes where the old one stopped. Auto starts again with
-// the best transport, even if it was selected before. A transport that this platform does not have
-// (EventSource outside a page) ends the client with a *FinalError.
+// the best transport, even if it was selected before. A transport that the platform does not
+// support (EventSource outside a page) ends the client with a *FinalError.
 func (c *Client) Use(t Transport) { c.command(func(l *loop) { l.useTransport(t) }) }
 
-// Reconnect closes the connection, if there is one, and opens another at once.
+// Reconnect closes the connection, if there is one, and opens a new one immediately.
 func (c *Client) Reconnect() { c.command((*loop).reconnect) }
 
 func (c *Client) command(do func(*loop)) {

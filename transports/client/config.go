@@ -18,13 +18,15 @@ type Transport int
 
 // These are the transports.
 const (
-	// Auto uses the first of WebSocket, SSE and LongPoll that works. It probes for a better one later.
+	// Auto uses the first of WebSocket, SSE and LongPoll that works. It later checks whether a
+	// better one works.
 	Auto Transport = iota
 	WebSocket
 	SSE
 	LongPoll
-	// EventSource is SSE through the browser's EventSource, which only pages have. It behaves as
-	// plain JavaScript code would. SSE is better, because it shows the HTTP status of a refusal.
+	// EventSource is SSE through the browser's EventSource, which only pages have. It is for
+	// comparisons with JavaScript code that uses EventSource. SSE is better, because it shows the
+	// HTTP status of a refusal.
 	EventSource
 )
 
@@ -45,42 +47,42 @@ func (t Transport) String() string {
 	return fmt.Sprintf("Transport(%d)", int(t))
 }
 
-// Config is the configuration of a client. Only URL is required; in a page, not even URL.
+// Config is the configuration of a client. Only URL is required, and in a page no field is.
 type Config struct {
 	// URL is the hub's base URL: http or https, the host, and the path prefix if there is one. In a page, ""
 	// means the page's origin.
 	URL string
-	// Token is the source of tokens; nil if the hub needs none.
+	// Token is the source of tokens; nil if the hub requires no token.
 	Token TokenSource
 	// Transport selects the transport; Client.Use can change it.
 	Transport Transport
 
 	// Topics are topic filters (docs/protocol.md#topics), at most 64. nil selects everything that
-	// the token may read. An empty slice that is not nil selects nothing: then there is no
+	// the token may read. An empty slice that is not nil selects nothing: the client then has no
 	// connection until Client.SetTopics.
 	Topics []string
 	// Cursor, Last, Since and SinceTime select the start position; at most one may be set
 	// (docs/protocol.md#starting-a-subscription). Cursor resumes after the event with this ID. Last
-	// starts with the newest N events (1 to 1000). Since starts with the events of this duration
-	// before Connect. SinceTime starts with the first event that the hub accepted at this time or
-	// later. If none is set, the subscription starts with the next event.
+	// starts with the newest N events (1 to 1000). Since starts with the events published within
+	// this duration before Connect. SinceTime starts with the first event that the hub accepted at
+	// this time or later. If none is set, the subscription starts with the next event.
 	Cursor    string
 	Last      int
 	Since     time.Duration
 	SinceTime time.Time
-	// Conflate lets the hub skip outdated events when this client falls behind: of several waiting
-	// events with the same topic and key, it delivers only the newest.
+	// Conflate lets the hub skip outdated events when this client falls behind: from several
+	// waiting events with the same topic and key, the hub delivers only the newest.
 	Conflate bool
 
 	// Platform is the access to the network; nil: the platform that NewPlatform returns.
 	Platform Platform
-	// Silence is the time after which a connection that receives nothing counts as dead, if the hub
-	// does not announce its heartbeat interval; 0: 40 s; at most 24 h. If the hub announces the
-	// interval, the limit is 2.5 intervals, but at least one second. After each connection that
-	// counted as dead, the limit doubles, up to three times, until heartbeats have shown their
-	// interval.
+	// Silence is the time after which a connection that receives nothing is considered dead, if the
+	// hub does not announce its heartbeat interval; 0: 40 s; at most 24 h. If the hub announces the
+	// interval, the limit is 2.5 intervals, but at least one second. After each connection that was
+	// considered dead, the limit doubles, up to three times, until the client has measured the
+	// interval of the heartbeats.
 	Silence time.Duration
-	// MaxWait is the longest wait between two attempts, unless the hub asks for a longer one; 0: 30
+	// MaxWait is the longest wait between two attempts, unless the hub requests a longer one; 0: 30
 	// s; at most 24 h.
 	MaxWait time.Duration
 	// OpenTimeout is the time within which the hub must confirm a new subscription; 0: 10 s; at
@@ -89,17 +91,17 @@ type Config struct {
 	OpenTimeout time.Duration
 }
 
-// These are the defaults and limits of Config.
+// Defaults and limits of Config.
 const (
 	defaultSilence = 40 * time.Second
 	defaultMaxWait = 30 * time.Second
 	defaultOpen    = 10 * time.Second
 	maxTopics      = 64
-	maxDuration    = 24 * time.Hour // limit of durations that are multiplied
+	maxDuration    = 24 * time.Hour // maximum of durations that the client multiplies
 )
 
-// check sets the defaults and returns the base URL. The error names every invalid field. It does
-// not contain the URL, which may contain a secret.
+// check sets the defaults and returns the base URL. The error names every invalid field. The error
+// does not contain the URL, which may contain a secret.
 func (cfg *Config) check() (base string, err error) {
 	if cfg.Platform == nil {
 		cfg.Platform = defaultPlatform()
@@ -150,7 +152,7 @@ func checkURL(text string) (string, error) {
 	u, err := parseAddress(text)
 	switch {
 	case text == "":
-		return "", errors.New("is required, such as https://hub.example")
+		return "", errors.New("required (for example https://hub.example)")
 	case err != nil:
 		return "", errors.New("is not a valid URL")
 	case u.scheme != "http" && u.scheme != "https", u.host == "":
@@ -227,10 +229,10 @@ type Token struct {
 }
 
 // TokenSource returns a token that is valid now. The client calls it before the first connection,
-// before a token expires, and when the hub rejects a token. The time before the expiry is one
-// minute, or a fifth of the token's life if that is shorter. If the error is a *FinalError, the
-// client ends; after any other error, it retries. A WebSocket and a poll use a new token without
-// reconnecting; SSE and EventSource reconnect with it.
+// before a token expires, and when the hub rejects a token. The call before the expiry is one
+// minute early, or a fifth of the token's life if that is shorter. If the error is a *FinalError,
+// the client ends; after any other error, it retries. A WebSocket and a poll use a new token
+// without reconnecting; SSE and EventSource reconnect with it.
 type TokenSource func(ctx context.Context) (Token, error)
 
 // StaticToken returns a TokenSource that always returns the same token.

@@ -22,30 +22,30 @@ func TestConfigNamesEveryFault(t *testing.T) {
 		cfg  client.Config
 		want []string
 	}{
-		"nothing":      {client.Config{}, []string{"Config.URL: is required"}},
-		"no URL":       {client.Config{URL: "http://%zz/secret"}, []string{"Config.URL: is not a valid URL"}},
-		"no scheme":    {client.Config{URL: "hub.test:3000/secret"}, []string{"Config.URL: must begin with http:// or https://"}},
-		"ws":           {client.Config{URL: "ws://hub.test"}, []string{"Config.URL: must begin with http:// or https://"}},
-		"no host":      {client.Config{URL: "http:///secret"}, []string{"Config.URL: must begin with http:// or https://"}},
-		"user":         {client.Config{URL: "https://user:secret@hub.test"}, []string{"Config.URL: must have no user"}},
-		"query":        {client.Config{URL: url + "?access_token=secret"}, []string{"Config.URL: must have no query"}},
-		"no query":     {client.Config{URL: url + "?"}, []string{"Config.URL: must have no query"}},
-		"fragment":     {client.Config{URL: url + "#secret"}, []string{"Config.URL: must have no query and no fragment"}},
-		"transport":    {client.Config{URL: url, Transport: 9}, []string{"Config.Transport: is not a transport"}},
-		"no page":      {client.Config{URL: url, Transport: client.EventSource}, []string{"Config.Transport: EventSource is available in browser pages only"}},
-		"topic":        {client.Config{URL: url, Topics: []string{"a", "b..c"}}, []string{"Config.Topics:", "(topic 2 of 2)"}},
-		"topics":       {client.Config{URL: url, Topics: make([]string, 65)}, []string{"Config.Topics:", "at most 64"}},
-		"cursor":       {client.Config{URL: url, Cursor: "not a cursor"}, []string{"Config.Cursor: an id must be"}},
-		"long cursor":  {client.Config{URL: url, Cursor: strings.Repeat("a", 65)}, []string{"Config.Cursor: an id must be"}},
-		"last":         {client.Config{URL: url, Last: 1001}, []string{"Config.Last: must be 0 to 1000"}},
-		"negative":     {client.Config{URL: url, Last: -1, Since: -1}, []string{"Config.Last:", "Config.Since:"}},
-		"two starts":   {client.Config{URL: url, Cursor: "a", Last: 1}, []string{"exclude each other"}},
-		"other two":    {client.Config{URL: url, Since: 1, Last: 1}, []string{"exclude each other"}},
-		"third two":    {client.Config{URL: url, Since: 1, SinceTime: time.Now()}, []string{"exclude each other"}},
-		"year":         {client.Config{URL: url, SinceTime: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, []string{"Config.SinceTime: must be"}},
-		"durations":    {client.Config{URL: url, Silence: -1, MaxWait: -1, OpenTimeout: -1}, []string{"Config.Silence:", "Config.MaxWait:", "Config.OpenTimeout:"}},
-		"too long":     {client.Config{URL: url, Silence: 1<<63 - 1, MaxWait: 25 * time.Hour}, []string{"Config.Silence: must be 0 to 24h", "Config.MaxWait: must be 0 to 24h"}},
-		"all together": {client.Config{URL: "x", Last: -1, MaxWait: -1}, []string{"Config.URL:", "Config.Last:", "Config.MaxWait:"}},
+		"nothing":                    {client.Config{}, []string{"Config.URL: required"}},
+		"invalid URL":                {client.Config{URL: "http://%zz/secret"}, []string{"Config.URL: is not a valid URL"}},
+		"no scheme":                  {client.Config{URL: "hub.test:3000/secret"}, []string{"Config.URL: must begin with http:// or https://"}},
+		"ws":                         {client.Config{URL: "ws://hub.test"}, []string{"Config.URL: must begin with http:// or https://"}},
+		"no host":                    {client.Config{URL: "http:///secret"}, []string{"Config.URL: must begin with http:// or https://"}},
+		"user":                       {client.Config{URL: "https://user:secret@hub.test"}, []string{"Config.URL: must have no user"}},
+		"query":                      {client.Config{URL: url + "?access_token=secret"}, []string{"Config.URL: must have no query"}},
+		"empty query":                {client.Config{URL: url + "?"}, []string{"Config.URL: must have no query"}},
+		"fragment":                   {client.Config{URL: url + "#secret"}, []string{"Config.URL: must have no query and no fragment"}},
+		"transport":                  {client.Config{URL: url, Transport: 9}, []string{"Config.Transport: is not a transport"}},
+		"EventSource outside a page": {client.Config{URL: url, Transport: client.EventSource}, []string{"Config.Transport: EventSource is available in browser pages only"}},
+		"topic":                      {client.Config{URL: url, Topics: []string{"a", "b..c"}}, []string{"Config.Topics:", "(topic 2 of 2)"}},
+		"topics":                     {client.Config{URL: url, Topics: make([]string, 65)}, []string{"Config.Topics:", "at most 64"}},
+		"cursor":                     {client.Config{URL: url, Cursor: "not a cursor"}, []string{"Config.Cursor: an id must be"}},
+		"long cursor":                {client.Config{URL: url, Cursor: strings.Repeat("a", 65)}, []string{"Config.Cursor: an id must be"}},
+		"last":                       {client.Config{URL: url, Last: 1001}, []string{"Config.Last: must be 0 to 1000"}},
+		"negative":                   {client.Config{URL: url, Last: -1, Since: -1}, []string{"Config.Last:", "Config.Since:"}},
+		"cursor and last":            {client.Config{URL: url, Cursor: "a", Last: 1}, []string{"exclude each other"}},
+		"since and last":             {client.Config{URL: url, Since: 1, Last: 1}, []string{"exclude each other"}},
+		"two times":                  {client.Config{URL: url, Since: 1, SinceTime: time.Now()}, []string{"exclude each other"}},
+		"year":                       {client.Config{URL: url, SinceTime: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, []string{"Config.SinceTime: must be"}},
+		"durations":                  {client.Config{URL: url, Silence: -1, MaxWait: -1, OpenTimeout: -1}, []string{"Config.Silence:", "Config.MaxWait:", "Config.OpenTimeout:"}},
+		"durations too long":         {client.Config{URL: url, Silence: 1<<63 - 1, MaxWait: 25 * time.Hour}, []string{"Config.Silence: must be 0 to 24h", "Config.MaxWait: must be 0 to 24h"}},
+		"all together":               {client.Config{URL: "x", Last: -1, MaxWait: -1}, []string{"Config.URL:", "Config.Last:", "Config.MaxWait:"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := client.Connect(t.Context(), row.cfg)
@@ -58,7 +58,7 @@ func TestConfigNamesEveryFault(t *testing.T) {
 }
 
 // TestReplacedDefaultTransport checks that the client works if the program has replaced
-// http.DefaultTransport by a wrapper, for example for tracing.
+// http.DefaultTransport with a wrapper, for example for tracing.
 func TestReplacedDefaultTransport(t *testing.T) {
 	before := http.DefaultTransport
 	defer func() { http.DefaultTransport = before }()
@@ -77,7 +77,7 @@ func TestNativePlatforms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			over(t, func(t *testing.T, tr client.Transport) {
 				if tr == client.EventSource {
-					return // the native platforms report no wake-ups
+					return // native platforms report no wake-ups
 				}
 				r := newRig(t, rigConfig{TLS: secure})
 				cfg := client.Config{URL: r.URL + "//", Transport: tr, Topics: []string{"a"}}

@@ -9,8 +9,8 @@ import (
 )
 
 // conn is an attempt to connect and the connection that follows. Its goroutine, the pump, opens the
-// stream and forwards one message at a time. It never reads ahead, so a program that takes no
-// events slows the hub down.
+// stream and forwards one message at a time. The pump does not read ahead, so that a program that
+// does not read its events slows the hub down.
 type conn struct {
 	// The following fields are static.
 
@@ -23,7 +23,7 @@ type conn struct {
 	err error // the reason why the connection ended; valid after messages is closed
 
 	lastRead  atomic.Int64           // time of the last received bytes, in ns since startedAt; monotonic
-	sentToken atomic.Pointer[string] // the token sent last
+	sentToken atomic.Pointer[string] // the token that was sent last
 
 	mu      sync.Mutex
 	stream  stream // nil until open
@@ -75,7 +75,7 @@ func (n *conn) setStream(s stream) bool {
 }
 
 // stop closes the connection and waits for the pump. It drops messages that were not forwarded; the
-// next connection reads them again, because it starts at the cursor.
+// next connection receives them again, because it starts at the cursor.
 func (n *conn) stop() {
 	n.mu.Lock()
 	s := n.stream
@@ -110,8 +110,8 @@ func (n *conn) tokenToSend() string {
 	return token
 }
 
-// tokenOutdated reports whether the token cache has a newer token than the one sent.
+// tokenOutdated reports whether the token cache contains a newer token than the one sent.
 func (n *conn) tokenOutdated() bool { return *n.sentToken.Load() != n.client.tokens.value() }
 
-// markRead records that bytes arrived.
+// markRead records that bytes have arrived.
 func (n *conn) markRead() { n.lastRead.Store(int64(time.Since(n.startedAt))) }

@@ -12,7 +12,7 @@ type Problem = problems.Problem
 
 // FinalError is the error of a client that has ended because no retry would help.
 type FinalError struct {
-	Status int   // HTTP status of the last answer, such as 400, 401 or 403; 0 if there was none
+	Status int   // HTTP status of the last answer, such as 400, 401 or 403; 0 if there was no answer
 	Err    error // a *Problem if there was an answer
 }
 
@@ -26,9 +26,9 @@ func (e *FinalError) Error() string {
 // Unwrap returns Err.
 func (e *FinalError) Unwrap() error { return e.Err }
 
-// HandshakeError is an HTTP answer by which a server refuses a WebSocket handshake.
+// HandshakeError is the error for a WebSocket handshake that a server refused with an HTTP answer.
 type HandshakeError struct {
-	Response *Response // the body is cut at 64 KiB
+	Response *Response // the body is truncated at 64 KiB
 }
 
 func (e *HandshakeError) Error() string {
@@ -43,7 +43,7 @@ type CloseError struct {
 
 func (e *CloseError) Error() string { return fmt.Sprintf("closed with %d %s", e.Code, e.Reason) }
 
-// goawayError is the reason of a wait that a draining hub has asked for.
+// goawayError is the reason of a wait that a draining hub has requested.
 type goawayError struct{ retry time.Duration }
 
 func (e *goawayError) Error() string { return "the hub is shutting down and asked to reconnect later" }

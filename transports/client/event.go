@@ -17,8 +17,8 @@ type Event struct {
 	Time  time.Time // time at which the hub accepted the event
 	// Data is the payload, byte for byte as published. Its Encoding is JSON, text or binary. Over
 	// SSE, line breaks between JSON tokens arrive as LF. The receiver owns the slice. An event with
-	// its envelope may have up to 8 MiB. The client cannot read past a larger one, and reports the
-	// error in State.
+	// its envelope may have up to 8 MiB. A larger event blocks the client, which reports the error
+	// in State.
 	Data     []byte
 	Encoding Encoding
 
@@ -30,7 +30,7 @@ type Event struct {
 // Encoding is the kind of an event's Data.
 type Encoding = hub.Encoding
 
-// These are the encodings.
+// Encodings.
 const (
 	JSON   = hub.JSON
 	Text   = hub.Text

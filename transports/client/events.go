@@ -6,7 +6,7 @@ import (
 	"iter"
 )
 
-// delivery is an event, or only a newer position, that run sends to the program.
+// delivery is an event or a newer position that run passes to the program.
 type delivery struct {
 	event *Event
 	id    string
@@ -21,11 +21,11 @@ func (d delivery) size() int {
 
 var errTwoReaders = errors.New("client: another loop over Events is already running")
 
-// Events returns an iterator that yields each event once and in order. The last pair has the error
-// that ended the iterator: a *FinalError, ErrClosed, or the error of ctx. In the body of the loop,
-// Cursor is the position of the current event. After the program has left a loop, another loop can
-// continue. Two loops at the same time are an error. While no loop runs, the client stops reading;
-// it catches up later from the hub's log.
+// Events returns an iterator that yields each event once and in order. The last pair contains the
+// error that ended the iterator: a *FinalError, ErrClosed, or the error of ctx. In the body of the
+// loop, Cursor is the position of the current event. After the program has left a loop, another
+// loop can continue. Two loops at the same time are an error. While no loop runs, the client stops
+// reading; it catches up later from the hub's log.
 func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if !c.reading.CompareAndSwap(false, true) {
@@ -53,7 +53,7 @@ func (c *Client) Handle(ctx context.Context, handle func(Event) error) error {
 			return err
 		}
 	}
-	return nil // not reached, because the last pair has an error
+	return nil // not reached, because the last pair contains an error
 }
 
 // nextEvent blocks until there is an event, or the client or ctx has ended.

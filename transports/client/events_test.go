@@ -117,7 +117,7 @@ func TestConflate(t *testing.T) {
 	})
 }
 
-// TestUseSendsCloseFrame checks that a WebSocket that is no longer needed is closed with 1000.
+// TestUseSendsCloseFrame checks that a WebSocket that is no longer needed is closed with code 1000.
 func TestUseSendsCloseFrame(t *testing.T) {
 	r := newRig(t, rigConfig{})
 	codes := make(chan websocket.StatusCode, 1)
@@ -162,8 +162,8 @@ func TestHeartbeatsMoveCursor(t *testing.T) {
 	})
 }
 
-// TestEventsAllowsOneLoop checks that a second loop can continue after the first was left, and that
-// two loops at the same time fail.
+// TestEventsAllowsOneLoop checks that a second loop can continue after the first one has ended, and
+// that two loops at the same time fail.
 func TestEventsAllowsOneLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -192,7 +192,7 @@ func TestEventsAllowsOneLoop(t *testing.T) {
 	})
 }
 
-// TestCloseInEveryPhase checks that the client ends at once after Close, or after the end of
+// TestCloseInEveryPhase checks that the client ends immediately after Close, or after the end of
 // Connect's context, in every phase.
 func TestCloseInEveryPhase(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
@@ -221,7 +221,8 @@ func TestCloseInEveryPhase(t *testing.T) {
 	})
 }
 
-// TestBackpressure checks that a client whose program takes no events reads little ahead.
+// TestBackpressure checks that a client whose program reads no events reads only a limited amount
+// of data ahead.
 func TestBackpressure(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

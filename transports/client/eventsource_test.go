@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// eventSourcer is a platform with an EventSource as in the WHATWG HTML standard, section 9.2: it reports a lost
-// connection with an error event and reconnects by itself, and an answer that is not a stream ends it for good.
+// eventSourcer is a platform with an EventSource as in the WHATWG HTML standard, section 9.2: after a lost connection,
+// it reports an error event and reconnects by itself; an answer that is not a stream ends it.
 type eventSourcer struct{ client.Platform }
 
 // EventSource implements client.EventSourcer.

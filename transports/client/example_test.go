@@ -92,8 +92,8 @@ func Example() {
 	// orders.paris: three
 }
 
-// This example saves the cursor of each client. The next client resumes there, over another
-// transport.
+// This example reads one event with each of three clients. Each client resumes at the cursor of the
+// previous one, over another transport.
 func ExampleClient_Cursor() {
 	url, stop := exampleHub()
 	defer stop()
@@ -117,7 +117,7 @@ func ExampleClient_Cursor() {
 			fmt.Println(err)
 		}
 		for e := range c.Events(ctx) { // takes one event; the next client takes the next one
-			_, number, _ := strings.Cut(e.ID, "-") // an ID is opaque; the example cuts it only for its output
+			_, number, _ := strings.Cut(e.ID, "-") // an ID is opaque; the example splits it only for its output
 			fmt.Println(transport, "gave event", number)
 			break
 		}

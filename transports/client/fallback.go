@@ -11,8 +11,8 @@ import (
 var fallbackOrder = []Transport{WebSocket, SSE, LongPoll}
 
 const (
-	// maxQuickLosses is the number of consecutive connections, each lost soon after it was Live,
-	// after which the transport counts as unusable here.
+	// maxQuickLosses is the number of consecutive connections lost soon after they were Live after
+	// which the transport is considered unusable.
 	maxQuickLosses = 3
 	// firstProbe and lastProbe are the shortest and the longest interval between two probes for a
 	// better transport.
@@ -80,7 +80,7 @@ func (a *fallbackList) countQuickLoss() bool {
 	return a.quickLosses >= maxQuickLosses
 }
 
-// connectionWasStable resets the loss counter.
+// connectionWasStable resets the count of quick losses.
 func (a *fallbackList) connectionWasStable() {
 	a.quickLosses = 0
 	if a.step == 0 {
@@ -88,8 +88,8 @@ func (a *fallbackList) connectionWasStable() {
 	}
 }
 
-// scheduleProbe must be called when a connection becomes Live. Reconnects do not change the time of
-// the next probe.
+// scheduleProbe schedules a probe when a connection becomes Live. A reconnect does not change the
+// time of the next probe.
 func (a *fallbackList) scheduleProbe() {
 	if a.step == 0 {
 		return
@@ -113,7 +113,7 @@ func (a *fallbackList) reset() {
 	a.step, a.reasons, a.quickLosses, a.probeDelay, a.probeAt = 0, nil, 0, firstProbe, time.Time{}
 }
 
-// startProbe tries the better transports. Meanwhile, the current connection stays in use.
+// startProbe tries the better transports. The current connection stays in use during the probe.
 func (l *loop) startProbe() {
 	ctx, cancel := context.WithCancel(l.c.ctx)
 	better, a := fallbackOrder[:l.fallback.step], l.subscribeParams(l.wantedTopics())

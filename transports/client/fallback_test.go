@@ -19,11 +19,11 @@ import (
 
 // hang is a proxy that accepts requests and never answers.
 func hang(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // without this, the server does not notice that the client has closed the connection
+	_, _ = io.Copy(io.Discard, r.Body) // without this, the server does not detect that the client has closed the connection
 	<-r.Context().Done()
 }
 
-// swallow is a proxy that forwards the header of a stream and holds back its body.
+// swallow is a proxy that forwards the header of a stream but not its body.
 func swallow(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	_ = http.NewResponseController(w).Flush()
@@ -38,8 +38,8 @@ func flicker(r *rig) http.HandlerFunc {
 	}
 }
 
-// TestFallback checks that Auto uses the best transport that works, reports the reason, and changes
-// to a better one when that works.
+// TestFallback checks that Auto uses the best transport that works, reports why a better one does
+// not, and changes to the better one when it works.
 func TestFallback(t *testing.T) {
 	for name, row := range map[string]struct {
 		ws, sse http.HandlerFunc
@@ -47,14 +47,14 @@ func TestFallback(t *testing.T) {
 		live    client.Transport
 		reason  string
 	}{
-		"WebSocket refused":     {answers(403), nil, 0, client.SSE, "WebSocket: answered with status 403"},
-		"WebSocket unknown":     {answers(404), nil, 0, client.SSE, "WebSocket: answered with status 404"},
-		"upgrade lost":          {answers(200), nil, 0, client.SSE, "WebSocket: answered with status 200"},
+		"WebSocket refused":     {answers(403), nil, 0, client.SSE, "WebSocket: unexpected status 403"},
+		"WebSocket unknown":     {answers(404), nil, 0, client.SSE, "WebSocket: unexpected status 404"},
+		"upgrade lost":          {answers(200), nil, 0, client.SSE, "WebSocket: unexpected status 200"},
 		"WebSocket unanswered":  {hang, nil, 10 * time.Second, client.SSE, "WebSocket: no answer from the hub within 10s"},
-		"SSE held back":         {answers(502), swallow, 10 * time.Second, client.LongPoll, "SSE: no answer from the hub within 10s"},
-		"SSE refused":           {answers(502), answers(400), 0, client.LongPoll, "SSE: answered with status 400"},
+		"SSE body lost":         {answers(502), swallow, 10 * time.Second, client.LongPoll, "SSE: no answer from the hub within 10s"},
+		"SSE refused":           {answers(502), answers(400), 0, client.LongPoll, "SSE: unexpected status 400"},
 		"SSE lost at once":      {answers(502), nil, time.Second, client.LongPoll, "SSE: the stream ended"},
-		"SSE answers with HTML": {answers(502), answers(200, "Content-Type", "text/html"), 0, client.LongPoll, "SSE: answered with status 200, but not by a hub"},
+		"SSE answers with HTML": {answers(502), answers(200, "Content-Type", "text/html"), 0, client.LongPoll, "SSE: unexpected status 200: the answer is not from a hub"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -97,8 +97,8 @@ func TestOpenTimeout(t *testing.T) {
 	})
 }
 
-// TestProbeIntervals checks that Auto probes for a better transport after 1, 2, 4 and up to 30
-// minutes, and that probes do not disturb the current connection.
+// TestProbeIntervals checks that Auto probes for a better transport after 1 minute, then 2, 4 and
+// up to 30 minutes, and that probes do not disturb the current connection.
 func TestProbeIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -154,7 +154,7 @@ func TestUse(t *testing.T) {
 		require.NoError(t, state.Reason)
 		c.Use(client.Auto)
 		r.await(c, liveBy(client.WebSocket))
-		c.Use(client.WebSocket) // the transport does not change
+		c.Use(client.WebSocket) // the transport stays the same
 		synctest.Wait()
 		require.EqualValues(t, 3, c.Stats().Connects)
 		require.EqualValues(t, 2, c.Stats().Switches)
@@ -176,7 +176,7 @@ func TestUse(t *testing.T) {
 	})
 }
 
-// TestStatesMissesNone checks that a slow loop over States sees every state.
+// TestStatesMissesNone checks that a slow loop over States receives every state.
 func TestStatesMissesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})

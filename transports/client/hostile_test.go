@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// sendsMessages is a server that sends the messages on a WebSocket, and after that only reads.
+// sendsMessages is a server that sends the messages on a WebSocket and then only reads.
 func sendsMessages(messages ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)
@@ -34,8 +34,8 @@ func sendsMessages(messages ...string) http.HandlerFunc {
 	}
 }
 
-// TestSecondOpeningMessage checks that a stream with two opening messages does not count as two
-// connections and triggers no probes.
+// TestSecondOpeningMessage checks that a stream with two opening messages is not counted as two
+// connections and triggers no probe.
 func TestSecondOpeningMessage(t *testing.T) {
 	const hello = `{"op":"hello","id":"00000001-1","heartbeat_ms":15000}`
 	open := func(w http.ResponseWriter, r *http.Request) {

@@ -6,7 +6,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// AppendEnvelope appends the event as a JSON object, in the form that publishers send and
+// AppendEnvelope appends the event as a JSON object, in the format that publishers send and
 // subscribers receive (docs/protocol.md#events). It omits a zero ID or Time.
 func AppendEnvelope(dst []byte, e *hub.Event) []byte { return wire.AppendEnvelope(dst, e) }
 

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// minSilenceLimit is the minimum of the silence limit, in case heartbeats are very frequent.
+	// minSilenceLimit is the minimum of the silence limit, for very frequent heartbeats.
 	minSilenceLimit = time.Second
 	// maxDoublings is the number of times that the silence limit can double, once after each
 	// connection that fell silent.
@@ -17,16 +17,16 @@ const (
 	pongTimeout = 15 * time.Second
 )
 
-// liveness detects a connection that is dead but not closed: it receives nothing, not even
-// heartbeats. Time during which the client does not read does not count as silence. The loop owns
-// it.
+// liveness detects a connection that is dead but not closed: a connection on which not even
+// heartbeats arrive. The time during which the client does not read is not counted as silence. The
+// loop owns it.
 type liveness struct {
 	lastReceived  time.Time     // time of the last message, or time at which reading continued
-	heartbeat     time.Duration // the announced interval; 0 means none, heartbeatUnknown means not announced
+	heartbeat     time.Duration // the announced interval; 0: there are no heartbeats; heartbeatUnknown: not announced
 	lastHeartbeat time.Time     // zero: no heartbeat arrived, or reading was paused after it
 	learnedLimit  time.Duration // silence limit as measured from two heartbeats; 0: not measured yet
-	doublings     int           // number of doublings of the limit, because the hub may send fewer heartbeats than assumed
-	pingSent      bool          // a ping was sent, and no message has arrived after it
+	doublings     int           // number of times that the limit was doubled, because the hub may send fewer heartbeats than assumed
+	pingSent      bool          // a ping was sent, and no message has arrived since then
 }
 
 func (w *liveness) start(now time.Time, heartbeat time.Duration) {
@@ -57,11 +57,11 @@ func (w *liveness) heartbeatReceived(now time.Time, silence time.Duration) {
 // silenceLimitFor returns the silence limit for a heartbeat interval.
 func silenceLimitFor(interval time.Duration) time.Duration { return max(minSilenceLimit, interval*5/2) }
 
-// silenceLimit returns the time after which a silent connection counts as dead.
+// silenceLimit returns the time after which a silent connection is considered dead.
 func (l *loop) silenceLimit() time.Duration {
 	w := &l.liveness
 	switch {
-	case l.transport == LongPoll: // one answer per poll is expected
+	case l.transport == LongPoll: // each poll must be answered
 		return max(l.c.cfg.Silence, pollWait(l.c.cfg.Silence)*8/5)
 	case w.pingSent:
 		return pongTimeout
@@ -81,7 +81,8 @@ func (l *loop) expectedInterval() time.Duration {
 	return l.silenceLimit() * 2 / 5
 }
 
-// silence returns the time for which nothing has arrived while the client was reading.
+// silence returns for how long nothing has arrived, not counting the time during which the client
+// did not read.
 func (l *loop) silence() time.Duration {
 	if !l.canRead() {
 		return 0

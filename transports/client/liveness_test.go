@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestHalfOpen checks that the client detects a dead connection that was not closed, because it is
-// silent.
+// TestHalfOpen checks that the client detects by silence that a connection is dead, although it was
+// not closed.
 func TestHalfOpen(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -23,7 +23,7 @@ func TestHalfOpen(t *testing.T) {
 		r.await(c, liveBy(tr))
 		r.publish(0, 3, "a")
 		read.numbers(0, 3)
-		synctest.Wait() // a poll that is between two connections can start
+		synctest.Wait() // so that a poll that is between two connections can start
 		r.freeze()
 		begin := time.Now()
 		r.publish(3, 3, "a")
@@ -33,8 +33,8 @@ func TestHalfOpen(t *testing.T) {
 	})
 }
 
-// TestHubWithoutHeartbeats checks that connections to a hub that sends no heartbeats do not count
-// as dead again and again.
+// TestHubWithoutHeartbeats checks that connections to a hub without heartbeats are not repeatedly
+// considered dead.
 func TestHubWithoutHeartbeats(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -49,7 +49,7 @@ func TestHubWithoutHeartbeats(t *testing.T) {
 		require.LessOrEqual(t, c.Stats().Connects, most)
 		require.Equal(t, client.Live, r.await(c, isPhase(client.Live)).Phase)
 
-		synctest.Wait() // a poll that is between two connections can start
+		synctest.Wait() // so that a poll that is between two connections can start
 		r.freeze()
 		begin := time.Now()
 		r.publish(0, 3, "a")
@@ -58,7 +58,7 @@ func TestHubWithoutHeartbeats(t *testing.T) {
 	})
 }
 
-// TestSlowHeartbeats checks that the client learns the interval from two heartbeats.
+// TestSlowHeartbeats checks that the client measures the heartbeat interval from two heartbeats.
 func TestSlowHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: time.Minute})
@@ -70,7 +70,7 @@ func TestSlowHeartbeats(t *testing.T) {
 		require.LessOrEqual(t, learned, uint64(3))
 		time.Sleep(time.Hour)
 		require.Equal(t, learned, c.Stats().Connects)
-		synctest.Wait() // a poll that is between two connections can start
+		synctest.Wait() // so that a poll that is between two connections can start
 		r.freeze()
 		begin := time.Now()
 		r.publish(0, 3, "a")
@@ -79,7 +79,7 @@ func TestSlowHeartbeats(t *testing.T) {
 	})
 }
 
-// TestSlowMessageKeepsConnection checks that the bytes of a slow message count as activity.
+// TestSlowMessageKeepsConnection checks that received bytes of a slow message keep the connection.
 func TestSlowMessageKeepsConnection(t *testing.T) {
 	for _, tr := range []client.Transport{client.SSE, client.LongPoll} {
 		t.Run(tr.String(), func(t *testing.T) {
@@ -98,8 +98,8 @@ func TestSlowMessageKeepsConnection(t *testing.T) {
 	}
 }
 
-// TestStalledProgram checks that silence does not count while the program takes no events, and that
-// no event is lost.
+// TestStalledProgram checks that a connection is not considered dead while the program reads no
+// events, and that no event is lost.
 func TestStalledProgram(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second, Hub: hub.Config{Retention: hub.Retention{Age: 24 * time.Hour}}})
@@ -133,7 +133,7 @@ func TestWakes(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 2, c.Stats().Connects)
 
-		synctest.Wait() // a poll that is between two connections can start
+		synctest.Wait() // so that a poll that is between two connections can start
 		r.freeze()
 		time.Sleep(26 * time.Second)
 		p.wakes <- client.WakeVisible // the connection has been silent for longer than a heartbeat interval or a poll

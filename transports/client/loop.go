@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// loop is the state of the goroutine run; no other goroutine accesses it. run waits only in step,
-// and while it stops a connection, which is quick.
+// loop is the state of the goroutine run; no other goroutine accesses it. run blocks only in step
+// and, for a short time, while it stops a connection.
 type loop struct {
 	c *Client // static
 
-	// These fields are requested by the program.
+	// These fields record what the program has requested.
 
 	selected  Transport
 	topics    []string // the topics that the hub has accepted, or those of the configuration
@@ -19,12 +19,12 @@ type loop struct {
 	received  string   // cursor of the next connection; "": the configured start position
 	startedAt time.Time
 
-	// These fields belong to the current connection.
+	// These fields describe the current connection.
 
 	phase        Phase
 	transport    Transport  // transport of conn, or of the next connection
 	conn         *conn      // nil: there is no connection
-	pending      []delivery // received but not taken by the program: events, and possibly a position at the end
+	pending      []delivery // deliveries that the program has not read: events, and possibly a position at the end
 	pendingBytes int        // bytes of the events' data in pending
 	phaseTimer   *time.Timer
 	liveSince    time.Time
@@ -39,16 +39,16 @@ type loop struct {
 	lastTransport Transport // transport of the previous live connection
 	fallback      fallbackList
 
-	// These fields concern the token.
+	// These fields describe the token.
 
 	tokenCall       *tokenCall // running call of the TokenSource; nil: none
 	renewalTimer    *time.Timer
 	renewalFailures int      // consecutive failed renewals
-	rejection       *Problem // the reason why the hub rejected the token sent last; nil: it did not
+	rejection       *Problem // the reason why the hub rejected the last token; nil: not rejected
 	rejectedToken   string
 	rejections      int // consecutive rejected tokens
 
-	// These fields concern WebSocket commands.
+	// These fields describe WebSocket commands.
 
 	lastRef   int
 	authRef   string // ref of the auth command that the hub has not answered; "": none
@@ -132,7 +132,7 @@ func (l *loop) step(wakes <-chan Wake) {
 	}
 }
 
-// activeChannels returns the channels to wait on in the current state. A channel to ignore is nil.
+// activeChannels returns the channels to wait on in the current state. Channels to ignore are nil.
 func (l *loop) activeChannels() (<-chan message, chan<- delivery, <-chan *change, <-chan struct{}) {
 	var messages <-chan message
 	if l.canRead() {
@@ -153,9 +153,10 @@ func (l *loop) activeChannels() (<-chan message, chan<- delivery, <-chan *change
 	return messages, deliveries, changes, asked
 }
 
-// canRead reports whether run may read from the connection. Reading stops while an event waits for
-// the program. There are two exceptions, because the program may wait for them: the start of a
-// connection, and the answer to a command. The answer may follow a limited number of events.
+// canRead reports whether run may read from the connection. Reading stops while the program has an
+// unread event, except at the start of a connection and while the answer to a command is expected,
+// because the program may wait for these. run reads a limited number of events before such an
+// answer.
 func (l *loop) canRead() bool {
 	switch {
 	case l.conn == nil:
@@ -166,7 +167,7 @@ func (l *loop) canRead() bool {
 	return l.commandPending() && len(l.pending) < maxAhead && l.pendingBytes < maxAheadBytes
 }
 
-// These limit how much is read ahead while the hub has not answered a command.
+// Limits of the events that are read ahead while the hub has not answered a command.
 const (
 	maxAhead      = 1000
 	maxAheadBytes = 1 << 20
@@ -211,7 +212,7 @@ func (l *loop) subscribeParams(topics []string) subscribeParams {
 
 // sinceParam returns the value of the query parameter since. It is Config.Since plus the time since
 // Connect, so that a late first connection starts with the same events. It is a duration, not a
-// time, because the hub's clock may differ from this one.
+// time, because the hub's clock may differ from the client's.
 func (l *loop) sinceParam() string {
 	switch cfg := &l.c.cfg; {
 	case !cfg.SinceTime.IsZero():
@@ -302,7 +303,8 @@ func (l *loop) onWake(w Wake) {
 	}
 }
 
-// finish releases everything. Events that were received before a final answer can still be read.
+// finish releases everything. The program can still read events that were received before a final
+// answer.
 func (l *loop) finish() {
 	l.dropConnection()
 	l.renewalTimer.Stop()

@@ -19,9 +19,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestEventsArriveOnceInOrder uses a client under random conditions (cuts, transport switches,
-// topic changes, an unreachable hub, expired events, a stalled program), and compares the events
-// that it delivers with the published ones.
+// TestEventsArriveOnceInOrder runs a client under random conditions (lost connections, other
+// transports, topic changes, an unreachable hub, expired events, a stalled program), and compares
+// the events that it delivers with the published ones.
 func TestEventsArriveOnceInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(timeless{t}, func(t *rapid.T) {
@@ -45,7 +45,7 @@ func TestEventsArriveOnceInOrder(t *testing.T) {
 	})
 }
 
-// timeless hides the deadline of the test, which means nothing with a fake clock.
+// timeless hides the deadline of the test, which has no meaning with a fake clock.
 type timeless struct{ *testing.T }
 
 func (timeless) Deadline() (time.Time, bool) { return time.Time{}, false }
@@ -66,8 +66,7 @@ type model struct {
 	eras  []era
 }
 
-// era is a period with one choice of topics. It starts at from at the earliest, and at sure at the
-// latest.
+// era is a period with one choice of topics. It begins between the seqs from and sure.
 type era struct {
 	from, sure uint64
 	topics     []string
@@ -100,7 +99,7 @@ func (m *model) one(topic string) {
 	m.events = append(m.events, e)
 }
 
-// read takes some events, if there are any, and checks each of them.
+// read reads some events, if there are any, and checks each of them.
 func (m *model) read(t *rapid.T) {
 	m.take(rapid.IntRange(1, 10).Draw(t, "n"), 3*time.Second)
 }
@@ -127,24 +126,24 @@ func (m *model) check(e client.Event) {
 	cursor, err := hub.ParseCursor(e.ID)
 	require.NoError(t, err)
 	if e.Gap != nil {
-		require.GreaterOrEqual(t, cursor.Seq, m.given, "a gap that goes back")
+		require.GreaterOrEqual(t, cursor.Seq, m.given, "a gap does not move the position back")
 		require.Equal(t, hub.GapExpired, e.Gap.Reason)
 		m.given = cursor.Seq
 		return
 	}
-	require.Greater(t, cursor.Seq, m.given, "an event comes twice")
+	require.Greater(t, cursor.Seq, m.given, "each event arrives once")
 	for seq := m.given + 1; seq < cursor.Seq; seq++ {
-		require.False(t, m.must(seq), "event %d on %q is missing before %d", seq, m.events[seq-1].Topic, cursor.Seq)
+		require.False(t, m.must(seq), "event %d on %q was not delivered before %d", seq, m.events[seq-1].Topic, cursor.Seq)
 	}
 	published := m.events[cursor.Seq-1]
 	require.Equal(t, published.Topic, e.Topic)
 	require.Equal(t, string(published.Data), string(e.Data))
-	require.True(t, m.may(cursor.Seq), "event %d on %q is not wanted", cursor.Seq, e.Topic)
+	require.True(t, m.may(cursor.Seq), "event %d on %q is on a subscribed topic", cursor.Seq, e.Topic)
 	m.given = cursor.Seq
 	require.Equal(t, e.ID, m.client.Cursor())
 }
 
-// must reports whether the event must arrive: every era that may apply to it has its topic.
+// must reports whether the event must arrive: every era that may apply to it includes its topic.
 func (m *model) must(seq uint64) bool {
 	for _, era := range m.at(seq) {
 		if !slices.Contains(era.topics, m.events[seq-1].Topic) {
@@ -154,7 +153,7 @@ func (m *model) must(seq uint64) bool {
 	return true
 }
 
-// may reports whether the event may arrive: an era that may apply to it has its topic.
+// may reports whether the event may arrive: an era that may apply to it includes its topic.
 func (m *model) may(seq uint64) bool {
 	return slices.ContainsFunc(m.at(seq), func(e era) bool {
 		return slices.Contains(e.topics, m.events[seq-1].Topic)
@@ -183,7 +182,7 @@ func (m *model) topics(t *rapid.T) {
 	topics = append(topics, "always")
 	m.reach()
 	require.NoError(m.rig.t, m.client.SetTopics(context.Background(), topics))
-	// Events that are on their way may belong to the old or to the new topics.
+	// Events that were sent but not received may belong to the old or to the new topics.
 	m.eras = append(m.eras, era{m.given, uint64(len(m.events)), topics})
 }
 
@@ -215,6 +214,6 @@ func (m *model) finish() {
 	for last := uint64(len(m.events)); m.given < last; {
 		before := m.given
 		m.take(1, 24*time.Hour)
-		require.NotEqual(m.rig.t, before, m.given, fmt.Sprintf("nothing comes after %d: %+v", before, m.client.State()))
+		require.NotEqual(m.rig.t, before, m.given, fmt.Sprintf("no event arrives after %d: %+v", before, m.client.State()))
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// cuttable is a connection of a client. When it is frozen, it behaves as if its cable were pulled:
+// cuttable is a connection of a client. When it is frozen, it behaves as if a cable were unplugged:
 // it receives nothing, and stays open.
 type cuttable struct {
 	net.Conn
@@ -63,7 +63,7 @@ func (r *rig) cut() {
 	}
 }
 
-// freeze makes every open connection behave as if its cable were pulled.
+// freeze makes every open connection behave as if a cable were unplugged.
 func (r *rig) freeze() {
 	for _, c := range r.all() {
 		c.freeze.Do(func() { close(c.frozen) })

@@ -5,30 +5,30 @@ import (
 	"io"
 )
 
-// Platform has everything that differs between a Go program and a page: sending requests, opening
-// WebSockets, and learning that the network or the user is back. NewPlatform returns the platform
-// for the system that the package is compiled for.
+// Platform contains everything that differs between a Go program and a page: sending requests,
+// opening WebSockets, and notifications that the network or the page is in use again. NewPlatform
+// returns the platform for the system that the package is compiled for.
 //
 // Its methods must be safe for concurrent use.
 type Platform interface {
-	// Do sends a request and returns the answer, whatever its status, as soon as its header has
+	// Do sends a request and returns the answer, with any status, as soon as its header has
 	// arrived. ctx also covers the body: when ctx ends, a blocked Read fails and the connection is
 	// closed. The caller closes the body.
 	Do(ctx context.Context, request *Request) (*Response, error)
 	// Dial opens a WebSocket and offers the subprotocols. ctx covers only the handshake. If the
-	// server refuses the handshake, the error is a *HandshakeError. In a page it is another error,
-	// because a page cannot see the answer.
+	// server refuses the handshake, the error is a *HandshakeError. In a page it is a different
+	// error, because a page cannot see the answer.
 	Dial(ctx context.Context, url string, protocols []string) (Socket, error)
 	// Wakes returns a channel that receives a value when connections are probably dead or a retry
 	// will probably succeed: the network is back, or the page is visible again or restored from the
-	// browser's cache. The channel is nil on a platform without such reports. stop ends the
-	// reports.
+	// browser's cache. The channel is nil on a platform without such notifications. stop ends the
+	// notifications.
 	Wakes() (wakes <-chan Wake, stop func())
 }
 
 // EventSourcer is implemented by platforms that have an EventSource, such as a browser.
 type EventSourcer interface {
-	// EventSource opens an EventSource. ctx covers its whole life. If the connection is lost or
+	// EventSource opens an EventSource. ctx applies to its whole life. If the connection is lost or
 	// cannot be opened, and the EventSource will reconnect by itself, Next returns an event of type
 	// "error", with no other member set. After the EventSource has closed for good, Next returns
 	// io.EOF. Each connection begins with a trivium.open event.
@@ -46,9 +46,9 @@ type EventStream interface {
 
 // SSEEvent is one event of an event stream.
 type SSEEvent struct {
-	ID    string // the last event ID, which an event without an id field inherits
+	ID    string // the ID of the last event that had one
 	Type  string // empty if the event has no name
-	Topic string // the field topic of Trivium; empty if absent, as always from an EventSource
+	Topic string // the field topic of Trivium; empty if absent, and always for an EventSource
 	Data  string // lines joined by LF
 }
 
@@ -87,8 +87,8 @@ type Socket interface {
 // Wake is the reason for a wake-up.
 type Wake int
 
-// These are the reasons.
+// Reasons for a wake-up.
 const (
-	WakeVisible Wake = iota // the user is back: retry now
+	WakeVisible Wake = iota // the page is visible again: retry now
 	WakeNetwork             // the network or the whole page was suspended: existing connections are dead
 )

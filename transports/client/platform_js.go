@@ -10,7 +10,7 @@ import (
 
 // NewPlatform returns the platform of the page, worker or Node.js process in which the program
 // runs. It uses fetch, WebSocket and, where available, EventSource (see EventSourcer). Wakes
-// reports events of the window, if there is one.
+// reports events of the window, if there is a window.
 //
 // JavaScript calls callbacks on its only thread. A callback that blocked would freeze the page, so
 // callbacks only store what they receive.
@@ -47,8 +47,8 @@ func (page) Wakes() (wakes <-chan Wake, stop func()) {
 	if window.Get("addEventListener").Type() != js.TypeFunction {
 		return nil, func() {}
 	}
-	// A buffer for one value suffices: a second wake-up has no further effect, unless it is
-	// WakeNetwork, which replaces a waiting WakeVisible.
+	// A buffer for one value suffices: a second wake-up has no effect, except that WakeNetwork
+	// replaces a waiting WakeVisible.
 	waiting := make(chan Wake, 1)
 	wake := func(w Wake) {
 		if w == WakeNetwork {
@@ -82,7 +82,7 @@ func (page) Wakes() (wakes <-chan Wake, stop func()) {
 // listeners are callbacks that are registered with JavaScript objects. They are not
 // garbage-collected before release.
 type listeners struct {
-	mu   sync.Mutex // never held while blocking, because callbacks lock it too
+	mu   sync.Mutex // never held while blocking, because callbacks also lock it
 	list []listener
 }
 
@@ -115,7 +115,7 @@ func (l *listeners) release() {
 }
 
 // await blocks until a promise settles or ctx ends. If ctx ends first, the caller must make the
-// promise settle in another way, because its callbacks are released only then.
+// promise settle, because its callbacks are released only when it settles.
 func await(ctx context.Context, promise js.Value) (js.Value, error) {
 	var value js.Value
 	var err error
@@ -145,7 +145,7 @@ func await(ctx context.Context, promise js.Value) (js.Value, error) {
 	}
 }
 
-// catchThrown returns an exception that call has thrown as an error.
+// catchThrown calls call. If call throws an exception, catchThrown returns it as an error.
 func catchThrown(call func() js.Value) (value js.Value, err error) {
 	defer func() {
 		switch thrown := recover().(type) {
@@ -159,8 +159,8 @@ func catchThrown(call func() js.Value) (value js.Value, err error) {
 	return call(), nil
 }
 
-// scriptError returns an error with the name of an exception. It omits the message, because some
-// messages contain a URL or a header with the token. On Node.js it adds the code.
+// scriptError returns an error that contains the name of an exception. It omits the message,
+// because some messages contain a URL or a header with the token. On Node.js it adds the code.
 func scriptError(thrown js.Value) error {
 	text := "client: " + stringMember(thrown, "name", "error")
 	if thrown.Type() == js.TypeObject {

@@ -9,8 +9,8 @@ import (
 	"syscall/js"
 )
 
-// unseenRedirect is the status that is reported for every redirect, because fetch hides the real
-// one.
+// unseenRedirect is the status that Do reports for every redirect, because fetch hides the actual
+// status.
 const unseenRedirect = 302
 
 // Do implements Platform with fetch. Redirects are not followed, as on the native platform.
@@ -28,7 +28,7 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 		"credentials": "same-origin", "redirect": "manual",
 	}
 	if request.Method == "GET" && !request.OwnURL {
-		// Because of its cache, Chromium sends requests for the same URL one after the other.
+		// Chromium sends requests for the same URL one after the other, because of its cache.
 		// no-store avoids that, but causes a CORS preflight for each request.
 		options["cache"] = "no-store"
 	}
@@ -68,8 +68,8 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 	}, nil
 }
 
-// fetchBody reads a body one chunk at a time, only when the program reads, so that the browser
-// applies backpressure to the peer.
+// fetchBody reads one chunk of a body each time the program reads, so that the browser applies
+// backpressure to the peer.
 type fetchBody struct {
 	ctx          context.Context
 	controller   js.Value // an AbortController
@@ -77,7 +77,7 @@ type fetchBody struct {
 
 	// The goroutine that reads owns the following fields.
 	reader js.Value // a ReadableStreamDefaultReader
-	chunk  js.Value // a Uint8Array, of which the first taken bytes were read
+	chunk  js.Value // a Uint8Array, of which the first taken bytes were read already
 	size   int
 	taken  int
 	err    error // the first error, which later reads return again

@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// These are the limits of a queue. A page's WebSocket and EventSource deliver without backpressure.
-// If a message arrives when the queue is full, the connection is closed. The client reads the
-// queue, and then reconnects at its cursor.
+// Limits of a queue. A page's WebSocket and EventSource deliver without backpressure. If a message
+// arrives when the queue is full, the connection is closed. The client reads the queue, and then
+// reconnects at its cursor.
 const (
 	maxQueuedMessages = 10_000
 	maxQueuedBytes    = 4 << 20
@@ -26,7 +26,7 @@ var errClosedLocally = errors.New("client: connection closed by this side")
 type queue[T any] struct {
 	changed chan struct{} // capacity 1; signaled when items or err changed
 
-	mu    sync.Mutex // never held while blocking, because callbacks lock it too
+	mu    sync.Mutex // never held while blocking, because callbacks also lock it
 	items []queued[T]
 	bytes int
 	err   error // returned after all items were received; nil while open
@@ -104,7 +104,7 @@ func (q *queue[T]) tryReceive() (item T, err error, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.items) == 0 {
-		q.items = nil // releases the backing array
+		q.items = nil // frees the backing array
 		return item, q.err, q.err != nil
 	}
 	first := q.items[0]

@@ -40,7 +40,7 @@ func (page) Dial(ctx context.Context, url string, protocols []string) (Socket, e
 		}
 	}
 	s.on(ws, "open", func(js.Value) { report(true) })
-	s.on(ws, "error", func(js.Value) { report(false) }) // needed, because Node.js 20 fires no close event here
+	s.on(ws, "error", func(js.Value) { report(false) }) // needed, because Node.js 20 fires no close event for a failed handshake
 	s.on(ws, "message", s.message)
 	s.on(ws, "close", func(event js.Value) {
 		s.queue.close(&CloseError{Code: event.Get("code").Int(), Reason: event.Get("reason").String()})
@@ -61,14 +61,15 @@ func (page) Dial(ctx context.Context, url string, protocols []string) (Socket, e
 }
 
 const (
-	// A page may close with these codes, or with normalClosure.
+	// The close codes that a page may use, besides normalClosure.
 	firstPageCode, lastPageCode = 3000, 4999
 	// closeTooSlow is the hub's close code for a subscriber that falls behind.
 	closeTooSlow   = 4408
 	maxCloseReason = 123 // bytes (RFC 6455, section 5.5)
 	// maxUnsent is the maximum number of bytes that wait in the WebSocket to be sent.
 	maxUnsent = 1 << 20 // bytes
-	// unsentPause is the interval at which that number is checked, because no event reports it.
+	// unsentPause is the interval at which the number of unsent bytes is checked, because no event
+	// reports it.
 	unsentPause = 20 * time.Millisecond
 )
 
@@ -106,7 +107,7 @@ func (s *pageSocket) Write(ctx context.Context, message []byte) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case s.ws.Get("readyState").Int() != js.Global().Get("WebSocket").Get("OPEN").Int():
-			return errors.New("client: the WebSocket is closed") // send would not report that
+			return errors.New("client: the WebSocket is closed") // send would not report this error
 		case s.ws.Get("bufferedAmount").Int() < maxUnsent:
 			_, err := catchThrown(func() js.Value { return s.ws.Call("send", string(message)) })
 			return err

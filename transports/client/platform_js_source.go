@@ -22,7 +22,7 @@ func (browser) EventSource(ctx context.Context, url string) (EventStream, error)
 	}
 	s := &pageSource{source: source, queue: newQueue[SSEEvent]()}
 	s.on(source, "message", s.event)
-	for _, name := range wire.SSENames { // an EventSource cannot listen for all names
+	for _, name := range wire.SSENames { // an EventSource cannot listen for all names at once
 		s.on(source, name, s.event)
 	}
 	s.on(source, "error", func(js.Value) {

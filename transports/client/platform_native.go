@@ -21,11 +21,11 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// These are the timeouts of the default platform. There is none for a whole request, because
-// streams do not end.
+// Timeouts of the default platform. There is no timeout for a whole request, because streams do not
+// end.
 const (
 	dialTimeout       = 10 * time.Second
-	headerTimeout     = 60 * time.Second // the header of a poll's answer arrives after the poll's wait
+	headerTimeout     = 60 * time.Second // longer than the wait of a poll, whose answer begins only after it
 	closeFrameTimeout = 100 * time.Millisecond
 )
 
@@ -64,8 +64,8 @@ type nativePlatform struct {
 	own    *http.Transport // nil: the http.Client was passed in
 }
 
-// CloseIdleConnections is called when the client ends. It leaves the connections of an http.Client
-// that was passed in to its owner.
+// CloseIdleConnections is called when the client ends. It does not close the connections of an
+// http.Client that was passed to NewPlatform.
 func (p *nativePlatform) CloseIdleConnections() {
 	if p.own != nil {
 		p.own.CloseIdleConnections()
@@ -85,7 +85,7 @@ func (p *nativePlatform) Do(ctx context.Context, request *Request) (*Response, e
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	// The proxy must not compress a stream, because it may buffer it then.
+	// A proxy must not compress a stream, because it may buffer a compressed stream.
 	r.Header.Set("Accept-Encoding", "identity")
 	for name, value := range request.Header {
 		r.Header.Set(name, value)
@@ -124,8 +124,8 @@ func (p *nativePlatform) Dial(ctx context.Context, url string, protocols []strin
 	return &socket{conn: conn, raw: tap.raw}, nil
 }
 
-// handshakeTransport sends the handshake request. It keeps the raw connection of an accepted handshake, or the
-// answer of a refused one.
+// handshakeTransport sends the handshake request. It keeps the raw connection of an accepted handshake, or the answer
+// to a refused one.
 type handshakeTransport struct {
 	base   http.RoundTripper
 	raw    io.ReadWriteCloser
@@ -153,7 +153,7 @@ func (t *handshakeTransport) RoundTrip(r *http.Request) (*http.Response, error) 
 	return response, nil
 }
 
-// socket is a WebSocket of the library with its raw connection. The library's own Close waits for the peer's
+// socket is a WebSocket of the library, together with its raw connection. The library's own Close waits for the peer's
 // close frame, so Close writes the frame itself.
 type socket struct {
 	conn *websocket.Conn
@@ -193,7 +193,7 @@ func (s *socket) Close(code int, reason string) {
 		written := make(chan struct{})
 		go func() {
 			defer close(written)
-			_, _ = s.raw.Write(closeFrame(code, reason)) // an error does not matter, because the connection is closed anyway
+			_, _ = s.raw.Write(closeFrame(code, reason)) // the error is ignored, because the connection is closed anyway
 		}()
 		timeout := time.NewTimer(closeFrameTimeout)
 		defer timeout.Stop()

@@ -24,14 +24,14 @@ const maxPublish = 1000
 // maxPublishAnswer is the maximum number of bytes that are read of the answer to a publish.
 const maxPublishAnswer = 4 << 10 // bytes
 
-// Publish publishes 1 to 1000 events over HTTP, all or none, and returns the ID of the last. It
-// retries with one Idempotency-Key until ctx ends or the hub gives a final answer. ID and Time are
-// not sent. Data is JSON unless Encoding is set to another value.
+// Publish publishes 1 to 1000 events over HTTP, either all or none, and returns the ID of the last
+// one. It retries with the same Idempotency-Key until ctx ends or the hub sends a final answer. ID
+// and Time are not sent. Data is JSON unless Encoding is set to another value.
 //
-// The error is a *Problem if the hub refuses, and the error of Events if the client has ended. Any
-// other error is the reason of the last failed attempt; it is then unknown whether the events were
-// published. The hub remembers a key for two minutes. Publish stops retrying before that, because a
-// later attempt could publish the events twice.
+// The error is a *Problem if the hub refuses the events, and the error of Events if the client has
+// ended. Any other error is the reason of the last failed attempt; it is then unknown whether the
+// events were published. The hub remembers a key for two minutes. Publish stops retrying before
+// that, because a later attempt could publish the events twice.
 func (c *Client) Publish(ctx context.Context, events ...Event) (id string, err error) {
 	body, err := encodeEvents(events)
 	if err != nil {
@@ -91,7 +91,7 @@ func encodeEvents(events []Event) ([]byte, error) {
 }
 
 // checkData checks the data against its encoding. Data that is not exactly one JSON text would add
-// members or events to the body. Text that is not UTF-8 would be changed on the way.
+// members or events to the body. Text that is not UTF-8 would be changed in transit.
 func checkData(e Event) error {
 	switch {
 	case e.Encoding == JSON && len(e.Data) > 0 && !json.Valid(e.Data):
@@ -107,7 +107,7 @@ type publishCall struct {
 	client          *Client
 	request         *Request
 	renewedToken    bool      // the source was asked for another token after a rejection
-	maybeAcceptedAt time.Time // start of the first attempt that the hub may have accepted
+	maybeAcceptedAt time.Time // time of the first attempt that the hub may have accepted; zero: none
 	lastErr         error     // error of the last attempt that was not canceled
 }
 
@@ -118,8 +118,8 @@ func refusedByHub(err error) bool {
 	return ok && problem.Code != ""
 }
 
-// keyLeft returns the remaining time in which the hub is certain to remember the idempotency key of
-// events that it may have accepted.
+// keyLeft returns for how much longer the hub certainly remembers the idempotency key, if it may
+// have accepted the events.
 func (p *publishCall) keyLeft() time.Duration {
 	if p.maybeAcceptedAt.IsZero() {
 		return math.MaxInt64
@@ -175,7 +175,7 @@ func (p *publishCall) try(ctx context.Context) (id string, wait time.Duration, e
 	return "", wait, err
 }
 
-// token returns another token than the refused one, if the source has one.
+// token returns the cached token, or the result of another call of the source if that token was refused.
 func (p *publishCall) token(ctx context.Context, refused string) (string, error) {
 	v := p.client.tokens
 	if token := v.value(); v.source == nil || token != refused {
@@ -223,13 +223,13 @@ func newIdempotencyKey() string {
 	return strconv.FormatUint(rand.Uint64(), 16) + "-" + strconv.FormatUint(rand.Uint64(), 16)
 }
 
-// These are the time limits of one attempt. Only they detect a dead connection.
+// Time limits of one attempt. They are the only way to detect a dead connection.
 const (
 	publishTimeout        = 30 * time.Second
-	publishBytesPerSecond = 32 << 10 // a larger body gets more time, according to this rate
+	publishBytesPerSecond = 32 << 10 // minimum rate, which gives a larger body more time
 )
 
-var errBadPublishAnswer = errors.New("the answer to a publish does not come from a Trivium hub")
+var errBadPublishAnswer = errors.New("the answer to a publish is not from a Trivium hub")
 
 // sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {

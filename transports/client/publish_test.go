@@ -52,13 +52,13 @@ func TestPublishByteForByte(t *testing.T) {
 // TestPublishOnce checks that no event is published twice if answers are lost.
 func TestPublishOnce(t *testing.T) {
 	for name, spoil := range map[string]func(*rig, http.ResponseWriter, *http.Request){
-		"the answer is cut": func(_ *rig, w http.ResponseWriter, _ *http.Request) {
+		"the connection is lost within the answer": func(_ *rig, w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := http.NewResponseController(w).Hijack()
 			_ = conn.Close()
 		},
-		"a proxy lost it":      func(_ *rig, w http.ResponseWriter, r *http.Request) { answers(504)(w, r) },
-		"a proxy's own 200":    func(_ *rig, w http.ResponseWriter, r *http.Request) { answers(200)(w, r) },
-		"the answer never was": func(_ *rig, w http.ResponseWriter, r *http.Request) { hang(w, r) },
+		"504 of a proxy": func(_ *rig, w http.ResponseWriter, r *http.Request) { answers(504)(w, r) },
+		"200 of a proxy": func(_ *rig, w http.ResponseWriter, r *http.Request) { answers(200)(w, r) },
+		"no answer":      func(_ *rig, w http.ResponseWriter, r *http.Request) { hang(w, r) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -93,24 +93,24 @@ func TestPublishRefused(t *testing.T) {
 		status int // 0: Publish retries until ctx ends
 		calls  int
 	}{
-		"no events":      {nil, nil, 400, 0},
-		"too many":       {nil, make([]client.Event, 1001), 400, 0},
-		"a gap":          {nil, []client.Event{{Gap: &client.Gap{}}}, 400, 0},
-		"bad topic":      {nil, []client.Event{one, {Topic: "a..b", Data: []byte("1")}}, 400, 1},
-		"bad JSON":       {nil, []client.Event{one, {Topic: "a", Data: []byte("{")}}, 400, 0},
-		"more than JSON": {nil, []client.Event{{Topic: "a", Data: []byte(`1},{"topic":"b","data":2`)}}, 400, 0},
-		"one more name":  {nil, []client.Event{{Topic: "a", Data: []byte(`1,"key":"k"`)}}, 400, 0},
-		"no text":        {nil, []client.Event{{Topic: "a", Data: []byte("caf\xe9"), Encoding: client.Text}}, 400, 0},
-		"too large":      {nil, []client.Event{{Topic: "a", Data: bytes.Repeat([]byte("x"), 2<<20), Encoding: client.Text}}, 413, 1},
-		"key reused":     {answersProblem(problems.Of(hub.ErrKeyReused)), []client.Event{one}, 422, 1},
-		"forbidden":      {answersProblem(problems.Forbidden("")), []client.Event{one}, 403, 1},
-		"denied":         {answersProblem(problems.TokenEnded()), []client.Event{one}, 401, 1},
-		"a proxy's 413":  {answers(413), []client.Event{one}, 413, 1},
-		"too fast":       {answersProblem(problems.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
-		"busy":           {answersProblem(problems.Of(hub.ErrKeyInUse)), []client.Event{one}, 0, 0},
-		"hub not there":  {answersProblem(problems.Unavailable("")), []client.Event{one}, 0, 0},
-		"a proxy's 502":  {answers(502), []client.Event{one}, 0, 0},
-		"a proxy's 403":  {answers(403), []client.Event{one}, 0, 0},
+		"no events":                {nil, nil, 400, 0},
+		"too many":                 {nil, make([]client.Event, 1001), 400, 0},
+		"a gap":                    {nil, []client.Event{{Gap: &client.Gap{}}}, 400, 0},
+		"bad topic":                {nil, []client.Event{one, {Topic: "a..b", Data: []byte("1")}}, 400, 1},
+		"bad JSON":                 {nil, []client.Event{one, {Topic: "a", Data: []byte("{")}}, 400, 0},
+		"data with another event":  {nil, []client.Event{{Topic: "a", Data: []byte(`1},{"topic":"b","data":2`)}}, 400, 0},
+		"data with another member": {nil, []client.Event{{Topic: "a", Data: []byte(`1,"key":"k"`)}}, 400, 0},
+		"no text":                  {nil, []client.Event{{Topic: "a", Data: []byte("caf\xe9"), Encoding: client.Text}}, 400, 0},
+		"too large":                {nil, []client.Event{{Topic: "a", Data: bytes.Repeat([]byte("x"), 2<<20), Encoding: client.Text}}, 413, 1},
+		"key reused":               {answersProblem(problems.Of(hub.ErrKeyReused)), []client.Event{one}, 422, 1},
+		"forbidden":                {answersProblem(problems.Forbidden("")), []client.Event{one}, 403, 1},
+		"denied":                   {answersProblem(problems.TokenEnded()), []client.Event{one}, 401, 1},
+		"413 of a proxy":           {answers(413), []client.Event{one}, 413, 1},
+		"too fast":                 {answersProblem(problems.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
+		"busy":                     {answersProblem(problems.Of(hub.ErrKeyInUse)), []client.Event{one}, 0, 0},
+		"hub unavailable":          {answersProblem(problems.Unavailable("")), []client.Event{one}, 0, 0},
+		"502 of a proxy":           {answers(502), []client.Event{one}, 0, 0},
+		"403 of a proxy":           {answers(403), []client.Event{one}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestPublishRefused(t *testing.T) {
 				case row.status != 0:
 					require.Equal(t, row.status, problem.Status)
 					require.Zero(t, time.Since(begin))
-				case name == "a proxy's 502", name == "a proxy's 403": // the hub may have accepted the event, and may have forgotten the key
+				case name == "502 of a proxy", name == "403 of a proxy": // the hub may have accepted the event, and may have forgotten the key
 					require.ErrorContains(t, err, "idempotency key has expired")
 					require.Less(t, time.Since(begin), 3*time.Minute)
 				default:
@@ -142,13 +142,13 @@ func TestPublishRefused(t *testing.T) {
 	}
 }
 
-// TestPublishEndsWithItsKey checks that an event which the hub may have accepted is not sent again
-// when the hub may have forgotten its key, 120 s after it accepted the event.
+// TestPublishEndsWithItsKey checks that an event that the hub may have accepted is not sent again
+// after 120 s, when the hub may have forgotten the idempotency key.
 func TestPublishEndsWithItsKey(t *testing.T) {
 	for name, second := range map[string]http.HandlerFunc{
-		"the hub refuses later attempts":      answersProblem(problems.Unavailable("")),
-		"the hub asks for a long wait":        answersProblem(problems.RateLimited("", 5*time.Minute)),
-		"the answers of attempts do not come": hang,
+		"the hub refuses later attempts": answersProblem(problems.Unavailable("")),
+		"the hub requests a long wait":   answersProblem(problems.RateLimited("", 5*time.Minute)),
+		"no attempt is answered":         hang,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -21,7 +21,7 @@ func (l *loop) receive(m message) {
 		l.onOpened(m)
 	case kindEvent:
 		l.enqueue(delivery{event: &m.event, id: m.id})
-		if l.commandPending() && !l.canRead() { // the limit of reading ahead is reached; a new connection applies the change sooner
+		if l.commandPending() && !l.canRead() { // the limit of events that are read ahead is reached; a new connection applies the change sooner
 			l.connect()
 		}
 	case kindPosition:
@@ -40,11 +40,12 @@ func (l *loop) receive(m message) {
 	}
 }
 
-var errNotOpened = errors.New("the stream does not begin with its position")
+var errNotOpened = errors.New("the stream did not begin with an opening message that contains its cursor")
 
 var errOpenedTwice = errors.New("the stream sent its opening message twice")
 
-// enqueue appends to pending. It replaces a position at the end that was not delivered yet.
+// enqueue appends to pending. If the last element is a position that was not delivered yet, enqueue
+// replaces it.
 func (l *loop) enqueue(d delivery) {
 	l.received = d.id
 	if last := len(l.pending) - 1; last >= 0 && l.pending[last].event == nil {
@@ -54,8 +55,8 @@ func (l *loop) enqueue(d delivery) {
 	l.pendingBytes += d.size()
 }
 
-// onDelivered removes the first pending delivery. If reading was paused until now, the pause does
-// not count as silence.
+// onDelivered removes the first pending delivery. If reading was paused until now, the pause is not
+// counted as silence.
 func (l *loop) onDelivered() {
 	paused := !l.canRead()
 	l.pendingBytes -= l.pending[0].size()

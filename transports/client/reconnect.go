@@ -49,8 +49,8 @@ type loss struct {
 	tokenOutdated bool          // the token cache has a newer token
 }
 
-// handleProblem decides what the client does after a refusal. A problem with a code is from the hub
-// itself, and would be the same over every transport. Any other answer is from an intermediary,
+// handleProblem decides what the client does after a refusal. A problem with a code was sent by the
+// hub itself, and would be the same over every transport. Any other answer is from an intermediary,
 // such as a proxy, a captive portal or a firewall, and may be temporary.
 func (l *loop) handleProblem(p *Problem, end loss) {
 	fromHub := p.Code != ""
@@ -81,7 +81,7 @@ func (l *loop) handleFailure(end loss) {
 	l.waitBeforeRetry(end.retryHint, end.err)
 }
 
-// waitBeforeRetry enters the phase Waiting. The wait is asked, if the server asked for one,
+// waitBeforeRetry enters the phase Waiting. The duration is asked, if the server has requested one,
 // otherwise a random backoff.
 func (l *loop) waitBeforeRetry(asked time.Duration, why error) {
 	d := min(asked, maxHint)
@@ -94,17 +94,17 @@ func (l *loop) waitBeforeRetry(asked time.Duration, why error) {
 	l.setState(State{Phase: Waiting, Transport: l.transport, Wait: d, Reason: why})
 }
 
-// These are the limits for rejected tokens.
+// Limits for rejected tokens.
 const (
 	// maxRejections is the number of consecutive rejections after which a client that has been Live
-	// ends. It is above 1, because the source may renew its tokens late.
+	// ends. It is greater than 1, because the source may renew its tokens late.
 	maxRejections = 5
-	// acceptedAfter is the time for which a connection must be Live, so that its token counts as
+	// acceptedAfter is the time for which a connection must be Live for its token to count as
 	// accepted.
 	acceptedAfter = time.Second
 )
 
-// handleUnauthorized handles a 401. The TokenSource may have a better token.
+// handleUnauthorized handles a 401. The TokenSource may return a better token.
 func (l *loop) handleUnauthorized(p *Problem, end loss) {
 	switch {
 	case l.c.tokens.source != nil && end.tokenOutdated:

@@ -22,7 +22,7 @@ import (
 // paths are the routes of the transports; SSE and EventSource share one.
 var paths = []string{"/ws", "/sse", "/poll"}
 
-// answers is a proxy that always answers with this status and header.
+// answers is a proxy that always answers with the given status and header.
 func answers(status int, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(header); i += 2 {
@@ -33,7 +33,7 @@ func answers(status int, header ...string) http.HandlerFunc {
 	}
 }
 
-// answersProblem is a proxy that always answers with this problem, as a hub would.
+// answersProblem is a proxy that always answers with the given problem, as a hub would.
 func answersProblem(p *problems.Problem) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { web.WriteProblem(w, r, p) }
 }
@@ -56,7 +56,8 @@ func (r *rig) ended(c *client.Client) *client.FinalError {
 	return final
 }
 
-// TestFinalAnswers checks that the client ends at once after a refusal that no retry would change.
+// TestFinalAnswers checks that the client ends immediately after a refusal that a retry would not
+// change.
 func TestFinalAnswers(t *testing.T) {
 	for name, row := range map[string]struct {
 		answer http.HandlerFunc
@@ -128,22 +129,22 @@ func TestForeignAnswers(t *testing.T) {
 	}
 }
 
-// TestTemporaryAnswers checks that the client waits for the time that the answer asks for.
+// TestTemporaryAnswers checks that the client waits for the time that the answer requests.
 func TestTemporaryAnswers(t *testing.T) {
 	in90s := func() string { return time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat) }
 	for name, row := range map[string]struct {
 		answer func() http.HandlerFunc
 		wait   time.Duration // 0: a random wait
 	}{
-		"hub drains":          {func() http.HandlerFunc { return answersProblem(problems.Draining(7 * time.Second)) }, 7 * time.Second},
-		"too many":            {func() http.HandlerFunc { return answersProblem(problems.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
-		"until a date":        {func() http.HandlerFunc { return answers(503, "Retry-After", in90s()) }, 90 * time.Second},
-		"invalid Retry-After": {func() http.HandlerFunc { return answers(503, "Retry-After", "99999999999") }, 0},
-		"for a year":          {func() http.HandlerFunc { return answers(429, "Retry-After", "31536000") }, 10 * time.Minute},
-		"no Retry-After":      {func() http.HandlerFunc { return answers(502) }, 0},
-		"a portal's page":     {func() http.HandlerFunc { return answers(200, "Content-Type", "text/html") }, 0},
-		"an empty answer":     {func() http.HandlerFunc { return answers(204) }, 0},
-		"hub is overloaded":   {func() http.HandlerFunc { return answersProblem(problems.Unavailable("")) }, 2 * time.Second},
+		"hub drains":               {func() http.HandlerFunc { return answersProblem(problems.Draining(7 * time.Second)) }, 7 * time.Second},
+		"too many":                 {func() http.HandlerFunc { return answersProblem(problems.TooManyTries("", 3*time.Second)) }, 3 * time.Second},
+		"until a date":             {func() http.HandlerFunc { return answers(503, "Retry-After", in90s()) }, 90 * time.Second},
+		"invalid Retry-After":      {func() http.HandlerFunc { return answers(503, "Retry-After", "99999999999") }, 0},
+		"for a year":               {func() http.HandlerFunc { return answers(429, "Retry-After", "31536000") }, 10 * time.Minute},
+		"no Retry-After":           {func() http.HandlerFunc { return answers(502) }, 0},
+		"page of a captive portal": {func() http.HandlerFunc { return answers(200, "Content-Type", "text/html") }, 0},
+		"an empty answer":          {func() http.HandlerFunc { return answers(204) }, 0},
+		"hub is overloaded":        {func() http.HandlerFunc { return answersProblem(problems.Unavailable("")) }, 2 * time.Second},
 	} {
 		for _, tr := range append([]client.Transport{client.Auto}, transports...) {
 			t.Run(name+" by "+tr.String(), func(t *testing.T) {
@@ -168,14 +169,14 @@ func TestTemporaryAnswers(t *testing.T) {
 	}
 }
 
-// TestLossIsReportedAtOnce checks that Live ends at once when the connection is closed, although
-// nothing listens at the hub's address. The client must not wait for the silence limit.
+// TestLossIsReportedAtOnce checks that the phase Live ends as soon as the connection is closed,
+// also if nothing listens at the hub's address. The client must not wait for the silence limit.
 func TestLossIsReportedAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
 		c := r.client(client.Config{Transport: tr})
 		r.await(c, liveBy(tr))
-		synctest.Wait() // a poll that is between two connections can start
+		synctest.Wait() // so that a poll that is between two connections can start
 		begin := time.Now()
 		r.setUnreachable(true)
 		lost := r.await(c, func(s client.State) bool { return s.Phase != client.Live })
@@ -224,12 +225,12 @@ func TestBackoff(t *testing.T) {
 			r.await(c, liveBy(tr))
 			time.Sleep(open)
 			r.setUnreachable(true)
-			require.LessOrEqual(t, r.await(c, isPhase(client.Waiting)).Wait, 4*time.Second, "after %v", open) // SSE sends a retry time
+			require.LessOrEqual(t, r.await(c, isPhase(client.Waiting)).Wait, 4*time.Second, "after %v", open) // up to 4 s, because SSE sends a retry time
 		}
 	})
 }
 
-// TestDrain checks that the client waits for the time that a draining hub asks for.
+// TestDrain checks that the client waits for the time that a draining hub requests.
 func TestDrain(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -277,8 +278,8 @@ func TestEventsBeforeFinalErrorAreDelivered(t *testing.T) {
 	})
 }
 
-// TestErrorsContainNoToken checks that errors do not contain the token, even if a server sends it
-// back in its answer.
+// TestErrorsContainNoToken checks that errors do not contain the token, even if a server includes
+// it in its answer.
 func TestErrorsContainNoToken(t *testing.T) {
 	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzZWNyZXQifQ.c2lnbmF0dXJl"
 	echo := func(w http.ResponseWriter, r *http.Request) {
@@ -316,18 +317,18 @@ func TestHostileAnswers(t *testing.T) {
 	for name, row := range map[string]struct {
 		kind, body string
 	}{
-		"a stream of nothing":  {"text/event-stream", ""},
-		"no opening":           {"text/event-stream", "data: {\"id\":\"00000001-1\",\"topic\":\"a\",\"data\":1}\n\n"},
-		"no id":                {"text/event-stream", "event: trivium.open\ndata:\n\n"},
-		"an id with a newline": {"text/event-stream", "event: trivium.open\nid: a\u2028b\ndata:\n\n"},
-		"no envelope":          {"text/event-stream", "event: trivium.open\nid: a\ndata:\n\ndata: 1\n\n"},
-		"no problem":           {"text/event-stream", "event: trivium.error\ndata: 1\n\n"},
-		"an endless line":      {"text/event-stream", "event: trivium.open\nid: a\ndata:\n\ndata: " + long},
-		"an answer too long":   {"application/json", `{"cursor":"` + long + `"}`},
-		"no cursor":            {"application/json", `{"events":[]}`},
-		"a bad cursor":         {"application/json", `{"cursor":"a\nb","events":[]}`},
-		"a bad event":          {"application/json", `{"cursor":"ab","events":[{"topic":"a"}]}`},
-		"an event without id":  {"application/json", `{"cursor":"ab","events":[{"topic":"a","data":1}]}`},
+		"an empty stream":                {"text/event-stream", ""},
+		"no opening":                     {"text/event-stream", "data: {\"id\":\"00000001-1\",\"topic\":\"a\",\"data\":1}\n\n"},
+		"no id":                          {"text/event-stream", "event: trivium.open\ndata:\n\n"},
+		"an id with a newline":           {"text/event-stream", "event: trivium.open\nid: a\u2028b\ndata:\n\n"},
+		"data that is not an envelope":   {"text/event-stream", "event: trivium.open\nid: a\ndata:\n\ndata: 1\n\n"},
+		"an error that is not a problem": {"text/event-stream", "event: trivium.error\ndata: 1\n\n"},
+		"an endless line":                {"text/event-stream", "event: trivium.open\nid: a\ndata:\n\ndata: " + long},
+		"an answer that is too long":     {"application/json", `{"cursor":"` + long + `"}`},
+		"no cursor":                      {"application/json", `{"events":[]}`},
+		"a bad cursor":                   {"application/json", `{"cursor":"a\nb","events":[]}`},
+		"a bad event":                    {"application/json", `{"cursor":"ab","events":[{"topic":"a"}]}`},
+		"an event without id":            {"application/json", `{"cursor":"ab","events":[{"topic":"a","data":1}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -346,7 +347,7 @@ func TestHostileAnswers(t *testing.T) {
 				state := r.await(c, isPhase(client.Waiting))
 				require.Error(t, state.Reason)
 				if name == "no opening" {
-					require.ErrorContains(t, state.Reason, "does not begin with its position")
+					require.ErrorContains(t, state.Reason, "did not begin with an opening message")
 				}
 				require.Zero(t, time.Since(begin))
 				r.proxyAll(nil)

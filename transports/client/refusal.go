@@ -13,8 +13,8 @@ import (
 // maxProblemBody is the maximum number of bytes that are read of the body of a refusal.
 const maxProblemBody = 64 << 10 // bytes
 
-// problemOf converts an unexpected answer to a Problem and closes it. If the hub has not sent the
-// answer, but for example a proxy its error page, Code is empty.
+// problemOf converts an unexpected answer to a Problem and closes it. Code is empty if the answer
+// is not from a hub, but for example an error page of a proxy.
 func problemOf(r *Response) *Problem {
 	defer func() { _ = r.Body.Close() }() // the rest of the body is not needed
 	p := new(Problem)
@@ -25,9 +25,9 @@ func problemOf(r *Response) *Problem {
 		}
 	}
 	if p.Title == "" {
-		p.Title = "answered with status " + strconv.Itoa(r.Status)
+		p.Title = "unexpected status " + strconv.Itoa(r.Status)
 		if r.Status == 200 {
-			p.Title += ", but not by a hub"
+			p.Title += ": the answer is not from a hub"
 		}
 		if to := redirectTarget(r); to != "" {
 			p.Detail = "redirect to " + to
@@ -61,11 +61,11 @@ func temporary(status int) bool {
 	case 408, 425, 429:
 		return true
 	}
-	return status < 300 || status >= 500 // a 200 without the expected body is from a captive portal or a proxy
+	return status < 300 || status >= 500 // a 200 without the expected body was sent by a captive portal or a proxy
 }
 
-// fromIntermediary reports whether a proxy, not the hub, has refused a publish for a reason that
-// may be temporary. Refusals because of the size or the media type are not temporary.
+// fromIntermediary reports whether a publish was refused by a proxy, not by the hub, for a reason
+// that may be temporary. Refusals because of the size or the media type are not temporary.
 func fromIntermediary(p *Problem) bool {
 	switch p.Status {
 	case 413, 414, 415, 431:
@@ -75,10 +75,10 @@ func fromIntermediary(p *Problem) bool {
 }
 
 // minRedactedToken is the length of the shortest token that is redacted in errors. A shorter token
-// could equal an unrelated part of the text.
+// could equal an unrelated part of the error.
 const minRedactedToken = 8 // bytes
 
-// withoutToken redacts the token in an error, because a server may have sent it back.
+// withoutToken redacts the token in an error, because a server may have included it in its answer.
 func withoutToken(err error, token string) error {
 	if err == nil || len(token) < minRedactedToken || !strings.Contains(err.Error(), token) {
 		return err

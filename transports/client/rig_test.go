@@ -36,7 +36,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// everything is the grant of tokens without limits.
+// everything is a grant with all rights.
 var everything = &auth.Grant{
 	Subject:   "test",
 	Subscribe: hub.NewFilterSet(hub.Everything),
@@ -247,7 +247,7 @@ func (r *rig) client(cfg client.Config) *client.Client {
 	return c
 }
 
-// publish publishes n events with the numbers from, from+1 and so on, on the topics in turn.
+// publish publishes n events with the numbers from, from+1 and so on, on the topics alternately.
 func (r *rig) publish(from, n int, topics ...string) {
 	r.t.Helper()
 	for i := from; i < from+n; i++ {

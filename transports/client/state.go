@@ -8,13 +8,13 @@ import (
 // Phase is a client's connection phase.
 type Phase int
 
-// These are the phases.
+// Phases.
 const (
 	Connecting Phase = iota // a connection over State.Transport is being opened
 	Live                    // the hub has confirmed the subscription on State.Transport
 	Waiting                 // the client reconnects after State.Wait
 	Ended                   // the client has ended for good
-	Idle                    // there are no topics, hence no connection
+	Idle                    // there are no topics, and therefore no connection
 )
 
 // String returns the phase's name.
@@ -46,9 +46,9 @@ type State struct {
 
 // Stats are a client's counters since Connect.
 type Stats struct {
-	Delivered  uint64 // events that the program has taken, without gaps
-	Gaps       uint64 // gaps that the program has taken
+	Delivered  uint64 // events that the program has read, not counting gaps
+	Gaps       uint64 // gaps that the program has read
 	Connects   uint64 // number of times that the client became Live
-	Reconnects uint64 // connects except the first
+	Reconnects uint64 // Connects without the first
 	Switches   uint64 // reconnects over another transport than before
 }

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// states is a linked list that only grows at its end. A loop over States keeps the node that it saw
-// last, and follows the links. So it misses no state, and blocks no other goroutine.
+// states is a linked list that only grows at its end. A loop over States keeps the last node that
+// it has seen and follows the links, so that it misses no state and blocks no other goroutine.
 type states struct{ last atomic.Pointer[stateNode] }
 
 type stateNode struct {

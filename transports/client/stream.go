@@ -27,13 +27,13 @@ type kind int
 const (
 	kindProblem  kind = iota // the stream ends after this message
 	kindGoaway               // the stream ends after this message; reconnect after retry
-	kindOpened               // the subscription has started; id is the start position. If the transport does not report it, this is the first event
+	kindOpened               // the subscription has started; id is the start position. If the transport does not report the start, this is the first event
 	kindEvent                // an event or a gap
 	kindPosition             // all matching events up to id were sent: a heartbeat, or the end of a poll's answer
 	kindAccepted             // the command ref was accepted
 	kindRefused              // the command ref was refused with problem
 
-	firstLiveKind = kindOpened // this kind and later ones are sent on an open stream only
+	firstLiveKind = kindOpened // only an open stream sends this kind and later ones
 )
 
 type message struct {
@@ -57,7 +57,7 @@ type subscribeParams struct {
 	conflate bool
 }
 
-// query returns the parameters that all transports have in common, without the cursor.
+// query returns the parameters that are common to all transports, without the cursor.
 func (a subscribeParams) query() query {
 	var q query
 	for _, topic := range a.topics {
@@ -76,7 +76,7 @@ func (a subscribeParams) query() query {
 	return q
 }
 
-// open opens a stream over the transport of n. ctx covers the whole life of the stream.
+// open opens a stream over the transport of n. ctx applies to the whole life of the stream.
 func (n *conn) open(ctx context.Context, a subscribeParams) (stream, error) {
 	switch n.transport {
 	case WebSocket:
@@ -91,8 +91,8 @@ func (n *conn) open(ctx context.Context, a subscribeParams) (stream, error) {
 	return nil, &FinalError{Err: fmt.Errorf("%v %w", n.transport, errNoTransport)}
 }
 
-// get sends a GET request with token and cursor in headers. So the URL of a subscription does not
-// change, and a browser sends only one CORS preflight.
+// get sends a GET request with the token and the cursor in headers, so that the URL of a
+// subscription does not change and a browser sends only one CORS preflight.
 func (n *conn) get(ctx context.Context, path string, q query, accept, cursor string) (*Response, error) {
 	header := map[string]string{"Accept": accept}
 	if token := n.tokenToSend(); token != "" {
@@ -119,7 +119,7 @@ func checkID(id string) error {
 
 var errID = errors.New("an id must be 1 to 64 of the characters 0-9 A-Z a-z . _ ~ -")
 
-// positionMessage returns a message that has only a position.
+// positionMessage returns a message that contains only a position.
 func positionMessage(k kind, id string) (message, error) {
 	return message{kind: k, id: id, heartbeat: heartbeatUnknown}, checkID(id)
 }

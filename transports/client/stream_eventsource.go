@@ -15,7 +15,7 @@ var errNoEventSource = errors.New("EventSource is available in browser pages onl
 var errSourceLost = errors.New("the EventSource lost its connection")
 
 // sourceError is the type of the event by which a platform reports that its EventSource lost the
-// connection. A hub never sends an event of this type (docs/protocol.md#events).
+// connection. A hub does not accept events of this type (docs/protocol.md#events).
 const sourceError = "error"
 
 // streamEventSource reads through a browser's EventSource. The stream ends when the first
@@ -79,8 +79,8 @@ func (s *streamEventSource) next() (message, error) {
 	}
 }
 
-// findRefusal repeats the request with fetch, to find the status with which the EventSource was
-// refused.
+// findRefusal repeats the request with fetch, to find the status of the refusal, which the
+// EventSource hides.
 func (s *streamEventSource) findRefusal() error {
 	q := s.params.query()
 	q = q.with("envelope", "1")
@@ -91,7 +91,7 @@ func (s *streamEventSource) findRefusal() error {
 	if response.Status != 200 || mediaType(response) != streamType {
 		return problemOf(response)
 	}
-	_ = response.Body.Close() // in the meantime, the hub accepts the request
+	_ = response.Body.Close() // the hub accepts the request now
 	return errStreamEnded
 }
 

@@ -13,25 +13,25 @@ import (
 
 const (
 	pollPath = "/poll"
-	// maxPollWait is the longest wait that the client asks the hub for.
+	// maxPollWait is the longest wait that the client requests.
 	maxPollWait = 25 * time.Second
-	// pollEvents is the maximum number of events that the client asks for in one answer.
+	// pollEvents is the maximum number of events that the client requests in one answer.
 	pollEvents = "1000"
-	// pollPause is the pause after a poll that returned at once without events. A proxy may have
-	// answered it.
+	// pollPause is the pause after a poll that was answered immediately and without events,
+	// possibly by a proxy.
 	pollPause = time.Second
 )
 
-// pollWait returns the wait to ask the hub for, in whole seconds. It is 5/8 of the silence limit;
-// the rest of the limit is for the answer to arrive.
+// pollWait returns the wait of a poll in whole seconds: 5/8 of the silence limit. The rest of the
+// limit is the time for the answer to arrive.
 func pollWait(silence time.Duration) time.Duration {
 	return max(time.Second, min(maxPollWait, silence*5/8)).Truncate(time.Second)
 }
 
 var errLongAnswer = errors.New("poll answer too long")
 
-// streamPoll reads by long-poll (docs/protocol.md#long-poll). Its first request asks for no wait,
-// so that the start position is known at once.
+// streamPoll reads by long-poll (docs/protocol.md#long-poll). Its first request has wait=0, so that
+// the start position is known immediately.
 type streamPoll struct {
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -133,7 +133,7 @@ func (s *streamPoll) enqueue(answer wire.PollAnswer) error {
 	if reached != answer.Cursor {
 		s.queue = append(s.queue, message{kind: kindPosition, id: answer.Cursor})
 	}
-	if !s.firstDone { // the queue has at least one message then
+	if !s.firstDone { // the queue then contains at least one message
 		s.queue[0].kind, s.queue[0].heartbeat = kindOpened, heartbeatUnknown
 	}
 	s.firstDone, s.cursor = true, answer.Cursor

@@ -14,7 +14,7 @@ import (
 // writeTimeout is the time within which the connection must accept a command.
 const writeTimeout = 10 * time.Second
 
-// These are the WebSocket subprotocols (docs/protocol.md#websocket).
+// WebSocket subprotocols (docs/protocol.md#websocket).
 const (
 	protocolName   = "trivium.v1"
 	protocolBearer = "trivium.bearer."
@@ -54,11 +54,12 @@ func openSocket(ctx context.Context, c *conn, a subscribeParams) (stream, error)
 }
 
 // errHandshakeHidden is the error of a failed handshake on a platform that hides the reason. If a
-// page's origin is allowed, a hub accepts the handshake and then sends the reason. Without an
-// origin, as from Node.js, it answers with an HTTP status, which the platform hides.
+// page's origin is allowed, a hub accepts the handshake and then sends the reason. If the request
+// has no origin, for example from Node.js, the hub answers with an HTTP status, which the platform
+// hides.
 var errHandshakeHidden = errors.New("client: WebSocket handshake failed, and the platform does not report why")
 
-// findRefusal sends a poll with the same parameters, to find out whether and why the hub refuses
+// findRefusal sends a poll with the same parameters, to determine whether and why the hub refuses
 // the subscription. If the hub accepts the poll, findRefusal returns err.
 func (n *conn) findRefusal(ctx context.Context, a subscribeParams, err error) error {
 	q := a.query()
@@ -68,7 +69,7 @@ func (n *conn) findRefusal(ctx context.Context, a subscribeParams, err error) er
 		return err
 	}
 	if response.Status != 400 && response.Status != 401 && response.Status != 403 {
-		_ = response.Body.Close() // the hub accepts a poll
+		_ = response.Body.Close() // the hub accepts the poll
 		return err
 	}
 	if p := problemOf(response); p.Code != "" {

@@ -57,8 +57,8 @@ func (s *streamSSE) next() (message, error) {
 
 func (s *streamSSE) close() { _ = s.body.Close() }
 
-// activityReader calls markRead on conn whenever bytes arrive, because a single message may take
-// long to arrive.
+// activityReader calls conn.markRead each time bytes arrive, because a single message may take a
+// long time to arrive.
 type activityReader struct {
 	io.Reader
 	conn *conn

@@ -14,8 +14,8 @@ const (
 var errNoTicket = errors.New("the hub's answer contains no ticket")
 
 // ticket exchanges the token for a ticket, which replaces the token in the URL of one subscription.
-// So no log of a proxy contains the token (docs/protocol.md#authentication). It returns "" if the
-// hub does not offer tickets.
+// The logs of proxies therefore do not contain the token (docs/protocol.md#authentication). It
+// returns "" if the hub does not offer tickets.
 func (n *conn) ticket(ctx context.Context, token string) (string, error) {
 	response, err := n.client.platform.Do(ctx, &Request{
 		Method: "POST", URL: n.client.address(ticketPath, ""),

@@ -42,7 +42,7 @@ func (q *queries) take() []url.Values {
 }
 
 // TestEventSourceSendsTickets checks that the URL of an EventSource contains a new ticket for each connection and never
-// the token, unless the hub has no tickets.
+// the token, unless the hub does not offer tickets.
 func TestEventSourceSendsTickets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -59,7 +59,7 @@ func TestEventSourceSendsTickets(t *testing.T) {
 			for _, query := range sse.take() {
 				require.False(t, query.Has("access_token"))
 				require.NotEmpty(t, query.Get("ticket"))
-				require.False(t, used[query.Get("ticket")], "a ticket is used once")
+				require.False(t, used[query.Get("ticket")], "each ticket is used only once")
 				used[query.Get("ticket")] = true
 			}
 			require.Len(t, used, i+1)
@@ -73,7 +73,7 @@ func TestEventSourceSendsTickets(t *testing.T) {
 		c.Reconnect()
 		r.await(c, liveBy(client.EventSource))
 		require.Eventually(t, func() bool { return c.Stats().Connects == 5 }, r.patience, time.Second)
-		require.Equal(t, "secret", sse.take()[0].Get("access_token"), "a hub without tickets")
+		require.Equal(t, "secret", sse.take()[0].Get("access_token"), "a hub without tickets receives the token")
 	})
 }
 
@@ -95,7 +95,7 @@ func TestRefusedTicketEndsOrWaits(t *testing.T) {
 }
 
 // TestBrokenTicketAnswerIsRetried checks that an answer without a ticket, for example from a proxy,
-// ends only the attempt and not the client.
+// causes a retry and does not end the client.
 func TestBrokenTicketAnswerIsRetried(t *testing.T) {
 	for _, answer := range []string{"", "{", "[]", `{"ticket":7}`, `{"ticket":""}`} {
 		synctest.Test(t, func(t *testing.T) {

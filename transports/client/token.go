@@ -17,17 +17,17 @@ import (
 const (
 	// tokenTimeout is the timeout of a call of a TokenSource.
 	tokenTimeout = 30 * time.Second
-	// renewBefore is the time before its expiry at which a token is renewed, unless less than 4/5
-	// of its life have passed by then.
+	// renewBefore is the time before its expiry at which a token is renewed. A token with a short
+	// life is renewed later, after 4/5 of its life.
 	renewBefore = time.Minute
-	// minRepeatInterval is the minimum time between two calls of a source that returned the same
-	// token again. minRenewInterval is the minimum time after the source returned a new token.
+	// minRepeatInterval is the minimum time until the next call of a source that returned the same
+	// token again. minRenewInterval is the minimum time after a call that returned a new token.
 	minRepeatInterval = 5 * time.Second
 	minRenewInterval  = time.Second
 )
 
 // tokenCache holds the current token and calls the source, at most once at a time. Its methods are
-// safe for concurrent use. workers counts the goroutines of calls.
+// safe for concurrent use. workers counts the goroutines of the calls.
 type tokenCache struct {
 	source  TokenSource     // nil if no token is needed
 	ctx     context.Context // the client's context
@@ -137,7 +137,7 @@ func (v *tokenCache) close() {
 func renewalTime(token Token, now time.Time, minInterval time.Duration) time.Time {
 	life := token.Ends.Sub(now)
 	if token.Ends.IsZero() || life <= 0 {
-		return time.Time{} // clocks differ, so the hub decides whether the token has expired
+		return time.Time{} // the clocks may differ, so the hub decides whether the token has expired
 	}
 	return now.Add(max(life-renewBefore, life*4/5, min(minInterval, life)))
 }
@@ -153,7 +153,7 @@ func checkToken(token string) error {
 var errTokenSyntax = errors.New("the token must be 1 to 8192 of the characters A-Z a-z 0-9 - . _ ~")
 
 // jwtEnd returns the "exp" claim of a JWT (RFC 7519, section 4.1.4), or zero if token is not a JWT
-// or has no such claim. It does not verify the signature; the hub does.
+// or has no such claim. It does not verify the signature, because the hub does.
 func jwtEnd(token string) time.Time {
 	_, rest, _ := strings.Cut(token, ".")
 	payload, signature, ok := strings.Cut(rest, ".")
@@ -171,7 +171,7 @@ func jwtEnd(token string) time.Time {
 		}
 		return err
 	})
-	const latest = 1 << 40 // in seconds; a later expiry counts as none
+	const latest = 1 << 40 // in seconds; a later expiry is ignored
 	if err != nil || end <= 0 || end > latest {
 		return time.Time{}
 	}

@@ -23,7 +23,7 @@ import (
 type mint struct {
 	r    *rig
 	life time.Duration
-	jwt  bool // the source does not report the expiry; only the token contains it
+	jwt  bool // the source does not set the expiry; only the token contains it
 
 	mu    sync.Mutex
 	calls int
@@ -84,7 +84,7 @@ func TestTokenRenewedBeforeExpiry(t *testing.T) {
 						r.publish(i, 1, "a")
 						read.numbers(i, 1)
 					}
-					if tr == client.WebSocket || tr == client.LongPoll { // the other transports reconnect with a new token
+					if tr == client.WebSocket || tr == client.LongPoll { // the other transports reconnect to send a new token
 						require.EqualValues(t, 1, c.Stats().Connects)
 					}
 				})
@@ -93,8 +93,8 @@ func TestTokenRenewedBeforeExpiry(t *testing.T) {
 	}
 }
 
-// TestLateTokens checks that no client ends and no event is lost if tokens live for seconds, or if
-// the source returns an expired token twice.
+// TestLateTokens checks that the client does not end and no event is lost if tokens are valid only
+// for seconds, or if the source returns an expired token twice.
 func TestLateTokens(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})

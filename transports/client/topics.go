@@ -9,16 +9,16 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// change is a change of the topics that the hub has not accepted yet.
+// change is a requested change of the topics that the hub has not accepted yet.
 type change struct {
 	topics         []string
-	added, removed []string // topics that are still to be sent on the WebSocket
+	added, removed []string // topics that must still be sent on the WebSocket
 	ref            string   // ref of the command that the hub has not answered; "": a new connection applies the change
 	reply          chan error
 }
 
 // SetTopics changes the topics from the client's current position on. It blocks until the hub has
-// accepted the change. If the hub refuses, the topics stay as they were, and the error is a
+// accepted the change. If the hub refuses the change, the topics stay unchanged, and the error is a
 // *Problem. If ctx ends first, the change is not canceled: it takes effect when the hub accepts it.
 func (c *Client) SetTopics(ctx context.Context, topics []string) error {
 	if err := checkTopics(topics); err != nil {
@@ -110,12 +110,12 @@ func (l *loop) onAccepted(ref string) {
 // onRefused handles a refused command.
 func (l *loop) onRefused(ref string, p *Problem) {
 	switch {
-	case ref == l.authRef: // a new connection finds out what is wrong with the token
+	case ref == l.authRef: // a new connection reports the fault of the token
 		l.connect()
 	case l.change == nil || ref != l.change.ref:
 	case len(l.change.added) > 0 && (p.Status != 400 || len(l.change.removed) == 0):
 		l.finishChange(p)
-	default: // old and new topics together may exceed the limit, or the hub's topics may differ from the client's
+	default: // the old and new topics together may exceed the limit, or the hub's topics may differ from the client's
 		l.connect()
 	}
 }
@@ -147,8 +147,8 @@ func (cmd command) appendJSON(dst []byte, ref string) []byte {
 	return append(dst, '}')
 }
 
-// sendCommand sends a command and returns its ref. It ignores an error, because the connection then
-// ends, and the goroutine that reads it reports the reason.
+// sendCommand sends a command and returns its ref. It ignores an error: the connection then ends,
+// and the goroutine that reads from it reports the reason.
 func (l *loop) sendCommand(cmd command) (ref string) {
 	l.lastRef++
 	ref = strconv.Itoa(l.lastRef)

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestSetTopics checks that topics which stay neither lose nor repeat events, and that new topics
-// start at the client's position.
+// TestSetTopics checks that topics that stay subscribed neither lose nor repeat events, and that
+// new topics start at the client's position.
 func TestSetTopics(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -79,7 +79,7 @@ func TestNoTopics(t *testing.T) {
 }
 
 // TestSetTopicsWithPendingEvents checks that SetTopics returns although the hub's answer follows
-// many events that the program has not taken yet.
+// many events that the program has not read yet.
 func TestSetTopicsWithPendingEvents(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		for _, waiting := range []int{3, 3000} {
