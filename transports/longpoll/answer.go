@@ -12,9 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxCopied bounds the bytes that are copied for one answer: at first those of its first events,
-// and later those that are collected for one write. Other events are written from the encodings
-// that all connections share.
+// maxCopied limits the bytes that are copied for one answer: first the encodings of its first
+// events, later the bytes that are collected for one write. Other events are written from the
+// encodings that all connections share.
 const maxCopied = 64 << 10 // bytes
 
 // envelopeFormat encodes the events of an answer as envelopes.
@@ -29,8 +29,8 @@ type cloudEventFormat struct{ events wire.CloudEvents }
 func (cloudEventFormat) Form() hub.WireFormat         { return wire.FormFrameCloudEvent }
 func (f cloudEventFormat) Encode(e *hub.Event) []byte { return f.events.EncodeFrame(e) }
 
-// answer holds the events of one answer as encodings, since retention may remove the events while a
-// client reads slowly.
+// answer holds the events of one answer as encodings, because retention may remove the events while
+// a client reads slowly.
 type answer struct {
 	cache   *connection.EncodingCache
 	format  connection.Format
@@ -40,13 +40,13 @@ type answer struct {
 	length int // size of the envelopes in bytes
 	// copied holds the first envelopes, which are copied when the answer is written.
 	copied    [][]byte
-	encodings []*connection.CachedEncoding // encodings of the other events; nil: written and released
+	encodings []*connection.CachedEncoding // encodings of the other events; a nil element was written and released
 	// large is set if the cache had no memory for the answer's only event.
 	large hub.Cursor
 }
 
-// addEvents adds as many events as fit into one answer, at least one, and returns the ID of the
-// last. It stops early if the cache has no memory for an encoding.
+// addEvents adds as many events as one answer may contain, at least one, and returns the ID of the
+// last one. It stops early if the cache has no memory for an encoding.
 func (a *answer) addEvents(events []*hub.Event) hub.Cursor {
 	for i, e := range events {
 		if !a.addEvent(e, i == 0) {
@@ -86,7 +86,7 @@ func (a *answer) addEvent(e *hub.Event, first bool) bool {
 	return true
 }
 
-// release releases the encodings that were not written.
+// release releases the encodings that have not been written.
 func (a *answer) release() {
 	for _, x := range a.encodings {
 		if x != nil {
@@ -139,19 +139,19 @@ func (h *Handler) countAnswer(record *connection.Record, events, length int) {
 
 const noMemoryDetail = "too many slow clients read large events that are no longer in memory; retry later"
 
-// These are values of headers. They are allocated once, because net/http does not change them.
+// Values of headers. They are allocated once, because net/http does not change them.
 var (
 	jsonContentType = []string{"application/json"}
 	noStore         = []string{"no-store"}
 )
 
 // maxImplicitLength is the size in bytes of the longest body for which net/http sets Content-Length
-// itself. It sends longer ones in chunks, which HTTP/1.0 does not support.
+// itself. It sends longer bodies in chunks, which HTTP/1.0 does not support.
 const maxImplicitLength = 2 << 10
 
 // write writes the body, which starts with the content of buffer and has length bytes. Over HTTP/1,
-// a short body is written when the handler returns. A longer one is written in parts: each large
-// event, and each maxCopied bytes of small ones. The connection.Listener limits the time of each
+// a short body is written when the handler returns. A longer body is written in parts: each large
+// event, and each maxCopied bytes of small events. The connection.Listener limits the time of each
 // write. Over HTTP/2, the connection may make progress on other streams only, so each write gets a
 // deadline.
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscription, a *answer, buffer *[]byte, length int) error {
@@ -182,13 +182,13 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscript
 	return b.end()
 }
 
-// writeLarge writes the answer's only event, encoding it again for each part.
+// writeLarge writes the answer's only event. It encodes the event again for each part.
 func (h *Handler) writeLarge(s *hub.Subscription, a *answer, b *body) {
 	for written := 0; written < a.length && b.err == nil; {
 		e := s.Retained(a.large.Seq)
 		if e == nil {
 			h.shared.Counters.NoEncodingMemory.Add(1)
-			panic(http.ErrAbortHandler) // an answer that has started can only be cut
+			panic(http.ErrAbortHandler) // an answer that has started can only be ended by closing the connection
 		}
 		envelope := wire.FramePayload(a.cache.Encode(e, a.format))
 		n := min(maxCopied, len(envelope)-written)
@@ -198,11 +198,11 @@ func (h *Handler) writeLarge(s *hub.Subscription, a *answer, b *body) {
 	}
 }
 
-// body writes envelopes with commas between them. Small ones are collected in the buffer.
+// body writes envelopes with commas between them. Small envelopes are collected in the buffer.
 type body struct {
 	write       func([]byte) error
 	buffer      *[]byte
-	hasEnvelope bool // an envelope was added
+	hasEnvelope bool // an envelope was added, so that the next one needs a comma
 	err         error
 }
 

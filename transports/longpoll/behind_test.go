@@ -43,8 +43,8 @@ func (l *shutLog) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLim
 	return l.Engine.ReadEach(ctx, seqs, limit)
 }
 
-// startBehind starts a server with 980 events older than its in-memory log, and returns the
-// position before them. If its NATS was silent for seconds, as on a busy machine, startBehind starts another one.
+// startBehind starts a server with 980 events older than its in-memory log, and returns the position before them. If
+// NATS does not answer for seconds, as on a busy machine, startBehind starts another server.
 func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
 	t.Helper()
 	for range 5 {
@@ -99,8 +99,8 @@ func TestPollOlderThanInMemoryLog(t *testing.T) {
 	}
 }
 
-// find polls until the answer has events. A poll with wait=0 reads the log for at most a second. On
-// a busy machine the answer may then be 503 or empty, so find polls again.
+// find polls until the answer contains events. A poll with wait=0 reads the log for at most a
+// second. On a busy machine the answer may then be 503 or empty, so find polls again.
 func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < tt.Patience; {
@@ -116,8 +116,8 @@ func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 	return wire.PollAnswer{}
 }
 
-// An answer can have events of the durable log followed by events of the in-memory log, up to its
-// limits. If the durable log is read slowly, the next answer continues where the previous one
+// An answer can contain events of the durable log followed by events of the in-memory log, up to
+// its limits. If the durable log is read slowly, the next answer continues where the previous one
 // ended.
 func TestAnswerContinuesIntoInMemoryLog(t *testing.T) {
 	s, begin := startBehind(t, true)
@@ -158,5 +158,5 @@ func TestUnreadableLogKeepsCursor(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions > waiting }, tt.Patience, time.Millisecond)
 	s.Registry.Drain(t.Context(), 0)
-	require.Equal(t, http.StatusServiceUnavailable, <-status, "the position is unknown")
+	require.Equal(t, http.StatusServiceUnavailable, <-status, "a poll whose position is unknown is refused")
 }

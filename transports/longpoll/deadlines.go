@@ -7,13 +7,13 @@ import (
 )
 
 // deadlines calls the method onDeadline of each pollConn at the time for which the pollConn was
-// added. One timer for all pollConns takes less memory than one timer each.
+// added. One timer for all pollConns uses less memory than one for each.
 type deadlines struct {
 	start time.Time // all times are durations since start; static
 
 	mu    sync.Mutex
 	queue deadlineQueue
-	timer *time.Timer // fires at the first time in queue; nil: nothing was ever queued
+	timer *time.Timer // fires at the first time in queue; nil: no pollConn was ever queued
 }
 
 // deadlineQueue is a heap; see container/heap.
@@ -47,7 +47,7 @@ func (d *deadlines) remove(c *pollConn) {
 	}
 }
 
-// setTimer sets the timer if c is the first in the queue, or c is nil. Called with mu held.
+// setTimer sets the timer if c is the first in the queue or nil. mu must be held.
 func (d *deadlines) setTimer(c *pollConn) {
 	if len(d.queue) == 0 || c != nil && d.queue[0].conn != c {
 		return

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// baseHeader is the part of an answer's header that does not depend on the answer, such as lines
-// that a middleware has set. Connections with equal lines share it. It is immutable.
+// baseHeader is the part of a header that is common to many answers, such as the lines that a
+// middleware has set. Connections with equal lines share it. It is immutable.
 type baseHeader struct {
 	lines  string
 	fields http.Header // parsed from lines
@@ -23,7 +23,7 @@ var ownHeaders = map[string]bool{"Content-Type": true, "Cache-Control": true, "C
 const maxInterned = 64
 
 // intern returns the baseHeader for a header. latest is the baseHeader of the connection's previous
-// answer, which usually is the same, or nil.
+// answer, or nil; usually it is the result.
 func (h *Handler) intern(header http.Header, latest *baseHeader) *baseHeader {
 	if latest != nil && latest.isOf(header) {
 		return latest
@@ -47,7 +47,8 @@ func (h *Handler) intern(header http.Header, latest *baseHeader) *baseHeader {
 	return base
 }
 
-// isOf reports whether b is the baseHeader of a header. It may return false although it is.
+// isOf reports whether b is the baseHeader of a header. It may return false for a header that would
+// be encoded as the same lines.
 func (b *baseHeader) isOf(header http.Header) bool {
 	n := 0
 	for name, values := range header {

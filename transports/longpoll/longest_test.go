@@ -19,7 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// silentLog is an engine whose log never answers a request for the newest events of a filter.
+// silentLog is an engine whose log blocks forever when the newest events of a filter are requested.
 type silentLog struct{}
 
 func (silentLog) Start(func([]*hub.Event)) (hub.Cursor, error) {
@@ -44,14 +44,14 @@ func (silentLog) Count(context.Context, hub.FilterSet, int) (int, error) {
 	return 0, hub.ErrUnavailable
 }
 
-// stalledLog is an engine whose log answers no request after the test has stalled it, like that of
-// a stopped server.
+// stalledLog is an engine whose log no longer returns from calls after the test has stalled it,
+// like the log of a stopped server.
 type stalledLog struct {
 	silentLog
 	stalled atomic.Bool
 }
 
-// wait returns at once, or blocks until the context ends if the log is stalled.
+// wait blocks until the context ends if the log is stalled. Otherwise it returns immediately.
 func (l *stalledLog) wait(ctx context.Context) {
 	if l.stalled.Load() {
 		<-ctx.Done()
@@ -93,9 +93,9 @@ func (l stalledSeeker) ReadEach(ctx context.Context, _ []uint64, _ hub.ReadLimit
 	return nil, hub.ErrUnavailable
 }
 
-// A poll is answered at most a second after its wait, even if the log does not answer. That holds
-// for a read of old events, for the start of last or since, and for a cursor that may be ahead of
-// the log.
+// A poll is answered at most a second after its wait, even if the log does not answer. That is so
+// for a read of old events, for a start with last or since, and for a cursor that may be past the
+// end of the log.
 func TestPollIsOnTimeWhileLogStalls(t *testing.T) {
 	for _, seeks := range []bool{false, true} {
 		for _, query := range []string{

@@ -18,18 +18,18 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// These are the limits and defaults of the parameters (docs/protocol.md#long-poll).
+// Limits and defaults of the parameters (docs/protocol.md#long-poll).
 const (
 	maxWait     = 60 * time.Second
 	defaultWait = 25 * time.Second
-	// maxAnswerDelay is the longest time until a poll is answered, since many proxies time out
-	// after 60 s.
+	// maxAnswerDelay is the maximum time until a poll is answered. Many proxies time out after 60
+	// s.
 	maxAnswerDelay = 55 * time.Second
 	maxEvents      = 1000
 	defaultMax     = 100
 	maxAnswer      = 1 << 20 // bytes of events in an answer, unless the first event alone is larger
-	// readGrace is the time for which a poll with wait=0 may read a durable log. Clients may time
-	// out a second after their wait.
+	// readGrace is the time for which a poll may read a durable log after its wait. A client may
+	// time out one second after its wait.
 	readGrace = 900 * time.Millisecond
 )
 
@@ -63,7 +63,8 @@ type Handler struct {
 	headers    map[string]*baseHeader // baseHeaders by their lines; see intern
 }
 
-// New returns a Handler. Over HTTP/1, only the listener of a transports.API closes connections that make no progress.
+// New returns a Handler. Over HTTP/1, connections without progress are closed only if they were accepted by the
+// listener of a transports.API.
 func New(cfg Config) (*Handler, error) {
 	h := &Handler{cfg: cfg, idleTime: idleTime, times: deadlines{start: time.Now()}, shared: connection.Shared{
 		Hub: cfg.Hub, Registry: cmp.Or(cfg.Registry, connection.NewRegistry(0)), Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout,
@@ -74,11 +75,12 @@ func New(cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// poll is the state of one request. Each parked connection has one, so small fields are together.
+// poll is the state of one request. The small fields are adjacent to save memory, because each
+// parked connection has a poll.
 type poll struct {
 	format       connection.Format
 	filters      hub.FilterSet
-	deadline     time.Duration // end of the wait, as counted by Handler.times; until begin, the length of the wait
+	deadline     time.Duration // end of the wait, on the clock of Handler.times; before begin, the length of the wait
 	access       auth.Access
 	notifier     *notifier
 	subscription *hub.Subscription
@@ -87,7 +89,7 @@ type poll struct {
 	parked       bool // whether a pollConn has taken over the poll
 }
 
-// ServeHTTP answers as soon as there are events, or after the wait. It answers HEAD at once, with the header alone.
+// ServeHTTP answers when there are events or the wait is over. It answers HEAD immediately, with only the header.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		return
@@ -177,14 +179,14 @@ func (h *Handler) answerPoll(w http.ResponseWriter, r *http.Request, p *poll, a 
 	return true
 }
 
-// beginRecord returns the record of a poll, for which the log gets a single line.
+// beginRecord returns the record of a poll, which is a single line of the log.
 func (h *Handler) beginRecord(access auth.Access) *connection.Record {
 	record := h.cfg.Log.NewRecord("", access.Client())
 	record.Begin(subjectOf(access))
 	return record
 }
 
-// subjectOf returns the subject of an access; "" if it has no rights any more.
+// subjectOf returns the subject of an access; or "" if its token has ended.
 func subjectOf(access auth.Access) string {
 	if grant := access.Grant(); grant != nil {
 		return grant.Subject
@@ -239,8 +241,8 @@ func (h *Handler) waitForEvents(r *http.Request, p *poll, a *waker, mayPark bool
 	}
 }
 
-// readMore adds the events that can be read without waiting for the log. A single Read may return
-// only some of them.
+// readMore adds to a batch all events that can be read without waiting for the log, because a
+// single Read may return only some of them.
 func readMore(s *hub.Subscription, batch hub.ReadResult, limit hub.ReadLimit) hub.ReadResult {
 	for added := batch.Events; batch.More; {
 		limit.Events -= len(added)
@@ -299,7 +301,7 @@ func parseWait(q url.Values, header http.Header) (time.Duration, *problems.Probl
 	return seconds, nil
 }
 
-// preferredWait parses Prefer: wait=N (RFC 7240 section 4.3). Invalid values are ignored, since a
+// preferredWait parses Prefer: wait=N (RFC 7240 section 4.3). Invalid values are ignored, because a
 // preference is optional.
 func preferredWait(header http.Header) time.Duration {
 	for preference := range web.Elements(header.Values("Prefer")) {

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	tt.SetParallelism()
-	longpoll.SetIdleTime(tt.Patience) // a busy machine may take long between two polls
+	longpoll.SetIdleTime(tt.Patience) // a busy machine may need long between two polls
 	testkit.Main(closing{m})
 }
 
@@ -50,7 +50,7 @@ func get(t *testing.T, s *tt.Server, query string, header ...string) (*http.Resp
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	require.EqualValues(t, len(body), response.ContentLength, "in one piece, however long")
+	require.EqualValues(t, len(body), response.ContentLength, "an answer of any length has a Content-Length")
 	if response.StatusCode != http.StatusOK {
 		return response, wire.PollAnswer{}
 	}
@@ -61,7 +61,7 @@ func get(t *testing.T, s *tt.Server, query string, header ...string) (*http.Resp
 	return response, answer
 }
 
-// An answer ends at max events or 1 MiB, with one event at least.
+// An answer contains at most max events and 1 MiB, but at least one event.
 func TestAnswerLimits(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	_, begin := get(t, s, "wait=0")
@@ -139,8 +139,7 @@ func TestClientDisconnects(t *testing.T) {
 	require.Zero(t, s.Hub.Stats().Subscriptions)
 }
 
-// An answer has a Content-Length and no chunks, whatever its size, so that the connection stays
-// open.
+// An answer of any size has a Content-Length and no chunks, so that the connection stays open.
 func TestHTTP10(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c, err := s.Dial(tt.Request{})
@@ -182,7 +181,7 @@ func TestBadParameters(t *testing.T) {
 	}
 }
 
-// A client that reads a large answer slowly gets all of it.
+// A client that reads a large answer slowly receives all of it.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	for !readSlowly(t) {
@@ -192,7 +191,7 @@ func TestSlowReader(t *testing.T) {
 
 // readSlowly reports false if the reader was paused for so long that the connection may be closed.
 func readSlowly(t *testing.T) bool {
-	const timeout = 3 * time.Second // a busy machine may pause the reader for long
+	const timeout = 3 * time.Second // long, because a busy machine may pause the reader
 	const size = 16 << 20           // more than the kernel buffers
 	s := tt.Start(t, tt.Config{WriteTimeout: timeout, Hub: hub.Config{MaxEventSize: size}})
 	s.Publish(t, tt.JSON("a", `"`+strings.Repeat("a", size-2)+`"`))
@@ -203,7 +202,7 @@ func readSlowly(t *testing.T) bool {
 	_, err = io.WriteString(c, "GET /poll?last=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 	require.NoError(t, err)
 	got, buffer, begin := 0, make([]byte, 64<<10), time.Now()
-	last, longest := begin, time.Duration(0) // of the reads
+	last, longest := begin, time.Duration(0) // time of the last read, and longest time between two reads
 	for i := 0; ; i++ {
 		longest, last = max(longest, time.Since(last)), time.Now()
 		n, err := c.Read(buffer)

@@ -16,11 +16,11 @@ import (
 )
 
 // idleTime is the time after which a parked connection without a poll is returned to its server, if
-// the server has no IdleTimeout. Until then, the connection counts toward the limits of the token
-// that polled last.
+// the server has no IdleTimeout. Until then, the connection counts toward the limits of the last
+// poll's token.
 var idleTime = 5 * time.Second // tests change it before they call New
 
-// pollConn is a parked connection, on which polls wait without a goroutine. Its states:
+// pollConn is a parked connection, on which polls wait without a goroutine. It has these states:
 //
 //	state      | until                                              | then
 //	waiting    | events, the end of the wait, lost rights, the peer | answering; waiting again if there
@@ -40,11 +40,11 @@ type pollConn struct {
 	handler *Handler
 	origin  origin
 
-	mu       sync.Mutex // guards this group and gone, and in the states waiting and idle all fields below
+	mu       sync.Mutex // guards this group of fields and gone, and in the states waiting and idle all fields below
 	parked   *connection.Parked
-	queued   int32 // index in the queue of Handler.times, which guards it; here to save memory
+	queued   int32 // index in the queue of Handler.times, which guards it; placed here to save memory
 	state    pollState
-	armed    bool          // whether the poller will call Readable; otherwise it has called Readable, and there may be unread input
+	armed    bool          // whether the poller will call Readable; if false, it has called Readable, and there may be unread input
 	deadline time.Duration // end of the wait for events or for the next request, in the time of Handler.times
 	called   time.Duration // time of the next call of onDeadline, which ignores calls before deadline; 0: none
 
@@ -53,13 +53,13 @@ type pollConn struct {
 	access   auth.Access     // access of the last poll; nil unless the state is idle
 	notifier *notifier       // the holder of access
 	current  *requestContext // context of the request; nil unless the state is serving
-	gone     chan struct{}   // closed when the peer has closed, by Abort, and at the end of the request; nil until peerGone is called
+	gone     chan struct{}   // closed when the peer has closed the connection, by Abort, and at the end of the request; nil until peerGone is called
 
 	base   *baseHeader // baseHeader of the last poll
 	unread *[]byte     // input that net/http had read when the connection was hijacked; nil: none
 }
 
-// origin holds what all requests of a connection have in common.
+// origin holds the data that is common to all requests of a connection.
 type origin struct {
 	server  *http.Server
 	context context.Context // context of a new connection of the server, without http.LocalAddrContextKey
@@ -104,7 +104,7 @@ func (h *Handler) canPark(r *http.Request) bool {
 	return server != nil && isPlain(r) && h.shared.Registry.CanPark(r)
 }
 
-// isPlain reports whether a request has no body, and does not ask to close the connection or to
+// isPlain reports whether a request has no body, and does not request to close the connection or to
 // change the protocol.
 func isPlain(r *http.Request) bool {
 	if r.ContentLength != 0 || r.Close || len(r.TransferEncoding) > 0 || len(r.Header["Expect"]) > 0 || len(r.Header["Upgrade"]) > 0 {
@@ -114,8 +114,8 @@ func isPlain(r *http.Request) bool {
 	return len(connection) == 0 || len(connection) == 1 && strings.EqualFold(connection[0], "keep-alive")
 }
 
-// park takes the connection over from net/http or from its pollConn, so that the poll waits without
-// a goroutine. It returns false, and does nothing, if the connection cannot be taken over.
+// park hijacks the connection from net/http or from its pollConn, so that the poll waits without a
+// goroutine. If the connection cannot be hijacked, it returns false and does nothing.
 func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 	conn, buffered, err := hijackParked(w)
 	if err != nil {
@@ -128,9 +128,10 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 		c.take(w.Header(), p)
 		return true
 	}
-	// A middleware may have changed RemoteAddr and the context of r, but only for this request.
+	// The values of r are not used, because a middleware may have changed RemoteAddr and the
+	// context for this request.
 	c := &pollConn{handler: h, state: answering}
-	// Make copies the path, so that the rest of the URL is not kept in memory.
+	// unique.Make copies the path, so that the rest of the URL is not kept in memory.
 	c.origin = origin{peer: conn.RemoteAddr().String(), path: unique.Make(rawPath(r)).Value()}
 	c.origin.server, _ = r.Context().Value(http.ServerContextKey).(*http.Server)
 	c.origin.context = h.shared.Registry.ConnContext(c.origin.server, conn)
@@ -174,7 +175,7 @@ func (c *pollConn) enter(conn net.Conn) bool {
 }
 
 // maxAloneWait is the longest wait of a poll whose connection could not be parked. It is short,
-// because such a poll does not notice that the peer or the registry is closed.
+// because such a poll does not detect that the peer or the registry is closed.
 const maxAloneWait = time.Second
 
 // answerAlone answers the poll of a connection that could not be parked, and closes the connection.
@@ -193,7 +194,7 @@ func (c *pollConn) wait() {
 	c.poll.notifier.waker.Store(nil)
 	c.setDeadline(c.poll.deadline - c.handler.times.now())
 	switch {
-	case c.isEnding(), c.lostRights(), c.poll.subscription.Behind(): // happened before notifier.parked was set
+	case c.isEnding(), c.lostRights(), c.poll.subscription.Behind(): // this happened before notifier.parked was set
 		c.startAnswer()
 	default:
 		c.arm()
@@ -204,7 +205,7 @@ func (c *pollConn) lostRights() bool {
 	return c.poll.access.Grant().Authorize(c.poll.filters) != nil
 }
 
-// arm makes the poller call Readable for new input, and for input that was reported before and not
+// arm makes the poller call Readable for new input, and for input that was reported before but not
 // read. mu must be held.
 func (c *pollConn) arm() {
 	if !c.armed {
@@ -214,8 +215,8 @@ func (c *pollConn) arm() {
 }
 
 // setDeadline sets the time at which onDeadline ends the current state. If a call of onDeadline is
-// scheduled for an earlier time, it is kept, and reschedules itself. So most polls need not change
-// the queue, because usually the next request arrives before that call. mu must be held.
+// scheduled for an earlier time, it is kept and later reschedules itself. Most polls then do not
+// change the queue, because usually the next request arrives before that call. mu must be held.
 func (c *pollConn) setDeadline(d time.Duration) {
 	times := &c.handler.times
 	c.deadline = max(times.now()+d, 1)
@@ -313,8 +314,8 @@ func (c *pollConn) countAnswer(a *sharedAnswer) {
 	c.handler.countAnswer(c.poll.record, len(a.events), a.length)
 }
 
-// startAnswer answers the poll in a goroutine: with the available events, with a problem, or with
-// no events. mu must be held, and the state is waiting.
+// startAnswer starts a goroutine that answers the poll: with the available events, with a problem,
+// or without events. mu must be held, and the state is waiting.
 func (c *pollConn) startAnswer() {
 	c.state = answering
 	c.handler.shared.Registry.Go(c.answer)
@@ -345,8 +346,8 @@ func (c *pollConn) answer() {
 	}
 }
 
-// answerOn answers the poll on w, as the goroutine of a request would do. It returns false, and
-// writes nothing, if there is nothing to answer yet.
+// answerOn answers the poll on w, as the goroutine of a request would. If there is nothing to
+// answer yet, it writes nothing and returns false.
 func (c *pollConn) answerOn(w *response, ctx context.Context, mayPark bool) (answered bool) {
 	a := c.handler.getWaker()
 	defer c.handler.wakers.Put(a)

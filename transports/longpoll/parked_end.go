@@ -15,7 +15,7 @@ func (c *pollConn) next(broken bool) {
 		c.close()
 	case c.unread != nil:
 		c.giveBack(*c.unread)
-	case c.access == nil: // the request was refused, so the connection counts for no token
+	case c.access == nil: // the request was refused, so the connection does not count toward a token's limits
 		c.giveBack(nil)
 	default:
 		c.state = idle
@@ -28,7 +28,7 @@ func (c *pollConn) next(broken bool) {
 	}
 }
 
-// endPoll ends the current poll. The connection still counts toward the limits of the token.
+// endPoll ends the current poll. The connection continues to count toward the limits of the token.
 func (c *pollConn) endPoll() {
 	c.poll.notifier.parked.Store(nil)
 	c.keepPlace(&c.poll)
@@ -37,7 +37,7 @@ func (c *pollConn) endPoll() {
 }
 
 // keepPlace makes the connection count toward the limits of the poll's token until leave is called
-// or another connection needs the place.
+// or until a limit would refuse another connection.
 func (c *pollConn) keepPlace(p *poll) {
 	_ = p.access.ReserveFilters(p.notifier, hub.FilterSet{}) // never fails for an empty set
 	p.access.SetIdle(p.notifier)
@@ -104,8 +104,8 @@ func (c *pollConn) Abort() {
 	}
 }
 
-// peerGone returns a channel that is closed when the peer closes the connection, or by Abort. A
-// goroutine can wait on it in the states answering and serving.
+// peerGone returns a channel that is closed when the peer closes the connection, or by Abort.
+// Goroutines wait on it in the states answering and serving.
 func (c *pollConn) peerGone() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

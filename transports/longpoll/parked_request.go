@@ -16,7 +16,7 @@ import (
 // connection with a larger request is returned to the server.
 const maxRequest = 4 << 10
 
-// requestReader holds the input of a connection, and parses one request in it.
+// requestReader holds the input of a connection, and parses one request from it.
 type requestReader struct {
 	input  [maxRequest]byte
 	source bytes.Reader  // reads input
@@ -54,7 +54,7 @@ func (c *pollConn) Readable(connection.TryReader) {
 	c.mu.Unlock()
 }
 
-// serveNext serves the next request, in the state serving. For anything but a plain poll, it
+// serveNext serves the next request. The state is serving. For any request except a plain poll, it
 // returns the connection to the server.
 func (c *pollConn) serveNext() {
 	r, input, err := c.readRequest()
@@ -68,7 +68,7 @@ func (c *pollConn) serveNext() {
 	case r == nil:
 		c.giveBack(input)
 	default:
-		c.releasePlace() // the request acquires a place itself
+		c.releasePlace() // the request counts toward the limits itself
 		c.current, _ = r.Context().(*requestContext)
 		c.mu.Unlock()
 		c.serve(r)
@@ -96,14 +96,13 @@ func (c *pollConn) readRequest() (r *http.Request, input []byte, err error) {
 	return nil, bytes.Clone(input), nil
 }
 
-// couldBePoll reports whether the input may be a complete request for a poll. It does not parse the
-// request.
+// couldBePoll reports, without parsing, whether the input may be a complete request for a poll.
 func couldBePoll(input []byte) bool {
 	return len(input) < maxRequest && bytes.HasPrefix(input, []byte("GET /")) && bytes.HasSuffix(input, []byte("\r\n\r\n")) && hostLines(input) == 1
 }
 
 // parse returns the request in the first n bytes of input if it can be served here: it is a
-// complete poll, nothing follows it, and net/http would accept it. Otherwise it returns nil.
+// complete poll that net/http would accept, and nothing follows it. Otherwise it returns nil.
 func (c *pollConn) parse(reader *requestReader, n int) *http.Request {
 	reader.source.Reset(reader.input[:n])
 	reader.parser.Reset(&reader.source)
@@ -173,8 +172,8 @@ func (c *pollConn) serve(r *http.Request) {
 	c.next(w.err != nil || w.closing)
 }
 
-// endUnparked ends a poll of the connection that was answered without being parked, and keeps its
-// place.
+// endUnparked ends a poll of the connection that was answered without waiting. The connection
+// continues to count toward the limits of the token.
 func (c *pollConn) endUnparked(p *poll) {
 	c.mu.Lock()
 	c.keepPlace(p)

@@ -37,7 +37,7 @@ func startOwn(t *testing.T, middleware func(http.Handler) http.Handler, wrap fun
 	handler := tt.Must(longpoll.New(longpoll.Config{Hub: h, Registry: registry, Counters: new(connection.Counters)}))
 	s := &tt.Server{Hub: h, Registry: registry, Token: tt.NewToken(&auth.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})}
 	server := httptest.NewUnstartedServer(middleware(tt.Authorized(s.Token, handler)))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // some responses are wrong on purpose
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // some responses are invalid on purpose
 	server.Listener = &connection.Listener{Listener: server.Listener, WriteTimeout: tt.Patience, Registry: registry}
 	if wrap != nil {
 		server.Listener = wrap(server.Listener)
@@ -130,7 +130,7 @@ func TestMiddlewaresOfParkedConnections(t *testing.T) {
 				w.Header().Set("Content-Length", "4") // has no effect, because the header was already sent
 			}
 		}),
-		"ends the connections of later requests": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		"closes the connection after later requests": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			if r.Header.Get("X-Test") != "" {
 				w.Header().Set("Connection", "close")
 			}
@@ -154,7 +154,7 @@ func TestMiddlewaresOfParkedConnections(t *testing.T) {
 		"does not declare the type": respond(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }),
 		"writes nothing":            respond(func(http.ResponseWriter, *http.Request) {}),
 		"panics":                    respond(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
-		"takes the connection over": respond(func(w http.ResponseWriter, _ *http.Request) {
+		"hijacks the connection": respond(func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				return
@@ -186,7 +186,7 @@ func TestMiddlewaresOfParkedConnections(t *testing.T) {
 }
 
 // eventDiffers matches the parts that differ between two answers with equal events: cursor, id and
-// time, and the Content-Length, because a time may have fewer than nine digits.
+// time, and the Content-Length, because the fraction of a time may have fewer than nine digits.
 var eventDiffers = regexp.MustCompile(`(?i)"(cursor|id|time)":"[^"]*"|Content-Length: 1..`)
 
 // publishAndRest publishes an event when the poll of the connection waits, and returns the result
@@ -212,7 +212,7 @@ func (c *rawConn) publishAndRest(s *tt.Server) string {
 	}
 }
 
-// wrappedListener is a listener of a program that wraps the registry's listener.
+// wrappedListener wraps the registry's listener, as an embedding program may do.
 type wrappedListener struct{ net.Listener }
 
 type wrappedConn struct{ net.Conn }
@@ -225,14 +225,14 @@ func (l wrappedListener) Accept() (net.Conn, error) {
 	return wrappedConn{c}, nil
 }
 
-// If a program has wrapped the connections, they cannot be parked. Only the first poll finds that
-// out too late, and ends its connection.
+// If a program has wrapped the connections, they cannot be parked. The hub detects this only when
+// it parks the first poll, which therefore ends its connection.
 func TestWrappedConnectionsAreNotParked(t *testing.T) {
 	s := startOwn(t, around(func(w http.ResponseWriter, r *http.Request, next http.Handler) { next.ServeHTTP(w, r) }),
 		func(l net.Listener) net.Listener { return wrappedListener{l} })
 	first := dialRaw(t, s.Server)
 	first.send(pollFrom(s.Hub.Position().String()))
-	response, _ := first.response() // without an event, because a poll that cannot be parked waits for at most a second
+	response, _ := first.response() // an answer without an event, because a poll that cannot be parked waits for at most a second
 	require.True(t, response.Close)
 	c := dialRaw(t, s.Server)
 	for range 2 {
@@ -267,7 +267,8 @@ func TestServerShutdownEndsParkedConnections(t *testing.T) {
 	}
 }
 
-// A request on a parked connection has a context that ends when the client closes, and at the end of a drain.
+// A request on a parked connection has a context that ends when the client closes the connection, and at the end of a
+// drain.
 func TestContextOfRequestsOnParkedConnections(t *testing.T) {
 	for name, end := range map[string]func(*ownServer, *rawConn){
 		"the client closes":    func(_ *ownServer, c *rawConn) { c.Close() },

@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// rawConn is a connection on which a test sends the bytes of requests.
+// rawConn is a connection on which a test writes the bytes of requests.
 type rawConn struct {
 	net.Conn
 	t *testing.T
@@ -66,7 +66,8 @@ func pollFrom(cursor string) string {
 	return fmt.Sprintf("GET /poll?wait=50&cursor=%s HTTP/1.1\r\nHost: hub.test\r\n\r\n", cursor)
 }
 
-// waitParked blocks until this number of polls wait and this number of connections are parked.
+// waitParked blocks until the given number of polls wait and the given number of connections are
+// parked.
 func waitParked(t *testing.T, s *tt.Server, polls, parked int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions == polls && s.Registry.Parked() == parked }, tt.Patience, time.Millisecond)
@@ -102,12 +103,12 @@ func TestWaitingPollsHaveNoGoroutine(t *testing.T) {
 func TestRequestsAfterAParkedPoll(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	s.Publish(t, tt.JSON("a", "1"))
-	for range 100 { // sequence numbers have three digits, so that answers are equally long
+	for range 100 { // later sequence numbers have three digits, so that answers are equally long
 		s.Publish(t, tt.JSON("b", "1"))
 	}
 	const host = "Host: hub.test\r\n"
 	long := strings.Repeat("x", 5000)
-	sized := func(n int) string { // a request of n bytes
+	sized := func(n int) string { // returns a request of n bytes
 		start, end := "GET /poll?wait=0&last=1&topic=a HTTP/1.1\r\n"+host+"X-Long: ", "\r\n\r\n"
 		return start + strings.Repeat("x", n-len(start)-len(end)) + end
 	}
@@ -157,7 +158,7 @@ func TestRequestsAfterAParkedPoll(t *testing.T) {
 	}
 	for name, request := range requests {
 		t.Run(name, func(t *testing.T) {
-			// The end of the input makes the server close the connection, so that all responses can be read.
+			// The server closes the connection at the end of the input, so that all responses can be read.
 			fresh := dialRaw(t, s)
 			fresh.send(request)
 			want := fresh.rest()
@@ -258,7 +259,7 @@ func TestDrainEndsParkedConnections(t *testing.T) {
 	}
 }
 
-// Between two polls, a connection counts toward the limits of its token.
+// A connection counts toward the limits of its token between two polls too.
 func TestIdlePollConnectionsCount(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dialRaw(t, s)
@@ -302,8 +303,8 @@ func TestIdlePollConnectionsTimeOut(t *testing.T) {
 	require.Zero(t, s.Token.Holders())
 }
 
-// A connection without a poll is returned to its server when another connection needs its place, or
-// when its token has ended.
+// A connection without a poll is returned to its server when a limit would refuse another
+// connection, or when its token has ended.
 func TestIdlePollConnectionsGiveUpTheirPlace(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dialRaw(t, s)

@@ -7,11 +7,11 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Polls take these objects from a pool and return them. A client sends its next poll at once, so at
-// a steady rate about one object is allocated for each waiting client.
+// Polls take these objects from a pool and return them. A client sends its next poll immediately,
+// so in the long run about one object exists for each waiting client.
 
-// waker wakes the goroutine of a poll. A wakeup meant for the previous poll may arrive late; it
-// causes one read that finds nothing.
+// waker wakes the goroutine of a poll. A late wakeup of the previous poll causes one read that
+// returns nothing.
 type waker struct {
 	wakeup hub.Wakeup
 	timer  *time.Timer // not running between two waits
@@ -26,8 +26,8 @@ func (h *Handler) getWaker() *waker {
 	return a
 }
 
-// notifier is the hub.Sink and the auth.Holder of one poll. It passes each call on to the goroutine
-// or the parked connection that waits. Both are nil when the poll is answered.
+// notifier is the hub.Sink and the auth.Holder of one poll. It passes each call on to the waiting
+// goroutine or the parked connection. Both fields are nil after the poll was answered.
 type notifier struct {
 	waker  atomic.Pointer[waker]
 	parked atomic.Pointer[pollConn]
@@ -54,7 +54,7 @@ func (n *notifier) OnRightsChanged() {
 // maxPooledBuffer is the largest buffer, in bytes, that is returned to the pool.
 const maxPooledBuffer = 64 << 10
 
-// getBuffer returns an empty buffer for a body. It can be reused when Write has returned, since
+// getBuffer returns an empty buffer for a body. It can be reused when Write has returned, because
 // net/http has then copied or sent it.
 func (h *Handler) getBuffer() *[]byte {
 	if b, ok := h.buffers.Get().(*[]byte); ok {

@@ -16,11 +16,11 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// maxBuffered is the maximum number of bytes that are buffered of a body of unknown length.
+// maxBuffered is the maximum number of bytes of a body of unknown length that are buffered.
 const maxBuffered = 4 << 10
 
-// response is the http.ResponseWriter of a parked connection. It sends a body with its length: the
-// length that the handler has declared or, if the whole body fits into the buffer, its actual
+// response is the http.ResponseWriter of a parked connection. It sends Content-Length with the
+// length that the handler has declared or, if the whole body fits into the buffer, with the actual
 // length. After any other body, the connection is closed.
 type response struct {
 	conn    net.Conn
@@ -31,13 +31,13 @@ type response struct {
 	status   int    // 0: not set yet
 	buffer   []byte // beginning of the body; nil once the header is sent
 	sent     bool   // the header was sent
-	left     int    // bytes of the body that were declared and not written; valid if sent and not closing
+	left     int    // declared bytes of the body that were not written yet; valid if sent and not closing
 	hijacked bool
 	parked   bool  // hijacked by park
 	err      error // error of a write, or a panic of the handler
 }
 
-// run calls the handler. If the handler returns true, there is a response, and run completes it.
+// run calls handle. If handle returns true, it has written a response, which run completes.
 func (w *response) run(handle func() bool) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// sharedAnswer is one response for all parked polls that wait at the same position.
+// sharedAnswer is one response to all parked polls that wait at the same position.
 type sharedAnswer struct {
 	format connection.Format
 	base   *baseHeader // see pollConn.base
@@ -22,16 +22,16 @@ type sharedAnswer struct {
 	length int    // length of the body
 }
 
-// sharedAnswers caches the newest shared answers, for the polls that are being answered.
+// sharedAnswers caches the newest shared answers, for the polls that are currently being answered.
 type sharedAnswers struct {
 	mu     sync.Mutex
 	newest [4]*sharedAnswer
 	next   int
 }
 
-// of returns the answer with the events of a batch from index start on, and advances the position
-// of the poll past them. If the answer is too large to be shared, it changes nothing and returns
-// nil. c.mu must be held.
+// of returns the answer that contains the events of a batch from index start on, and advances the
+// position of the poll past them. If the answer is too large to be shared, it changes nothing and
+// returns nil. c.mu must be held.
 func (s *sharedAnswers) of(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
 	events := b.Events[start:min(len(b.Events), start+int(c.poll.max))]
 	to := b.To
@@ -57,7 +57,7 @@ func (s *sharedAnswers) of(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
 	return a
 }
 
-// newSharedAnswer returns the answer of a poll, or nil if it is too large to be shared.
+// newSharedAnswer returns the answer to a poll, or nil if it is too large to be shared.
 func newSharedAnswer(c *pollConn, events []*hub.Event, cursor hub.Cursor) *sharedAnswer {
 	cache := c.handler.shared.Registry.EncodingCache()
 	body := wire.AppendPollHead(nil, cursor.String(), nil)

@@ -19,8 +19,7 @@ import (
 
 const mebibyte = 1 << 20
 
-// longWait is the timeout of waits for results that must come. It is long enough for a busy
-// machine.
+// longWait is the timeout of waits for expected results. It is long enough for a busy machine.
 const longWait = 3 * time.Minute
 
 // stall starts polls whose clients stop reading after the beginning of the answer. It returns when
@@ -68,12 +67,12 @@ func TestSlowPollsShareEvents(t *testing.T) {
 		full         bool // the cache has no memory
 		want         int  // events per answer
 	}{
-		"one event":            {events: 1, size: mebibyte, want: 1},
-		"one event, no room":   {events: 1, size: mebibyte, full: true, want: 1},
-		"large events":         {events: 4, size: 200 << 10, want: 4},
-		"events, no room":      {events: 1000, size: 900, full: true, want: 60},
-		"many small events":    {events: 1000, size: 900, want: 1000},
-		"small before a large": {events: 3, size: 300 << 10, want: 3},
+		"one event":                       {events: 1, size: mebibyte, want: 1},
+		"one event, cache full":           {events: 1, size: mebibyte, full: true, want: 1},
+		"large events":                    {events: 4, size: 200 << 10, want: 4},
+		"events, cache full":              {events: 1000, size: 900, full: true, want: 60},
+		"many small events":               {events: 1000, size: 900, want: 1000},
+		"a small event before large ones": {events: 3, size: 300 << 10, want: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := tt.Start(t, tt.Config{WriteTimeout: longWait})
@@ -83,7 +82,7 @@ func TestSlowPollsShareEvents(t *testing.T) {
 			held := s.Registry.EncodingCache().Bytes()
 			for i := range row.events {
 				size := row.size
-				if name == "small before a large" && i == 0 {
+				if name == "a small event before large ones" && i == 0 {
 					size = 10
 				}
 				s.Publish(t, tt.JSON("a", filling(i, size)))
@@ -99,13 +98,13 @@ func TestSlowPollsShareEvents(t *testing.T) {
 			for _, r := range readers {
 				answer := answerOf(t, r)
 				if n := len(answer.Events); row.want == 60 {
-					require.InDelta(t, row.want, n, 10, "64 KiB of them")
+					require.InDelta(t, row.want, n, 10, "the answer contains 64 KiB of events")
 				} else {
 					require.Len(t, answer.Events, row.want)
 				}
 				for i, e := range answer.Events {
 					size := row.size
-					if name == "small before a large" && i == 0 {
+					if name == "a small event before large ones" && i == 0 {
 						size = 10
 					}
 					require.Equal(t, filling(i, size), string(e.Data))
@@ -117,8 +116,8 @@ func TestSlowPollsShareEvents(t *testing.T) {
 }
 
 // Retention removes an event while clients read it. If the encoding of the event is in the cache,
-// they receive the whole event. If the cache had no memory for it, the answer is cut off, and
-// NoEncodingMemory counts that.
+// they receive the whole event. If the cache had no memory for it, the connection is closed within
+// the answer, and NoEncodingMemory counts that.
 func TestRemovedWithinAnAnswer(t *testing.T) {
 	for name, full := range map[string]bool{"held": false, "no room": true} {
 		t.Run(name, func(t *testing.T) {
@@ -149,7 +148,7 @@ func TestRemovedWithinAnAnswer(t *testing.T) {
 }
 
 // If the cache has no memory for the encoding of a large event that is older than the in-memory
-// log, no answer with the event is begun. The client is asked to retry, and receives the event when
+// log, no answer with the event is begun. The client is told to retry, and receives the event when
 // there is memory.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
 	s := tt.Start(t, tt.Config{WriteTimeout: longWait, Hub: hub.Config{Retention: hub.Retention{Events: 2}}, Engine: func() hub.Engine {

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// stretchSize is the number of bytes of a body that must arrive within one timeout.
+// stretchSize is the number of bytes of a body, a stretch, that must arrive within one timeout.
 const stretchSize = 16 << 10 // bytes
 
 // initialBody is the initial size of a body's buffer.
@@ -26,10 +26,10 @@ const initialBody = 4 << 10 // bytes
 // each stretch of bytes. A timeout of the whole body would refuse large bodies over slow
 // connections, and a timeout of each read would accept a body that arrives byte by byte. In
 // addition, the whole body, or each line of it, has a limit that grows with its size; see
-// intake.TimeFor. Only time that is spent in reads counts.
+// intake.TimeFor. Only the time that is spent in reads is counted.
 //
-// Between two lines, a body of lines may pause without limit, because it then occupies only its
-// connection.
+// Between two lines, a body of lines may pause without limit, because it then uses no memory except
+// that of its connection.
 //
 // Read returns io.EOF, a *problems.Problem, or the reason why the request's context has ended.
 type timedBody struct {
@@ -38,7 +38,7 @@ type timedBody struct {
 	connection   *http.ResponseController
 	timeout      time.Duration // 0: no timeout
 	lines        bool          // the body consists of lines: the end of a line also ends a stretch
-	countTimeout func()        // is called at each timeout
+	countTimeout func()        // called at each timeout
 
 	stretchRead  int           // number of bytes of the current stretch that were read
 	stretchLeft  time.Duration // time left for the current stretch
@@ -66,7 +66,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("limit the time of a body: %w", err)
 		}
 	}
-	// The AfterFunc is set after the deadline above. So the deadline that it sets is not
+	// The AfterFunc is set after the deadline above, so that the deadline that it sets is not
 	// overwritten.
 	stop := context.AfterFunc(b.ctx, func() { _ = b.connection.SetReadDeadline(time.Unix(1, 0)) })
 	n, err := b.ReadCloser.Read(p)
@@ -93,7 +93,7 @@ func (b *timedBody) deadline(now time.Time) time.Time {
 	return now.Add(min(b.stretchLeft, intake.TimeFor(b.size, b.timeout)-b.spent))
 }
 
-// count records the bytes that a read has returned, and the time that it took.
+// count records the bytes that a read has returned, and its duration.
 func (b *timedBody) count(p []byte, took time.Duration) {
 	if b.betweenLines {
 		took = 0
@@ -123,7 +123,7 @@ func (b *timedBody) lineEnded(rest int64) {
 	b.betweenLines = rest == 0
 }
 
-// endError returns the error to send to the client if the hub has ended the request, otherwise nil.
+// endError returns the error for the client if the hub has ended the request, otherwise nil.
 func endError(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, ErrShutdown):
@@ -135,7 +135,7 @@ func endError(ctx context.Context) error {
 }
 
 // openReservation returns a reservation of memory for a body of the request. The first 64 KiB of
-// the body do not count.
+// the body are not counted.
 func (h *Handler) openReservation(r *http.Request) *intake.Reservation {
 	return h.intake.Open(auth.AccessFrom(r.Context()).Sender(), intake.SmallSize)
 }
@@ -191,7 +191,7 @@ func (h *Handler) readBody(
 		}
 		size := 2 * cap(body)
 		if encoding == identity && r.ContentLength >= int64(len(body)) {
-			size = min(size, int(r.ContentLength)+1) // with the additional byte, a read reports the end
+			size = min(size, int(r.ContentLength)+1) // with the additional byte, a read detects the end
 		}
 		if err := resizeReservation(held, memory+size); err != nil {
 			return nil, err

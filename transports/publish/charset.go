@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// supportedCharsets names the accepted charsets, for an error.
+// supportedCharsets lists the accepted charsets, for errors.
 const supportedCharsets = "text in UTF-8, ISO-8859-1, UTF-16LE, UTF-16BE, or UTF-16 with a byte order mark"
 
 // charsetOf returns the charset parameter of a media type in lower case, or "" if there is none.
@@ -56,8 +56,8 @@ func toUTF8(text []byte, charset string) ([]byte, error) {
 	return text, nil
 }
 
-// isPlainASCII reports whether text has only characters that are the same in every charset based on
-// ASCII.
+// isPlainASCII reports whether text contains only characters that are the same in every charset
+// based on ASCII.
 func isPlainASCII(text []byte) bool {
 	return bytes.IndexFunc(text, func(r rune) bool {
 		return r >= utf8.RuneSelf || r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f

@@ -24,12 +24,12 @@ type cloudEventsMode int
 
 const (
 	noCloudEvents cloudEventsMode = iota
-	binaryMode                    // attributes are in headers, the body is the data
+	binaryMode                    // attributes are in headers, and the body is the data
 	structuredMode
 	batchMode
 )
 
-// ceHeader is the prefix of the headers of binary mode, in the canonical form of net/http.
+// ceHeader is the prefix of the headers of binary mode, in the canonical format of net/http.
 const ceHeader = "Ce-"
 
 // cloudEventsModeOf returns the mode of a request. A CloudEvents format other than JSON is a
@@ -61,7 +61,7 @@ func cloudEventsModeOf(w http.ResponseWriter, r *http.Request) (cloudEventsMode,
 type routing struct {
 	topic     string // topic in the path; "": none
 	fallback  string // topic in ?topic=, for events without the attribute topic
-	kind, key string // type and key for all events; "": each event's own
+	kind, key string // type and key for all events; "": those of each event
 }
 
 func routingOf(r *http.Request, topic string) (routing, error) {
@@ -84,7 +84,7 @@ func routingOf(r *http.Request, topic string) (routing, error) {
 	return to, nil
 }
 
-const noTopicDetail = "is missing; name it by the path /publish/{topic}, the extension attribute topic, the query ?topic=, or a subject that is a topic"
+const noTopicDetail = "missing; name it by the path /publish/{topic}, the extension attribute topic, the query ?topic=, or a subject that is a topic"
 
 // newEvent returns the event to be published for a CloudEvent. Its data is the whole CloudEvent.
 func (to routing) newEvent(c wire.CloudEvent) (*hub.Event, error) {
@@ -199,8 +199,8 @@ func (h *Handler) parseCloudEvents(
 }
 
 // binaryAttributes returns the attributes of binary mode. The content type of the data is the
-// Content-Type of the request. Some senders use ce-datacontenttype instead, so that is accepted as
-// well.
+// Content-Type of the request. Some senders use ce-datacontenttype instead, so this header is also
+// accepted.
 func binaryAttributes(header http.Header, contentType *string) (map[string]string, error) {
 	attributes := make(map[string]string)
 	for name, values := range header {
@@ -228,8 +228,9 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 
 // decodeHeader decodes the value of an attribute's header, which is a quoted string or
 // percent-encoded (HTTP Protocol Binding, section 3.1.3.2). Some senders, such as the Go SDK, do
-// not encode values. A percent sign that starts no escape is therefore kept. A URI is decoded only
-// if all its escapes are %25, because a sender that encodes would have encoded every percent sign.
+// not encode values. Therefore a percent sign that does not start an escape is kept. A URI is
+// decoded only if all its escapes are %25: a sender that encodes values would have encoded every
+// percent sign of the URI.
 func decodeHeader(value string, isURI bool) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		var b strings.Builder
@@ -270,7 +271,7 @@ func nameHeader(err error) error {
 // claimCloudEventsKey derives an idempotency key from the source and id of an event, or of all
 // events of a batch, because a sender repeats an event with the same source and id. It returns nil
 // if the token has used up its keys. The event is then published without a key, because the sender
-// did not ask for one.
+// did not request one.
 func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent) (*hub.KeyClaim, error) {
 	grant := auth.AccessFrom(r.Context()).Grant()
 	if grant == nil {

@@ -60,13 +60,13 @@ var cloudEventRequests = []struct {
 	parameter string
 	detail    string
 }{
-	{name: "structured, by subject", header: asCloudEvent, body: " " + ceEvent + "\n", published: []string{"orders.a paid  0:" + ceEvent}},
-	{name: "structured, by attribute", header: asCloudEvent, body: ceJSON(`,"subject":"orders.a","topic":"orders.b"`),
+	{name: "structured, topic from subject", header: asCloudEvent, body: " " + ceEvent + "\n", published: []string{"orders.a paid  0:" + ceEvent}},
+	{name: "structured, topic from attribute", header: asCloudEvent, body: ceJSON(`,"subject":"orders.a","topic":"orders.b"`),
 		published: []string{"orders.b paid  0:" + ceJSON(`,"subject":"orders.a","topic":"orders.b"`)}},
-	{name: "structured, by query", path: "/publish?topic=orders.q", header: asCloudEvent, body: ceEvent, published: []string{"orders.q paid  0:" + ceEvent}},
-	{name: "the attribute before the query", path: "/publish?topic=orders.q", header: asCloudEvent, body: ceJSON(`,"topic":"orders.b"`),
+	{name: "structured, topic from query", path: "/publish?topic=orders.q", header: asCloudEvent, body: ceEvent, published: []string{"orders.q paid  0:" + ceEvent}},
+	{name: "structured, attribute takes precedence over query", path: "/publish?topic=orders.q", header: asCloudEvent, body: ceJSON(`,"topic":"orders.b"`),
 		published: []string{"orders.b paid  0:" + ceJSON(`,"topic":"orders.b"`)}},
-	{name: "structured, by path", path: "/publish/orders.p", header: asCloudEvent, body: ceJSON(`,"topic":"orders.b"`),
+	{name: "structured, topic from path", path: "/publish/orders.p", header: asCloudEvent, body: ceJSON(`,"topic":"orders.b"`),
 		published: []string{"orders.p paid  0:" + ceJSON(`,"topic":"orders.b"`)}},
 	{name: "type and key of the request", path: "/publish/orders.p?type=x&key=k", header: asCloudEvent, body: ceEvent, published: []string{"orders.p x k 0:" + ceEvent}},
 	{name: "partitionkey", path: "/publish/orders.p", header: asCloudEvent, body: ceJSON(`,"partitionkey":"17"`),
@@ -135,12 +135,12 @@ var cloudEventRequests = []struct {
 	{name: "data twice", header: asCloudEvent, body: ceJSON(`,"data_base64":"","data":1`), parameter: "data_base64"},
 	{name: "an extension that is an object", header: asCloudEvent, body: ceJSON(`,"x":{}`), parameter: "x"},
 	{name: "an extension over 32 bits", header: asCloudEvent, body: ceJSON(`,"x":2147483648`), parameter: "x"},
-	{name: "a capital in a name", header: asCloudEvent, body: ceJSON(`,"traceParent":"x"`), parameter: "traceParent"},
+	{name: "a capital letter in a name", header: asCloudEvent, body: ceJSON(`,"traceParent":"x"`), parameter: "traceParent"},
 	{name: "too many attributes", header: asCloudEvent, body: ceJSON(manyAttributes(256)), parameter: "body", detail: "256 attributes"},
 	{name: "too deep", header: asCloudEvent, body: ceJSON(`,"data":` + strings.Repeat("[", 600) + strings.Repeat("]", 600)), parameter: "body"},
 	{name: "too large", path: "/publish/orders.p", header: asCloudEvent, body: ceJSON(`,"data":"` + strings.Repeat("a", ceMaxSize) + `"`), status: 413, parameter: "data"},
 	{name: "a batch with an event without an id", header: asBatch, body: "[" + ceEvent + `,{"specversion":"1.0"}]`, parameter: "id", detail: "index 1"},
-	{name: "a batch that is one event", header: asBatch, body: ceEvent, parameter: "body", detail: "array"},
+	{name: "a batch that is a single event", header: asBatch, body: ceEvent, parameter: "body", detail: "array"},
 	{name: "an empty batch", header: asBatch, body: "[]", parameter: "body"},
 	{name: "a batch of 1001", header: asBatch, body: ceBatch(1001), parameter: "body", detail: "1000"},
 	{name: "a batch with an event without a topic", header: asBatch, body: "[" + ceEvent + "," + ceJSON("") + "]", parameter: "topic", detail: "index 1"},
@@ -148,7 +148,7 @@ var cloudEventRequests = []struct {
 	{name: "binary without id", path: "/publish/orders.p", header: ceHeaders("Ce-Id", ""), parameter: "ce-id"},
 	{name: "binary without version", path: "/publish/orders.p", header: ceHeaders("Ce-Specversion", ""), parameter: "ce-specversion"},
 	{name: "binary, two ids", path: "/publish/orders.p", header: header("Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Id", "2"), parameter: "ce-id"},
-	{name: "binary, no name", path: "/publish/orders.p", header: ceHeaders("Ce-A-B", "1"), parameter: "ce-a-b"},
+	{name: "binary, invalid attribute name", path: "/publish/orders.p", header: ceHeaders("Ce-A-B", "1"), parameter: "ce-a-b"},
 	{name: "binary, data in a header", path: "/publish/orders.p", header: ceHeaders("Ce-Data", "1"), parameter: "ce-data"},
 	{name: "binary, broken JSON", path: "/publish/orders.p", header: ceHeaders("Content-Type", "application/json"), body: "{", parameter: "body"},
 	{name: "binary, two content types", path: "/publish/orders.p", header: ceHeaders("Content-Type", "text/plain", "Ce-Datacontenttype", "text/html"), parameter: "ce-datacontenttype"},
@@ -184,7 +184,7 @@ func TestCloudEvents(t *testing.T) {
 	}
 }
 
-// A repeated event has the same source and id. It gets the answer to the first one again, without a
+// A repeated event, with the same source and id, gets the same answer as the first one, without a
 // header that reports the repetition.
 func TestCloudEventsAreRetried(t *testing.T) {
 	f := newFixtureOf(t, 0, ceMaxSize)
@@ -212,14 +212,14 @@ func TestCloudEventsAreRetried(t *testing.T) {
 			require.Empty(t, f.published(t), "nothing is published twice")
 
 			status, code := post("/publish/orders.a", c.header, c.other)
-			require.Equal(t, http.StatusUnprocessableEntity, status, "the same id is another event")
+			require.Equal(t, http.StatusUnprocessableEntity, status, "other data with the same id is refused")
 			require.Equal(t, "idempotency-key-reused", code)
 			require.Empty(t, f.published(t))
 
 			own := c.header.Clone()
 			own.Set("Idempotency-Key", c.name)
 			status, _ = post("/publish/orders.a", own, c.other)
-			require.Equal(t, http.StatusOK, status, "a key of its own goes before")
+			require.Equal(t, http.StatusOK, status, "an Idempotency-Key takes precedence over the id")
 			require.NotEmpty(t, f.published(t))
 		})
 	}
@@ -227,7 +227,7 @@ func TestCloudEventsAreRetried(t *testing.T) {
 	f.grant.Subject = "other"
 	status, _ := post("/publish/orders.a", asCloudEvent, ceJSON(""))
 	require.Equal(t, http.StatusOK, status)
-	require.Len(t, f.published(t), 1, "another token's events are its own")
+	require.Len(t, f.published(t), 1, "events of another token are published")
 
 	// An event that was refused can be sent again.
 	f.grant.Subject = sender

@@ -16,17 +16,17 @@ const (
 	// gunzipMemory is the number of bytes that are reserved to decompress one body.
 	gunzipMemory = 48 << 10
 	// maxExpansion is the maximum ratio of a body's decompressed size to its compressed size, after
-	// the first MiB. Deflate reaches a ratio of 1000. With it, a client could keep a processor busy
-	// at little cost.
+	// the first MiB. Deflate reaches a ratio of 1000, with which a client could keep a processor
+	// busy at little cost.
 	maxExpansion       = 100
 	uncheckedExpansion = 1 << 20 // bytes
 )
 
-// gunzip decompresses a body. Its errors are those of the body, and a *problems.Problem for data
-// that is not gzip or that expands too much.
+// gunzip decompresses a body. Its errors are those of the body, or a *problems.Problem if the data
+// is not gzip or expands too much.
 type gunzip struct {
 	source   *countedSource
-	body     *timedBody // is notified of line ends; nil: the body has no lines
+	body     *timedBody // notified of line ends; nil: the body does not consist of lines
 	reader   *gzip.Reader
 	expanded int64
 }
@@ -87,7 +87,7 @@ func (h *Handler) bodyReader(w http.ResponseWriter, r *http.Request, enc content
 		return http.MaxBytesReader(w, paced, limit), 0
 	}
 	var source io.Reader = paced
-	if limit > 0 { // incompressible data becomes slightly longer by compression
+	if limit > 0 { // compression makes incompressible data slightly longer
 		source = http.MaxBytesReader(w, paced, limit+bodyOverhead)
 	}
 	if !lines {

@@ -69,7 +69,7 @@ func TestCompressedStream(t *testing.T) {
 	})
 }
 
-// A body that arrives too slowly is cut off, even if its decompressed size is large.
+// A body that arrives too slowly is refused, even if its decompressed size is large.
 func TestCompressedByteByByte(t *testing.T) {
 	const limit = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -96,20 +96,20 @@ func TestCompressedByteByByte(t *testing.T) {
 	})
 }
 
-// The decompressed size of a body counts toward the memory budget. It is released at the end of the
-// request.
+// The decompressed size of a body counts toward the memory budget. The memory is released at the
+// end of the request.
 func TestCompressedBodiesAreCounted(t *testing.T) {
 	f := newFixture(t, 0)
 	random := make([]byte, 4<<20)
 	source := rand.NewChaCha8([32]byte{})
 	_, _ = source.Read(random)
-	parts := flushed(`"` + hex.EncodeToString(random)) // half the size when compressed
+	parts := flushed(`"` + hex.EncodeToString(random)) // compressed, it has half the size
 	require.Less(t, len(parts[0]), 5<<20)
 	compressed := asJSON.Clone()
 	compressed.Set("Content-Encoding", "gzip")
 	stop := f.slowly(t, compressed, string(parts[0]))
 	require.Eventually(t, func() bool { return f.intake.Stats().Taken >= 8<<20 }, time.Minute, time.Millisecond)
 	require.LessOrEqual(t, f.intake.Stats().Taken, int64(17<<20))
-	require.Equal(t, http.StatusBadRequest, stop(), "it is cut off")
+	require.Equal(t, http.StatusBadRequest, stop(), "an incomplete body is refused")
 	require.Zero(t, f.intake.Stats().Taken)
 }

@@ -51,13 +51,13 @@ func TestSlowBodiesTakeOneShare(t *testing.T) {
 	require.Positive(t, f.intake.Stats().Refused["receiving_per_token"])
 	for _, size := range []int{0, intake.SmallSize / 2, intake.SmallSize - 2*len(good)} {
 		w, _ := f.do("POST", "/publish", asJSON, strings.NewReader(strings.Repeat(" ", size)+good))
-		require.Equal(t, http.StatusOK, w.Code, "a body of %d bytes has room", size)
+		require.Equal(t, http.StatusOK, w.Code, "there is memory for a body of %d bytes", size)
 	}
 	f.sender = "another"
 	w, _ = f.do("POST", "/publish", asJSON, strings.NewReader(large+good))
 	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 	for _, stop := range stops {
-		require.Equal(t, http.StatusBadRequest, stop(), "white space is not an envelope")
+		require.Equal(t, http.StatusBadRequest, stop(), "a body of white space is refused")
 	}
 	require.Zero(t, f.intake.Stats().Taken)
 }
@@ -100,7 +100,7 @@ func TestQueueWithoutMemory(t *testing.T) {
 		q.lastDuration = quickPublish
 		for i := range 20 {
 			require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, 100<<10), Encoding: hub.Binary}, i+1))
-			require.Zero(t, q.waiting.size, "it is published before the next is read")
+			require.Zero(t, q.waiting.size, "the event is published before the next line is read")
 		}
 		_, err = q.finish()
 		require.NoError(t, err)
@@ -139,7 +139,7 @@ func TestHalfClosedStream(t *testing.T) {
 	require.Len(t, f.published(t), 100)
 }
 
-// A body or line must be complete in time, even if each of its parts arrives in time.
+// A body or line must arrive completely in time, even if each of its parts arrives in time.
 func TestTimeLimitOfWholeBody(t *testing.T) {
 	now := time.Now()
 	b := &timedBody{timeout: 10 * time.Second, stretchLeft: 10 * time.Second, lines: true}
@@ -155,11 +155,11 @@ func TestTimeLimitOfWholeBody(t *testing.T) {
 	}
 	require.Equal(t, 6*time.Second, left())
 	b.count(make([]byte, 1<<20), 5*time.Second)
-	require.Equal(t, 10*time.Second, left(), "a larger one has more time")
+	require.Equal(t, 10*time.Second, left(), "a larger body has more time")
 	b.count([]byte("\n "), time.Second)
 	require.Equal(t, 10*time.Second, left())
 	b.count([]byte("\n"), time.Second)
-	require.EqualValues(t, -1, left(), "between lines there is no limit")
+	require.EqualValues(t, -1, left(), "there is no time limit between lines")
 	b.count([]byte("x"), time.Hour)
-	require.Equal(t, 10*time.Second, left(), "nor does the silence count")
+	require.Equal(t, 10*time.Second, left(), "the pause before a line is not counted")
 }

@@ -26,8 +26,8 @@ const (
 	// bodyOverhead is the maximum size of a body without the data of its event: other members and
 	// white space.
 	bodyOverhead = 64 << 10 // bytes
-	// minMaxBody is the minimum of the size limit of a body. The limit is higher if one envelope
-	// may be larger. The whole body is kept in memory.
+	// minMaxBody is the minimum of the size limit of a body. The limit is higher if a single
+	// envelope may be larger. The whole body is kept in memory.
 	minMaxBody = 16 << 20 // bytes
 )
 
@@ -35,11 +35,11 @@ const (
 type Config struct {
 	Hub *hub.Hub // required
 	// LineTimeout is the time within which a line of a stream, or 16 KiB of a longer line or of
-	// another body, must arrive. Only time that is spent waiting for the client counts. Between two
-	// lines there is no timeout. 0: no timeout.
+	// another body, must arrive. Only the time that is spent waiting for the client is counted.
+	// Between two lines there is no timeout. 0: no timeout.
 	LineTimeout time.Duration
-	// Requests is a context that ends with the cause ErrShutdown when no more events are accepted;
-	// nil: none.
+	// Requests is a context that is canceled with the cause ErrShutdown when no more events are
+	// accepted; nil: none.
 	Requests context.Context
 	// Published counts the published events; nil: they are not counted.
 	Published *atomic.Uint64
@@ -48,8 +48,8 @@ type Config struct {
 	Intake *intake.Budget
 }
 
-// LargestBody returns the limit, in bytes, of a body of envelopes on a hub with this limit of an
-// event's data.
+// LargestBody returns the limit, in bytes, of a body of envelopes on a hub whose limit of an
+// event's data is maxEventSize.
 func LargestBody(maxEventSize int) int64 {
 	return max(int64(maxLine(maxEventSize)), minMaxBody)
 }
@@ -119,7 +119,7 @@ func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic strin
 }
 
 func (h *Handler) publishEnvelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
-	// A client without any right to publish is refused before it has sent the body.
+	// A client without any right to publish is refused before it sends the body.
 	if problem := web.MayPublishAny(auth.AccessFrom(r.Context()).Grant()); problem != nil {
 		return hub.Receipt{}, problem
 	}
@@ -224,7 +224,7 @@ func (h *Handler) publishTopic(w http.ResponseWriter, r *http.Request, topic str
 	return h.publish(r, once, event)
 }
 
-// eventOfLine returns a copy of the event like, with a line of JSON as its data.
+// eventOfLine returns a copy of the event like whose data is a line of JSON.
 func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 	event := &hub.Event{Topic: like.Topic, Type: like.Type, Key: like.Key}
 	var err error
@@ -235,7 +235,7 @@ func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 // publish publishes either all events or none.
 func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Event) (hub.Receipt, error) {
 	access := auth.AccessFrom(r.Context())
-	grant := access.Grant() // the current rights, because the body may have taken long to arrive
+	grant := access.Grant() // the current rights, because the body may have taken a long time to arrive
 	for _, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {
 			return hub.Receipt{}, problem
@@ -273,8 +273,8 @@ func (h *Handler) claimKey(r *http.Request, key string) (*hub.KeyClaim, error) {
 }
 
 // ErrShutdown is the cause with which the context of requests ends when the hub accepts no more
-// events. Requests whose bodies are still arriving are then answered; the answer to a stream has
-// the number of accepted events.
+// events. Requests whose bodies are still arriving are then answered. The answer to a stream
+// contains the number of accepted events.
 var ErrShutdown = errors.New("the hub no longer accepts events")
 
 // writeAnswer writes the receipt, or the problem for err.

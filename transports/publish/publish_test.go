@@ -33,7 +33,7 @@ const maxEventSize = 100 // bytes
 type failing struct {
 	hub.Engine
 	left  atomic.Int64  // number of publishes before it fails
-	takes time.Duration // duration of a publish by a fake clock
+	takes time.Duration // duration of a publish on the fake clock
 }
 
 func (f *failing) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
@@ -93,7 +93,7 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 	return f
 }
 
-// from is an Access with the sender of the fixture.
+// from is an Access for the sender of the fixture.
 type from struct {
 	*tt.Token
 	sender string
@@ -104,7 +104,8 @@ func (f from) Sender() string { return cmp.Or(f.sender, f.Token.Sender()) }
 // WaitPublish fails if the context has ended, as a rate limit does.
 func (f from) WaitPublish(ctx context.Context, events int) (int, error) { return events, ctx.Err() }
 
-// published returns the events published since its last call, in the form "topic type key data".
+// published returns the events published since its last call, in the format "topic type key
+// encoding:data".
 func (f *fixture) published(t require.TestingT) []string {
 	var lines []string
 	for {
@@ -179,7 +180,7 @@ var requests = []struct {
 	{name: "one", header: asJSON, body: good, count: 1, published: []string{goods}},
 	{name: "charset", header: header("Content-Type", `Application/JSON; charset="UTF-8"`), body: good, count: 1, published: []string{goods}},
 	{name: "identity", header: header("Content-Type", "application/json", "Content-Encoding", "identity"), body: good, count: 1, published: []string{goods}},
-	{name: "two", header: asJSON, body: `[` + good + `, {"topic":"orders.b","data":"x","text":true}]`, count: 2, published: []string{goods, "orders.b   1:x"}},
+	{name: "two envelopes", header: asJSON, body: `[` + good + `, {"topic":"orders.b","data":"x","text":true}]`, count: 2, published: []string{goods, "orders.b   1:x"}},
 	{name: "base64", header: asJSON, body: `{"topic":"orders.b","data_base64":"/w=="}`, count: 1, published: []string{"orders.b   2:\xff"}},
 	{name: "escaped to the limit", header: asJSON, body: `{"topic":"orders.b","text":true,"data":"` + strings.Repeat(`\u0041`, maxEventSize) + `"}`,
 		count: 1, published: []string{"orders.b   1:" + strings.Repeat("A", maxEventSize)}},
@@ -192,27 +193,27 @@ var requests = []struct {
 	{name: "two types", header: header("Content-Type", "application/json", "Content-Type", "application/json"), body: good, status: 400, parameter: "Content-Type"},
 	{name: "compressed", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: compress(good), count: 1, published: []string{goods}},
 	{name: "compressed lines", header: header("Content-Type", "application/x-ndjson", "Content-Encoding", "X-GZip"), body: compress(good + "\n" + good), count: 2, published: []string{goods, goods}},
-	{name: "compressed in two parts", path: "/publish/orders.a", header: header("Content-Encoding", "identity, gzip"), body: compress("[1,") + compress("2]"), count: 1, published: []string{"orders.a   0:[1,2]"}},
-	{name: "compressed nothing", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(""), count: 1, published: []string{"orders.a   1:"}},
-	{name: "nothing compressed", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), count: 1, published: []string{"orders.a   1:"}},
+	{name: "two gzip streams", path: "/publish/orders.a", header: header("Content-Encoding", "identity, gzip"), body: compress("[1,") + compress("2]"), count: 1, published: []string{"orders.a   0:[1,2]"}},
+	{name: "compressed empty body", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(""), count: 1, published: []string{"orders.a   1:"}},
+	{name: "empty body, not compressed", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), count: 1, published: []string{"orders.a   1:"}},
 	{name: "not compressed", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: good, status: 400, detail: "Content-Encoding: gzip"},
-	{name: "compressed, cut off", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(good)[:20], status: 400, detail: "cut off"},
-	{name: "compressed, another sum", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: strings.TrimSuffix(compress("1"), "\x00\x00\x00") + "\x01\x00\x00", status: 400, detail: "corrupt"},
+	{name: "compressed, truncated", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(good)[:20], status: 400, detail: "cut off"},
+	{name: "compressed, wrong checksum", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: strings.TrimSuffix(compress("1"), "\x00\x00\x00") + "\x01\x00\x00", status: 400, detail: "corrupt"},
 	{name: "compressed twice", path: "/publish/orders.a", header: header("Content-Encoding", "gzip, gzip"), body: compress(compress("1")), status: 415, detail: "gzip"},
 	{name: "compressed by zstd", header: header("Content-Type", "application/json", "Content-Encoding", "zstd"), body: good, status: 415, detail: "gzip"},
 	{name: "compressed over the limit", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(strings.Repeat("a", maxEventSize+bodyOverhead+1)), status: 413, parameter: "body"},
 	{name: "compressed data over the limit", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(strings.Repeat("a", maxEventSize+1)), status: 413, parameter: "data"},
 	{name: "a compression bomb", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: compress(good + strings.Repeat(" ", 8<<20)), status: 413, parameter: "body", detail: "100 times"},
-	{name: "compressed twice over", path: "/publish/orders.a", header: header("Content-Encoding", "identity", "Content-Encoding", "br"), body: good, status: 415},
+	{name: "two encodings", path: "/publish/orders.a", header: header("Content-Encoding", "identity", "Content-Encoding", "br"), body: good, status: 415},
 	{name: "no body", header: asJSON, status: 400, parameter: "body"},
 	{name: "broken", header: asJSON, body: good[:len(good)-1], status: 400, parameter: "body"},
 	{name: "no topic", header: asJSON, body: `{"data":1}`, status: 400, parameter: "topic"},
 	{name: "wildcard", header: asJSON, body: `{"topic":"orders.*","data":1}`, status: 400, parameter: "topic"},
-	{name: "the hub's own", header: asJSON, body: `{"topic":"$sys","data":1}`, status: 400, parameter: "topic"},
-	{name: "a type of its own", header: asJSON, body: `{"topic":"orders.a","type":"trivium.gap","data":1}`, status: 400, parameter: "type"},
+	{name: "a topic of the hub", header: asJSON, body: `{"topic":"$sys","data":1}`, status: 400, parameter: "topic"},
+	{name: "a type of the hub", header: asJSON, body: `{"topic":"orders.a","type":"trivium.gap","data":1}`, status: 400, parameter: "type"},
 	{name: "no right", header: asJSON, body: `{"topic":"secret","data":1}`, status: 403, detail: `"secret"`},
-	{name: "all or nothing, by right", header: asJSON, body: `[` + good + `,{"topic":"secret","data":1}]`, status: 403, detail: `"secret"`},
-	{name: "all or nothing, by form", header: asJSON, body: `[` + good + `,{"topic":"orders..a","data":1}]`, status: 400, parameter: "topic", detail: "event 2 of 2"},
+	{name: "an array with an event without a right", header: asJSON, body: `[` + good + `,{"topic":"secret","data":1}]`, status: 403, detail: `"secret"`},
+	{name: "an array with an invalid event", header: asJSON, body: `[` + good + `,{"topic":"orders..a","data":1}]`, status: 400, parameter: "topic", detail: "event 2 of 2"},
 	{name: "too many", header: asJSON, body: manyEnvelopes(MaxEvents + 1), status: 400, parameter: "body", detail: "1000"},
 	{name: "data over the limit", header: asJSON, body: `{"topic":"orders.a","data":"` + strings.Repeat("a", maxEventSize-1) + `"}`, status: 413, parameter: "data"},
 	{name: "body over the limit", header: asJSON, body: good + strings.Repeat(" ", minMaxBody), status: 413, parameter: "body"},
@@ -221,15 +222,15 @@ var requests = []struct {
 	{name: "long key", header: header("Content-Type", "application/json", "Idempotency-Key", strings.Repeat("k", 129)), body: good, status: 400, parameter: "Idempotency-Key"},
 	{name: "two keys", path: "/publish/orders.a", header: header("Idempotency-Key", "k", "Idempotency-Key", "k"), body: good, status: 400, parameter: "Idempotency-Key"},
 	{name: "longest key", header: header("Content-Type", "application/json", "Idempotency-Key", strings.Repeat("\"~ \u00e9", 25)+"abc"), body: good, count: 1, published: []string{goods}},
-	{name: "key of lines", header: header("Content-Type", "application/x-ndjson", "Idempotency-Key", "k"), body: good, status: 400, parameter: "Idempotency-Key"},
+	{name: "idempotency key with lines", header: header("Content-Type", "application/x-ndjson", "Idempotency-Key", "k"), body: good, status: 400, parameter: "Idempotency-Key"},
 
 	{name: "topic: JSON", path: "/publish/orders.a", body: " [1] \n", count: 1, published: []string{"orders.a   0:[1]"}},
 	{name: "topic: text", path: "/publish/orders.a", body: " hello\n", count: 1, published: []string{"orders.a   1: hello\n"}},
 	{name: "topic: binary", path: "/publish/orders.a", body: "\xff", count: 1, published: []string{"orders.a   2:\xff"}},
-	{name: "topic: nothing", path: "/publish/orders.a", count: 1, published: []string{"orders.a   1:"}},
+	{name: "topic: empty body", path: "/publish/orders.a", count: 1, published: []string{"orders.a   1:"}},
 	{name: "topic: type and key", path: "/publish/orders.a", header: header("Trivium-Type", "gr\u00fc\u00df", "Trivium-Key", "a b", "Content-Type", "text/plain"), body: "1",
 		count: 1, published: []string{"orders.a gr\u00fc\u00df a b 1:1"}},
-	{name: "topic: space around the most", path: "/publish/orders.a", body: strings.Repeat(" ", 1000) + `"` + strings.Repeat("a", maxEventSize-2) + `"`,
+	{name: "topic: largest data with white space around it", path: "/publish/orders.a", body: strings.Repeat(" ", 1000) + `"` + strings.Repeat("a", maxEventSize-2) + `"`,
 		count: 1, published: []string{`orders.a   0:"` + strings.Repeat("a", maxEventSize-2) + `"`}},
 	{name: "topic: a form, as curl -d sends it", path: "/publish/orders.a", header: header("Content-Type", "application/x-www-form-urlencoded"), body: `{"a":1}`,
 		count: 1, published: []string{`orders.a   0:{"a":1}`}},
@@ -237,38 +238,38 @@ var requests = []struct {
 		count: 1, published: []string{"orders.a   1:a=1&b=2"}},
 	{name: "topic: a JSON type", path: "/publish/orders.a", header: header("Content-Type", "application/vnd.github+json; charset=utf-8"), body: `{"a":1}`,
 		count: 1, published: []string{`orders.a   0:{"a":1}`}},
-	{name: "topic: not of a JSON type", path: "/publish/orders.a", header: header("Content-Type", "application/vnd.github+json"), body: "{", status: 400, parameter: "body"},
+	{name: "topic: invalid data of a JSON type", path: "/publish/orders.a", header: header("Content-Type", "application/vnd.github+json"), body: "{", status: 400, parameter: "body"},
 	{name: "topic: type and key in the query", path: "/publish/orders.a?type=paid&key=a%20b&end=true&x=1", body: "1", count: 1, published: []string{"orders.a paid a b 0:1"}},
-	{name: "topic: the header wins", path: "/publish/orders.a?type=query&key=query", header: header("Trivium-Type", "header", "Trivium-Key", ""), body: "1",
+	{name: "topic: the header takes precedence over the query", path: "/publish/orders.a?type=query&key=query", header: header("Trivium-Type", "header", "Trivium-Key", ""), body: "1",
 		count: 1, published: []string{"orders.a header query 0:1"}},
 	{name: "topic: two types in the query", path: "/publish/orders.a?type=a&type=a", body: "1", status: 400, parameter: "type"},
 	{name: "topic: two keys in the query", path: "/publish/orders.a?key=a&key=b", body: "1", status: 400, parameter: "key"},
 	{name: "topic: long key in the query", path: "/publish/orders.a?key=" + strings.Repeat("k", 129), body: "1", status: 400, parameter: "key"},
-	{name: "topic: no query", path: "/publish/orders.a?type=%zz", body: "1", status: 400, detail: "hexadecimal"},
+	{name: "topic: invalid query", path: "/publish/orders.a?type=%zz", body: "1", status: 400, detail: "hexadecimal"},
 	{name: "topic: lines", path: "/publish/orders.a?key=k", header: header("Content-Type", "application/x-ndjson", "Trivium-Type", "t"), body: "1\n\n {\"a\": 2} \r\n\"3\"",
 		count: 3, published: []string{"orders.a t k 0:1", `orders.a t k 0:{"a": 2}`, `orders.a t k 0:"3"`}},
 	{name: "topic: no lines", path: "/publish/orders.a", header: asLines, count: 0},
-	{name: "topic: key of lines", path: "/publish/orders.a", header: header("Content-Type", "application/x-ndjson", "Idempotency-Key", "k"), body: "1", status: 400, parameter: "Idempotency-Key"},
+	{name: "topic: idempotency key with lines", path: "/publish/orders.a", header: header("Content-Type", "application/x-ndjson", "Idempotency-Key", "k"), body: "1", status: 400, parameter: "Idempotency-Key"},
 	{name: "topic: lines in another charset", path: "/publish/orders.a", header: header("Content-Type", "application/x-ndjson; charset=utf-16"), body: "1", status: 415},
-	{name: "topic: lines, no right", path: "/publish/secret", header: asLines, body: "1", status: 403, detail: `"secret"`},
+	{name: "topic: lines without a right", path: "/publish/secret", header: asLines, body: "1", status: 403, detail: `"secret"`},
 	{name: "topic: UTF-16", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=UTF-16LE"), body: "g\x00r\x00\xfc\x00\xdf\x00=\xd8\x00\xde",
 		count: 1, published: []string{"orders.a   1:gr\u00fc\u00df\U0001f600"}},
 	{name: "topic: JSON in UTF-16", path: "/publish/orders.a", header: header("Content-Type", "application/json; charset=utf-16"), body: "\xfe\xff\x00[\x001\x00]",
 		count: 1, published: []string{"orders.a   0:[1]"}},
-	{name: "topic: UTF-16 without a mark", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16"), body: "\x00a", status: 400, parameter: "body", detail: "byte order mark"},
-	{name: "topic: half a character", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\x00a\x00", status: 400, parameter: "body", detail: "even number of bytes"},
-	{name: "topic: half a pair", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\xd8\x3d\x00a", status: 400, parameter: "body", detail: "an unpaired surrogate"},
+	{name: "topic: UTF-16 without a byte order mark", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16"), body: "\x00a", status: 400, parameter: "body", detail: "byte order mark"},
+	{name: "topic: UTF-16 with an odd number of bytes", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\x00a\x00", status: 400, parameter: "body", detail: "even number of bytes"},
+	{name: "topic: UTF-16 with an unpaired surrogate", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-16be"), body: "\xd8\x3d\x00a", status: 400, parameter: "body", detail: "an unpaired surrogate"},
 	{name: "topic: Latin-1", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=iso-8859-1"), body: "gr\xfc\xdf",
 		count: 1, published: []string{"orders.a   1:gr\u00fc\u00df"}},
-	{name: "topic: ASCII of another charset", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=windows-1252"), body: "plain\n",
+	{name: "topic: ASCII text in another charset", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=windows-1252"), body: "plain\n",
 		count: 1, published: []string{"orders.a   1:plain\n"}},
 	{name: "topic: another charset", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=windows-1252"), body: "\x80", status: 415, detail: "UTF-16LE"},
 	{name: "topic: UTF-32", path: "/publish/orders.a", header: header("Content-Type", "text/plain; charset=utf-32be"), body: "\x00\x00\x00a", status: 415},
-	{name: "topic: a broken charset", path: "/publish/orders.a", header: header("Content-Type", `text/plain; charset="utf-16`), body: "a", status: 400, parameter: "Content-Type"},
-	{name: "topic: a charset of bytes", path: "/publish/orders.a", header: header("Content-Type", "image/svg; charset=utf-16"), body: "a\x00", count: 1, published: []string{"orders.a   2:a\x00"}},
-	{name: "topic: not JSON", path: "/publish/orders.a", header: asJSON, body: "{", status: 400, parameter: "body"},
-	{name: "topic: not text", path: "/publish/orders.a", header: header("Content-Type", "text/plain"), body: "\xff", status: 400, parameter: "body"},
-	{name: "topic: two of a type", path: "/publish/orders.a", header: header("Trivium-Type", "a", "Trivium-Type", "b"), status: 400, parameter: "Trivium-Type"},
+	{name: "topic: an invalid charset parameter", path: "/publish/orders.a", header: header("Content-Type", `text/plain; charset="utf-16`), body: "a", status: 400, parameter: "Content-Type"},
+	{name: "topic: binary data with a charset", path: "/publish/orders.a", header: header("Content-Type", "image/svg; charset=utf-16"), body: "a\x00", count: 1, published: []string{"orders.a   2:a\x00"}},
+	{name: "topic: invalid JSON", path: "/publish/orders.a", header: asJSON, body: "{", status: 400, parameter: "body"},
+	{name: "topic: text that is not UTF-8", path: "/publish/orders.a", header: header("Content-Type", "text/plain"), body: "\xff", status: 400, parameter: "body"},
+	{name: "topic: two types", path: "/publish/orders.a", header: header("Trivium-Type", "a", "Trivium-Type", "b"), status: 400, parameter: "Trivium-Type"},
 	{name: "topic: two keys", path: "/publish/orders.a", header: header("Trivium-Key", "a", "Trivium-Key", "b"), status: 400, parameter: "Trivium-Key"},
 	{name: "topic: type not UTF-8", path: "/publish/orders.a", header: header("Trivium-Type", "\xff"), status: 400, parameter: "type"},
 	{name: "topic: long key", path: "/publish/orders.a", header: header("Trivium-Key", strings.Repeat("k", 129)), status: 400, parameter: "key"},
@@ -309,7 +310,7 @@ func TestRequests(t *testing.T) {
 					require.Equal(t, fmt.Sprintf(`{"id":"%s","count":%d}`+"\n", f.hub.Position(), c.count), w.Body.String())
 				}
 				if c.header.Get("Idempotency-Key") != "" {
-					return // repeated keys are tested elsewhere
+					return // repeated keys have their own test
 				}
 			}
 		})
@@ -337,7 +338,7 @@ func TestIdempotency(t *testing.T) {
 	require.Empty(t, f.published(t))
 
 	other, _ := f.do("POST", "/publish/orders.a", key, strings.NewReader("1"))
-	require.Equal(t, http.StatusOK, other.Code, "keys are each subject's own")
+	require.Equal(t, http.StatusOK, other.Code, "subjects do not share keys")
 	require.Len(t, f.published(t), 1)
 }
 
@@ -352,7 +353,7 @@ func TestRefusedByTheHub(t *testing.T) {
 	}
 	f.engine.left.Store(1)
 	w, _ := f.do("POST", "/publish", key, strings.NewReader(good))
-	require.Equal(t, http.StatusOK, w.Code, "a failure is not remembered")
+	require.Equal(t, http.StatusOK, w.Code, "a failed publish can be repeated")
 
 	require.NoError(t, f.hub.Close())
 	f.engine.left.Store(1)
@@ -363,12 +364,12 @@ func TestRefusedByTheHub(t *testing.T) {
 	f.token.SetGrant(nil)
 	for _, path := range []string{"/publish", "/publish/orders.a"} {
 		_, problem = f.do("POST", path, key, strings.NewReader(good))
-		require.Equal(t, http.StatusUnauthorized, problem.Status, "the token has ended")
+		require.Equal(t, http.StatusUnauthorized, problem.Status, "a token that has ended is refused")
 	}
 }
 
-// FuzzBody checks that no input causes an internal error, and that a refused body publishes
-// nothing.
+// FuzzBody checks that no input causes an internal error, and that no event of a refused body is
+// published.
 func FuzzBody(f *testing.F) {
 	for _, c := range requests {
 		if len(c.body) < 1000 {

@@ -15,9 +15,10 @@ import (
 )
 
 // maxQueued is the maximum number of bytes of events that wait in a queue, in addition to the limit
-// MaxEvents. A stream needs this memory twice, for the waiting events and for those being
-// published, and memory for one more event. The limit is high because a publish may take some
-// milliseconds regardless of its size, so many events, even of 10 KiB, should share one.
+// MaxEvents. A stream needs this memory twice, for the waiting events and for the events that are
+// being published, and memory for one more event. The limit is high because a publish may take
+// milliseconds regardless of its size, so that many events, even of 10 KiB, should share one
+// publish.
 const maxQueued = 1 << 20 // bytes
 
 // quickPublish is the duration up to which a stream publishes without a second goroutine.
@@ -26,13 +27,13 @@ const quickPublish = 100 * time.Microsecond
 // eventOverhead is the memory of a queued event in addition to its fields.
 const eventOverhead = 256 // bytes
 
-// queue publishes the events of a stream in order while more are read. Events that are added during
-// a publish are published together by the next one. Its goroutine exists only while there is
+// queue publishes the events of a stream in order while more events are read. Events that are added
+// during a publish are published together by the next one. Its goroutine exists only while there is
 // something to publish. The owner of the queue waits for it by calling finish.
 type queue struct {
 	hub         *hub.Hub
 	access      auth.Access
-	ctx         context.Context // ends the waits when it ends
+	ctx         context.Context // its end also ends all waits
 	fail        func(error)     // called once with the reason why publishing has failed
 	reservation *intake.Reservation
 	published   *atomic.Uint64 // counts the published events; nil: they are not counted
@@ -101,8 +102,8 @@ func (q *queue) full(room bool) bool {
 	return n == MaxEvents || q.waiting.size >= maxQueued || !room && (n > 0 || q.running)
 }
 
-// reserve reserves memory for one more event, and reports whether the budget has that much. mu must
-// be held.
+// reserve reserves memory for one more event, and reports whether the budget allows it. mu must be
+// held.
 func (q *queue) reserve(size int) bool {
 	return q.reservation.Resize(roundUp(q.waiting.memory()+q.publishingSize+size+eventOverhead)) == nil
 }
@@ -113,8 +114,8 @@ func roundUp(size int) int64 {
 	return (int64(size) + intake.SmallSize - 1) / intake.SmallSize * intake.SmallSize
 }
 
-// flush starts to publish the waiting events. If others are being published, it marks them to be
-// published afterwards.
+// flush starts to publish the waiting events. If other events are being published, the waiting ones
+// are published afterwards.
 func (q *queue) flush() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -172,8 +173,8 @@ func (q *queue) run() {
 	}
 }
 
-// publishBatch publishes the events at the rate that the token allows, and returns how many it has
-// published.
+// publishBatch publishes the events at the rate that the token allows, and returns the number of
+// published events.
 func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 	for done < len(events) && err == nil {
 		var n int

@@ -33,7 +33,7 @@ func (r *recorder) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor
 // Events that arrive during a publish wait, and are then published together, up to the limits of
 // the engine and of the stream's memory.
 func TestWaitingEventsArePublishedTogether(t *testing.T) {
-	const first = 1 // this event is published at once
+	const first = 1 // this event is published immediately
 	for name, c := range map[string]struct {
 		size, events int
 		batches      []int
@@ -66,8 +66,8 @@ func TestWaitingEventsArePublishedTogether(t *testing.T) {
 	}
 }
 
-// The engine fails while the stream waits for more lines. The client gets the answer at once, not
-// only when it sends another line.
+// If the engine fails while the stream waits for more lines, the client gets the answer
+// immediately, not only when it sends another line.
 func TestEngineFailsWhileStreamWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, time.Hour)
@@ -113,8 +113,8 @@ func (e prefixEngine) PublishInOrder(ctx context.Context, events []*hub.Event) (
 	return last, &hub.PartialError{Stored: 2, Err: hub.ErrUnavailable}
 }
 
-// If the engine has stored only the first lines, the answer names the first line that it did not
-// store, and the number of stored ones.
+// If the engine has stored only the first lines, the answer contains the number of the first line
+// that it did not store, and the number of stored lines.
 func TestPartlyStoredLines(t *testing.T) {
 	h, err := hub.New(hub.Config{Engine: prefixEngine{hub.NewMemory()}})
 	require.NoError(t, err)

@@ -45,7 +45,7 @@ func isLineStream(w http.ResponseWriter, contentType string) (bool, error) {
 	return mediaType == typeLines, nil
 }
 
-// errKeyWithLines is returned for a stream of lines with an idempotency key.
+// errKeyWithLines is the error for a stream of lines with an idempotency key.
 var errKeyWithLines = problems.BadParameter(keyHeader, "cannot be used with application/x-ndjson, which may be published in part")
 
 // typeAndKey returns the type and the key of an event whose topic is in the path. They are in the
@@ -81,7 +81,7 @@ const (
 	gzipped
 )
 
-// encodingOf parses Content-Encoding. For any value except a single gzip, it returns a problem with
+// encodingOf parses Content-Encoding. For any value except one gzip, it returns a problem with
 // status 415.
 func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error) {
 	found := identity

@@ -24,7 +24,7 @@ type step struct {
 	text  string
 }
 
-// drip returns steps that send a text byte by byte.
+// drip returns steps that send a string byte by byte.
 func drip(text string, pause time.Duration) []step {
 	var steps []step
 	for i := range len(text) {
@@ -41,7 +41,7 @@ func repeat(n int, s step) []step {
 	return steps
 }
 
-// TestSlowClient checks clients that stop sending, that send slowly, and that are only far away.
+// TestSlowClient checks clients that stop sending, that send slowly, and that have a high latency.
 func TestSlowClient(t *testing.T) {
 	const limit = 10 * time.Second
 	const second = time.Second
@@ -55,24 +55,24 @@ func TestSlowClient(t *testing.T) {
 		line      int
 		published int
 	}{
-		"nothing comes":           {more: true, status: 408, after: limit},
-		"it stops":                {steps: []step{{4 * second, good[:9]}}, more: true, status: 408, after: limit},
-		"byte by byte":            {steps: drip(good, second), status: 408, after: limit},
-		"line breaks do not help": {steps: append(repeat(5, step{9 * second, "\n"}), step{0, good}), status: 408, after: limit},
-		"slow enough":             {steps: drip(good, second/10), status: 200, after: time.Duration(len(good)) * second / 10, published: 1},
+		"nothing is sent":            {more: true, status: 408, after: limit},
+		"stops sending":              {steps: []step{{4 * second, good[:9]}}, more: true, status: 408, after: limit},
+		"byte by byte":               {steps: drip(good, second), status: 408, after: limit},
+		"line breaks in an envelope": {steps: append(repeat(5, step{9 * second, "\n"}), step{0, good}), status: 408, after: limit},
+		"slow enough":                {steps: drip(good, second/10), status: 200, after: time.Duration(len(good)) * second / 10, published: 1},
 		"large and slow": {
 			steps:  append(repeat(4, step{9 * second, strings.Repeat(" ", stretchSize)}), step{9 * second, good}),
 			status: 200, after: 45 * second, published: 1,
 		},
 		"the engine is slow": {steps: []step{{0, good}}, publish: time.Minute, status: 200, after: time.Minute, published: 1},
 
-		"lines: slow ones": {
+		"lines: slow": {
 			lines: true, steps: repeat(7, step{9 * second, good + "\n"}), status: 200, after: 63 * second, published: 7,
 		},
-		"lines: blank ones": {
+		"lines: blank": {
 			lines: true, steps: repeat(7, step{9 * second, "\n"}), status: 200, after: 63 * second,
 		},
-		"lines: it stops": {
+		"lines: stops within a line": {
 			lines: true, steps: []step{{second, good + "\n"}, {second, good}}, more: true,
 			status: 408, after: 2*second + limit, line: 2, published: 1,
 		},
@@ -80,7 +80,7 @@ func TestSlowClient(t *testing.T) {
 			lines: true, steps: append([]step{{second, good + "\n"}}, drip(good+"\n", second)...),
 			status: 408, after: 2*second + limit, line: 2, published: 1,
 		},
-		"lines: silent for minutes": {
+		"lines: minutes between lines": {
 			lines: true, steps: []step{{second, good + "\n"}, {150 * second, good + "\n"}, {150 * second, "\n"}, {150 * second, good}},
 			status: 200, after: 451 * second, published: 3,
 		},
@@ -141,8 +141,8 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
-// A request is refused before its body has arrived, if that is possible. These clients wait for the
-// answer before they send the rest.
+// If possible, a request is refused before its body has arrived. These clients wait for the answer
+// before they send the rest.
 func TestRefusedAtOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		request   string
@@ -153,7 +153,7 @@ func TestRefusedAtOnce(t *testing.T) {
 			request: "Content-Type: application/json\r\nContent-Length: 1000000000\r\n\r\n",
 			status:  413,
 		},
-		"a bad line": {
+		"an invalid line": {
 			request: "Content-Type: application/x-ndjson\r\nContent-Length: 1000\r\n\r\n" + good + "\n{\n",
 			status:  400, published: 1,
 		},
@@ -172,7 +172,7 @@ func TestRefusedAtOnce(t *testing.T) {
 			require.Len(t, f.published(t), c.published)
 			_, err = io.Copy(io.Discard, client)
 			require.NoError(t, err)
-			require.LessOrEqual(t, time.Since(begin), 2*time.Second, "a grace for the rest, then the end")
+			require.LessOrEqual(t, time.Since(begin), 2*time.Second, "the connection ends after a grace period for the rest of the body")
 		})
 	}
 }
@@ -195,7 +195,7 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-// slowEngine is an engine whose publishes take long, and fail when the context of their caller
+// slowEngine is an engine whose publishes take a long time, and fail if the context of their caller
 // ends.
 type slowEngine struct {
 	hub.Engine

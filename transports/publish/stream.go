@@ -19,7 +19,7 @@ type stream struct {
 	body            io.Reader
 	queue           *queue
 	lineReservation *intake.Reservation // reservation for the line that is being read
-	bodyMemory      int                 // memory, in bytes, that the reader of the body needs; reserved together with the line
+	bodyMemory      int                 // memory, in bytes, of the reader of the body; reserved together with the line
 	maxLine         int                 // bytes
 	maxData         int                 // bytes
 	parse           func(text []byte) (*hub.Event, error)
@@ -100,7 +100,7 @@ func (s *stream) run() (line int, err error) {
 			err = s.add(text, line)
 		}
 	}
-	// An earlier line may have been refused, which is then the error to report.
+	// An earlier line may have been refused; that error is then reported.
 	if line, err := s.queue.finish(); err != nil {
 		return line, err
 	}

@@ -23,7 +23,7 @@ import (
 
 var asLines = header("Content-Type", "application/x-ndjson")
 
-// lineKinds are kinds of lines, with the result of each.
+// lineKinds lists kinds of lines with their expected results.
 var lineKinds = []struct {
 	text      string
 	status    int // 0: accepted
@@ -43,8 +43,8 @@ var lineKinds = []struct {
 	{text: strings.Repeat(" ", maxEventSize*maxEscape+bodyOverhead) + good, status: 413, parameter: "data"},
 }
 
-// Whatever the lines, the pieces in which they arrive, and the engine (quick, slow or failing): all
-// lines before the first refused one are published, and none after it.
+// All lines before the first refused one are published, and none after it, regardless of the sizes
+// of the reads and of the engine (quick, slow or failing).
 func TestLines(t *testing.T) {
 	for _, takes := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// timeless hides the deadline of the test from rapid, because the deadline is not of the fake
+// timeless hides the deadline of the test from rapid, because the deadline is not one of the fake
 // clock.
 type timeless struct{ *testing.T }
 
@@ -103,8 +103,8 @@ func (f *fixture) checkLines(t *rapid.T) {
 	require.Equal(t, len(want), *problem.Accepted)
 }
 
-// If the engine fails, the events that it has accepted stay in the log. The answer names the first
-// line that was not accepted; blank lines count.
+// If the engine fails, the events that it has accepted stay in the log. The answer contains the
+// number of the first line that was not accepted, counting blank lines.
 func TestLinesWithoutEngine(t *testing.T) { synctest.Test(t, testLinesWithoutEngine) }
 
 func testLinesWithoutEngine(t *testing.T) {
@@ -130,7 +130,7 @@ func testLinesWithoutEngine(t *testing.T) {
 }
 
 // Over a real connection, each line is published before the next one is sent. If the connection is
-// cut, all complete lines stay published.
+// lost, all complete lines stay published.
 func TestEachLineIsPublishedAtOnce(t *testing.T) {
 	f := newFixture(t, time.Minute)
 	server := httptest.NewServer(f.handler)
@@ -180,7 +180,7 @@ func TestLongStreamUsesConstantMemory(t *testing.T) {
 	w, _ := f.do("POST", "/publish", asLines, io.MultiReader(readers...))
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Contains(t, w.Body.String(), fmt.Sprintf(`"count":%d}`, blocks*perBlock))
-	require.Less(t, slices.Max(heap), heap[0]+4<<20, "the stream has more than 20 MiB of events; a slow machine may queue some")
+	require.Less(t, slices.Max(heap), heap[0]+4<<20, "the heap does not grow with the stream, which has more than 20 MiB of events; a slow machine may queue some")
 }
 
 // readFunc is a reader without data. It calls the function when it is read.
@@ -199,7 +199,7 @@ func testRightWithdrawn(t *testing.T) {
 	read, write := io.Pipe()
 	go func() {
 		_, _ = io.WriteString(write, good+"\n\n"+good+"\n")
-		_, _ = io.WriteString(write, "") // returns when the reader asks for more input, so the first two events are published
+		_, _ = io.WriteString(write, "") // returns when the reader requests more input, so the first two events are published
 		f.token.SetGrant(&auth.Grant{Subject: "tester", Publish: hub.NewFilterSet()})
 		_, _ = io.WriteString(write, good+"\n"+good+"\n")
 		_ = write.Close()
@@ -209,5 +209,5 @@ func testRightWithdrawn(t *testing.T) {
 	require.Equal(t, []int{4, 2}, []int{*problem.Line, *problem.Accepted})
 	require.Len(t, f.published(t), 2)
 	_, problem = f.do("POST", "/publish", asLines, iotest.ErrReader(io.ErrUnexpectedEOF))
-	require.Equal(t, http.StatusForbidden, problem.Status, "before the body is looked at")
+	require.Equal(t, http.StatusForbidden, problem.Status, "a request without a right is refused before its body is read")
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // In a stream to a topic in the path, the lines before the first refused one are published, and the
-// answer names the refused line.
+// answer contains the number of the refused line.
 func TestLinesOfATopic(t *testing.T) {
 	f := newFixture(t, 0)
 	for _, c := range []struct {

@@ -16,15 +16,15 @@ type codec struct {
 	format  format
 	events  wire.CloudEvents // encodes events for ?format=cloudevents
 	chunked bool
-	// cleanEnd makes every body end in the regular way, with its last chunk. By default, the body
-	// ends without its last chunk if the client should resume: @microsoft/fetch-event-source,
-	// r3labs/sse and others never reconnect after a regular end.
+	// cleanEnd makes every body end regularly, with its last chunk. By default, the body ends
+	// without its last chunk if the client should resume: @microsoft/fetch-event-source, r3labs/sse
+	// and others never reconnect after a regular end.
 	cleanEnd bool
 }
 
 var _ connection.Codec = codec{}
 
-// format determines what a stream sends as the data of an event.
+// format determines the data of events in a stream.
 type format int
 
 const (

@@ -22,8 +22,9 @@ type Config struct {
 	WriteTimeout time.Duration // time without progress after which the connection is closed; 0: 10 s
 	MaxTopics    int           // filters per subscription; 0: any number
 	Disconnect   bool          // disconnect subscribers that fall behind retention
-	// CleanEnd ends every stream in the regular way. By default, a stream that the client should
-	// resume is cut off, because several libraries never reconnect after a regular end.
+	// CleanEnd ends every stream regularly. By default, the connection of a stream that the client
+	// should resume is closed without a regular end, because several libraries never reconnect
+	// after a regular end.
 	CleanEnd bool
 	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
 	// "": urn:trivium:hub.
@@ -45,7 +46,7 @@ type Handler struct {
 	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
 }
 
-// New returns a Handler. Close must be called.
+// New returns a Handler. The caller must call Close.
 func New(cfg Config) (*Handler, error) {
 	h := newHandler(cfg)
 	if err := h.shared.Complete("sse", cfg.Heartbeat); err != nil {
@@ -66,7 +67,8 @@ func newHandler(cfg Config) *Handler {
 	}}
 }
 
-// ErrorHandler returns Handler.HandleError for the time until there is a hub. cfg.Registry is required.
+// ErrorHandler returns the function Handler.HandleError for the time before there is a hub. It
+// requires cfg.Registry.
 func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems.Problem) {
 	return newHandler(cfg).HandleError
 }
@@ -133,7 +135,7 @@ func (b *pendingStream) abandon() {
 }
 
 // startWriter starts the Writer of a stream. If the hub has begun to drain, startWriter writes an
-// error to the client and returns false; the connection then still belongs to the caller.
+// error to the client and returns false; the caller must then close the connection.
 func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
 	if b.writer.Start(h.writerConfigs[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
@@ -159,8 +161,8 @@ func (h *Handler) parseRequest(r *http.Request, access auth.Access) (hub.Request
 	return request, h.codec(f, r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1), problem
 }
 
-// contentType contains the charset, because Python's requests would otherwise decode text as
-// ISO-8859-1.
+// contentType contains the charset, because otherwise the Python library requests would decode text
+// as ISO-8859-1.
 const contentType = "text/event-stream; charset=utf-8"
 
 func setHeader(w http.ResponseWriter) {
@@ -170,7 +172,7 @@ func setHeader(w http.ResponseWriter) {
 	header.Set("X-Accel-Buffering", "no")
 }
 
-// hijack sends the header and takes the connection over from net/http, which frees the request's
+// hijack sends the header and hijacks the connection from net/http, which frees the request's
 // memory.
 func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error) {
 	control := http.NewResponseController(w)
@@ -187,7 +189,7 @@ func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error
 		conn.Close()
 		return nil, err
 	}
-	// Direct writes send events in the form that the hub caches, which has chunks.
+	// Direct writes send events in the format that the hub caches, which has chunks.
 	if h.cfg.Portable || !c.chunked {
 		return connection.NewPortableConn(conn), nil
 	}
@@ -205,8 +207,8 @@ func (h *Handler) serveHTTP2(w http.ResponseWriter, r *http.Request, b *pendingS
 	}
 }
 
-// abortBody ends the body of a stream that should be resumed, after everything was written: over
-// HTTP/1.1 without the last chunk, over HTTP/2 by RST_STREAM with INTERNAL_ERROR.
+// abortBody ends the body of a stream that the client should resume, after everything was written:
+// over HTTP/1.1 without the last chunk, over HTTP/2 with a RST_STREAM of INTERNAL_ERROR.
 func (h *Handler) abortBody(w http.ResponseWriter) {
 	if h.cfg.CleanEnd {
 		return
@@ -226,7 +228,8 @@ func clientPosition(r *http.Request) string {
 }
 
 // HandleError answers a refused request. An EventSource never reconnects after a status other than
-// 200. A temporary refusal is therefore sent as a stream with an error, which is then cut off.
+// 200. A temporary refusal is therefore sent as a stream with an error, whose connection is then
+// closed.
 func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	if !p.Temporary() || r.Method != http.MethodGet || !acceptsStream(r) {
 		web.WriteProblem(w, r, p)
@@ -241,8 +244,7 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 	}
 }
 
-// acceptsStream reports whether Accept contains the media type of event streams. */* does not
-// count.
+// acceptsStream reports whether Accept contains the media type of event streams. It ignores */*.
 func acceptsStream(r *http.Request) bool {
 	for part := range web.Elements(r.Header.Values("Accept")) {
 		if kind, _, err := mime.ParseMediaType(part); err == nil && kind == "text/event-stream" {

@@ -88,12 +88,12 @@ func TestStreamBytes(t *testing.T) {
 				require.Empty(t, line(t, body, ""))
 				_, err = body.ReadByte()
 				if proto == "HTTP/1.1" {
-					require.Equal(t, io.ErrUnexpectedEOF, err, "the last chunk is missing")
+					require.Equal(t, io.ErrUnexpectedEOF, err, "the body ends without its last chunk")
 				} else {
 					require.Equal(t, io.EOF, err)
 				}
 				_, err = r.ReadByte()
-				require.Equal(t, io.EOF, err, "and of the connection")
+				require.Equal(t, io.EOF, err, "the connection ends after the body")
 			})
 		}
 	}
@@ -149,7 +149,7 @@ func TestRefused(t *testing.T) {
 		require.True(t, ok)
 		require.GreaterOrEqual(t, retry, 2*time.Second)
 		_, err = d.Next()
-		require.Equal(t, io.ErrUnexpectedEOF, err, "the last chunk is missing")
+		require.Equal(t, io.ErrUnexpectedEOF, err, "the body ends without its last chunk")
 	}
 }
 
@@ -204,12 +204,13 @@ func overHTTP2(t *testing.T, s *tt.Server) func(context.Context) *http.Response 
 	}
 }
 
-// drain drains the server, and closes no connection before the hub has written the end of its stream,
-// even on a busy machine. It returns when the last connection has ended.
+// drain drains the server. Its window is so long that, even on a busy machine, no connection is
+// closed before the hub has written the end of its stream. It returns when the last connection has
+// ended.
 func drain(s *tt.Server) { s.Registry.DrainSpread(context.Background(), time.Second, tt.Patience) }
 
-// A body ends in the regular way only if the client should not resume, or if CleanEnd is set,
-// because many libraries never reconnect after a regular end.
+// A body ends regularly only if the client should not resume or if CleanEnd is set, because many
+// libraries never reconnect after a regular end.
 func TestEndOfBody(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -220,7 +221,7 @@ func TestEndOfBody(t *testing.T) {
 		clean  bool
 	}{
 		{"goaway", nil, drain, "trivium.goaway", false},
-		{"refused for a while", drain, nil, "trivium.error", false},
+		{"refused temporarily", drain, nil, "trivium.error", false},
 		{"token ended", nil, func(s *tt.Server) { s.Token.SetGrant(nil) }, "trivium.error", true},
 	} {
 		for _, always := range []bool{false, true} {
@@ -262,8 +263,8 @@ func endingStream(t *testing.T, s *tt.Server, two bool) io.Reader {
 	return response.Body
 }
 
-// A client that is refused temporarily keeps its position, even if the client takes the position
-// from the last event that it received.
+// The error of a temporary refusal contains the client's position, so that a client that stores the
+// position of each received event keeps it.
 func TestRefusedPosition(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	s.Registry.Drain(context.Background(), time.Millisecond)
@@ -274,7 +275,7 @@ func TestRefusedPosition(t *testing.T) {
 		response, err := http.ReadResponse(r, nil)
 		require.NoError(t, err)
 		if response.StatusCode == http.StatusBadRequest {
-			continue // a cursor that is not valid is not sent back
+			continue // an invalid cursor is not sent back
 		}
 		e, err := wire.NewSSEDecoder(response.Body, 0).Next()
 		require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// These limit the difference between the time of a signed datagram and the hub's clock.
+// Limits of the difference between the time of a signed datagram and the hub's clock.
 const (
 	DefaultSkew = 30 * time.Second
 	MaxSkew     = 24 * time.Hour // the largest skew that can be configured
@@ -30,7 +30,7 @@ func newPacketFilter(cfg *Config) (*packetFilter, error) {
 		return nil, fmt.Errorf("skew: want 0s to %v, got %v", MaxSkew, cfg.Skew)
 	}
 	if cfg.Secret != nil && len(cfg.Secret) == 0 {
-		return nil, errors.New("secret: want at least one byte, got none") // otherwise an empty secret, which is probably a mistake, would accept every datagram
+		return nil, errors.New("secret: want at least one byte, got none") // an empty secret, probably a mistake, would accept every datagram
 	}
 	g := &packetFilter{secret: slices.Clone(cfg.Secret), replays: newReplayCache(cmp.Or(cfg.Skew, DefaultSkew), maxReplayEntries)}
 	for _, prefix := range cfg.Allow {
@@ -47,7 +47,7 @@ func newPacketFilter(cfg *Config) (*packetFilter, error) {
 
 // check returns the payload of a datagram and, if it is signed, its ID. For a datagram that must be
 // dropped, it returns the reason. It checks the sender first, then the signature, and parses
-// nothing before.
+// nothing before these checks.
 func (f *packetFilter) check(from netip.Addr, datagram []byte) (payload []byte, id, reason string) {
 	if len(f.allow) > 0 && !f.allows(from) {
 		return nil, "", droppedSender

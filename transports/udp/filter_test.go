@@ -40,8 +40,8 @@ func senders(t *testing.T, ranges ...string) (prefixes []netip.Prefix) {
 // TestDatagramFilter sends accepted and refused datagrams over real sockets.
 func TestDatagramFilter(t *testing.T) {
 	good := sign(testSecret, 0, `"good"`)
-	// The rows are signed before the first of them is sent, and a busy machine may be slow. Each time is
-	// therefore a minute or more within the skew, or outside it.
+	// All rows are signed before the first one is sent. For slow machines, each time is at least a minute within the
+	// skew or outside it.
 	signed := Config{Secret: testSecret, Skew: time.Hour}
 	raw := Config{Secret: testSecret, Skew: time.Hour, Format: Format{Mode: Raw}}
 	tests := []struct {
@@ -55,7 +55,7 @@ func TestDatagramFilter(t *testing.T) {
 		{"signed in upper case", signed, []string{upperHex(good)}, `"good"`, nil},
 		{"lines", signed, []string{sign(testSecret, 0, "1\n2\n\n3")}, "1 2 3", nil},
 		{"raw", raw, []string{sign(testSecret, 0, " any thing\n")}, " any thing\n", nil},
-		{"raw, with nothing", raw, []string{sign(testSecret, 0, "")}, "", nil},
+		{"raw, empty", raw, []string{sign(testSecret, 0, "")}, "", nil},
 		{"unsigned", signed, []string{`1`, `{"topic":"a","data":1}`, ""}, "", map[string]uint64{"signature": 3}},
 		{"another secret", signed, []string{sign([]byte("open sesame\n"), 0, "1"), sign(nil, 0, "1")}, "", map[string]uint64{"signature": 2}},
 		{"forged payload", signed, []string{good[:len(good)-2] + `!"`, good + " "}, "", map[string]uint64{"signature": 2}},
@@ -63,16 +63,16 @@ func TestDatagramFilter(t *testing.T) {
 		{"truncated hex", signed, []string{good[1:], good[:63] + good[64:], good[:64]}, "", map[string]uint64{"signature": 3}},
 		{"no payload", signed, []string{strings.TrimSuffix(sign(testSecret, 0, ""), " ")}, "", map[string]uint64{"signature": 1}},
 		{"an empty payload", signed, []string{sign(testSecret, 0, "")}, "", map[string]uint64{"malformed": 1}},
-		{"almost too old, almost too new", signed, []string{sign(testSecret, -50*time.Minute, "1"), sign(testSecret, 59*time.Minute, "2")}, "1 2", nil},
+		{"oldest and newest accepted times", signed, []string{sign(testSecret, -50*time.Minute, "1"), sign(testSecret, 59*time.Minute, "2")}, "1 2", nil},
 		{"too old, too new", signed, []string{sign(testSecret, -61*time.Minute, "1"), sign(testSecret, 70*time.Minute, "2")}, "", map[string]uint64{"replayed": 2}},
 		{"too old, too new, by default", Config{Secret: testSecret}, []string{sign(testSecret, -DefaultSkew-time.Second, "1"), sign(testSecret, 10*time.Minute, "2")}, "", map[string]uint64{"replayed": 2}},
 		{"replayed", signed, []string{good, good, upperHex(good)}, `"good"`, map[string]uint64{"replayed": 2}},
-		{"the same again, signed anew", signed, []string{sign(testSecret, 0, "1"), sign(testSecret, 1, "1")}, "1 1", nil},
+		{"the same payload signed again", signed, []string{sign(testSecret, 0, "1"), sign(testSecret, 1, "1")}, "1 1", nil},
 		{"an allowed sender", Config{Allow: senders(t, "192.0.2.1", "127.0.0.0/8")}, []string{"1"}, "1", nil},
 		{"another sender", Config{Allow: senders(t, "192.0.2.1", "::1")}, []string{"1", "no JSON"}, "", map[string]uint64{"sender": 2}},
 		{"another sender, signed", Config{Allow: senders(t, "192.0.2.1"), Secret: testSecret, Skew: time.Hour}, []string{good, "1"}, "", map[string]uint64{"sender": 2}},
 		{"an allowed sender, unsigned", Config{Allow: senders(t, "127.0.0.1"), Secret: testSecret, Skew: time.Hour}, []string{"1", good}, `"good"`, map[string]uint64{"signature": 1}},
-		{"IPv4 at a socket of both", Config{Addr: ":0", Allow: senders(t, "127.0.0.1/32")}, []string{"1"}, "1", nil},
+		{"IPv4 at a socket for IPv4 and IPv6", Config{Addr: ":0", Allow: senders(t, "127.0.0.1/32")}, []string{"1"}, "1", nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,8 +125,8 @@ func TestSkewIsExact(t *testing.T) {
 				continue
 			}
 			require.Equal(t, "1", string(payload))
-			// The datagram is refused as a replay while its time is within the skew, and for its
-			// time later.
+			// The repeated datagram is refused: first as a replay, later because its time is
+			// outside the skew.
 			for _, until := range []time.Time{time.Now(), at.Add(skew), at.Add(skew + 1), at.Add(3 * skew)} {
 				time.Sleep(max(0, time.Until(until)))
 				_, _, reason = g.check(from, datagram)

@@ -9,9 +9,9 @@ import (
 // Mode is how datagrams are parsed (docs/protocol.md#publishing-over-udp).
 type Mode uint8
 
-// These are the modes. Auto and JSON accept one JSON text per datagram, or one per line.
+// Modes. Auto and JSON accept one JSON text per datagram or per line.
 const (
-	Auto   Mode = iota // an envelope is an event; other JSON and other text is the data of one
+	Auto   Mode = iota // an envelope is an event; anything else is the data of an event
 	JSON               // all JSON is data, even an envelope
 	Raw                // the whole datagram is data
 	Syslog             // one syslog message (RFC 5424 or RFC 3164)
@@ -20,7 +20,7 @@ const (
 // Modes returns the names that ParseMode accepts.
 func Modes() []string { return wire.DatagramModes }
 
-// ParseMode parses one of Modes.
+// ParseMode parses one of the Modes.
 func ParseMode(s string) (Mode, error) {
 	mode, err := wire.ParseDatagramMode(s)
 	return Mode(mode), err

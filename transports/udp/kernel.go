@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// kernelDrops accumulates the counter of datagrams that the kernel has dropped at one socket. The
+// kernelDrops accumulates the number of datagrams that the kernel has dropped at one socket. The
 // kernel's counter has 32 bits and is lost when the socket is closed.
 type kernelDrops struct {
 	mu   sync.Mutex // guards the fields below

@@ -25,8 +25,8 @@ type sample struct {
 	text string // escaped; empty: not logged
 }
 
-// sampleOf returns the sample of a datagram. It omits the content of a signed datagram, because
-// somebody who reads the log could send the datagram again.
+// sampleOf returns the sample of a datagram. It omits the content of a signed datagram, because a
+// reader of the log could send the datagram again.
 func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
 	s := &sample{from: from}
 	switch reason {
@@ -36,8 +36,8 @@ func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
 	return s
 }
 
-// lossLog logs how many texts or datagrams were dropped for each reason, with the sender and the
-// beginning of one of them. The goroutine of run owns it.
+// lossLog logs the number of dropped JSON texts, lines or datagrams for each reason, with the
+// sender and the beginning of one of them. The goroutine of run owns it.
 type lossLog struct {
 	logger  *slog.Logger
 	dropped func() map[string]uint64    // totals by reason
@@ -64,7 +64,7 @@ func (l *lossLog) run(stopped <-chan struct{}) {
 }
 
 // log logs the new losses for each reason that was not logged within lossPeriod. If last is set, it
-// logs those for all reasons.
+// logs the new losses for all reasons.
 func (l *lossLog) log(last bool) {
 	totals, now := l.dropped(), time.Now()
 	for _, reason := range slices.Sorted(maps.Keys(totals)) {

@@ -9,8 +9,8 @@ import (
 )
 
 // listenGroup opens a socket that receives only the datagrams to a multicast group, which it joins
-// on an interface. A socket of package net would be bound to all addresses, and would receive other
-// datagrams too.
+// on an interface. A socket of package net would be bound to all addresses and would also receive
+// other datagrams.
 func listenGroup(group *net.UDPAddr, name string) (*net.UDPConn, error) {
 	index := 0 // 0: the system chooses the interface
 	if name == "" {

@@ -6,12 +6,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// These are the limits of the queue, including events that are being published. They allow for a
-// stall of the engine of half a second at 100,000 events per second.
+// Limits of the queue, including events that are being published. They suffice if the engine stalls
+// for half a second at 100,000 events per second.
 const (
 	maxQueuedEvents = 64 << 10
 	maxQueuedBytes  = 32 << 20 // bytes of data, topics, types and keys
-	maxBatch        = 512      // maximum number of events per batch; a larger batch would hold the hub's lock for long
+	maxBatch        = 512      // maximum number of events per batch; a larger batch would hold the hub's lock for too long
 )
 
 // queue passes events from the reading to the publishing goroutine. put never blocks; take does.
@@ -52,8 +52,8 @@ func (q *queue) put(e *hub.Event, id string) bool {
 }
 
 // take blocks until there are events. It returns at most maxBatch of them, and their IDs. The
-// events count toward the limits until done is called with them. take returns nil when the queue is
-// closed and empty.
+// events are counted toward the limits until done is called with them. take returns nil when the
+// queue is closed and empty.
 func (q *queue) take() (batch []*hub.Event, ids []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -69,7 +69,7 @@ func (q *queue) take() (batch []*hub.Event, ids []string) {
 		ids, q.ids = q.ids[:n:n], q.ids[n:]
 	}
 	if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
-		q.waiting, q.ids = nil, nil // the batch now uses their arrays
+		q.waiting, q.ids = nil, nil // the batch now owns their arrays
 	}
 	return batch, ids
 }
@@ -96,7 +96,7 @@ func (q *queue) close() {
 	q.available.Signal()
 }
 
-// sizeOf returns the size of an event that counts toward the limits. It uses only fields that the
+// sizeOf returns the size of an event as counted toward the limits. It uses only fields that the
 // hub does not change.
 func sizeOf(e *hub.Event) int {
 	return len(e.Data) + len(e.Topic) + len(e.Type) + len(e.Key)

@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// maxReplayEntries is the maximum number of signed datagrams that are remembered. They need up
+	// maxReplayEntries is the maximum number of signed datagrams in the cache, which then uses up
 	// to 80 MB. Only senders with the secret can cause entries.
 	maxReplayEntries = 1 << 21
 	// bucketCount is the number of buckets into which the skew is divided.
 	bucketCount = 16
 )
 
-// replayCache remembers accepted signed datagrams until they would be refused because of their
-// time. It stores them in buckets by time, and deletes a bucket as a whole. A timer or a list entry
-// for each datagram would need more memory than its fingerprint.
+// replayCache stores accepted signed datagrams until their time would make them invalid. It stores
+// them in buckets by time, and deletes a bucket as a whole. A timer or a list entry for each
+// datagram would need more memory than its fingerprint.
 type replayCache struct {
 	skew  time.Duration
 	limit int // maximum number of entries

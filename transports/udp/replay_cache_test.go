@@ -18,7 +18,7 @@ func entry(at time.Time, payload int) *wire.SignedDatagram {
 }
 
 // TestReplayCache compares the cache with a map of all accepted datagrams. The clock may be set
-// ahead or back.
+// forward or back.
 func TestReplayCache(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		skew := time.Duration(rapid.SampledFrom([]int{1, 15, 16, 100, 1000}).Draw(t, "skew"))
@@ -40,7 +40,7 @@ func TestReplayCache(t *testing.T) {
 			reason := l.add(now, s)
 
 			_, again := taken[s.MAC]
-			remembered, kept := 0, 0 // number of entries that must be kept; number that may be kept
+			remembered, kept := 0, 0 // number of entries that must be kept, and number that may be kept
 			for _, at := range taken {
 				if !at.Before(now.Add(-skew)) {
 					remembered++

@@ -16,7 +16,7 @@ func TestQueuedEventsArePublishedAtShutdown(t *testing.T) {
 	synctest.Test(t, testQueuedEventsArePublishedAtShutdown)
 }
 
-// By the fake clock, no time passes until the test closes release.
+// On the fake clock, no time passes until the test closes release.
 func testQueuedEventsArePublishedAtShutdown(t *testing.T) {
 	entered, release := make(chan struct{}, 3), make(chan struct{})
 	r := start(t, listen(t, Config{Publish: func(ctx context.Context, _ ...*hub.Event) (hub.Cursor, error) {

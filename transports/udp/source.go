@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// These are the reasons for losses, in addition to those of wire.RefusalReason.
+// Reasons for losses, in addition to those of wire.RefusalReason.
 const (
 	droppedSender    = "sender"
 	droppedSignature = "signature"
@@ -42,7 +42,7 @@ type Config struct {
 	// mapped to IPv6 (RFC 4291 section 2.5.5.2) are equal, both here and as a sender's address. The
 	// zone of a sender's address is ignored.
 	Allow []netip.Prefix
-	// Secret is the secret with which datagrams must be signed (docs/protocol.md#signed-datagrams);
+	// Secret is the key with which datagrams must be signed (docs/protocol.md#signed-datagrams);
 	// nil: datagrams are not signed.
 	Secret []byte
 	// Skew is the maximum difference between the time of a signed datagram and the hub's clock, in
@@ -52,8 +52,8 @@ type Config struct {
 	// concurrent.
 	Publish func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error)
 	// PublishUnique, if not nil, publishes the batches of signed datagrams instead of Publish, like
-	// hub.Hub.PublishUnique. It gets an ID for each event. Events that another hub has already
-	// published count as replayed.
+	// hub.Hub.PublishUnique. Its argument ids contains an ID for each event. Events that another
+	// hub has already published are counted as replayed.
 	PublishUnique func(ctx context.Context, ids []string, events ...*hub.Event) (repeated int, err error)
 	Logger        *slog.Logger
 }
@@ -86,8 +86,9 @@ type Stats struct {
 	Dropped   map[string]uint64 // by reason (see the package comment); every reason is present
 }
 
-// Listen opens the socket. Run must be called to read it, and closes it. The error names the
-// invalid part of the configuration, or the reason why the system refused the address.
+// Listen opens the socket. The caller must call Run, which reads the socket and closes it. The
+// error names the invalid part of the configuration, or the reason why the system refused the
+// address.
 func Listen(cfg Config) (*Source, error) {
 	if cfg.Addr == "" || cfg.Publish == nil {
 		return nil, errors.New("udp: Config.Addr, Format.Topic and Publish are required")
@@ -184,7 +185,7 @@ func (s *Source) Run(ctx context.Context) error {
 
 	err := s.read(ctx)
 	s.kernel.read(s.conn)
-	_ = s.conn.Close() // an error does not matter, because nothing was written
+	_ = s.conn.Close() // the error is ignored, because nothing was written
 	s.queue.close()
 	flushing := time.AfterFunc(flushTimeout, giveUp)
 	defer flushing.Stop()
@@ -243,7 +244,8 @@ func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 	clear(s.parsed)
 }
 
-// refuse counts a dropped datagram, or a dropped text in it, and stores a sample for the log.
+// refuse counts a dropped datagram, or a dropped JSON text or line in it, and stores a sample for
+// the log.
 func (s *Source) refuse(reason string, from netip.AddrPort, datagram []byte) {
 	s.drop(reason, 1)
 	if kept := s.samples[reason]; kept.Load() == nil {

@@ -38,8 +38,8 @@ func newSyslogParser() *syslogParser {
 
 var errNoPriority = errors.New("a syslog message must begin with a priority such as <34>")
 
-// toJSON returns a message as JSON. If the text after the priority cannot be parsed, it becomes the
-// message unchanged (RFC 3164 section 4.3.3).
+// toJSON returns a message as JSON. If the part after the priority cannot be parsed, the message
+// contains it unchanged (RFC 3164 section 4.3.3).
 func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 	datagram = bytes.TrimRight(datagram, "\x00\r\n")
 	priority, rest, found := bytes.Cut(datagram, []byte{'>'})
@@ -70,7 +70,8 @@ func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 	return bytes.TrimSpace(out.Bytes()), err
 }
 
-// parse parses by RFC 5424 if a version follows the priority, otherwise by RFC 3164.
+// parse parses a message according to RFC 5424 if a version follows the priority, otherwise
+// according to RFC 3164.
 func (p *syslogParser) parse(datagram, rest []byte) (syslog.Message, error) {
 	if version, _, found := bytes.Cut(rest, []byte{' '}); found && len(version) > 0 && len(version) < 4 && len(bytes.Trim(version, "0123456789")) == 0 {
 		return p.rfc5424.Parse(datagram)

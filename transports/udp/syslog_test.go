@@ -18,10 +18,10 @@ func TestSyslog(t *testing.T) {
 		{"RFC 5424, nil values", "<34>1 - - - - - - hello", `{"facility":4,"severity":2,"message":"hello"}`},
 		{"RFC 3164", "<34>Oct 11 22:14:15 mymachine su[12]: 'su root' failed <for> x\n",
 			`{"facility":4,"severity":2,"timestamp":"` + year + `-10-11T22:14:15Z","hostname":"mymachine","appname":"su","procid":"12","message":"'su root' failed <for> x"}`},
-		{"what logger sends", "<13>Nov  8 01:02:03 root: text", `{"facility":1,"severity":5,"timestamp":"` + year + `-11-08T01:02:03Z"`},
-		{"what rsyslog forwards", "<13>2026-11-28T01:59:43.998847+00:00 vm su: text", `"timestamp":"2026-11-28T01:59:43.998847Z","hostname":"vm","appname":"su","message":"text"`},
-		{"a priority and text", "<0>use the BFG!", `{"facility":0,"severity":0,"message":"use the BFG!"}`},
-		{"no UTF-8", "<13>1 - - - - - - a\xffb", `{"facility":1,"severity":5,"message":"a` + "\ufffd" + `b"}`},
+		{"message of logger", "<13>Nov  8 01:02:03 root: text", `{"facility":1,"severity":5,"timestamp":"` + year + `-11-08T01:02:03Z"`},
+		{"message forwarded by rsyslog", "<13>2026-11-28T01:59:43.998847+00:00 vm su: text", `"timestamp":"2026-11-28T01:59:43.998847Z","hostname":"vm","appname":"su","message":"text"`},
+		{"only a priority and text", "<0>use the BFG!", `{"facility":0,"severity":0,"message":"use the BFG!"}`},
+		{"not UTF-8", "<13>1 - - - - - - a\xffb", `{"facility":1,"severity":5,"message":"a` + "\ufffd" + `b"}`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, err := newSyslogParser().toJSON([]byte(row.in))

@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// While the test floods the socket, no goroutine reads, so the kernel drops most datagrams. Every
+// No goroutine reads while the test floods the socket, so the kernel drops most datagrams. Every
 // datagram must be published or counted, even if the socket is closed before the kernel's counter
 // is read.
 func TestKernelDropsAreCounted(t *testing.T) {

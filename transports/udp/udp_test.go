@@ -181,7 +181,7 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 	require.False(t, q.put(&hub.Event{Topic: "a"}, ""))
 	batch, _ := q.take()
 	require.Len(t, batch, 4)
-	require.False(t, q.put(e(), ""), "what is being published counts")
+	require.False(t, q.put(e(), ""), "events that are being published are counted")
 	q.done(batch)
 	require.True(t, q.put(e(), ""))
 	q.close()
@@ -265,7 +265,8 @@ func (l *lossScript) add(reason string, n uint64) {
 	l.totals[reason] += n
 }
 
-// lines advances the fake clock and returns the new lines, each from its reason on.
+// lines advances the fake clock and returns the new lines, without the part of each line before the
+// reason.
 func (l *lossScript) lines(after time.Duration) (all []string) {
 	time.Sleep(after) // advances the fake clock
 	synctest.Wait()
@@ -309,7 +310,8 @@ func TestLossesAreLoggedOncePerPeriod(t *testing.T) {
 	})
 }
 
-// Events that another hub has published count as replayed. Each event of a datagram has its own ID.
+// Events that another hub has published are counted as replayed. Each event of a datagram has its
+// own ID.
 func TestSignedOnAnotherHub(t *testing.T) {
 	secret, at := []byte("secret"), time.Now()
 	var taken []string

@@ -9,7 +9,7 @@ import (
 // codec encodes each message as one frame, and ends the stream with a close frame.
 type codec struct {
 	deflate     bool              // permessage-deflate was negotiated
-	cloudEvents *wire.CloudEvents // encodes events; nil: as envelopes
+	cloudEvents *wire.CloudEvents // encodes events; nil: events are sent as envelopes
 }
 
 var _ connection.Codec = codec{}

@@ -63,12 +63,12 @@ func TestSubscribeWithStart(t *testing.T) {
 		gap    bool
 		first  int
 	}{
-		"cursor":          {nil, `"cursor":"` + events[2].ID.String() + `"`, events[2].ID.String(), false, 3},
-		"last":            {nil, `"last":2`, events[2].ID.String(), false, 3},
-		"since":           {nil, `"since":"` + events[1].Time.Format(time.RFC3339Nano) + `"`, events[0].ID.String(), false, 1},
-		"gap":             {nil, `"cursor":"` + other + `"`, other, true, 0},
-		"last of the URL": {[]string{"last", "1"}, ``, events[3].ID.String(), false, 4},
-		"gap of the URL":  {[]string{"cursor", other}, ``, other, true, 0},
+		"cursor":                    {nil, `"cursor":"` + events[2].ID.String() + `"`, events[2].ID.String(), false, 3},
+		"last":                      {nil, `"last":2`, events[2].ID.String(), false, 3},
+		"since":                     {nil, `"since":"` + events[1].Time.Format(time.RFC3339Nano) + `"`, events[0].ID.String(), false, 1},
+		"gap":                       {nil, `"cursor":"` + other + `"`, other, true, 0},
+		"last in the URL":           {[]string{"last", "1"}, ``, events[3].ID.String(), false, 4},
+		"foreign cursor in the URL": {[]string{"cursor", other}, ``, other, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := dial(t, s, append(row.query, "subscribe", "none")...)
@@ -85,12 +85,12 @@ func TestSubscribeWithStart(t *testing.T) {
 			for _, e := range events[row.first:] {
 				require.Equal(t, e.ID, message(t, c).Event.ID)
 			}
-			require.Equal(t, wire.OpAck, exchange(t, c, pingCommand).Op, "and that is all")
+			require.Equal(t, wire.OpAck, exchange(t, c, pingCommand).Op, "no other event is sent")
 		})
 	}
 }
 
-// A filter that is twice in the URL counts as one filter.
+// A filter that is given twice in the URL is one filter.
 func TestUnsubscribeFilterGivenTwice(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dial(t, s, "topic", "a", "topic", "b", "topic", "a")
@@ -104,7 +104,7 @@ func TestUnsubscribeFilterGivenTwice(t *testing.T) {
 func TestCommandsWithoutTopics(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: filterSet(t, "a", "b", "c.*")}})
 	c := dial(t, s)
-	require.Equal(t, "cursor", exchange(t, c, `{"op":"subscribe","topic":"a","cursor":"00000000-1"}`).Problem.Parameter, "it has topics")
+	require.Equal(t, "cursor", exchange(t, c, `{"op":"subscribe","topic":"a","cursor":"00000000-1"}`).Problem.Parameter, "a connection with topics accepts no cursor")
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"unsubscribe","topic":"a"}`).Op)
 	require.Equal(t, wire.OpError, exchange(t, c, `{"op":"unsubscribe","topic":"a"}`).Op)
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"subscribe","topic":"c.1"}`).Op)
@@ -158,7 +158,7 @@ func TestRefusedCommands(t *testing.T) {
 	require.Equal(t, event.ID, message(t, c).Event.ID)
 
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"auth","token":"fresh"}`).Op)
-	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"subscribe","topic":"z"}`).Op, "the fresh token may")
+	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"subscribe","topic":"z"}`).Op, "the new token has the right")
 }
 
 func TestPublishCommand(t *testing.T) {
@@ -168,7 +168,7 @@ func TestPublishCommand(t *testing.T) {
 	command := `{"op":"publish","ref":7,"topic":"a","type":"t","key":"k","data": [1.50 , 2],"idempotency_key":"once"}`
 	first := exchange(t, c, command)
 	require.Equal(t, wire.Message{Op: wire.OpAck, Ref: wire.Ref("7"), ID: s.Hub.Position().String()}, first)
-	require.Equal(t, first, exchange(t, c, command), "the first answer again")
+	require.Equal(t, first, exchange(t, c, command), "a repeated command has the same answer")
 	m := exchange(t, c, `{"op":"publish","topic":"a","data":0,"idempotency_key":"once"}`)
 	require.Equal(t, 422, m.Problem.Status)
 	e := message(t, reader).Event
@@ -177,7 +177,7 @@ func TestPublishCommand(t *testing.T) {
 	require.EqualValues(t, 1, s.Hub.Stats().Published)
 }
 
-// A token with the right to publish only can be used for a connection without topics.
+// A token with only the right to publish can be used for a connection without topics.
 func TestPublishOnlyToken(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Publish: filterSet(t, ">")}})
 	c := dial(t, s, "subscribe", "none")
@@ -226,14 +226,14 @@ func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 		const n = 1000
 		before := int64(0)
 		for i := range 2 * n {
-			if i == n { // the pools are full from here on
+			if i == n { // from now on, the pools are full
 				before = heap()
 			}
 			connect()
 		}
 		require.Eventually(t, func() bool { return s.WebSocket.Connections.Load() == 0 }, tt.Patience, time.Millisecond)
 		require.Eventually(t, func() bool { return heap()-before < n<<10 }, tt.Patience, 50*time.Millisecond,
-			"%s: less than 1 KiB for each", name)
+			"%s: a closed connection leaves less than 1 KiB", name)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
-// These are the parameters of permessage-deflate (RFC 7692, section 7.1).
+// Parameters of permessage-deflate (RFC 7692, section 7.1).
 const (
 	deflateName         = "permessage-deflate"
 	noServerTakeover    = "server_no_context_takeover"
@@ -19,7 +19,7 @@ const (
 	largestWindow = "15" // the window of the hub's compressor
 )
 
-// deflateOffer returns the first acceptable offer of permessage-deflate, in the form that the
+// deflateOffer returns the first acceptable offer of permessage-deflate, in the format that the
 // library can parse, or "" if there is none. An offer with an unknown, repeated or invalid
 // parameter is declined (RFC 7692, section 7.1). window is set if the answer must repeat
 // server_max_window_bits.

@@ -25,8 +25,8 @@ func (e gatedEngine) Publish(ctx context.Context, events []*hub.Event) (hub.Curs
 	return e.Engine.Publish(ctx, events)
 }
 
-// A publish that is in progress when the hub asks the client to reconnect is acknowledged before that. Later
-// commands are not executed.
+// A publish that is in progress when the hub drains is acknowledged before the goaway message. Later commands are not
+// executed.
 func TestPublishDuringDrainIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := gatedEngine{hub.NewMemory(), make(chan struct{})}
@@ -35,7 +35,7 @@ func TestPublishDuringDrainIsAnswered(t *testing.T) {
 		c := tt.NewSocket(s.pipe())
 		defer c.Close()
 		require.Equal(t, wire.OpHello, message(t, c).Op)
-		_, err := c.Write([]byte(frame(text, publishing) + frame(text, publishing))) // the hub reads both together
+		_, err := c.Write([]byte(frame(text, publishing) + frame(text, publishing))) // the hub reads both at once
 		require.NoError(t, err)
 		const window = time.Hour
 		drained := make(chan struct{})
@@ -43,7 +43,7 @@ func TestPublishDuringDrainIsAnswered(t *testing.T) {
 			defer close(drained)
 			s.Registry.Drain(context.Background(), window)
 		}()
-		time.Sleep(window - time.Second) // all clients were asked to reconnect before
+		time.Sleep(window - time.Second) // all clients were sent goaway before this time
 		close(engine.gate)
 		// The event, whose Op is empty, arrives before or after its acknowledgement.
 		require.ElementsMatch(t, []string{"", wire.OpAck}, []string{message(t, c).Op, message(t, c).Op})

@@ -7,13 +7,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// MaxUnread and CloseTimeout limit what is read from a refused connection.
+// MaxUnread and CloseTimeout limit the reading from a refused connection.
 const (
 	MaxUnread    = maxUnread
 	CloseTimeout = closeTimeout
 )
 
-// Verdict is the reason for which a connection was refused; zero: it was not.
+// Verdict is the reason for which a connection was refused. The zero Verdict means that it was not
+// refused.
 type Verdict struct {
 	Reason string
 	Code   int

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// frameReader parses the peer's frames (RFC 6455, section 5) incrementally: no goroutine blocks for
+// frameReader parses the peer's frames (RFC 6455, section 5) incrementally: no goroutine waits for
 // the rest of a frame, and between messages it holds no buffer. It detects an error at the byte
 // that causes it, and a message that is too large at its header.
 type frameReader struct {
-	// static fields
+	// Static fields.
 
 	limits  *Config
 	limiter *rate.Limiter // limits messages, pings and pongs
 	deflate bool          // permessage-deflate was negotiated
 
-	// owned by the goroutine that calls feed
+	// Owned by the goroutine that calls feed.
 
 	payload       *bytes.Buffer // payload of the current message, unmasked; nil: none
 	control       []byte        // payload of the current control frame, unmasked
@@ -37,7 +37,7 @@ type frameReader struct {
 // receiver handles complete messages and control frames. It must not keep the bytes after it
 // returns.
 type receiver interface {
-	// reserve is called with the memory, in bytes, that the current message is about to use. It is
+	// reserve is called with the memory, in bytes, that the current message needs next. It is
 	// called with 0 when the message is finished.
 	reserve(size int) *violation
 	message(text []byte) *violation
@@ -55,7 +55,7 @@ const (
 	statePayload
 )
 
-// These are the bits and opcodes of RFC 6455, section 5.2, and RFC 7692, section 6.
+// Bits and opcodes of RFC 6455, section 5.2, and RFC 7692, section 6.
 const (
 	bitFin        = 0x80
 	bitsReserved  = 0x70
@@ -77,7 +77,7 @@ const (
 	length64   = 127
 )
 
-// messageBuffers pools the buffers of messages, of at most uncountedSize.
+// messageBuffers is a pool of message buffers of at most uncountedSize bytes.
 var messageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func newMessageBuffer() *bytes.Buffer {
@@ -93,7 +93,7 @@ func freeMessageBuffer(b *bytes.Buffer) {
 }
 
 // grow makes room for n more bytes in the buffer of a message, which may have at most limit bytes.
-// other is further memory that is reserved for the message.
+// other is the size of other memory that is reserved for the message.
 func grow(b *bytes.Buffer, n, other int, limit int64, to receiver) *violation {
 	need := b.Len() + n
 	if need <= b.Cap() {
@@ -230,9 +230,8 @@ func (f *frameReader) headerByte(b byte) *violation {
 func (f *frameReader) isControl() bool { return f.first&opcodeControl != 0 }
 
 // startFrame checks and counts the first byte of a frame. Frames count toward the limit of frames
-// per message, and messages count toward the rate limit, so together they limit the frames per
-// second. Pings and pongs count toward the rate limit too. A close frame counts toward nothing,
-// because there is only one.
+// per message. Messages, pings and pongs count toward the rate limit. Together, the two limits
+// bound the frames per second. A close frame is not counted, because there is only one.
 func (f *frameReader) startFrame() *violation {
 	opcode, reserved := f.first&opcodeMask, f.first&bitsReserved
 	if f.deflate && (opcode == opcodeText || opcode == opcodeBinary) {

@@ -46,8 +46,8 @@ func TestProtocolViolations(t *testing.T) {
 		{"reserved control opcode", frame(tt.Fin|0xb, ""), 1002},
 		{"fragmented control", frame(tt.PingFrame, "a"), 1002},
 		{"long control", frame(ping, of(126)), 1002},
-		{"continuation of nothing", frame(lastPart, "{}"), 1002},
-		{"message in a message", frame(firstPart, "{") + frame(text, "{}"), 1002},
+		{"continuation without a message", frame(lastPart, "{}"), 1002},
+		{"message within a message", frame(firstPart, "{") + frame(text, "{}"), 1002},
 		{"close with one byte", frame(closing, "\x03"), 1002},
 		{"close with 0", frame(closing, "\x00\x00"), 1002},
 		{"close with 999", frame(closing, "\x03\xe7"), 1002},
@@ -57,16 +57,16 @@ func TestProtocolViolations(t *testing.T) {
 		{"close with 1015", frame(closing, "\x03\xf7"), 1002},
 		{"close with 2999", frame(closing, "\x0b\xb7"), 1002},
 		{"close with 5000", frame(closing, "\x13\x88"), 1002},
-		{"close, invalid and of all the length there is", frame(closing, "\x00\x00"+of(123)), 1002},
+		{"close with an invalid code and the maximum length", frame(closing, "\x00\x00"+of(123)), 1002},
 		{"close with a long reason", frame(closing, "\x03\xe8"+of(124)), 1002},
 		{"close with a reason not UTF-8", frame(closing, "\x03\xe8\xff"), 1007},
 		{"binary", frame(binary, "{}"), 1003},
 		{"binary in parts", frame(0x2, "{") + frame(lastPart, "}"), 1003},
 		{"text not UTF-8", frame(text, "\"\xff\""), 1007},
-		{"a character cut short", frame(text, "\"\xe6\x97"), 1007},
+		{"incomplete character", frame(text, "\"\xe6\x97"), 1007},
 		{"too big", frame(text, of(65537)), 1009},
 		{"too big in parts", frame(firstPart, of(65536)) + frame(lastPart, "a"), 1009},
-		{"too big by far", frame(text, of(1<<20)), 1009},
+		{"much too big", frame(text, of(1<<20)), 1009},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -92,7 +92,7 @@ func TestClose(t *testing.T) {
 			require.NoError(t, c.Send(closing, payload))
 			f, err := c.Receive()
 			require.NoError(t, err)
-			require.Equal(t, tt.Frame{First: closing, Payload: []byte(payload)}, f, "it is echoed")
+			require.Equal(t, tt.Frame{First: closing, Payload: []byte(payload)}, f, "the close frame is echoed")
 			requireEnd(t, c)
 		})
 	}
@@ -132,7 +132,7 @@ func TestLargestMessage(t *testing.T) {
 func TestRate(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dial(t, s)
-	const sent = 3000 // in one write; a pause of the hub allows at most 100 more
+	const sent = 3000 // in one write; if the hub pauses, the rate limit allows at most 100 more
 	_, err := c.Write([]byte(strings.Repeat(frame(text, pingCommand), sent)))
 	require.NoError(t, err)
 	acks := 0
@@ -171,8 +171,8 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// Connections are closed in several ways while events are published at full speed. No frame may
-// follow the close frame.
+// Connections are closed in several ways while events are published as fast as possible. No frame
+// may follow the close frame.
 func TestNoFrameAfterClose(t *testing.T) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		t.Run(name, func(t *testing.T) {
@@ -202,8 +202,8 @@ func TestNoFrameAfterClose(t *testing.T) {
 				}
 				var ended *tt.Ended
 				require.ErrorAs(t, err, &ended)
-				// The test has not answered the close frame. If the server sent more data, it would
-				// arrive before the server's timeout.
+				// The test does not answer the close frame. If the server sent more data, the data
+				// would arrive before the server's timeout.
 				rest, err := io.ReadAll(c.Conn)
 				require.NoError(t, err)
 				require.Empty(t, rest, "after %v", ended)

@@ -25,37 +25,37 @@ var (
 	noProtocol = verdict{"protocol", 1002}
 )
 
-// hostile are inputs whose last byte violates a rule, with the default limits.
+// hostile lists inputs whose last byte violates a rule with the default limits.
 var hostile = []struct {
 	name string
 	sent string
 	verdict
 }{
-	{"125 in 16 bits", "\x81\xfe\x00\x7d", noProtocol},
-	{"0 in 16 bits", "\x81\xfe\x00\x00", noProtocol},
-	{"2 in 64 bits", "\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02", noProtocol},
-	{"65535 in 64 bits", "\x81\xff\x00\x00\x00\x00\x00\x00\xff\xff", noProtocol},
-	{"0 in 16 bits, continued", frame(firstPart, "{") + "\x80\xfe\x00\x00", noProtocol},
-	{"the top bit", "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00", noProtocol},
+	{"length 125 in 16 bits", "\x81\xfe\x00\x7d", noProtocol},
+	{"length 0 in 16 bits", "\x81\xfe\x00\x00", noProtocol},
+	{"length 2 in 64 bits", "\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02", noProtocol},
+	{"length 65535 in 64 bits", "\x81\xff\x00\x00\x00\x00\x00\x00\xff\xff", noProtocol},
+	{"length 0 in 16 bits in a continuation", frame(firstPart, "{") + "\x80\xfe\x00\x00", noProtocol},
+	{"length with the highest bit set", "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00", noProtocol},
 	{"every bit", "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", noProtocol},
-	{"ping of 16 bits", "\x89\xfe", noProtocol},
-	{"pong of 64 bits", "\x8a\xff", noProtocol},
-	{"close of 16 bits", "\x88\xfe", noProtocol},
+	{"ping with a 16-bit length", "\x89\xfe", noProtocol},
+	{"pong with a 64-bit length", "\x8a\xff", noProtocol},
+	{"close with a 16-bit length", "\x88\xfe", noProtocol},
 	{"unmasked", "\x81\x02", noProtocol},
 	{"unmasked ping in a message", frame(firstPart, "{") + "\x89\x00", noProtocol},
 	{"2^63-1", "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff", tooBig},
 	{"2^63-1, continued", frame(firstPart, "{") + "\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff", tooBig},
 	{"65537", "\x81\xff\x00\x00\x00\x00\x00\x01\x00\x01", tooBig},
 	{"65537 binary", "\x82\xff\x00\x00\x00\x00\x00\x01\x00\x01", tooBig},
-	{"65537 in parts", frame(firstPart, of(10)) + frame(continuation, "") + "\x80\xfe\xff\xf7", tooBig},
-	{"65537 in parts with a pong", frame(firstPart, of(125)) + frame(tt.Fin|tt.PongFrame, of(125)) + "\x00\xfe\xff\x84", tooBig},
-	{"1024 parts, and one", frame(firstPart, "{") + strings.Repeat(frame(continuation, "a"), 1023) + "\x80", fragments},
-	{"empty parts without end", frame(firstPart, "") + strings.Repeat(frame(continuation, ""), 1023) + "\x00", fragments},
-	{"parts and pongs", frame(firstPart, "") + strings.Repeat(frame(continuation, ""), 1000) + frame(tt.Fin|tt.PongFrame, "") +
+	{"65537 bytes in several frames", frame(firstPart, of(10)) + frame(continuation, "") + "\x80\xfe\xff\xf7", tooBig},
+	{"65537 bytes in several frames with a pong", frame(firstPart, of(125)) + frame(tt.Fin|tt.PongFrame, of(125)) + "\x00\xfe\xff\x84", tooBig},
+	{"1025 frames", frame(firstPart, "{") + strings.Repeat(frame(continuation, "a"), 1023) + "\x80", fragments},
+	{"endless empty frames", frame(firstPart, "") + strings.Repeat(frame(continuation, ""), 1023) + "\x00", fragments},
+	{"frames and pongs", frame(firstPart, "") + strings.Repeat(frame(continuation, ""), 1000) + frame(tt.Fin|tt.PongFrame, "") +
 		strings.Repeat(frame(continuation, ""), 23) + "\x00", fragments},
 }
 
-// split cuts b after each of these positions.
+// split splits b after each of the positions.
 func split(b []byte, places ...int) (chunks [][]byte) {
 	from := 0
 	for _, at := range append(places, len(b)) {
@@ -74,7 +74,8 @@ func bytewise(b []byte) (chunks [][]byte) {
 	return chunks
 }
 
-// limits are the limits of websocket.Config, and the number of messages, pings and pongs.
+// limits holds limits of websocket.Config, and burst, the number of messages, pings and pongs that
+// the rate limit allows at once.
 type limits struct{ message, fragments, burst int }
 
 var defaults = limits{websocket.DefaultMaxMessage, websocket.DefaultMaxFragments, websocket.DefaultMessageRate}
@@ -156,7 +157,7 @@ func requireAgreed(t failer, l limits, sent []byte, chunks [][]byte) verdict {
 	n, want := l.parseReference(sent)
 	passed, got := l.receive(chunks)
 	require.Equal(t, want, got, "%x", sent)
-	require.Equal(t, string(sent[:n]), string(passed), "what came before, all of it")
+	require.Equal(t, string(sent[:n]), string(passed), "exactly the input before the violation is parsed")
 	return got
 }
 
@@ -177,8 +178,8 @@ var small = limits{message: 300, fragments: 4, burst: 12}
 
 var anyPayload = rapid.Map(rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(120, 130), rapid.IntRange(290, 300)), of)
 
-// validFrames draws messages within the limits, with control frames between their frames. whole has
-// the content of each message after its opcode.
+// validFrames draws messages within the limits, with control frames between their frames. whole
+// contains each message: its opcode, followed by its content.
 func validFrames(t *rapid.T) (sent []byte, whole []string) {
 	for left := small.burst; left > 0; left-- {
 		control := func() {
@@ -237,8 +238,8 @@ func places(t *rapid.T, n int) []int {
 	return rapid.SliceOfN(rapid.IntRange(0, n), 0, 10).Draw(t, "places")
 }
 
-// Valid frames are parsed in the same way however they are cut. Of an invalid input, exactly the
-// part before the error is parsed.
+// The result of parsing valid frames does not depend on how they are split. If the input is
+// invalid, exactly the part before the error is parsed.
 func TestFramingProperties(t *testing.T) {
 	t.Run("valid", rapid.MakeCheck(func(t *rapid.T) {
 		sent, whole := validFrames(t)

@@ -43,8 +43,8 @@ func (e *heldEngine) Publish(_ context.Context, events []*hub.Event) (hub.Cursor
 
 func (e *heldEngine) Close() error { return nil }
 
-// The goroutine that reads a connection detects when the peer has closed it; heartbeats must not. A
-// peer that has closed its write side still receives the answers to what it sent before.
+// Only the goroutine that reads a connection handles a close by the peer; a heartbeat does not. A
+// peer that has closed only its write side still receives the answers to its earlier commands.
 func TestHeartbeatLeavesPeerCloseToReader(t *testing.T) {
 	t.Parallel()
 	engine := &heldEngine{release: make(chan struct{})}
@@ -58,7 +58,7 @@ func TestHeartbeatLeavesPeerCloseToReader(t *testing.T) {
 	defer c.Close()
 	require.Equal(t, wire.OpHello, message(t, c).Op)
 	require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
-	for range 20 { // the last heartbeats are sent after the hub's kernel has received the end of the input
+	for range 20 { // so many that the last heartbeats are sent after the hub's kernel has received the end of the input
 		require.Equal(t, wire.OpHeartbeat, message(t, c).Op)
 	}
 	release()

@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// An idle connection has no goroutine, whether or not it has sent something. Its close is detected
-// without a heartbeat.
+// An idle connection has no goroutine, whether or not its client has sent something. A close by the
+// client is detected without a heartbeat.
 func TestIdle(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	dial(t, s).Close()

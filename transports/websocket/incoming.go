@@ -8,13 +8,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// uncountedSize is the size, in bytes, up to which a message's buffer does not count toward the
+// uncountedSize is the size, in bytes, up to which a message's buffer is not counted toward the
 // budget.
 const uncountedSize = 4 << 10
 
 // incomingMessage holds the memory reservation and the timer of an incomplete message. A small
-// message that arrives in one read needs neither. The goroutine that reads opens and closes it; the
-// end of the connection closes it too.
+// message that arrives in one read needs neither. The goroutine that reads creates and closes it.
+// The end of the connection also closes it.
 type incomingMessage struct {
 	reservation *intake.Reservation
 
@@ -33,14 +33,15 @@ func (a *incomingMessage) close() {
 	}
 }
 
-// incomingMessage returns the state of the message that is being received, creating it if needed.
+// incomingMessage returns the state of the message that is being received, and creates it if
+// necessary.
 func (s *session) incomingMessage() *incomingMessage {
 	if a := s.incoming.Load(); a != nil {
 		return a
 	}
 	a := &incomingMessage{reservation: s.h.cfg.Intake.Open(s.access.Sender(), uncountedSize)}
 	s.incoming.Store(a)
-	if s.ended.Load() { // lingeringConn.Close has not seen it
+	if s.ended.Load() { // lingeringConn.Close may have missed it
 		s.finishIncoming()
 	}
 	return a

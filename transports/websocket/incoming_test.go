@@ -42,8 +42,8 @@ func TestPartialMessagesCount(t *testing.T) {
 	}
 }
 
-// If there is no memory for a message, the connection is closed with that reason, and the client
-// may reconnect.
+// If there is no memory for a message, the connection is closed with an error that states this, and
+// the client may reconnect.
 func TestNoMemoryForMessage(t *testing.T) {
 	budget := intake.New(1)
 	held := budget.Open("token", 0)
@@ -56,7 +56,7 @@ func TestNoMemoryForMessage(t *testing.T) {
 	}
 	s := tt.Start(t, tt.Config{Intake: budget})
 	c := dial(t, s)
-	require.Equal(t, wire.OpAck, exchange(t, c, pingCommand+spaces(2<<10)).Op, "a small one has room")
+	require.Equal(t, wire.OpAck, exchange(t, c, pingCommand+spaces(2<<10)).Op, "there is memory for a small message")
 	require.NoError(t, c.Send(text, pingCommand+spaces(60<<10)))
 	m := message(t, c)
 	require.Equal(t, wire.OpError, m.Op)
@@ -72,7 +72,7 @@ func TestNoMemoryForMessage(t *testing.T) {
 	require.Equal(t, wire.OpAck, exchange(t, c, pingCommand+spaces(60<<10)).Op)
 }
 
-// This message stops in the middle.
+// This message is incomplete.
 func TestMessageOverdue(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestMessageOverdue(t *testing.T) {
 			require.Equal(t, problems.CodeRequestTimeout, m.Problem.Code)
 			requireClosed(t, c, 4408)
 			require.EqualValues(t, 1, cfg.Intake.Stats().Refused["receiving_time"])
-			require.Equal(t, wire.OpAck, exchange(t, idle, pingCommand).Op, "between messages there is no limit")
+			require.Equal(t, wire.OpAck, exchange(t, idle, pingCommand).Op, "there is no timeout between messages")
 		})
 	}
 }

@@ -8,18 +8,18 @@ import (
 // an empty last block, which ends the deflate stream.
 const inflateTail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 
-// These limit the number of blocks of a message: a base, some blocks for each frame, because a
-// client may flush at the end of each, and one block per this many bytes of the message.
+// The limit of the blocks of a message is the sum of a base, some blocks per frame, because a
+// client may flush at the end of each frame, and one block per bytesPerBlock bytes of the message.
 const (
 	baseBlocks     = 64
 	blocksPerFrame = 2
 	bytesPerBlock  = 64
 )
 
-// inflate decompresses one message (RFC 1951) that arrived in the given number of frames, up to
-// limit bytes. Messages do not depend on each other, because context takeover is never negotiated.
-// The code is our own because no library limits the number of blocks: 64 KiB of blocks without
-// content take 17 ms of CPU time and exceed no limit of bytes.
+// inflate decompresses one message (RFC 1951) that arrived in the given number of frames. The
+// result may have up to limit bytes. Messages do not depend on each other, because context takeover
+// is never negotiated. No library is used, because none limits the number of blocks: 64 KiB of
+// blocks without content take 17 ms of CPU time and exceed no limit of bytes.
 func inflate(dst, compressed *bytes.Buffer, frames int, limit int64, to receiver) *violation {
 	d := inflater{
 		in: compressed.Bytes(), dst: dst, limit: limit, to: to, otherMemory: compressed.Cap(),
@@ -62,7 +62,7 @@ type inflater struct {
 	err                   *violation
 }
 
-// readBits returns the next n bits, at most 13, the first as the lowest.
+// readBits returns the next n bits, at most 13. The first bit is the lowest.
 func (d *inflater) readBits(n uint) int {
 	for d.bitCount < n {
 		var b byte
@@ -129,7 +129,8 @@ func (d *inflater) readStored() {
 	}
 }
 
-// The values of the symbols of lengths, from 257, and of distances (RFC 1951, section 3.2.5).
+// The values of the length symbols, which begin at 257, and of the distance symbols (RFC 1951,
+// section 3.2.5).
 var (
 	lengthBase = [29]uint16{3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258}
 	lengthBits = [29]uint8{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0}
@@ -229,7 +230,7 @@ type huffmanCode struct {
 }
 
 // build sets the code from the lengths of its symbols, and reports whether they form a code. A code
-// of one symbol may be incomplete.
+// with a single symbol may be incomplete.
 func (c *huffmanCode) build(lengths []uint8) bool {
 	c.lengths = [maxCodeBits + 1]uint16{}
 	for _, n := range lengths {

@@ -67,15 +67,15 @@ func TestManySmallBlocks(t *testing.T) {
 // with the fixed code, and blocks with dynamic codes.
 func emptyBlocks() map[string][]byte {
 	const size = 64 << 10
-	bitwise := func(block string) []byte { // block has its bits in the order of transmission
+	bitwise := func(block string) []byte { // the bits of block are in the order of transmission
 		b := make([]byte, size)
 		for i := range 8 * (size - 8) / len(block) * len(block) {
 			b[i/8] |= (block[i%len(block)] - '0') << (i % 8)
 		}
 		return b
 	}
-	// The code has the symbols 0 (1 bit), 1 and 18 (2 bits each): length 0 for the 256 literals,
-	// length 1 for the end and for one distance.
+	// The code of the code lengths consists of the symbols 0 (1 bit), 1 and 18 (2 bits each). The
+	// 256 literals have length 0. The end symbol and one distance have length 1.
 	dynamic := "001" + "00000" + "00000" + "0111" + // 257 literals, 1 distance, 18 lengths of lengths
 		"000" + "000" + "010" + "100" + strings.Repeat("000", 13) + "010" +
 		"11" + "1111111" + "11" + "1101011" + "10" + "10" + "0"
@@ -90,7 +90,7 @@ func TestEmptyBlocks(t *testing.T) {
 	for name, sent := range emptyBlocks() {
 		read, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(sent[:len(sent)/2]))))
 		require.Empty(t, read)
-		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "%s: the blocks are good ones", name)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "%s: compress/flate accepts the blocks", name)
 		_, v := inflated(sent, 64<<10)
 		require.Equal(t, tooManyBlocks, v, name)
 	}

@@ -21,7 +21,7 @@ func TestLibrary(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]library.CompressionMode{
 		"plain": library.CompressionDisabled, "compressed": library.CompressionNoContextTakeover,
-		"as the server has it": library.CompressionContextTakeover,
+		"context takeover": library.CompressionContextTakeover,
 	} {
 		for path, cfg := range map[string]tt.Config{"": {}, ", portable": {Portable: true}, ", TLS": {TLS: true}} {
 			t.Run(name+path, func(t *testing.T) {
@@ -74,16 +74,16 @@ func TestLibrary(t *testing.T) {
 					if err == nil {
 						break
 					}
-					t.Log("the library waits for the echo for five seconds only:", err)
+					t.Log("the library waits for the echo for only five seconds:", err)
 					err = dial().Close(library.StatusNormalClosure, "done")
 				}
-				require.NoError(t, err, "with an echo")
+				require.NoError(t, err, "the close frame is echoed")
 			})
 		}
 	}
 }
 
-// publishInParts sends a message by several writes, each of which becomes a frame or a part of one.
+// publishInParts sends a message by several writes, so that it consists of several frames.
 func publishInParts(t *testing.T, ctx context.Context, c *library.Conn, message string) {
 	w, err := c.Writer(ctx, library.MessageText)
 	require.NoError(t, err)

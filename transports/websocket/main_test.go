@@ -51,9 +51,9 @@ func requireClosed(t *testing.T, c *tt.Socket, code int) string {
 	return reason
 }
 
-// requireCode requires a close frame with this code, and does not answer it. After its own close
-// frame, a client must send nothing: the server closes the connection, and further data would reset
-// it.
+// requireCode requires a close frame with this code, and does not answer it. After the server's
+// close frame, the client must send nothing: the server closes the connection, and further data
+// would reset it.
 func requireCode(t *testing.T, c *tt.Socket, code int) (reason string) {
 	t.Helper()
 	_, err := c.Message()

@@ -55,7 +55,7 @@ func (s *session) Readable(c connection.TryReader) {
 }
 
 // handleInput executes the messages in p, and reports whether reading must continue. If err is not
-// nil, no more input will come.
+// nil, there is no more input.
 func (s *session) handleInput(p []byte, err error) bool {
 	if !s.discardInput {
 		n, v := s.frames.feed(p, s)
@@ -102,7 +102,7 @@ func (s *session) message(text []byte) *violation {
 		return notUTF8
 	}
 	command, err := wire.ParseCommand(text, s.h.cfg.MaxTopics)
-	if command.Op == wire.OpSubscribe { // refused commands count toward the rate too
+	if command.Op == wire.OpSubscribe { // refused commands also count toward the rate
 		if problem := s.access.AdmitSubscription(); problem != nil {
 			err = problem
 		}
@@ -125,7 +125,7 @@ func (s *session) control(opcode byte, payload []byte) *violation {
 		if v := checkClose(payload); v != nil {
 			return v
 		}
-		s.out.EndWith(controlFrame(opcodeClose, payload), connection.ClosedByClient) // answers the peer's close frame; no effect if the hub has closed first
+		s.out.EndWith(controlFrame(opcodeClose, payload), connection.ClosedByClient) // answers the peer's close frame; has no effect if the hub has already sent its own
 		s.out.CloseAfterEnd()
 	}
 	return nil
@@ -152,9 +152,9 @@ func checkClose(payload []byte) *violation {
 	return nil
 }
 
-// directionEnded is called once when the close frame is written, and once when the peer has
-// violated a rule and its input is discarded. After both, it closes the write side: the peer waits
-// for that (RFC 6455, section 7.1.1), and a close frame of the peer would not be recognized.
+// directionEnded is called once when the close frame was written, and once when input is discarded
+// because the peer has violated a rule. The second call closes the write side: the peer waits for
+// that (RFC 6455, section 7.1.1), and its own close frame would no longer be recognized.
 func (s *session) directionEnded() {
 	if s.endedDirections.Add(1) == 2 {
 		_ = connection.CloseWrite(s.conn) // fails only on a broken connection

@@ -20,8 +20,8 @@ const (
 
 var reasonNames = [reasonCount]string{"rate", "fragments", "too_big", "protocol", "receiving", "receiving_time", "blocks"}
 
-// Refusals counts the connections that were closed because of what their peer sent. Each connection
-// is counted once, for its first violation.
+// Refusals counts the connections that were closed because of invalid or excessive input. Each
+// connection is counted once, for its first violation.
 type Refusals struct {
 	counts [reasonCount]atomic.Uint64
 }

@@ -35,7 +35,7 @@ type watched struct {
 	token    *tt.Token
 }
 
-// assemble returns a watched that does not listen. end must be called.
+// assemble returns a watched that does not listen. The caller must call end.
 func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
 	return assembleHub(t, hub.Config{}, cfg)
 }
@@ -66,8 +66,8 @@ func watch(t testing.TB, cfg websocket.Config) *watched {
 	return s
 }
 
-// requireCounted calls f. It requires that f returns the verdict with which a connection was
-// closed, and that the refusal was counted once.
+// requireCounted calls f. It requires that f returns the given verdict for its connection, and that
+// the refusal was counted once.
 func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
 	t.Helper()
 	want := s.refusals.ByReason()
@@ -78,8 +78,8 @@ func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
 
 const publishing = `{"op":"publish","topic":"t","data":1}`
 
-// However the input is cut: messages before the violation are executed, messages after it are not,
-// and the connection ends at the byte that violates the rule.
+// However the input is split, messages before the violation are executed, messages after it are
+// not, and the connection ends at the byte that violates the rule.
 func TestHostileFrames(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	run := func(t *testing.T, v verdict, writes ...string) {
@@ -138,7 +138,7 @@ func TestRefusals(t *testing.T) {
 	require.Equal(t, before, s.refusals.ByReason(), "a close frame must not count as a refusal")
 }
 
-// Messages, pings and pongs all count toward a rate limit.
+// Messages, pings and pongs count toward the same rate limit.
 func TestFloods(t *testing.T) {
 	s := watch(t, websocket.Config{MessageRate: 10})
 	for name, tc := range map[string]struct {
@@ -157,7 +157,7 @@ func TestFloods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.requireCounted(t, rateOver, func() {
 				c := dial(t, s.Server, "subscribe", "none")
-				const sent = 500 // a pause of the hub allows at most ten more
+				const sent = 500 // if the hub pauses, the rate limit allows at most ten more
 				_, err := c.Write([]byte(strings.Repeat(tc.sent, sent)))
 				require.NoError(t, err)
 				answers := 0
@@ -184,12 +184,12 @@ func TestIncompleteMessageIsNotExecuted(t *testing.T) {
 	whole := frame(text, publishing+" ")
 	packed := frame(text|tt.Compressed, deflate(t, publishing)+"\x00")
 	for name, sent := range map[string]string{
-		"within a message":    frame(firstPart, publishing),
-		"within a frame":      whole[:len(whole)-1],
-		"compressed":          frame(firstPart|tt.Compressed, deflate(t, publishing)),
-		"by a mistake":        frame(firstPart, publishing) + "\x80\xfe\x00\x00",
-		"by another message":  frame(firstPart, publishing) + frame(text, publishing),
-		"compressed, a frame": packed[:len(packed)-1],
+		"within a message":          frame(firstPart, publishing),
+		"within a frame":            whole[:len(whole)-1],
+		"compressed":                frame(firstPart|tt.Compressed, deflate(t, publishing)),
+		"before an invalid frame":   frame(firstPart, publishing) + "\x80\xfe\x00\x00",
+		"before another message":    frame(firstPart, publishing) + frame(text, publishing),
+		"within a compressed frame": packed[:len(packed)-1],
 	} {
 		c, err := s.DialSocket(tt.Query(), offer("permessage-deflate"), nil)
 		require.NoError(t, err)
@@ -213,7 +213,7 @@ func TestFloodAfterClose(t *testing.T) {
 		{"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff", 1009},
 		{frame(binary, ""), 1003},
 		{frame(text, "\xff"), 1007},
-		{strings.Repeat(frame(ping, ""), 2000), 1008}, // a pause of the hub allows at most 100 more
+		{strings.Repeat(frame(ping, ""), 2000), 1008}, // if the hub pauses, the rate limit allows at most 100 more
 	} {
 		c := dial(t, s.Server)
 		_, err := c.Write([]byte(tc.sent))
@@ -230,7 +230,7 @@ func TestFloodAfterClose(t *testing.T) {
 			}
 		}()
 		var last tt.Frame
-		for last.Code() == 0 { // pongs may come before the close frame
+		for last.Code() == 0 { // pongs may be sent before the close frame
 			last, err = c.Receive()
 			require.NoError(t, err)
 		}
@@ -264,7 +264,7 @@ func (s *watched) pipe() net.Conn {
 	return client
 }
 
-// A refused connection ends within a short time, whatever the peer does.
+// A refused connection ends within a short time, regardless of the peer.
 func TestEndsInTime(t *testing.T) {
 	trickle := func(f func(net.Conn) error) func(net.Conn) {
 		return func(c net.Conn) {
@@ -279,12 +279,12 @@ func TestEndsInTime(t *testing.T) {
 		sent string
 		do   []func(net.Conn)
 	}{
-		"nothing":                  {"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", nil},
-		"to send slowly":           {"\x81\x00", []func(net.Conn){write}},
-		"to read slowly":           {"\x81\x00", []func(net.Conn){read}},
-		"to read slowly, binary":   {frame(binary, ""), []func(net.Conn){read}},
-		"both slowly":              {frame(text, "\xff"), []func(net.Conn){write, read}},
-		"to read slowly, reserved": {frame(tt.Fin|0x3, ""), []func(net.Conn){read}},
+		"nothing":                      {"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", nil},
+		"slow sender":                  {"\x81\x00", []func(net.Conn){write}},
+		"slow reader":                  {"\x81\x00", []func(net.Conn){read}},
+		"slow reader, binary":          {frame(binary, ""), []func(net.Conn){read}},
+		"both slowly":                  {frame(text, "\xff"), []func(net.Conn){write, read}},
+		"slow reader, reserved opcode": {frame(tt.Fin|0x3, ""), []func(net.Conn){read}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -310,7 +310,7 @@ func TestEndsInTime(t *testing.T) {
 	}
 }
 
-// bomb returns a compressed message that decompresses to this many MiB.
+// bomb returns a compressed message that decompresses to size MiB.
 func bomb(t *testing.T, size int) string {
 	one := deflate(t, of(1<<20))
 	return strings.Repeat(one+"\x00\x00\xff\xff", size-1) + one
@@ -347,7 +347,7 @@ func TestDecompressionIsBounded(t *testing.T) {
 		}
 	}
 	runtime.ReadMemStats(&after)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*n<<20), "of both sides; the bombs are of %d MiB", 3*n*60)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*n<<20), "memory allocated by both sides for messages that decompress to %d MiB", 3*n*60)
 
 	// A message that decompresses to nothing is limited by its own size.
 	layers := strings.Repeat("\x00\x00\x00\xff\xff", websocket.DefaultMaxMessage/5) + "\x00"

@@ -19,7 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// These close codes belong to no problem (RFC 6455 section 7.4.1).
+// Close codes that do not belong to a problem (RFC 6455 section 7.4.1).
 const (
 	goingAway       = int(websocket.StatusGoingAway)
 	protocolError   = int(websocket.StatusProtocolError)
@@ -32,23 +32,23 @@ const (
 
 // session is one connection.
 type session struct {
-	// static after start
+	// Static after start.
 
 	h    *Handler
 	conn net.Conn
 	out  *connection.Writer
 
-	// owned by the goroutine that reads, one at a time
+	// Owned by the goroutine that reads; there is one at a time.
 
 	access       auth.Access
-	filters      []hub.Filter  // filters as requested; the subscription has them as a set
+	filters      []hub.Filter  // filters as requested; the subscription holds them as a set
 	grantedSet   hub.FilterSet // everything that the token may read, if no filter was requested; otherwise empty
 	pendingStart *hub.Start    // start of the first subscribe command after ?subscribe=none; nil: the next event
 	frames       frameReader
 	discardInput bool // input is discarded
 	discarded    int  // number of discarded bytes
 
-	incoming        atomic.Pointer[incomingMessage] // nil: there is no incomplete message that needs one
+	incoming        atomic.Pointer[incomingMessage] // nil: no incomplete message needs one
 	ended           atomic.Bool                     // the connection is closed
 	closeTimer      *time.Timer                     // closes the connection if the peer does not; guarded by the writer's mutex
 	endedDirections atomic.Int32                    // number of directions that have ended; see directionEnded
@@ -76,8 +76,8 @@ func (s *session) execute(c *wire.Command) error {
 	}
 }
 
-// updateSubscription calls f with the subscription at its exact position, and acknowledges the
-// command with that position.
+// updateSubscription calls f with the subscription, whose position is then exact, and acknowledges
+// the command with that position.
 func (s *session) updateSubscription(c *wire.Command, f func(*hub.Subscription)) {
 	s.out.Update(func(subscription *hub.Subscription) []byte {
 		f(subscription)
@@ -111,8 +111,8 @@ func (s *session) subscribe(c *wire.Command) error {
 		return problem
 	}
 	s.filters, s.grantedSet, s.pendingStart = filters, hub.FilterSet{}, nil
-	// Locate may take long. It is called before Update, because the hub's workers wait during
-	// Update.
+	// Locate may take a long time. It is called before Update, because the hub's workers wait
+	// during Update.
 	request := s.h.cfg.Hub.Locate(hub.Request{Filters: set, Start: start})
 	s.updateSubscription(c, func(subscription *hub.Subscription) {
 		if start == (hub.Start{}) {
@@ -121,7 +121,7 @@ func (s *session) subscribe(c *wire.Command) error {
 			subscription.Restart(request)
 		}
 	})
-	s.out.OnRightsChanged() // rights may have changed after MaySubscribe
+	s.out.OnRightsChanged() // the rights may have changed after MaySubscribe
 	return nil
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
-// upgrade is the ResponseWriter for the library's handshake. After the handshake, the session owns
-// the connection, and the library's object is discarded.
+// upgrade is the ResponseWriter for the handshake, which the library does. After the handshake, the
+// session owns the connection, and the library's object is discarded.
 type upgrade struct {
 	http.ResponseWriter
 	conn    net.Conn
@@ -22,7 +22,7 @@ type upgrade struct {
 	window  bool   // whether the answer must contain the hub's window size
 }
 
-// WriteHeader adds the window size if the client asked for it (RFC 7692, section 7.1.2.1).
+// WriteHeader adds the window size if the client requested it (RFC 7692, section 7.1.2.1).
 func (u *upgrade) WriteHeader(status int) {
 	if agreed := u.Header().Get("Sec-WebSocket-Extensions"); agreed != "" && u.window {
 		u.Header().Set("Sec-WebSocket-Extensions", agreed+"; "+serverMaxWindowBits+"="+largestWindow)
@@ -36,11 +36,11 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, err
 	options := &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // package auth has checked the origin
 	}
-	if offersSubprotocol(r, Protocol) { // the library ignores the case of names
+	if offersSubprotocol(r, Protocol) { // needed, because the library ignores the case of names
 		options.Subprotocols = []string{Protocol}
 	}
 	if h.cfg.Compression {
-		// The library would accept offers that must be declined, so only an acceptable one is
+		// The library would accept offers that must be declined, so only an acceptable offer is
 		// passed to it.
 		var offer string
 		offer, u.window = deflateOffer(r.Header)
@@ -53,7 +53,7 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, err
 	if err != nil {
 		return nil, err
 	}
-	_ = ws.CloseNow() // an error only means that it is already closed
+	_ = ws.CloseNow() // an error only means that the connection is already closed
 	u.deflate = w.Header().Get("Sec-WebSocket-Extensions") != ""
 	return u, nil
 }

@@ -29,7 +29,7 @@ import (
 // Protocol is the subprotocol that is selected if the client offers it.
 const Protocol = "trivium.v1"
 
-// These are the defaults of Config.
+// Defaults of Config.
 const (
 	DefaultMaxMessage   = 64 << 10 // bytes
 	DefaultMaxFragments = 1024     // frames
@@ -75,7 +75,7 @@ type Handler struct {
 	rejected      rejectLimiter
 }
 
-// New returns a Handler. Close must be called.
+// New returns a Handler. The caller must call Close.
 func New(cfg Config) (*Handler, error) {
 	if cfg.MaxMessage < 0 || cfg.MaxFragments < 0 || cfg.MessageRate < 0 || cfg.MessageTimeout < 0 {
 		return nil, errors.New("websocket: Config.MaxMessage, MaxFragments, MessageRate and MessageTimeout must not be negative")
@@ -93,7 +93,8 @@ func New(cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// ErrorHandler returns Handler.HandleError for the time until there is a hub. cfg.Registry is required.
+// ErrorHandler returns the function Handler.HandleError for the time before there is a hub. It
+// requires cfg.Registry.
 func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems.Problem) {
 	return newHandler(cfg).HandleError
 }
@@ -133,8 +134,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.HandleError(w, r, problem)
 		return
 	}
-	// Subscribe before the handshake, so that the client receives everything published after its
-	// end.
+	// Subscribe before the handshake, so that the client receives everything that is published
+	// after the handshake.
 	s.out = connection.New()
 	subscription, problem := h.shared.Subscribe(s.access, s.out, request)
 	if problem != nil {
@@ -145,7 +146,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.access.Release(s.out)
 		subscription.Close()
-		return // the library has answered, or the client is gone
+		return // the library has answered, or the client has disconnected
 	}
 	s.start(u, subscription, cloudEvents)
 }
@@ -172,7 +173,7 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 		sendLastMessage(u.conn, wire.Message{Op: wire.OpGoaway, Retry: problems.RetryDelay()})
 		return
 	}
-	early := u.early // keep nothing else of the request
+	early := u.early // so that the rest of the request can be freed
 	if len(early) > 0 || !s.out.NotifyReadable(s) {
 		s.h.shared.Registry.Go(func() { s.readLoop(early) })
 	}
@@ -206,8 +207,8 @@ func (s *session) parseInitialSubscription(r *http.Request, q url.Values) (hub.R
 	return request, problem
 }
 
-// parseQueryWithoutTopics parses the query of a connection that starts with no topics, and so needs
-// no right to read.
+// parseQueryWithoutTopics parses the query of a connection that starts without topics and therefore
+// needs no right to subscribe.
 func (s *session) parseQueryWithoutTopics(r *http.Request, q url.Values) (hub.Request, *problems.Problem) {
 	selection, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), 0, time.Now())
 	switch {
@@ -222,8 +223,8 @@ func (s *session) parseQueryWithoutTopics(r *http.Request, q url.Values) (hub.Re
 	return selection.Request, nil
 }
 
-// checkSubscribe checks the parameter subscribe, whose only value means that there are no topics
-// yet.
+// checkSubscribe checks the parameter subscribe, whose only value, none, means that there are no
+// topics yet.
 func checkSubscribe(q url.Values) *problems.Problem {
 	switch values := q["subscribe"]; {
 	case len(values) == 0:
@@ -236,9 +237,9 @@ func checkSubscribe(q url.Values) *problems.Problem {
 	return nil
 }
 
-// HandleError answers a refused request. A page cannot see the status of a refused handshake. A
-// request with an Origin, which is an allowed one here, is therefore upgraded, sent the error, and
-// closed.
+// HandleError answers a refused request. A page cannot see the status of a refused handshake.
+// Therefore a request with an Origin, which is allowed at this point, is upgraded, and the error is
+// sent over the WebSocket, which is then closed.
 func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	if r.Header.Get("Origin") == "" || handshakeProblem(r) != nil || !h.rejected.acquire() {
 		web.WriteProblem(w, r, p)
@@ -277,7 +278,7 @@ func (f *rejectLimiter) acquire() bool {
 
 func (f *rejectLimiter) release() { f.n.Add(-1) }
 
-// rejectedCloseTimeout is the time after which a refused connection is closed, even if its close
+// rejectedCloseTimeout is the time after which a refused connection is closed even if its close
 // handshake is not complete.
 const rejectedCloseTimeout = time.Second
 
@@ -290,13 +291,13 @@ func sendLastMessage(conn net.Conn, last wire.Message) {
 	}
 	if _, err := conn.Write(codec{}.AppendMessage(nil, last)); err == nil {
 		// Closing a socket with unread input would reset the connection, and the peer could lose
-		// the last message before it reads it.
+		// the last message.
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
 	}
 }
 
 // checkHandshake reports whether a request is a valid handshake (RFC 6455, section 4.2.1). If it is
-// not, checkHandshake answers it.
+// invalid, checkHandshake answers it.
 func checkHandshake(w http.ResponseWriter, r *http.Request) bool {
 	if !web.AllowMethods(w, r, http.MethodGet) {
 		return false
@@ -305,7 +306,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) bool {
 	if p == nil {
 		return true
 	}
-	if p.Status == http.StatusUpgradeRequired && r.ProtoMajor == 1 { // HTTP/2 has no such headers
+	if p.Status == http.StatusUpgradeRequired && r.ProtoMajor == 1 { // HTTP/2 forbids these headers
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Sec-WebSocket-Version", "13")
