@@ -23,15 +23,15 @@ type acks struct {
 	groups map[uint64]*ackGroup
 }
 
-// ackGroup is a group of messages that are sent without waiting for an answer after each. acks.mu
-// guards all fields except answered.
+// ackGroup is a group of messages that are sent without waiting for the answer to each of them.
+// acks.mu guards all fields except answered.
 type ackGroup struct {
 	unanswered int
 	outcome
 	answered chan struct{} // closed when JetStream has answered all messages
 }
 
-// outcome is the sum of JetStream's answers to a group.
+// outcome summarizes JetStream's answers to a group.
 type outcome struct {
 	stored   int
 	leading  int    // number of messages that were stored before the first failure
@@ -103,8 +103,9 @@ func (a *acks) onAck(m *nats.Msg) {
 	}
 }
 
-// readSeq decodes an answer of JetStream. It decodes the most frequent form without a JSON parser.
-// repeated is set if JetStream knew the message's ID, or is still storing another message with it.
+// readSeq decodes an answer of JetStream. It decodes the most frequent format without a JSON
+// parser. repeated is set if JetStream knew the message's ID, or is still storing another message
+// with it.
 func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return 0, false, nats.ErrNoResponders
@@ -129,8 +130,8 @@ func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 	return ack.Sequence, ack.Duplicate, nil
 }
 
-// sendGroup sends messages without waiting for an answer after each. It sends their IDs if ids is
-// not nil. It returns the outcome after all answers have arrived.
+// sendGroup sends messages without waiting for the answer to each of them. It sends their IDs if
+// ids is not nil. It returns the outcome after all answers have arrived.
 func (e *Engine) sendGroup(ctx context.Context, ids []string, events []*hub.Event) outcome {
 	if err := e.repeatedly(ctx, e.verify); err != nil {
 		return outcome{failed: err}

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAcksCountLeading checks that only messages which were stored before the first failure count
-// as leading.
+// TestAcksCountLeading checks that only messages stored before the first failure are counted as
+// leading.
 func TestAcksCountLeading(t *testing.T) {
 	a := &acks{prefix: "_INBOX.x.", groups: make(map[uint64]*ackGroup)}
 	id, reply, f := a.add(4)

@@ -13,13 +13,13 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// longLog returns a hub with an in-memory log of 50 events and n events in the stream. Their topics are t.0 to t.9
-// and x, in turn.
+// longLog returns a hub with an in-memory log of 50 events and n events in the stream. Their topics are t.0 to t.9 and
+// x, alternately.
 func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	t.Helper()
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 10 * n}}, hub.Retention{Events: 50})
 	live := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
-	for range n / 50 { // publishes only as many events at a time as the in-memory log holds, so that nothing is read from the stream yet
+	for range n / 50 { // publishes at most as many events at a time as the in-memory log holds, so that no event is read from the stream yet
 		batch := make([]*hub.Event, 50)
 		for j := range batch {
 			batch[j] = one(fmt.Sprint("t.", j%10))
@@ -72,11 +72,11 @@ func TestReplayOlderThanMemory(t *testing.T) {
 	r.Until(tip)
 	require.Len(t, r.Gaps, 1)
 	require.Zero(t, r.Gaps[0].ResumedAt.Seq)
-	require.Len(t, r.Events, len(all), "all retained events")
+	require.Len(t, r.Events, len(all), "all retained events are delivered")
 
 	conflated := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, "x"), Conflate: true, Start: hub.Start{Cursor: &hub.Cursor{Epoch: all[0].ID.Epoch}}})
 	conflated.Until(tip)
-	require.Len(t, conflated.Events, 1, "the newest of its topic and key")
+	require.Len(t, conflated.Events, 1, "only the newest event of a topic and key is delivered")
 }
 
 // While many subscribers read old events, live events are delivered without delay to the others,
@@ -150,7 +150,7 @@ func TestDeletedRangesBecomeGaps(t *testing.T) {
 	}
 	newest := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Last: 450}})
 	newest.Until(500)
-	require.Empty(t, newest.Gaps, "none of them was deleted")
+	require.Empty(t, newest.Gaps, "no gap is reported, because none of the newest events was deleted")
 	require.Len(t, newest.Events, 450)
 }
 

@@ -18,9 +18,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A backup is one line of JSON (backupHeader), followed by JetStream's snapshot in pieces. Before
-// each piece, its length is written as four bytes, big endian. A length of zero ends the pieces.
-// The SHA-256 of everything before follows, so that a truncated backup is recognized.
+// A backup is one line of JSON (backupHeader), followed by JetStream's snapshot in pieces. Each
+// piece is preceded by its length as four bytes, big endian. A length of zero ends the pieces. The
+// last part is the SHA-256 of everything before it, by which a truncated backup is recognized.
 
 const (
 	backupFormat   = "trivium-backup"
@@ -186,7 +186,7 @@ func readBackupHeader(in *bufio.Reader, sum hash.Hash) (*backupHeader, error) {
 	return &header, nil
 }
 
-// restoreStream sends the snapshot to JetStream and then gives the stream a new epoch.
+// restoreStream sends the snapshot to JetStream and then sets a new epoch in the stream.
 func (e *Engine) restoreStream(ctx context.Context, header *backupHeader, in *bufio.Reader, sum hash.Hash) error {
 	epoch := newEpoch().String()
 	header.Config.Metadata[metaEpoch] = epoch

@@ -16,7 +16,7 @@ import (
 // no store is created.
 func TestBackupAndRestore(t *testing.T) {
 	if testing.Short() {
-		t.Skip("filling a log takes long")
+		t.Skip("filling a log takes a long time")
 	}
 	t.Parallel()
 	h, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})

@@ -2,6 +2,6 @@
 
 package jetstream
 
-// bootID returns "": on this system, boots cannot be distinguished. After an unclean end, the store
-// must assume that the machine was restarted.
+// bootID returns "": on this system, boots cannot be distinguished. If the store was not closed
+// cleanly, it must assume that the machine was restarted.
 func bootID() string { return "" }

@@ -11,28 +11,29 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The leader stamps each message with its own clock, and the clocks of servers differ. So times can
-// decrease after an election, or after a clock was set back. JetStream finds a time by bisection,
-// which assumes increasing times, so it may skip the first message with that time. The engine
-// therefore records the largest decrease ("fall") of the times in the stream. To find a time, it
-// lets JetStream find the time minus the fall, which skips no message, and reads on from there.
+// The leader sets the time of each message by its own clock, and the clocks of servers differ.
+// Times can therefore decrease from one message to the next after an election, or after a clock was
+// set back. JetStream searches for a time by bisection, which assumes increasing times, and may
+// skip the first message with that time. The engine therefore records the largest decrease of times
+// in the stream, the clock regression. To find a time, it searches for the time minus the
+// regression, which skips no message, and reads the messages from there on.
 
 const (
 	clockSamples = 64 // number of messages, before the observed ones, whose times are sampled
-	maxSinceRead = 8  // batches that are read to find the first message exactly; if they do not suffice, the subscriber starts earlier than requested
+	maxSinceRead = 8  // maximum number of batches that are read to find the first message exactly; if they do not suffice, the subscriber starts earlier than requested
 	sinceBatch   = 1000
 )
 
-// clocks records how far times decrease in the stream.
+// clocks records the largest decrease of times in the stream.
 type clocks struct {
 	sampling sync.Mutex // held while older messages are sampled; taken before mu
 	sampled  bool       // guarded by sampling
 
-	mu      sync.Mutex
-	begin   uint64        // the first observed sequence; 0: none yet
-	highest time.Time     // latest time of the observed messages
-	lowest  time.Time     // earliest time of the observed messages
-	fall    time.Duration // the largest decrease
+	mu         sync.Mutex
+	begin      uint64        // the first observed sequence; 0: none yet
+	highest    time.Time     // latest time of the observed messages
+	lowest     time.Time     // earliest time of the observed messages
+	regression time.Duration // the largest decrease
 }
 
 // observe records the time of a live message. Messages must be observed in the order of the stream.
@@ -49,7 +50,7 @@ func (c *clocks) observe(seq uint64, at time.Time) {
 	if at.Before(c.lowest) {
 		c.lowest = at
 	}
-	c.fall = max(c.fall, c.highest.Sub(at))
+	c.regression = max(c.regression, c.highest.Sub(at))
 }
 
 // observeOlder records the times of messages that precede the observed ones, in the order of the
@@ -65,19 +66,19 @@ func (c *clocks) observeOlder(times []time.Time) {
 		if at.After(highest) {
 			highest = at
 		}
-		c.fall = max(c.fall, highest.Sub(at))
+		c.regression = max(c.regression, highest.Sub(at))
 	}
 	if c.begin > 0 {
-		c.fall = max(c.fall, highest.Sub(c.lowest))
+		c.regression = max(c.regression, highest.Sub(c.lowest))
 	}
 	if highest.After(c.highest) {
 		c.highest = highest
 	}
 }
 
-// largestFall returns the largest known decrease of times. The first call also samples messages
+// clockRegression returns the largest known decrease of times. The first call also samples messages
 // that precede the observed ones.
-func (e *Engine) largestFall(ctx context.Context, first, last uint64) (time.Duration, error) {
+func (e *Engine) clockRegression(ctx context.Context, first, last uint64) (time.Duration, error) {
 	c := &e.clocks
 	c.sampling.Lock()
 	defer c.sampling.Unlock()
@@ -97,7 +98,7 @@ func (e *Engine) largestFall(ctx context.Context, first, last uint64) (time.Dura
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.fall, nil
+	return c.regression, nil
 }
 
 // sampleTimes returns the times of messages in [first, last] that are about evenly spaced.
@@ -107,7 +108,8 @@ func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []t
 	}
 	n := min(clockSamples, last-first+1)
 	all, err := concurrently(int(n), func(i int) (time.Time, error) {
-		// The leader is asked, because a damaged replica may lack a message that shows a decrease.
+		// The messages are read from the leader, because a damaged replica may lack a message that
+		// shows a decrease.
 		m, err := e.getLeader(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return time.Time{}, nil // retention has removed the messages

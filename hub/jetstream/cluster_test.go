@@ -183,7 +183,7 @@ func testStreamSettings(t *testing.T, c *cluster) {
 			s.SubjectTransform = &natsjs.SubjectTransformConfig{Source: ">", Destination: s.Name + ".>"}
 		}, "subject transform: want false, the stream has true"},
 		{"no metadata", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata = nil }, "trivium_epoch (metadata): want 8 hexadecimal digits"},
-		{"of another version", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata[metaVersion] = "2" }, "trivium_version (metadata): want 1, the stream has 2"},
+		{"another version", func(s *natsjs.StreamConfig, _ *Config) { s.Metadata[metaVersion] = "2" }, "trivium_version (metadata): want 1, the stream has 2"},
 		{"not atomic", func(s *natsjs.StreamConfig, _ *Config) { s.AllowAtomicPublish = false }, "atomic publish (of nats-server 2.12): want true, the stream has false"},
 		{"replicas", func(_ *natsjs.StreamConfig, c *Config) { c.Replicas = 3 }, "replicas: want 3, the stream has 1"},
 		{"payload", func(_ *natsjs.StreamConfig, c *Config) { c.MaxEventSize = 2 << 20 }, "events may have at most 2093056 bytes of data, not 2097152"},
@@ -218,7 +218,7 @@ func testDeletedStream(t *testing.T, c *cluster) {
 	case err := <-e.Failed():
 		require.ErrorContains(t, err, "was deleted")
 	case <-time.After(enginetest.Patience):
-		require.FailNow(t, "the engine did not fail")
+		require.FailNow(t, "the engine did not report that its stream was deleted")
 	}
 	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
 	_, err = h.Publish(t.Context(), one("a"))
@@ -259,7 +259,7 @@ func testLostEvents(t *testing.T, c *cluster) {
 	case err := <-e.Failed():
 		require.ErrorContains(t, err, "ends at 2 and was delivered up to 3: it has lost events")
 	case <-time.After(enginetest.Patience):
-		require.FailNow(t, "the engine did not fail")
+		require.FailNow(t, "the engine did not report the lost events")
 	}
 	restarted, _ := startHub(t, cfg, hub.Retention{})
 	again := enginetest.Subscribe(t, restarted, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
@@ -290,7 +290,7 @@ func testDeletedBeforeDelivery(t *testing.T, c *cluster) {
 	require.Equal(t, ack.Sequence, r.Gaps[0].ResumedAt.Seq)
 }
 
-// testServerRestart checks that publishing fails at once while the server is down. Subscribers must get no gap.
+// testServerRestart checks that publishing fails immediately while the server is down. Subscribers must get no gap.
 func testServerRestart(t *testing.T, c *cluster) {
 	h, e := startHub(t, c.config(hub.Retention{}), hub.Retention{})
 	r := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})
@@ -310,10 +310,10 @@ func testServerRestart(t *testing.T, c *cluster) {
 	} {
 		begin := time.Now()
 		require.ErrorIs(t, publish(), hub.ErrUnavailable)
-		require.Less(t, time.Since(begin), e.timeouts.retry/2, "publishing must not wait for the server")
+		require.Less(t, time.Since(begin), e.timeouts.retry/2, "a publish does not wait for the server")
 	}
 	early := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &ahead}})
-	require.False(t, early.Reached(ahead.Seq), "while the server is down it is unknown whether the position is past the end")
+	require.False(t, early.Reached(ahead.Seq), "no position is reported as reached while it is unknown whether the cursor is past the end")
 	c.start(0)
 	require.Eventually(t, func() bool { return e.Ready() == nil }, enginetest.Patience, 10*time.Millisecond)
 	receipt, err := h.PublishOnce(t.Context(), "s", "k", one("after"))

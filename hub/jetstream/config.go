@@ -14,7 +14,7 @@ import (
 // DefaultStream is the stream's name if none is configured.
 const DefaultStream = "trivium"
 
-// These are the limits of Config's fields.
+// Limits of Config's fields.
 const (
 	MaxReplicas = 5 // JetStream allows no more
 	// MaxEventSize is the largest size of an event's data in a stream on disk. With the message overhead it stays
@@ -34,7 +34,7 @@ type Config struct {
 	// SyncAlways makes the embedded server write to disk before each acknowledgement, instead of
 	// once per SyncInterval.
 	SyncAlways bool
-	// URL has the addresses of one or more NATS servers, separated by commas.
+	// URL contains the addresses of one or more NATS servers, separated by commas.
 	URL         string
 	Credentials string // path of a credentials file; empty: none
 

@@ -13,11 +13,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A NATS server can lose the end of its store by a power loss, or because the store was put back to
-// an earlier state. It then assigns the lost sequences again, to other events, and an event ID
-// would identify two events. The engine therefore remembers the newest messages that it delivered.
-// After every reconnect and every change of the leader, and before it publishes anything, it
-// compares them with the leader's messages. If any differs, a new epoch begins.
+// A NATS server can lose the newest messages of its store by a power loss, or because the store was
+// restored from an older copy. It then assigns the lost sequences to other events, and an event ID
+// would identify two events. The engine therefore remembers the newest messages that it has
+// delivered. After every reconnect and every change of the leader, and before it publishes
+// anything, it compares them with the leader's messages. If any differs, a new epoch begins.
 
 // maxAnchors is the number of remembered messages. More than one is remembered, because single
 // messages can be deleted from a stream.
@@ -43,9 +43,9 @@ func (e *Engine) anchorOf(seq uint64, at time.Time, subject string, data []byte)
 type continuity struct {
 	seed maphash.Seed // static
 
-	changes atomic.Uint64 // number of changes of the stream's leader that the engine has noticed
+	changes atomic.Uint64 // number of changes of the stream's leader that the engine has detected
 
-	checking sync.Mutex // held while the leader is asked; taken before mu
+	checking sync.Mutex // held during requests to the leader; taken before mu
 
 	mu      sync.Mutex
 	anchors [maxAnchors]anchor // a ring buffer
@@ -76,7 +76,7 @@ func (c *continuity) newest() []anchor {
 	return anchors
 }
 
-// seeLeader records the name of the leader that an answer about the stream contains.
+// seeLeader records the name of the leader from an answer about the stream.
 func (c *continuity) seeLeader(info *jetstream.StreamInfo) {
 	if info.Cluster == nil || info.Cluster.Leader == "" {
 		return
@@ -90,7 +90,7 @@ func (c *continuity) seeLeader(info *jetstream.StreamInfo) {
 }
 
 // watchLeader subscribes to notices about elected leaders. If the NATS user has no right to
-// subscribe, the engine notices a new leader within watchInterval instead.
+// subscribe, the engine detects a new leader within watchInterval instead.
 func (e *Engine) watchLeader() error {
 	_, err := e.conn.Subscribe("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+e.cfg.Stream, func(*nats.Msg) { e.continuity.changes.Add(1) })
 	return err
@@ -151,8 +151,8 @@ func (e *Engine) repeatedly(ctx context.Context, verify func(context.Context) er
 	}
 }
 
-// compare checks that the newest remembered message which is still in the stream is the delivered
-// one. If it is, all earlier messages are the delivered ones too, because sequences are assigned in
+// compare checks that the newest remembered message that is still in the stream is the delivered
+// one. If so, all earlier messages are also the delivered ones, because sequences are assigned in
 // order.
 func (e *Engine) compare(ctx context.Context) error {
 	for _, a := range e.continuity.newest() {
@@ -203,14 +203,14 @@ func (e *Engine) beginEpoch(ctx context.Context, reason error) error {
 	}
 	info.Config.Metadata[metaEpoch] = newEpoch().String()
 	e.mu.Lock()
-	e.endsEpoch = reason // other goroutines may find the new epoch before this one has its answer
+	e.endsEpoch = reason // other goroutines may read the new epoch before this one has received its answer
 	e.mu.Unlock()
 	_, err = e.js.UpdateStream(ctx, info.Config)
 	e.fail(errors.Join(reason, err))
 	return unavailable(errors.New("the stream was replaced"))
 }
 
-// endOfEpoch returns why the stream has another epoch than this engine.
+// endOfEpoch returns the reason why the stream's epoch differs from the engine's.
 func (e *Engine) endOfEpoch() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// putBack stops server i, replaces its store with the earlier copy in dir, and starts the server.
+// putBack stops server i, replaces its store with the older copy in dir, and starts the server.
 func (c *cluster) putBack(i int, dir string) {
 	c.t.Helper()
 	c.stop(i)
@@ -24,8 +24,9 @@ func (c *cluster) putBack(i int, dir string) {
 	require.NoError(c.t, os.CopyFS(c.options[i].StoreDir, os.DirFS(dir)))
 }
 
-// A server whose store was put back to an earlier state assigns the lost sequences again. No subscriber
-// may receive another event under an ID that was delivered before, whichever program publishes first.
+// A server whose store was restored from an older copy assigns the lost sequences again. No
+// subscriber may receive another event with an ID that was delivered before, regardless of the
+// program that publishes first.
 func testReusedSequences(t *testing.T, c *cluster) {
 	for _, row := range []struct {
 		name    string
@@ -80,13 +81,13 @@ func reuseSequences(t *testing.T, c *cluster, publish func(*testing.T, Config, *
 	t.Logf("published: %v", err)
 	select {
 	case err := <-e.Failed():
-		// The publisher begins the new epoch. The follower may notice and report it first.
+		// The publisher begins the new epoch. The follower may detect and report it first.
 		require.Regexp(t, "it has lost events and continues in a new epoch|was created anew", err.Error())
 	case <-time.After(enginetest.Patience):
-		require.FailNow(t, "the lost events were not noticed")
+		require.FailNow(t, "the engine did not report the lost events")
 	}
 	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
-	require.Equal(t, last, h.Position(), "nothing more is delivered under the old epoch")
+	require.Equal(t, last, h.Position(), "no further event is delivered in the old epoch")
 
 	restarted, _ := startHub(t, cfg, hub.Retention{})
 	again := enginetest.Subscribe(t, restarted, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &last}})
@@ -106,8 +107,8 @@ func many(topic string, n int) (events []*hub.Event) {
 	return events
 }
 
-// TestVerificationIsRepeated checks that a leader which does not answer once does not make a publish
-// fail, that the repetition ends in time, and that an engine which has failed repeats nothing.
+// TestVerificationIsRepeated checks that a publish succeeds if the leader does not answer once,
+// that the retries end in time, and that a failed engine retries nothing.
 func TestVerificationIsRepeated(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -142,8 +143,8 @@ func TestVerificationIsRepeated(t *testing.T) {
 	}
 }
 
-// The hub ends with the reason of a new epoch, even if another goroutine finds the epoch before the one that began it has
-// its answer.
+// The engine reports why a new epoch began, even if another goroutine reads the new epoch before the goroutine that
+// began it has received its answer.
 func TestReasonOfNewEpochIsKept(t *testing.T) {
 	_, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
 	info := retried(t, func() (*jetstream.StreamInfo, error) { return e.check(t.Context()) })

@@ -57,9 +57,9 @@ func (e *Engine) subjects(ctx context.Context, filter string) (map[string]uint64
 	case answer.Error != nil:
 		return nil, answer.Error
 	case answer.Cluster != nil && answer.Cluster.Leader == "":
-		return nil, errors.New("the stream has no leader") // without a leader, a server with an incomplete copy may have answered
+		return nil, errors.New("the stream has no leader") // without a leader, the answer may be from a server with an incomplete copy
 	case answer.State.LastSeq < e.follows.reached():
-		return nil, errors.New("the server that answers lags behind")
+		return nil, errors.New("the NATS server that answered is behind the events already read")
 	}
 	return answer.State.Subjects, nil
 }

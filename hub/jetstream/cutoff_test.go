@@ -99,7 +99,7 @@ func startStallingProxy(t *testing.T, address string) (url string, stall func())
 }
 
 // testStalledServer checks a server that does not read from its socket, as if it were paused. No
-// call may be blocked for as long as the NATS client would block a write by default.
+// call may block for as long as a write of the NATS client blocks by default.
 func testStalledServer(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	var stall func()
@@ -117,6 +117,6 @@ func testStalledServer(t *testing.T, c *cluster) {
 	begin := time.Now()
 	_, err := h.Publish(t.Context(), many...)
 	require.ErrorIs(t, err, hub.ErrUnavailable)
-	_ = e.Ready() // any result is right, as long as Ready returns
+	_ = e.Ready() // the result does not matter, but Ready must return
 	require.Less(t, time.Since(begin), nats.DefaultFlusherTimeout)
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Any replica may answer a read. A replica with damaged files reports deleted ranges where others
-// have events. So the leader is asked before a deleted range is reported as a gap.
+// Any replica may answer a read. A replica with damaged files reports deleted ranges where other
+// replicas have events. Therefore the engine reads a deleted range from the leader before it
+// reports a gap.
 
 // deleted returns the log elements for the sequences between after and before, for which a replica
 // has no messages. If the leader has messages there, deleted returns their events, at most limit.
@@ -28,8 +29,8 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			// The leader has no message from this sequence on, but the replica has one at before.
-			// Either a new leader lags behind, or retention has removed the message in the
-			// meantime.
+			// Either a new leader is behind the replica, or retention has removed the message in
+			// the meantime.
 			if err := e.mustReach(ctx, before); err != nil {
 				return nil, err
 			}
@@ -63,7 +64,7 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 func (e *Engine) mustReach(ctx context.Context, seq uint64) error {
 	info, err := e.check(ctx)
 	if err == nil && info.State.LastSeq < seq {
-		err = unavailable(errors.New("the leader lags behind a replica"))
+		err = unavailable(errors.New("the leader is behind a replica"))
 	}
 	return err
 }

@@ -21,7 +21,8 @@ type embedded struct {
 	nats  *server.Server
 }
 
-// openEmbedded opens the store, starts a server on it and waits for the server up to the timeout.
+// openEmbedded opens the store, starts a server on it, and waits at most timeout until the server
+// is ready.
 func openEmbedded(cfg *Config, timeout time.Duration) (_ *embedded, err error) {
 	s, err := openStore(cfg.Store, cfg.SyncAlways)
 	if err != nil {
@@ -44,9 +45,9 @@ func openEmbedded(cfg *Config, timeout time.Duration) (_ *embedded, err error) {
 		SyncAlways:   cfg.SyncAlways,
 		MaxPayload:   int32(min(payload, math.MaxInt32)),
 		MaxPending:   int64(max(server.MAX_PENDING_SIZE, 4*payload)),
-		// The store's own limit is switched off, so that only the limit of the stream applies. By
-		// default, the store's limit is a share of the free disk space at the start, which may be
-		// less than the stream already occupies.
+		// The store's own limit is switched off, so that only the limit of the stream applies. The
+		// default of the store's limit is a share of the free disk space at the start, which may be
+		// less than the size of the stream.
 		JetStreamMaxStore: math.MaxInt64,
 	})
 	if err != nil {
@@ -55,7 +56,7 @@ func openEmbedded(cfg *Config, timeout time.Duration) (_ *embedded, err error) {
 	e.nats.SetLoggerV2(&natsLog{cfg.Logger}, false, false, false)
 	e.nats.Start()
 	if !e.nats.ReadyForConnections(timeout) || !e.nats.JetStreamEnabled() {
-		return e, fmt.Errorf("the embedded server does not start on %s; see the log for the reason", cfg.Store)
+		return e, fmt.Errorf("embedded NATS server with store %s did not start; see the log for the reason", cfg.Store)
 	}
 	return e, nil
 }
@@ -99,7 +100,7 @@ func (e *embedded) health() error {
 	}
 	for _, failure := range e.nats.Healthz(&server.HealthzOptions{Details: true}).Errors {
 		// The server checks whether it accepts connections, with a timeout of a millisecond. On a
-		// busy machine that check fails without a reason, so it is ignored.
+		// busy machine, that check fails although the server works, so its result is ignored.
 		if failure.Type != server.HealthzErrorConn {
 			return fmt.Errorf("the embedded server has stopped writing; see the log for the reason: %s", failure.Error)
 		}
@@ -123,8 +124,8 @@ func (e *embedded) close(clean bool) error {
 	return errors.Join(err, e.store.close())
 }
 
-// natsLog forwards the server's log to slog, one level lower, because the server's notices do not
-// concern operators of a hub.
+// natsLog forwards the server's log to slog, one level lower, because the server's notices are not
+// relevant for operators of a hub.
 type natsLog struct{ log *slog.Logger }
 
 func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug(formatLine(format, v)) }

@@ -19,7 +19,7 @@ import (
 )
 
 // newEngine returns an engine that waits much longer for its server than by default, because other
-// tests keep the machine busy meanwhile.
+// tests keep the machine busy.
 func newEngine(t *testing.T, cfg Config) *Engine {
 	t.Helper()
 	e, err := New(cfg)
@@ -68,7 +68,7 @@ func TestRestartKeepsCursorsAndKeys(t *testing.T) {
 		{"closed cleanly, another boot", false, func(s *state) { s.Boot = "another" }, false},
 		{"killed", false, func(s *state) { s.Clean = false }, false},
 		{"power loss", false, func(s *state) { s.Clean, s.Boot = false, "another" }, true},
-		{"killed, no boot known", false, func(s *state) { s.Clean, s.Boot = false, "" }, true},
+		{"killed, boot unknown", false, func(s *state) { s.Clean, s.Boot = false, "" }, true},
 		{"power loss, all on disk", true, func(s *state) { s.Clean, s.Boot = false, "another" }, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestFailedOpenLeavesStoreUnchanged(t *testing.T) {
 	require.ErrorContains(t, err, "replicas: want 1")
 }
 
-// If Start fails, it leaves the store unchanged, and so does Close after it.
+// A failed Start, and Close after it, leave the store unchanged.
 func TestFailedStartLeavesStoreUnchanged(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Store: t.TempDir()}

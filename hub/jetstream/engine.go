@@ -19,7 +19,7 @@ import (
 const watchInterval = time.Second
 
 // maxNotFound is the number of consecutive checks after which a missing stream is considered
-// deleted. A server that has just started may not know the stream yet.
+// deleted. A server that has just started may not have loaded the stream yet.
 const maxNotFound = 3
 
 // Engine is a hub.Engine on a JetStream stream. It also implements hub.Log, hub.IdempotentPublisher and
@@ -91,8 +91,8 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Start implements hub.Engine. Its error is meant for operators: it names what was found and what
-// is required.
+// Start implements hub.Engine. Its error is meant for operators: it contains the actual and the
+// required settings.
 func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -133,7 +133,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		e.server.logLowSpace(&e.cfg, info.State.Bytes)
 	}
 	if err := e.learnErasures(ctx); err != nil {
-		e.cfg.Logger.Warn("reading the erasures failed, will be retried when they are needed", "error", err.Error()) // they are learned when a deleted range is read
+		e.cfg.Logger.Warn("reading the erasures failed, will be retried when they are needed", "error", err.Error()) // they are read again when a deleted range is read
 	}
 	last := info.State.LastSeq
 	from := last - min(last, uint64(e.cfg.Window))
@@ -161,11 +161,11 @@ func (e *Engine) connect() (err error) {
 		nats.IgnoreAuthErrorAbort(), // credentials may be renewed by the user or on the server
 		nats.ReconnectWait(200 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
-		nats.ReconnectBufSize(-1), // no buffer: a message could be sent again after a reconnect, and then be stored after its own repetition
+		nats.ReconnectBufSize(-1), // no buffer: a buffered message would be sent after a reconnect, and could be stored in addition to its retry
 		nats.PingInterval(e.timeouts.ping),
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(e.timeouts.connect),
-		nats.FlusherTimeout(e.timeouts.ack), // while a write blocks, other publishers and Ready wait too
+		nats.FlusherTimeout(e.timeouts.ack), // while a write blocks, other publishers and Ready also wait
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if !e.rights.note(err) {
 				e.cfg.Logger.Warn("NATS client error", "error", err.Error())
@@ -206,8 +206,8 @@ func (e *Engine) connect() (err error) {
 	return e.watchLeader()
 }
 
-// cancelRequests ends the contexts that linked has returned: after a disconnect, no answer can
-// arrive.
+// cancelRequests ends the contexts that linked has returned, because no answer can arrive after a
+// disconnect.
 func (e *Engine) cancelRequests() {
 	e.connectedMu.Lock()
 	defer e.connectedMu.Unlock()
@@ -226,7 +226,7 @@ func (e *Engine) linked(ctx context.Context, timeout time.Duration) (context.Con
 	return ctx, func() { stop(); cancel() }
 }
 
-// watchStream checks the stream once per watchInterval, so that a failure is noticed even if
+// watchStream checks the stream once per watchInterval, so that a failure is detected even if
 // nothing is published.
 func (e *Engine) watchStream(ctx context.Context) {
 	tick := time.NewTicker(watchInterval)
@@ -275,9 +275,9 @@ func (e *Engine) setUnavailable(err error) {
 	e.unavailable = err
 }
 
-// publishUnavailable returns the reason why publishing cannot succeed at present, or nil. Publishers
-// wait for the election of a leader only for a limited time: after it, most servers of the stream
-// must be unavailable.
+// publishUnavailable returns the reason why publishing cannot succeed at present, or nil.
+// Publishers wait for the election of a leader for a limited time. A longer election means that
+// most servers of the stream are unavailable.
 func (e *Engine) publishUnavailable() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -304,7 +304,7 @@ func (e *Engine) ready() error {
 		return e.unavailable
 	}
 	if err := e.rights.err(); err != nil {
-		return unavailable(err) // the failure of other checks may be a consequence of this
+		return unavailable(err) // failures of other checks may be consequences of this one
 	}
 	if e.unavailable != nil {
 		return e.unavailable

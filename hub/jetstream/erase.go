@@ -18,10 +18,10 @@ import (
 
 // An event is erased in two steps. First the engine stores an erasure in the stream: a small
 // message with the sequence of the event. Every hub that reads the erasure removes the event from
-// memory; a hub that was disconnected or starts later reads it then. In the second step the engine
-// deletes the event's message from the stream and overwrites it on the disks. Retention removes the
-// event before its erasure, because the erasure has the higher sequence. So a hub can tell from the
-// erasures in the stream whether a missing message was erased or lost.
+// memory; a hub that was disconnected, or that starts later, reads it later. In the second step the
+// engine deletes the event's message from the stream and overwrites it on the disks. Retention
+// removes the event before its erasure, because the erasure has the higher sequence. Therefore the
+// erasures in the stream show whether a missing message was erased or lost.
 
 // erasedSubject is the subject of erasures, without the stream's prefix. Topics do not begin with
 // "$", so no event has this subject.
@@ -30,13 +30,13 @@ const erasedSubject = "$erased"
 // headerErased is the header of an erasure that contains the sequence of the erased event.
 const headerErased = "Trivium-Erased"
 
-// maxErasures is the maximum number of sequences in erasures, which have 8 bytes each. If there are
-// more, the lowest are removed. The removed ones then count as lost, and subscribers may get a gap
-// for them.
+// maxErasures is the maximum number of sequences in erasures, of 8 bytes each. If there are more,
+// the lowest ones are removed. They are then considered lost, and subscribers may get a gap for
+// them.
 const maxErasures = 1 << 17
 
-// erasures is the set of sequences that have no event although no event is lost: those of erased
-// events and of the erasures themselves.
+// erasures is the set of sequences without an event that are not losses: those of erased events and
+// of the erasures themselves.
 type erasures struct {
 	learning sync.Mutex // held while erasures are read from the stream; taken before mu
 
@@ -79,8 +79,8 @@ func (s *erasures) newestLost(after, through uint64) uint64 {
 }
 
 // forget removes the sequences before first, because retention has removed their messages from the
-// stream. It keeps the unbroken run of sequences directly before first: a subscriber whose position
-// is one of them has lost nothing.
+// stream. It keeps the consecutive sequences directly before first, because a subscriber at one of
+// these positions has lost nothing.
 func (s *erasures) forget(first uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +126,7 @@ func (e *Engine) deletedRange(ctx context.Context, after, through uint64) ([]*hu
 }
 
 // missing returns the log elements for (after, through], in which there are no messages. Every
-// sequence that is not known as erased counts as lost.
+// sequence that is not recorded as erased is considered lost.
 func (e *Engine) missing(after, through uint64) (elements []*hub.Event) {
 	lost := e.erased.newestLost(after, through)
 	if lost > after {
@@ -220,14 +220,14 @@ func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
 	return ack.Sequence, nil
 }
 
-// askDelete asks the server to delete a message and to overwrite its bytes on all replicas. An error from the
-// server is a *jetstream.APIError.
+// askDelete sends the server a request to delete a message and to overwrite its bytes on all replicas. An error from
+// the server is a *jetstream.APIError.
 func (e *Engine) askDelete(ctx context.Context, body string) error {
 	subject := "$JS.API.STREAM.MSG.DELETE." + e.cfg.Stream
 	m, err := e.conn.RequestWithContext(ctx, subject, []byte(body))
 	if err != nil {
 		if last := e.conn.LastError(); errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), `"`+subject+`"`) {
-			return fmt.Errorf("the NATS user may not publish to %q, which erasing needs", subject)
+			return fmt.Errorf("the NATS user may not publish to %q, which is required for erasing", subject)
 		}
 		return err
 	}
@@ -244,7 +244,7 @@ func (e *Engine) askDelete(ctx context.Context, body string) error {
 }
 
 // checkDeleteAllowed returns the reason why messages of the stream cannot be deleted, or nil. To
-// find out, it sends an invalid request, which deletes nothing.
+// determine this, it sends an invalid request, which deletes nothing.
 func (e *Engine) checkDeleteAllowed(ctx context.Context) error {
 	info, err := e.check(ctx)
 	if err != nil {

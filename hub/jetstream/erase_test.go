@@ -31,12 +31,12 @@ func TestErasures(t *testing.T) {
 		require.Equal(t, row.want, s.newestLost(row.after, row.through), "%+v", row)
 	}
 	s.forget(5)
-	require.Equal(t, []uint64{3, 4, 8, 9}, s.seqs, "a subscriber at 2 has lost nothing")
+	require.Equal(t, []uint64{3, 4, 8, 9}, s.seqs, "erasures directly before the first sequence are kept, so that a subscriber at 2 gets no gap")
 	s.forget(6)
 	require.Equal(t, []uint64{8, 9}, s.seqs)
 }
 
-// filesContaining returns the files below a directory that contain the text.
+// filesContaining returns the files below a directory that contain text.
 func filesContaining(t *testing.T, dir, text string) (files []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -57,7 +57,7 @@ func filesContaining(t *testing.T, dir, text string) (files []string) {
 // stream.
 func TestErasureSurvivesRestart(t *testing.T) {
 	t.Parallel()
-	for _, after := range []int{0, 500} { // number of events after the erased one: it is in the newest block or in an older one
+	for _, after := range []int{0, 500} { // number of events after the erased one, which is then in the newest block or in an older one
 		t.Run(fmt.Sprint(after, " events after it"), func(t *testing.T) {
 			const marker = "marker-of-the-erased-event"
 			cfg := Config{Store: t.TempDir(), Window: 50}
@@ -91,9 +91,9 @@ func TestErasureSurvivesRestart(t *testing.T) {
 	}
 }
 
-// testErased checks that an event erased through one hub is removed from all hubs: also from a
-// disconnected one, from one that had not read the event yet, and from one that starts later. No
-// hub may report a gap.
+// testErased checks that an event erased through one hub is removed from all hubs, including a
+// disconnected one, one that had not read the event yet, and one that starts later. No hub may
+// report a gap.
 func testErased(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
 		"cut", fmt.Sprintf("127.0.0.1:%d", testkit.FreePorts(t, 1)[0]), fmt.Sprintf("127.0.0.1:%d", c.options[0].Port))
@@ -119,11 +119,11 @@ func testErased(t *testing.T, c *cluster) {
 		proxy.Stop()
 		require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, 10*time.Millisecond)
 	}
-	enginetest.RequireErase(t, other, ids[4], nil, "the disconnected hub has it in memory")
+	enginetest.RequireErase(t, other, ids[4], nil, "an event in the memory of the disconnected hub is erased")
 	publish(10)
-	enginetest.RequireErase(t, other, ids[14], nil, "the disconnected hub has not read this one")
+	enginetest.RequireErase(t, other, ids[14], nil, "an event that the disconnected hub has not read is erased")
 	publish(10)
-	enginetest.RequireErase(t, other, ids[29], nil, "and has not read the newest one")
+	enginetest.RequireErase(t, other, ids[29], nil, "the newest event, which the disconnected hub has not read, is erased")
 	if len(c.servers) == 1 {
 		require.NoError(t, proxy.Start())
 	}
@@ -133,7 +133,7 @@ func testErased(t *testing.T, c *cluster) {
 	require.Empty(t, live.Gaps)
 	require.Eventually(t, func() bool { return other.Position().Seq >= ids[30].Seq }, enginetest.Patience, time.Millisecond)
 	if len(c.servers) == 1 {
-		require.Len(t, live.Events, 31-2, "two of the events that it had not read were erased")
+		require.Len(t, live.Events, 31-2, "the reconnected hub delivers all events except the two erased ones that it had not read")
 	}
 	late, _ := startHub(t, cfg, hub.Retention{Events: 5})
 	for name, hub := range map[string]*hub.Hub{"cut off": h, "other": other, "started later": late} {
@@ -147,7 +147,7 @@ func testErased(t *testing.T, c *cluster) {
 
 var errNoEvent = hub.ErrNoEvent
 
-// requireErased reads the log from each position, and requires all events but the erased ones and no gap.
+// requireErased reads the log from each position, and requires all events except the erased ones, and no gap.
 func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, erased ...int) {
 	t.Helper()
 	for i := range ids {

@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	farEvents = flag.Int("far.events", 100_000, "events of the store of BenchmarkRareTopics")
-	farStore  = flag.String("far.store", "", "directory of that store, to be used again; empty: a new one")
+	farEvents = flag.Int("far.events", 100_000, "number of events in the store of BenchmarkRareTopics")
+	farStore  = flag.String("far.store", "", "directory of the store, which is reused; empty: a new one")
 )
 
 // BenchmarkRareTopics reads events that are far older than the in-memory log: the newest events of

@@ -12,10 +12,10 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// These are the limits and intervals of the follower.
+// Limits and intervals of the follower.
 const (
 	pullMessages  = 2000
-	pullBytes     = 32<<20 + 64<<10 // size of the largest message of a stream; other hubs may accept larger events than this one
+	pullBytes     = 32<<20 + 64<<10 // size of the largest message of a stream; other hubs may accept larger events than this hub
 	pullExpiry    = 10 * time.Second
 	pullHeartbeat = time.Second // after two missed heartbeats, the consumer is replaced
 	maxQueued     = 4096        // maximum number of events that wait for delivery to the hub
@@ -23,7 +23,7 @@ const (
 	maxDelivered  = 512         // maximum number of events per call of deliver, which holds the hub's lock
 	consumerLife  = 30 * time.Second
 	stallTime     = 2 * time.Second
-	settledAfter  = 2 * infoTimeout // a consumer that failed after a longer time was not broken from its start
+	settledAfter  = 2 * infoTimeout // a consumer that fails after a longer time has worked before
 	maxPause      = time.Second     // longest pause before a new consumer
 )
 
@@ -37,9 +37,9 @@ type follower struct {
 	queue  []*hub.Event
 	size   int       // bytes of data in the queue
 	tip    uint64    // last sequence of the stream, as the leader last reported it
-	broken error     // the reason why the last consumer failed; nil: the present one works
+	broken error     // the reason why the last consumer failed; nil: the current one works
 	since  time.Time // when broken was set
-	last   uint64    // sequence of the newest queued element, at first that of the start; only the consumer changes it
+	last   uint64    // sequence of the newest queued element, initially that of the start; only the consumer changes it
 	closed bool
 }
 
@@ -49,8 +49,9 @@ func newFollower(e *Engine, last uint64, deliver func([]*hub.Event)) *follower {
 	return f
 }
 
-// follow creates a consumer, and a new one whenever it fails, until ctx ends. It waits longer each
-// time while consumers keep failing. It logs an error only if it differs from the previous one.
+// follow creates a consumer, and a new one after each failure, until ctx ends. The wait before a
+// new consumer grows while consumers fail repeatedly. It logs an error only if it differs from the
+// previous one.
 func (f *follower) follow(ctx context.Context) {
 	pause, said := retryWait, ""
 	for ctx.Err() == nil {
@@ -96,7 +97,7 @@ func (f *follower) consume(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		// If deleting the consumer fails, the server deletes it after a while.
+		// If the deletion of the consumer fails, the server deletes it later.
 		deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), retryWait)
 		defer cancel()
 		_ = e.js.DeleteConsumer(deleting, e.cfg.Stream, consumer.CachedInfo().Name)
@@ -139,8 +140,9 @@ func (f *follower) consume(ctx context.Context) error {
 }
 
 // enqueueDeleted queues a deleted range if the stream has no messages up to tip. The consumer has
-// none, but its replica may lag behind, so the leader is asked. enqueueDeleted must be called only
-// while the consumer has no messages, because the leader's answer contains the whole next message.
+// none, but its replica may be behind the leader, so enqueueDeleted reads from the leader. It must
+// be called only while the consumer has no messages, because the leader's answer contains the whole
+// next message.
 func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 	last := f.reached()
 	if tip <= last {
@@ -158,8 +160,8 @@ func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 }
 
 // waitBroken blocks until the consumer fails or ctx ends. A consumer that delivers nothing for
-// stallTime although the stream has more messages counts as failed: its replica lags behind, or the
-// messages were deleted.
+// stallTime although the stream has more messages has failed: its replica is behind the leader, or
+// the messages were deleted.
 func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 	tick := time.NewTicker(stallTime)
 	defer tick.Stop()
@@ -183,7 +185,7 @@ func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 	}
 }
 
-// setBroken records the reason why the consumer failed; nil means that the present one works.
+// setBroken records the reason why the consumer failed; nil means that the current one works.
 func (f *follower) setBroken(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -223,8 +225,8 @@ func (f *follower) reached() uint64 {
 	return last
 }
 
-// enqueueMessage queues a message. Before it, it queues elements for the sequences that the
-// consumer skipped.
+// enqueueMessage queues a message. If the consumer has skipped sequences, it first queues elements
+// for these.
 func (f *follower) enqueueMessage(ctx context.Context, m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	seq := meta.Sequence.Stream
 	for f.last+1 < seq {
@@ -252,8 +254,8 @@ func (f *follower) enqueueMessage(ctx context.Context, m jetstream.Msg, meta *je
 }
 
 // enqueue blocks until the queue has space, and appends the element. It ignores sequences that were
-// queued before: a replica that lags behind may send a message that was already reported as
-// deleted.
+// queued before: a replica that is behind the leader may send a message that was already reported
+// as deleted.
 func (f *follower) enqueue(event *hub.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

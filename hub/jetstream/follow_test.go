@@ -9,7 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The follower's queue is limited in bytes too, and delivers each element once and in order.
+// The follower's queue is limited in events and in bytes, and delivers each element once and in
+// order.
 func TestQueueIsBoundedAndOrdered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []uint64

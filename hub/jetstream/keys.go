@@ -19,11 +19,11 @@ import (
 )
 
 // keys remembers the newest publishes with an idempotency key by all hubs, as read from the stream,
-// up to hub.MaxIdempotencyKeys. JetStream alone does not suffice: it forgets an ID when the events
-// expire, and cannot return what was published under an ID once the first event is removed.
+// up to hub.MaxIdempotencyKeys. JetStream alone does not suffice: it removes an ID when the events
+// expire, and cannot return the result of a publish after its first event was removed.
 //
-// Each subject (of a token) may hold only a share of the keys. The share counts over all hubs,
-// because a subject may publish through several.
+// Each subject (of a token) may hold only a share of the keys of all hubs, because a subject may
+// publish through several hubs.
 type keys struct {
 	mu    sync.Mutex
 	byID  map[idHash]keyedPublish
@@ -32,7 +32,8 @@ type keys struct {
 }
 
 // idHash and publisherHash are short hashes of a message ID and of a subject (see keyID and
-// publisherOf). With them, a key takes the same memory regardless of the length of its texts.
+// publisherOf). With hashes, each key uses the same memory, regardless of the lengths of the ID and
+// the subject.
 type (
 	idHash        [16]byte
 	publisherHash [8]byte
@@ -46,7 +47,7 @@ type keyedPublish struct {
 	publisher publisherHash // zero: the publishing hub stored no publisher
 }
 
-// add remembers a publish read from the stream.
+// add records a publish that was read from the stream.
 func (k *keys) add(id string, one keyedPublish) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -55,7 +56,7 @@ func (k *keys) add(id string, one keyedPublish) {
 	}
 	now := time.Now()
 	if one.at.After(now) {
-		one.at = now // the leader's clock is ahead
+		one.at = now // the leader's clock was ahead
 	}
 	k.evict(now, hub.MaxIdempotencyKeys-1)
 	hash := hashOf(id)
@@ -66,7 +67,7 @@ func (k *keys) add(id string, one keyedPublish) {
 	}
 }
 
-// evict removes the expired publishes, and then the oldest ones until the number left is not above most.
+// evict removes the expired publishes, and then the oldest ones until at most most are left.
 func (k *keys) evict(now time.Time, most int) {
 	for len(k.order) > 0 && (len(k.order) > most || k.byID[k.order[0]].expired(now)) {
 		publisher := k.byID[k.order[0]].publisher
@@ -104,7 +105,7 @@ func hashOf(id string) idHash {
 	return idHash(sum[:])
 }
 
-// These are the headers of the first message of a publish with an idempotency key.
+// Headers of the first message of a publish with an idempotency key.
 const (
 	headerContent   = "Trivium-Once"      // number of events and their digest
 	headerPublisher = "Trivium-Publisher" // hash of the subject, see publisherOf
@@ -131,8 +132,8 @@ func parseContent(text string) (o keyedContent) {
 	return o
 }
 
-// publisherOf returns a hash of the subject. A hash is stored so that other readers of the stream
-// do not learn the subject.
+// publisherOf returns a hash of the subject. The stream contains only the hash, so that the subject
+// is hidden from other readers of the stream.
 func publisherOf(subject string) (p publisherHash) {
 	sum := sha256.Sum256([]byte("publisher " + subject))
 	return publisherHash(sum[:])
@@ -140,7 +141,7 @@ func publisherOf(subject string) (p publisherHash) {
 
 func parsePublisher(text string) (p publisherHash) {
 	if len(text) == hex.EncodedLen(len(p)) {
-		_, _ = hex.Decode(p[:], []byte(text)) // a text that is not hexadecimal yields the zero publisher
+		_, _ = hex.Decode(p[:], []byte(text)) // a string that is not hexadecimal yields the zero publisher
 	}
 	return p
 }
@@ -164,7 +165,7 @@ func keyID(subject, key string) string {
 }
 
 // PublishOnce implements hub.IdempotentPublisher. The first message carries the ID of the key, so
-// JetStream rejects a second publish with the same key, whichever hub sends it.
+// that JetStream rejects a second publish with the same key from any hub.
 func (e *Engine) PublishOnce(ctx context.Context, subject, key string, digest hub.Digest, events []*hub.Event) (hub.Cursor, error) {
 	done, err := e.beginPublish()
 	if err != nil {
@@ -227,7 +228,7 @@ func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Curso
 }
 
 // storedPublish returns the publish whose first message, at seq, has the ID. If that message was
-// removed and the publish is not in keys either, there is nothing to compare with, and
+// removed and keys does not contain the publish, no earlier publish can be compared, and
 // storedPublish returns now.
 func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now keyedPublish) (keyedPublish, error) {
 	ctx, cancel := e.linked(ctx, e.timeouts.ack)
@@ -246,8 +247,8 @@ func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now k
 }
 
 // seqOfID returns the sequence of the message with the ID. JetStream returns that sequence only for
-// a single message, not for a batch. So seqOfID sends a single message that JetStream would not
-// store even if it did not know the ID.
+// a single message, not for a batch. Therefore seqOfID sends a single message that JetStream would
+// reject even without the ID.
 func (e *Engine) seqOfID(ctx context.Context, id string) (uint64, error) {
 	probe := &nats.Msg{Subject: e.noSubject(), Header: nats.Header{jetstream.MsgIDHeader: {id}}}
 	if e.cfg.Replicas == 1 {

@@ -36,7 +36,7 @@ func testKeys(t *testing.T, c *cluster) {
 		key := fmt.Sprint("k", n)
 		receipt, err := first.PublishOnce(t.Context(), "s", key, order("o")...)
 		require.NoError(t, err)
-		follows.Until(receipt.Last.Seq) // a hub knows only the keys of events that it has read
+		follows.Until(receipt.Last.Seq) // a hub has recorded only the keys of events that it has read
 		var last hub.Cursor
 		for range 2 * keep.Events {
 			last, err = first.Publish(t.Context(), one("more"))
@@ -62,7 +62,7 @@ func TestKeysExpire(t *testing.T) {
 	_, known := k.lookup("old")
 	require.False(t, known)
 	one, _ := k.lookup("ending")
-	require.Equal(t, uint64(8), one.last, "a repeated ID does not replace the first")
+	require.Equal(t, uint64(8), one.last, "a repeated ID does not replace the first publish")
 	for i := range hub.MaxIdempotencyKeys {
 		k.add(fmt.Sprint(i), keyedPublish{at: now, publisher: publisherOf(fmt.Sprint(i % 3))})
 	}
@@ -70,13 +70,13 @@ func TestKeysExpire(t *testing.T) {
 	require.Len(t, k.byID, hub.MaxIdempotencyKeys)
 	require.Len(t, k.held, 3)
 	_, known = k.lookup("ending")
-	require.False(t, known, "the oldest is evicted")
+	require.False(t, known, "the oldest publish is evicted")
 	k.evict(now.Add(hub.IdempotencyPeriod), hub.MaxIdempotencyKeys)
 	require.Empty(t, k.byID)
 	require.Empty(t, k.held)
 }
 
-// What a subject publishes through other hubs counts towards its share of idempotency keys.
+// A subject's publishes through other hubs count toward its share of idempotency keys.
 func TestKeySharesCountAllHubs(t *testing.T) {
 	var k keys
 	greedy, other := publisherOf("greedy"), publisherOf("other")

@@ -9,25 +9,25 @@ import (
 )
 
 // These constants limit the bytes of publishes that JetStream has not answered yet, and of
-// publishes that wait to be sent. Large publishes have a lane of their own, so that a small one
-// does not wait behind megabytes.
+// publishes that wait to be sent. Large publishes have their own lane, so that a small publish does
+// not wait for megabytes.
 const (
 	smallPublish = 64 << 10 // largest publish in the lane for small ones
 
 	maxSmall        = 8 << 20
 	maxSmallWaiting = 16 << 20
 
-	maxLarge        = 16 << 20 // at least as large as the largest array over HTTP
+	maxLarge        = 16 << 20 // at least the size of the largest array over HTTP
 	maxLargeWaiting = 128 << 20
-	minLarge        = maxLarge / 8 // a smaller publish counts as this much, so that at most eight arrays are in progress
+	minLarge        = maxLarge / 8 // smaller publishes in the lane are counted as this size, so that at most eight arrays are in progress
 )
 
 // messageOverhead is the approximate size of a message besides its data.
 const messageOverhead = 200 // bytes
 
-// lane limits the bytes of publishes in progress. A publish for which there is no room waits. The
-// publishers take turns. A publish is refused, before anything is sent, if its publisher already
-// waits with its share.
+// lane limits the bytes of publishes in progress. A publish for which there is no room waits.
+// Publishers are served alternately. A publish is refused, before anything is sent, if the waiting
+// publishes of its publisher already fill the publisher's share.
 type lane struct {
 	limit      int64 // maximum bytes in progress; a larger publish must be the only one; static
 	maxWaiting int64 // maximum bytes of all waiting publishes; static
@@ -57,7 +57,7 @@ func newLane(limit, maxWaiting int64) *lane {
 }
 
 // enter blocks until there is room for n bytes. The caller must call leave with the same n when the
-// publish has ended. The error is hub.ErrOverloaded; it is returned at once, or when ctx ends.
+// publish has ended. The error is hub.ErrOverloaded; it is returned immediately, or when ctx ends.
 func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 	l.mu.Lock()
 	if l.turns.Len() == 0 && l.hasRoom(n) {
@@ -66,8 +66,8 @@ func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 		return nil
 	}
 	q := l.queues[publisher]
-	// A publisher may occupy half of the free waiting space, so that some is always left for other
-	// publishers.
+	// A publisher may occupy half of the free waiting space, so that there is always some space for
+	// other publishers.
 	if held := heldBy(q); 2*held >= l.maxWaiting-l.waiting {
 		l.mu.Unlock()
 		return hub.ErrOverloaded
@@ -116,7 +116,7 @@ func heldBy(q *laneQueue) int64 {
 
 func (l *lane) hasRoom(n int64) bool { return l.underWay == 0 || l.underWay+n <= l.limit }
 
-// admit lets waiting publishes enter while there is room, one of each publisher in turn. mu must be
+// admit admits waiting publishes while there is room, from the publishers alternately. mu must be
 // held.
 func (l *lane) admit() {
 	for l.turns.Len() > 0 {
@@ -152,8 +152,8 @@ func newLanes() lanes {
 	return lanes{small: newLane(maxSmall, maxSmallWaiting), large: newLane(maxLarge, maxLargeWaiting)}
 }
 
-// enter blocks until there is room in the lane for publishes of this size. It takes the publisher
-// from ctx. leave releases the room.
+// enter blocks until there is room in the lane for publishes of this size. ctx contains the
+// publisher. The caller must call leave, which releases the room.
 func (l *lanes) enter(ctx context.Context, events []*hub.Event) (leave func(), err error) {
 	n, in := int64(0), l.small
 	for _, e := range events {

@@ -17,7 +17,7 @@ import (
 func TestLaneTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLane(10, 1000)
-		require.NoError(t, l.enter(t.Context(), "greedy", 100), "a publish above the limit goes alone")
+		require.NoError(t, l.enter(t.Context(), "greedy", 100), "a publish above the limit is admitted if it is the only one")
 		var mu sync.Mutex
 		var order []string
 		enter := func(publisher string, n int64) {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
-// startHub starts a hub. While NATS is unavailable, it tries again, as the program does.
+// startHub starts a hub. While NATS is unavailable, it retries, as the trivium command does.
 func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) {
 	t.Helper()
 	return startHubWith(t, keep, func() *Engine { return newEngine(t, cfg) })
@@ -71,7 +71,7 @@ type logger interface {
 	Log(...any)
 }
 
-// retried calls read again while JetStream does not answer in time, as the hub does.
+// retried repeats read while JetStream does not answer in time, as the hub does.
 func retried[T any](t logger, read func() (T, error)) T {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(retryWait) {

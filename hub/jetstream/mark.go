@@ -12,12 +12,12 @@ import (
 )
 
 // markName is the name of the file with the highest sequence that a subscriber may have received.
-// The NATS server does not know this file. If the server's files were damaged or put back to an
-// earlier state, the stream therefore ends before this sequence.
+// The NATS server does not use this file. Therefore, if the server's files were damaged or restored
+// from an older copy, the stream ends before this sequence.
 const markName = "high-water"
 
-// mark is the open high-water file. Writes are not synced: they are not lost if only the process
-// ends, and after a power loss a new epoch begins anyway.
+// mark is the open high-water file. Writes are not synced to disk: they are not lost if only the
+// process ends, and after a power loss a new epoch begins anyway.
 type mark struct {
 	file *os.File
 
@@ -68,8 +68,8 @@ func (m *mark) raise(seq uint64) error {
 	return m.write(seq)
 }
 
-// write overwrites the sequence. The new text has the same length, so nothing of the old text
-// remains.
+// write overwrites the sequence. The new number has the same length, so that it replaces the old
+// one completely.
 func (m *mark) write(seq uint64) error {
 	if _, err := m.file.WriteAt(fmt.Appendf(nil, "%020d\n", seq), 0); err != nil {
 		return fmt.Errorf("store: %w", err)

@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// If a store was put back to an earlier state, or lost its newest events, no ID is assigned a
-// second time under one epoch, and subscribers get a gap.
+// If a store was restored from an older copy, or lost its newest events, no ID is assigned a second
+// time in one epoch, and subscribers get a gap.
 func TestOlderStoreBeginsNewEpoch(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -31,7 +31,7 @@ func TestOlderStoreBeginsNewEpoch(t *testing.T) {
 			require.NoError(t, os.RemoveAll(filepath.Join(store, "jetstream")))
 			require.NoError(t, os.CopyFS(filepath.Join(store, "jetstream"), os.DirFS(filepath.Join(earlier, "jetstream"))))
 		}, "the log ends at 20, but events up to 40 were delivered"},
-		{"the last block is cut", func(t *testing.T, store, _ string) {
+		{"the last block is truncated", func(t *testing.T, store, _ string) {
 			cutLastBlock(t, store)
 		}, "but events up to 40 were delivered"},
 		{"server files deleted", func(t *testing.T, store, _ string) {
@@ -96,8 +96,8 @@ func TestInvalidMarkFailsStart(t *testing.T) {
 	require.Equal(t, "x\n", string(content))
 }
 
-// TestStoreCopyIsRecognized checks that a copy is recognized by its lock file: by the inode, or by the creation time, as a
-// copy may have the inode of a deleted original. A value of zero is unknown and is not compared.
+// TestStoreCopyIsRecognized checks that a copy is recognized by its lock file: by the inode, or by the creation time,
+// because a copy may get the inode of a deleted original. A value of zero is unknown and is not compared.
 func TestStoreCopyIsRecognized(t *testing.T) {
 	for _, row := range []struct {
 		before, now state

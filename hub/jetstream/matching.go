@@ -15,10 +15,10 @@ import (
 )
 
 // ReadMatching reads the events of a few subjects without the events between them. Unlike a read of
-// the whole stream, such a read does not show deleted ranges, so the leader is asked for them.
+// the whole stream, such a read does not show deleted ranges, so they are requested from the
+// leader.
 
-// These are the limits of a read of a few subjects. Beyond them, reading the whole stream costs
-// less.
+// Limits of a read of a few subjects. Above them, a read of the whole stream is cheaper.
 const (
 	maxSubjects = 16
 	maxDeleted  = 1 << 17 // deleted messages in the stream, all of which the leader lists for each such read
@@ -62,8 +62,8 @@ func (e *Engine) ReadMatching(ctx context.Context, set hub.FilterSet, seq, throu
 		found = append(found, r.events[:n]...)
 	}
 	slices.SortFunc(found, func(a, b *hub.Event) int { return cmp.Compare(a.ID.Seq, b.ID.Seq) })
-	// The leader is asked after the subjects were read: a message that was deleted before that read
-	// is still deleted.
+	// The deleted ranges are requested after the subjects were read, so that they include all
+	// messages that were deleted before.
 	missing, err := e.missingSpans(ctx, seq, upTo, reached)
 	if err != nil {
 		return nil, unavailable(err)
@@ -73,7 +73,7 @@ func (e *Engine) ReadMatching(ctx context.Context, set hub.FilterSet, seq, throu
 		return nil, err
 	}
 	if len(lost) > 0 && e.cfg.Replicas > 1 {
-		return nil, unavailable(errors.New("another replica may have what the leader has lost")) // ReadAfter asks all replicas
+		return nil, unavailable(errors.New("another replica may have what the leader has lost")) // ReadAfter reads from all replicas
 	}
 	elements := e.arrange(seq, upTo, found, missing, lost)
 	return elements[:min(len(elements), limit.Events)], nil
@@ -129,8 +129,8 @@ func (e *Engine) readSubject(ctx context.Context, subject string, seq, through u
 }
 
 // eachAnswer sends a direct get of a batch, calls take with each message of the answer, and reports
-// whether the stream may have more messages. Each message names the sequence of the previous one,
-// so a missing message is noticed.
+// whether the stream may have more messages. Each message contains the sequence of the previous
+// one, so that a missing message is detected.
 func (e *Engine) eachAnswer(ctx context.Context, r getRequest, take func(m *nats.Msg, seq uint64)) (more bool, err error) {
 	answers, end, err := e.ask(r)
 	if err != nil {
@@ -169,7 +169,7 @@ func (e *Engine) eachAnswer(ctx context.Context, r getRequest, take func(m *nats
 }
 
 // confirm checks that the leader's messages of the subject in [from, upTo] are exactly those that a
-// replica has returned. It asks the leader message by message.
+// replica has returned. It requests the messages from the leader one by one.
 func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found []uint64, upTo uint64) error {
 	if e.cfg.Replicas == 1 {
 		return nil
@@ -226,9 +226,9 @@ func (e *Engine) missingSpans(ctx context.Context, after, through, reached uint6
 	case answer.Error != nil:
 		return nil, answer.Error
 	case s.LastSeq < max(reached, through):
-		return nil, errors.New("the server that answers lags behind")
+		return nil, errors.New("the NATS server that answered is behind the events already read")
 	case s.Lost != nil, s.NumDeleted != len(s.Deleted):
-		return nil, errors.New("the server does not know all that it has lost")
+		return nil, errors.New("the server's list of deleted messages is incomplete")
 	}
 	return spansOf(answer.State.Deleted, answer.State.FirstSeq, span{after, through}), nil
 }
@@ -251,8 +251,8 @@ func spansOf(deleted []uint64, first uint64, within span) (spans []span) {
 	return spans
 }
 
-// lostRanges returns the parts of the ranges that were not erased. Like deletedRange, it asks the
-// leader for erasures that this hub does not know yet.
+// lostRanges returns the parts of the ranges that were not erased. Like deletedRange, it reads new
+// erasures from the leader first.
 func (e *Engine) lostRanges(ctx context.Context, missing []span) (lost []span, err error) {
 	for again := range 2 {
 		lost = lost[:0]

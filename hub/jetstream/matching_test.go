@@ -68,7 +68,7 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 			for range 30 {
 				seq := rand.N(uint64(n)) + 1
 				if rand.N(2) == 0 {
-					if h.Erase(t.Context(), hub.Cursor{Epoch: e.epoch, Seq: seq}) == nil { // erasing a deleted event fails
+					if h.Erase(t.Context(), hub.Cursor{Epoch: e.epoch, Seq: seq}) == nil { // the erasure of a deleted event fails
 						erased = append(erased, seq)
 					}
 				} else {
@@ -100,7 +100,7 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 				return e.ReadMatching(t.Context(), set, seq, through, limit)
 			})
 			require.Equal(t, want, got, name)
-			for _, seq := range erased { // an erased event is not a loss; a read may count it to a lost range that surrounds it
+			for _, seq := range erased { // an erased event is not a loss, but a read may include it in a lost range around it
 				delete(wantGone, seq)
 				delete(gotGone, seq)
 			}

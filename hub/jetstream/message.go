@@ -16,13 +16,13 @@ import (
 
 // headerEvent is the header with an event's encoding, type and key: the letter of the encoding,
 // then the escaped type and key, each after a slash. Empty parts at the end are omitted. A message
-// without the header has no type and no key, and its encoding is derived from the data. So most
-// events need no header, and other programs can publish events.
+// without the header has no type and no key, and its encoding is derived from the data. Most events
+// therefore need no header, and other programs can publish events.
 const headerEvent = "Trivium"
 
 var encodingLetters = map[hub.Encoding]string{hub.JSON: "j", hub.Text: "t", hub.Binary: "b"}
 
-// encode returns the message of an event. Every topic is valid in a subject.
+// encode returns the message of an event. Every topic is valid as part of a subject.
 func (e *Engine) encode(event *hub.Event) *nats.Msg {
 	m := &nats.Msg{Subject: e.prefix + event.Topic, Data: event.Data}
 	if event.Encoding == hub.JSON && event.Type == "" && event.Key == "" {
@@ -49,7 +49,7 @@ func (e *Engine) decode(headers nats.Header, data []byte, subject string, seq ui
 	if about := headers[headerEvent]; len(about) == 0 {
 		event.Encoding = guessEncoding(data)
 	} else if !parseEventHeader(event, about[0]) || !validData(event.Encoding, data) {
-		return nil // other programs may publish anything, and clients would fail on invalid JSON
+		return nil // other programs may publish any data, and clients would fail on invalid JSON
 	}
 	if event.Validate(math.MaxInt) != nil {
 		return nil

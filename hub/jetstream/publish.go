@@ -18,12 +18,12 @@ import (
 // retryWait is the pause between two attempts of the same request.
 const retryWait = 100 * time.Millisecond
 
-// These limit what is sent before JetStream has answered.
+// Limits of the messages that are sent before JetStream has answered.
 const (
 	maxBatch        = 1000      // events of an atomic batch; the limit of nats-server
-	maxBatches      = 16        // atomic batches of one hub at once; nats-server allows 50 for all its clients
+	maxBatches      = 16        // concurrent atomic batches of one hub; nats-server allows 50 for all its clients
 	maxUnacked      = 2048      // maximum messages of PublishEach without an answer
-	maxUnackedBytes = 256 << 10 // bytes of a batch without an answer; PublishEach may have four times as much
+	maxUnackedBytes = 256 << 10 // bytes of a batch without an answer; four times as many for PublishEach
 )
 
 // Headers of an atomic batch (NATS ADR-50).
@@ -133,12 +133,12 @@ func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(con
 	}
 }
 
-// errUnverified is returned if nothing was sent, because it is unknown whether the stream still has
-// the delivered events.
+// errUnverified is returned if nothing was sent because it is unknown whether the stream still
+// contains the delivered events.
 var errUnverified = errors.New("the stream could not be compared with the delivered events")
 
 // publishVerified sends the messages once and waits for JetStream's answer. If the answer shows
-// that JetStream assigns sequences a second time, the engine fails.
+// that JetStream has assigned a sequence a second time, the engine fails.
 func (e *Engine) publishVerified(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	verifying, cancel := e.linked(ctx, e.timeouts.ack)
 	err := e.verify(verifying)
@@ -180,13 +180,13 @@ func (e *Engine) publishMessages(ctx context.Context, messages []*nats.Msg) (*je
 			}
 			continue
 		}
-		// Before it sends more, it waits until JetStream has processed these messages. Otherwise
-		// other publishes would queue behind the whole batch.
+		// Wait until JetStream has processed these messages. Otherwise other publishes would queue
+		// behind the whole batch.
 		size = 0
 		if answer, err := e.requestMsg(ctx, m); err != nil {
 			return nil, err
 		} else if len(answer) > 0 {
-			return readAck(answer) // an answer before the end of the batch contains the reason of its rejection
+			return readAck(answer) // an answer before the end of the batch contains the reason for its rejection
 		}
 	}
 	m := messages[last]
@@ -241,9 +241,9 @@ func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Curs
 	return last, err
 }
 
-// PublishUnique implements hub.UniquePublisher. JetStream rejects an ID that it knows, whichever
-// hub sends it. An embedded server is used by only one hub, which checks the IDs itself, so they
-// are not sent.
+// PublishUnique implements hub.UniquePublisher. JetStream rejects an ID that any hub has sent
+// before. An embedded server is used by only one hub, which checks the IDs itself, so they are not
+// sent.
 func (e *Engine) PublishUnique(ctx context.Context, ids []string, events []*hub.Event) (repeated int, err error) {
 	if e.cfg.Store != "" {
 		ids = nil
@@ -274,7 +274,7 @@ func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Ev
 
 // PublishInOrder implements hub.OrderedPublisher. The embedded server stores messages in the order
 // in which they are sent, and stores none after a failed write. In a cluster, a message may fail
-// and the next one be stored, so there PublishInOrder calls Publish.
+// although the next one is stored. PublishInOrder then calls Publish.
 func (e *Engine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	if e.cfg.Store == "" || len(events) == 1 {
 		return e.Publish(ctx, events)

@@ -12,7 +12,7 @@ import (
 )
 
 // TestIsRefused checks that isRefused is true only for errors of requests that were certainly not
-// carried out.
+// executed.
 func TestIsRefused(t *testing.T) {
 	api := func(code int, number jetstream.ErrorCode) error {
 		return &jetstream.APIError{Code: code, ErrorCode: number}

@@ -22,7 +22,7 @@ const infoTimeout = 2 * time.Second
 const readTimeout = 5 * time.Second
 
 // LastSeq implements hub.Log. In a cluster, a paused server may still consider itself the leader,
-// and a new leader may not have applied all committed messages. LastSeq therefore asks for the
+// and a new leader may not have applied all committed messages. LastSeq therefore requests the
 // state of the stream twice, with a barrier in between. Both answers must be from the same leader,
 // and most servers must follow it.
 func (e *Engine) LastSeq(ctx context.Context) (uint64, error) {
@@ -73,8 +73,8 @@ func (e *Engine) barrier(ctx context.Context) error {
 }
 
 // check returns the leader's description of the stream. It returns an error if the stream is not
-// the one that was opened, or if it has no leader: a server with an incomplete copy may then have
-// answered.
+// the one that was opened, or if it has no leader: in that case, the answer may be from a server
+// with an incomplete copy.
 func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := e.info(ctx)
 	if err != nil {
@@ -102,7 +102,7 @@ func (e *Engine) checkReaches(ctx context.Context, seq uint64) (*jetstream.Strea
 	if err != nil || info.State.LastSeq >= seq {
 		return info, err
 	}
-	tip, err := e.LastSeq(ctx) // a new leader may at first report a last sequence that is too low
+	tip, err := e.LastSeq(ctx) // a new leader may initially report a last sequence that is too low
 	if err != nil || tip >= seq {
 		return info, err
 	}
@@ -127,7 +127,7 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	if !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return events, err
 	}
-	// The replica that answered has no messages, so the leader is asked.
+	// The replica that answered has no messages, so read from the leader.
 	info, err := e.check(ctx)
 	if err != nil {
 		return nil, err
@@ -141,16 +141,17 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	case m.seq > seq+1:
 		return e.deletedRange(ctx, seq, m.seq-1)
 	}
-	return e.deleted(ctx, seq, min(seq+lagEvents, info.State.LastSeq)+1, limit.Events) // a replica that lags behind has answered
+	return e.deleted(ctx, seq, min(seq+lagEvents, info.State.LastSeq)+1, limit.Events) // the answer was from a replica that is behind the leader
 }
 
-// lagEvents is the number of events read from the leader at once if a replica lags behind.
+// lagEvents is the number of events that are read from the leader at once if a replica is behind
+// it.
 const lagEvents = 64
 
 var errMissing = unavailable(errors.New("messages of a direct get are missing"))
 
-// getBatch reads the answers to one direct get. Each answer names the sequence of the previous one,
-// so a missing answer is noticed.
+// getBatch reads the answers to one direct get. Each answer contains the sequence of the previous
+// one, so that a missing answer is detected.
 func (e *Engine) getBatch(ctx context.Context, r getRequest, seq uint64) (events []*hub.Event, err error) {
 	answers, end, err := e.ask(r)
 	if err != nil {
@@ -265,18 +266,18 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	case info.State.Msgs == 0 || !info.State.FirstTime.Before(t):
 		return 0, nil
 	}
-	fall, err := e.largestFall(ctx, info.State.FirstSeq, info.State.LastSeq)
+	regression, err := e.clockRegression(ctx, info.State.FirstSeq, info.State.LastSeq)
 	if err != nil {
 		return 0, unavailable(err)
 	}
-	from := t.Add(-fall)
+	from := t.Add(-regression)
 	m, err := e.getLeader(ctx, getRequest{StartTime: &from, Next: e.prefix + ">"})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound): // all messages are earlier, or the last one was deleted
 		return info.State.LastSeq, nil
 	case err != nil:
 		return 0, unavailable(err)
-	case fall == 0:
+	case regression == 0:
 		return m.seq - 1, nil
 	}
 	return e.firstSince(ctx, m.seq-1, info.State.LastSeq, t)
@@ -291,7 +292,8 @@ type stored struct {
 	data    []byte
 }
 
-// getLeader asks the leader for one message. The error is jetstream.ErrMsgNotFound if it has none.
+// getLeader reads one message from the leader. The error is jetstream.ErrMsgNotFound if it has
+// none.
 func (e *Engine) getLeader(ctx context.Context, r getRequest) (stored, error) {
 	body, err := json.Marshal(r)
 	if err != nil {

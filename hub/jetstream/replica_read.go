@@ -10,12 +10,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// A leader with damaged files reports deleted ranges where other servers have events. So before a
-// deleted range is reported as a gap, the other replicas are asked, and events that only they have
-// are read from them. Ranges before the leader's first message are excluded, because retention
-// removes messages there all the time.
+// A leader with damaged files reports deleted ranges where other servers have events. Therefore,
+// before a deleted range is reported as a gap, the engine reads it from the other replicas, and
+// uses the events that only they have. Ranges before the leader's first message are excluded,
+// because retention constantly removes messages there.
 
-// These are the limits of reading from replicas.
+// Limits of reading from replicas.
 const (
 	replicaTries = 40      // maximum number of consumers created to reach every replica; JetStream places them at random
 	replicaBytes = 8 << 20 // bytes of data after which a read for a deleted range ends
@@ -31,7 +31,7 @@ type replicaRead struct {
 	through  uint64 // the last sequence that was read
 }
 
-// currentReplicas returns the names of the servers that have caught up, without the leader.
+// currentReplicas returns the names of the servers that have caught up, except the leader.
 func currentReplicas(info *jetstream.StreamInfo) map[string]bool {
 	current := make(map[string]bool)
 	for _, r := range info.Cluster.Replicas {
@@ -42,7 +42,7 @@ func currentReplicas(info *jetstream.StreamInfo) map[string]bool {
 	return current
 }
 
-// isEmpty reports whether it is known that no replica has a message in [from, to].
+// isEmpty reports whether an earlier read has shown that no replica has a message in [from, to].
 func (r *replicas) isEmpty(from, to uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +71,7 @@ func (r *replicas) noteEmpty(from, to uint64, messages []stored) {
 
 // heldByOthers returns the log elements of (after, through] if another replica has messages there,
 // although the leader has none. The elements may end before through. If no replica has messages, it
-// returns none.
+// returns no elements.
 func (e *Engine) heldByOthers(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
 	if e.cfg.Replicas == 1 {
 		return nil, nil
@@ -115,8 +115,8 @@ func unite(read map[string]replicaRead) (messages []stored, through uint64) {
 	return slices.CompactFunc(messages, func(a, b stored) bool { return a.seq == b.seq }), through
 }
 
-// insteadOf returns the log elements of (after, through], with the messages that the leader lacks. If there are no
-// such messages, it returns none.
+// insteadOf returns the log elements of (after, through], including the messages that the leader lacks. If there are no
+// such messages, it returns no elements.
 func (e *Engine) insteadOf(leader string, after, through uint64, messages []stored) (elements []*hub.Event) {
 	first, events := after+1, 0
 	for _, m := range messages {
@@ -141,8 +141,8 @@ func (e *Engine) insteadOf(leader string, after, through uint64, messages []stor
 }
 
 // readReplicas reads a range from each of the wanted servers. JetStream chooses the replica of a
-// consumer, so readReplicas creates consumers until each wanted server has had one. Servers that do
-// not answer in time are left out.
+// consumer, so readReplicas creates consumers until each wanted server was chosen. It omits servers
+// that do not answer in time.
 func (e *Engine) readReplicas(ctx context.Context, want map[string]bool, from, to uint64) map[string]replicaRead {
 	read := make(map[string]replicaRead)
 	for range replicaTries {

@@ -13,14 +13,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The replicas of a stream should have the same messages. After data loss on several servers at
-// once, or with damaged files, they may differ for good, and NATS does not notice. The engine
-// therefore compares them in the background: the newest messages every few minutes, and older ones
-// when a read has found that a server lacks something. The messages that most servers have are
-// considered right. A leader with other messages is asked to step down, because hubs rely on the
-// leader.
+// The replicas of a stream should contain the same messages. After data loss on several servers at
+// once, or with damaged files, they may differ permanently, and NATS does not detect it. The engine
+// therefore compares them in the background: the newest messages every few minutes, and older
+// messages when a read has shown that a server lacks some. The messages of the majority of servers
+// are considered correct. A leader that differs from them is asked to step down, because hubs rely
+// on the leader.
 
-// These are the intervals and limits of the comparison.
+// Intervals and limits of the comparison.
 const (
 	compareInterval = 5 * time.Minute
 	compareLeast    = 30 * time.Second // shortest pause between two comparisons
@@ -45,8 +45,8 @@ func newReplicas() replicas {
 	}
 }
 
-// lacks records that a replica lacked this number of events that the leader has, the last of them
-// at seq.
+// lacks records that a replica lacked some events of the leader. events is their number, and seq
+// the sequence of the last one.
 func (r *replicas) lacks(seq uint64, events int) {
 	r.mu.Lock()
 	r.served += uint64(events)
@@ -54,8 +54,8 @@ func (r *replicas) lacks(seq uint64, events int) {
 	r.offer(seq)
 }
 
-// leaderLacks records that the leader lacked this number of events that another replica has, the
-// last of them at seq.
+// leaderLacks records that the leader lacked some events of another replica. events is their
+// number, and seq the sequence of the last one.
 func (r *replicas) leaderLacks(seq uint64, events int) {
 	r.mu.Lock()
 	r.fromOthers += uint64(events)
@@ -82,8 +82,8 @@ func (r *replicas) offer(seq uint64) {
 	}
 }
 
-// compareReplicas compares the replicas once per compareInterval, and soon after a read has found
-// that a server lacks something. It returns when the context ends.
+// compareReplicas compares the replicas once per compareInterval, and soon after a read has shown
+// that a server lacks messages. It returns when the context ends.
 func (e *Engine) compareReplicas(ctx context.Context) {
 	timer := time.NewTimer(compareInterval)
 	defer timer.Stop()
@@ -122,8 +122,8 @@ func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
 	}
 }
 
-// compareHeld logs and counts the servers whose messages differ from those of most servers. If the
-// leader is one of them, it returns the name of a server that is not.
+// compareHeld logs and counts the servers whose messages differ from those of the majority. If the
+// leader is one of them, it returns the name of a server of the majority.
 func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better string) {
 	info, err := e.check(ctx)
 	if err != nil || info.Cluster == nil {
@@ -153,7 +153,7 @@ func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better st
 		if !e.replicas.compared(server, seq, missing+other > 0) {
 			continue
 		}
-		e.cfg.Logger.Warn("a NATS server holds other messages of the stream than most servers: stop it, delete its copy of the stream and start it again",
+		e.cfg.Logger.Warn("a NATS server's copy of the stream differs from the majority of replicas: stop the server, delete its copy of the stream and start it again",
 			"server", server, "leader", leader, "stream", e.cfg.Stream, "from", from, "to", seq, "missing", missing, "different", other)
 		if server == leader {
 			better = right
@@ -162,8 +162,7 @@ func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better st
 	return leader, better
 }
 
-// warnNoMajority logs and counts the servers that differ from each other if no majority shows which
-// of them are right.
+// warnNoMajority logs and counts the servers that differ from each other if no majority agrees.
 func (e *Engine) warnNoMajority(held map[string]holdings, leader string, from, to uint64) {
 	servers := slices.Sorted(maps.Keys(held))
 	e.replicas.mu.Lock()
@@ -171,7 +170,7 @@ func (e *Engine) warnNoMajority(held map[string]holdings, leader string, from, t
 		e.replicas.differ[server]++
 	}
 	e.replicas.mu.Unlock()
-	e.cfg.Logger.Warn("NATS servers hold different messages of the stream, and most servers do not agree: keep all copies until all servers run and the log names one of them",
+	e.cfg.Logger.Warn("the copies of the stream on the NATS servers differ, and no majority agrees: keep all copies until all servers run and the log names one of them",
 		"servers", strings.Join(servers, ","), "leader", leader, "stream", e.cfg.Stream, "from", from, "to", to)
 }
 
@@ -189,7 +188,7 @@ func (r *replicas) compared(server string, seq uint64, differs bool) bool {
 	return differs
 }
 
-// mostHold returns a server with the messages that most replicas have, preferably the leader. It
+// mostHold returns a server that agrees with the majority of replicas, preferably the leader. It
 // returns "" if no majority agrees.
 func (e *Engine) mostHold(held map[string]holdings, leader string, first uint64) (right string) {
 	for server, mine := range held {
@@ -206,17 +205,17 @@ func (e *Engine) mostHold(held map[string]holdings, leader string, first uint64)
 	return right
 }
 
-// stepDown asks a leader that differs from most servers to let another server lead.
+// stepDown asks a leader that differs from the majority to step down in favor of another server.
 func (e *Engine) stepDown(ctx context.Context, leader, better string) {
 	ctx, cancel := e.linked(ctx, infoTimeout)
 	defer cancel()
 	err := e.requestStepDown(ctx, better)
 	if err != nil {
-		e.cfg.Logger.Warn("the stream's leader holds other messages than most servers and could not be asked to step down: stop it",
+		e.cfg.Logger.Warn("the stream's leader differs from the majority of replicas and could not be asked to step down: stop it",
 			"server", leader, "stream", e.cfg.Stream, "error", err.Error())
 		return
 	}
-	e.cfg.Logger.Warn("the stream's leader holds other messages than most servers and was asked to step down",
+	e.cfg.Logger.Warn("the stream's leader differs from the majority of replicas and was asked to step down",
 		"server", leader, "preferred", better, "stream", e.cfg.Stream)
 }
 
@@ -259,13 +258,13 @@ func (e *Engine) holdingsOf(r replicaRead, to uint64) holdings {
 // holdings are the messages of one replica in a range, by sequence.
 type holdings map[uint64]anchor
 
-// compare compares the messages from first on with those of another replica. It returns how many of
-// them the other replica lacks, and how many messages the other replica has in addition or with
-// other content. Erased messages do not count.
+// compare compares the messages from first on with those of another replica. missing is the number
+// of messages that the other replica lacks. different is the number of messages that only the other
+// replica has, or has with other content. Erased messages are not counted.
 func (h holdings) compare(other holdings, first uint64, erased *erasures) (missing, different int) {
 	for seq, a := range h {
 		switch b, ok := other[seq]; {
-		case seq < first || erased.has(seq): // retention has removed the message in the meantime, or it was erased
+		case seq < first || erased.has(seq): // retention has removed the message in the meantime, or the message was erased
 		case !ok:
 			missing++
 		case a != b:

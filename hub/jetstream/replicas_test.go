@@ -48,7 +48,7 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 
 	short := hub.Retention{Events: 10}
 	cfg.Window = 10
-	for range 6 { // replicas take turns answering, so that each answers some of the reads
+	for range 6 { // several reads, because the replicas answer alternately
 		behind, _ := startHub(t, cfg, short)
 		r := enginetest.Subscribe(t, behind, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
 		r.Until(last.Seq)
@@ -66,7 +66,7 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 		require.NoError(t, restarted.Close())
 	}
 	testSeekDamaged(t, c, cfg, damaged)
-	require.Eventually(t, func() bool { // a server that has just started may not have caught up yet
+	require.Eventually(t, func() bool { // repeated, because a server that has just started may not have caught up yet
 		e.compareOnce(t.Context(), 1500)
 		return e.Stats().Differ[c.options[damaged].ServerName] > 0
 	}, enginetest.Patience, 100*time.Millisecond)
@@ -114,8 +114,8 @@ func testSeekDamaged(t *testing.T, c *cluster, cfg Config, damaged int) {
 		})
 		require.Equal(t, "a", elements[0].Topic)
 	}
-	// A replica that lags behind lists only older messages, and lists messages that the leader has
-	// removed.
+	// A replica that is behind the leader lists only older messages, and messages that the leader
+	// has removed.
 	require.NoError(t, stream.DeleteMsg(t.Context(), 2000))
 	want := slices.Concat(sequences(1990, 1999), sequences(2001, 2100))
 	for _, l := range []listing{
@@ -185,7 +185,7 @@ func testDamagedLeader(t *testing.T, c *cluster) {
 			if err == nil && info.Cluster != nil && info.Cluster.Leader == name {
 				return true
 			}
-			_, _ = ask(t, func(ctx context.Context) (any, error) { return nil, e.requestStepDown(ctx, name) }) // fails while the server has not caught up yet
+			_, _ = ask(t, func(ctx context.Context) (any, error) { return nil, e.requestStepDown(ctx, name) }) // fails until the server has caught up
 			return false
 		}, enginetest.Patience, 500*time.Millisecond)
 	}
@@ -195,7 +195,7 @@ func testDamagedLeader(t *testing.T, c *cluster) {
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			break
 		}
-		require.Less(t, time.Since(begin), enginetest.Patience, "the leader lacks events: %v", err)
+		require.Less(t, time.Since(begin), enginetest.Patience, "the server with the damaged files did not become the leader: %v", err)
 	}
 	for window, keep := range map[int]hub.Retention{10: {Events: 10}, events: keep} {
 		cfg.Window = window
@@ -217,12 +217,12 @@ func testDamagedLeader(t *testing.T, c *cluster) {
 	require.Positive(t, e.Stats().Differ[name])
 	for _, o := range c.options {
 		if o.ServerName != name {
-			require.Zero(t, log.count("server="+o.ServerName), "a healthy server is named")
+			require.Zero(t, log.count("server="+o.ServerName), "the log names no healthy server")
 		}
 	}
 }
 
-// followerOf waits until all servers have all messages of the engine's stream, and returns one that is not its
+// followerOf waits until all servers have all messages of the engine's stream, and returns a server that is not its
 // leader.
 func (c *cluster) followerOf(e *Engine) (server int) {
 	c.t.Helper()

@@ -16,14 +16,14 @@ import (
 )
 
 // A NATS user may lack a right at the start, or lose one later. The server then reports a message
-// on such a subject as an error of the connection, and the request itself times out. So the engine
-// checks its rights at the start and once per rightsInterval: it sends a message that changes
-// nothing to each subject that it needs, and waits until the server has answered or refused it.
+// on such a subject as an error of the connection, and the request itself times out. Therefore the
+// engine checks its rights at the start and once per rightsInterval: it sends to each subject that
+// it needs a message that changes nothing, and waits until the server has answered or refused it.
 
-// These are the intervals and timeouts of the checks.
+// Intervals and timeouts of the checks.
 const (
 	rightsInterval = 2 * time.Second
-	refusalTime    = 100 * time.Millisecond // allows for refusals that have arrived but are not handled yet
+	refusalTime    = 100 * time.Millisecond // time for the handling of refusals that have arrived
 )
 
 // rights records which rights of the NATS user are missing.
@@ -193,7 +193,7 @@ func (e *Engine) watchRights(ctx context.Context) {
 		case len(missing) > 0:
 			e.cfg.Logger.Warn("the NATS user lacks rights", "error", missingRights(missing).Error())
 		default:
-			e.cfg.Logger.Info("the NATS user has all rights again")
+			e.cfg.Logger.Info("the missing NATS permissions were restored")
 		}
 		if slices.Contains(before, inboxRight) && !slices.Contains(missing, inboxRight) {
 			_ = e.conn.ForceReconnect() // the server has ended the subscriptions, and only a new connection restores them; fails only if the connection is closed
@@ -237,8 +237,8 @@ func (e *Engine) probeRights(ctx context.Context) (missing, before []string, err
 }
 
 // awaitProbes waits until each probe is answered or refused, or the context ends, and returns the
-// subjects that are known to be allowed. The server has already processed all probes when it is
-// called.
+// subjects that are known to be allowed. When it is called, the server has already processed all
+// probes.
 func (e *Engine) awaitProbes(ctx context.Context, subjects []string, inbox string, answers chan *nats.Msg) map[string]bool {
 	allowed := make(map[string]bool)
 	var inboxRefused <-chan time.Time // receives the end of the wait if the user may not receive answers; otherwise nil

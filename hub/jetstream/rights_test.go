@@ -78,7 +78,7 @@ func TestRights(t *testing.T) {
 // and that it continues when the user has the right again.
 func TestLostRights(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a hub looks for lost rights every few seconds")
+		t.Skip("the test waits for checks of the rights, which take place every few seconds")
 	}
 	t.Parallel()
 	answers := []string{"_INBOX.>"}
@@ -142,7 +142,7 @@ func testLostRight(t *testing.T, left *server.Permissions, want string, refusesP
 			require.ErrorIs(t, err, hub.ErrUnavailable)
 			require.ErrorContains(t, err, want)
 		}
-		logged := func(what string) { // the log may follow Ready
+		logged := func(what string) { // the log line may be written after the change of Ready
 			t.Helper()
 			require.Eventually(t, func() bool { return log.count(what) == round+1 }, enginetest.Patience, 10*time.Millisecond, what)
 		}
@@ -158,6 +158,6 @@ func testLostRight(t *testing.T, left *server.Permissions, want string, refusesP
 		}, enginetest.Patience, 10*time.Millisecond)
 		r.Until(last.Seq)
 		require.Empty(t, r.Gaps)
-		logged("the NATS user has all rights again")
+		logged("the missing NATS permissions were restored")
 	}
 }

@@ -19,7 +19,7 @@ import (
 // messages of the subject.
 const headerPending = "Nats-Num-Pending"
 
-// These are the limits of the search for the newest events of a filter.
+// Limits of the search for the newest events of a filter.
 const (
 	seekTimeout     = 10 * time.Second // a server may have to read much of the stream from its disk
 	seekBatch       = 1000             // maximum number of messages per direct get
@@ -58,14 +58,14 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	if err != nil {
 		return nil, err
 	}
-	// The subject has at least wanted messages from low on, and fewer from high on. Messages come
-	// and go during the search, so the counts only determine where the listing starts.
+	// The subject has at least wanted messages from low on, and fewer from high on. Messages may be
+	// added and removed during the search, so the counts only determine where the listing starts.
 	low, high := first, upTo+1
 	lowHas, missed := total-min(after, total), 0
 	for step := 1; lowHas > uint64(wanted+wanted/4+seekConcurrency) && high-low > 1; step++ {
 		at := guess(low, high, lowHas, uint64(wanted), missed)
 		if step%3 == 0 {
-			at = low + (high-low)/2 // guesses are bad if the messages are unevenly distributed, so bisect
+			at = low + (high-low)/2 // guesses are poor if the messages are unevenly distributed, so bisect
 		}
 		next, has, err := e.pending(ctx, subject, at)
 		if err != nil {
@@ -109,7 +109,7 @@ func (e *Engine) pending(ctx context.Context, subject string, seq uint64) (first
 	return first, left + 1, errors.Join(err, err2)
 }
 
-// getDirect asks any replica for one message.
+// getDirect reads one message from any replica.
 func (e *Engine) getDirect(ctx context.Context, r getRequest) (*nats.Msg, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -199,8 +199,8 @@ func (e *Engine) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLimi
 	return elements, nil
 }
 
-// readOne returns the log element at a sequence. If the replica that answers does not have it, the
-// leader is asked.
+// readOne returns the log element at a sequence. If the replica that answers lacks the message,
+// readOne reads it from the leader.
 func (e *Engine) readOne(ctx context.Context, seq uint64) (*hub.Event, error) {
 	m, err := e.getDirect(ctx, getRequest{Seq: seq})
 	if err == nil {

@@ -8,10 +8,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Any replica may answer a direct get, including one that is damaged or lags behind. So the leader
-// must confirm that messages are missing. If the leader disagrees, its messages are returned.
+// Any replica may answer a direct get, including a damaged one or one that is behind the leader.
+// Therefore the leader must confirm that messages are missing. If the leader has other messages,
+// they are returned.
 
-// These are the limits of a search through the leader's messages.
+// Limits of a search through the leader's messages.
 const (
 	walkParts = seekConcurrency // number of parts of a stretch that are searched at the same time
 	walkFirst = 64              // smallest length of the first stretch
@@ -27,9 +28,8 @@ type listing struct {
 // covers reports whether the replicas reported that there is no message at seq.
 func (l *listing) covers(seq uint64) bool { return seq < l.first || seq >= l.low }
 
-// confirmNewest returns the sequences of the subject's newest messages up to upTo, as the leader
-// has them. It sends concurrent requests to the leader, for each listed message and for the ranges
-// between them.
+// confirmNewest returns the sequences of the leader's newest messages of the subject up to upTo. It
+// sends the leader concurrent requests for each listed message and for the ranges between them.
 func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, upTo uint64, wanted int) ([]uint64, error) {
 	found := l.found
 	if e.cfg.Replicas == 1 && (len(found) == wanted || l.low <= l.first) {
@@ -61,7 +61,7 @@ func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, u
 			end = found[i]
 		}
 		if next[i] > end {
-			continue // the listing is right, or the leader has removed the message
+			continue // the listing is correct, or the leader has removed the message
 		}
 		more := []uint64{end}
 		if next[i] < end || i == len(found) {

@@ -70,8 +70,8 @@ func TestNewestEqualsScan(t *testing.T) {
 				})
 				require.True(t, slices.Equal(want, got), "%v %d up to %d: want %v, got %v", filters, wanted, upTo, want, got)
 				sent := e.conn.Stats().OutMsgs - before
-				others := 5 * (1 + uint64(time.Since(begin)/watchInterval)) // requests of the engine's own goroutines
-				require.LessOrEqual(t, sent, 20*uint64(len(filters))+others, "requests for %v %d up to %d", filters, wanted, upTo)
+				others := 5 * (1 + uint64(time.Since(begin)/watchInterval)) // number of requests of the engine's own goroutines
+				require.LessOrEqual(t, sent, 20*uint64(len(filters))+others, "the number of requests for %v %d up to %d is limited", filters, wanted, upTo)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 func TestCluster(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a cluster takes long")
+		t.Skip("tests with a cluster take a long time")
 	}
 	c := startCluster(t, 3)
 	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, c.config(keep)) })

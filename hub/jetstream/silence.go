@@ -6,15 +6,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A leader that loses most other servers continues to lead for some 20 s. It describes the stream
-// as before, but acknowledges nothing.
+// A leader that loses the connection to most other servers remains the leader for about 20 s. It
+// still answers requests about the stream, but acknowledges nothing.
 
 const (
-	// silentAfter is the time after which a server that has not answered the leader counts as
-	// silent. A server that has not heard of its leader for this long may elect another.
+	// silentAfter is the time after which a server that has not answered the leader is considered
+	// silent. After this time without a message from its leader, a server may start an election.
 	silentAfter = 4 * raftHeartbeat
 	// silentChecks is the number of consecutive checks in which most servers must be silent. After
-	// a pause of the leader's process, all are silent for a moment.
+	// a pause of the leader's process, all servers are silent for a moment.
 	silentChecks = 2
 )
 
@@ -35,8 +35,8 @@ func (s *silence) check(c *jetstream.ClusterInfo) error {
 	return errNoMajority
 }
 
-// mostSilent reports whether the leader has heard from most of the servers, counting itself, longer
-// ago than silentAfter.
+// mostSilent reports whether the leader has received nothing from most servers, counting itself,
+// for silentAfter.
 func mostSilent(c *jetstream.ClusterInfo) bool {
 	if c == nil {
 		return false

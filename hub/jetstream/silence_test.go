@@ -27,7 +27,7 @@ func TestSilentMajorityIsUnavailable(t *testing.T) {
 	} {
 		var s silence
 		c := &jetstream.ClusterInfo{Replicas: row.replicas}
-		require.NoError(t, s.check(c), "the first check")
+		require.NoError(t, s.check(c), "the first check with a silent majority is accepted")
 		err := s.check(c)
 		require.Equal(t, row.want, err != nil, "%v", row.replicas)
 		if row.want {
@@ -35,18 +35,18 @@ func TestSilentMajorityIsUnavailable(t *testing.T) {
 			require.ErrorIs(t, s.check(c), errNoMajority)
 		}
 		require.NoError(t, s.check(&jetstream.ClusterInfo{Replicas: []*jetstream.PeerInfo{heard, heard}}))
-		require.NoError(t, s.check(c), "checks in which most servers are silent must be consecutive")
+		require.NoError(t, s.check(c), "the checks in which most servers are silent must be consecutive")
 	}
-	require.NoError(t, new(silence).check(nil), "a server without a cluster")
+	require.NoError(t, new(silence).check(nil), "a server without a cluster is never silent")
 }
 
 // TestNoMajorityRefusesPublishesAtOnce checks that publishers do not wait for an election if the
-// leader is cut off.
+// leader is isolated.
 func TestNoMajorityRefusesPublishesAtOnce(t *testing.T) {
 	e, err := New(Config{Store: t.TempDir()})
 	require.NoError(t, err)
 	e.setUnavailable(errNotConnected)
-	require.NoError(t, e.publishUnavailable(), "an election may be in progress")
+	require.NoError(t, e.publishUnavailable(), "publishers wait while an election may be in progress")
 	e.setUnavailable(errNoMajority)
 	require.ErrorIs(t, e.publishUnavailable(), errNoMajority)
 	e.setUnavailable(nil)

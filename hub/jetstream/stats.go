@@ -17,7 +17,7 @@ type Stats struct {
 	CurrentReplicas   int    // number of replicas that run and have caught up
 	// Lag is the number of events in the stream that have not been delivered to this hub yet.
 	Lag uint64
-	// Differ counts, by server name, the comparisons in which a server held other messages than most servers.
+	// Differ counts, by server name, the comparisons in which a server differed from the majority of replicas.
 	Differ map[string]uint64
 	// FromLeader counts the events that were read from the leader because another replica lacked them.
 	FromLeader uint64

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// These are the files in a store's directory that do not belong to the NATS server.
+// Files in a store's directory that do not belong to the NATS server.
 const (
 	lockName  = "lock"
 	stateName = "trivium.json"
@@ -76,7 +76,7 @@ func openStore(dir string, always bool) (_ *store, err error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	s.current.Lock, s.current.LockBorn = fileID(info), birthTime(s.lock)
-	// This write fails on a full disk. It is better to notice that now than at the first event.
+	// This write fails on a full disk, which is better detected now than at the first event.
 	return s, s.write(s.previous)
 }
 
@@ -122,7 +122,7 @@ func (s *store) newEpochReason(epoch string, last uint64) string {
 	case s.mayHaveLost():
 		return "the machine went down while the store was in use and not completely on disk"
 	case s.isCopy():
-		return "the store is a copy, perhaps of an earlier state"
+		return "the store is a copy, perhaps an older one"
 	case s.previous.Epoch != "" && s.previous.Epoch != epoch:
 		return "the store contains another stream than when it was last used"
 	case last < s.highWater:
@@ -131,8 +131,8 @@ func (s *store) newEpochReason(epoch string, last uint64) string {
 	return ""
 }
 
-// isCopy reports whether the store is a copy: its lock file is not the one that was there when the
-// store was last used.
+// isCopy reports whether the store is a copy: its lock file is not the one with which the store was
+// last used.
 func (s *store) isCopy() bool {
 	before, now := s.previous, s.current
 	return before.Lock != 0 && now.Lock != 0 && before.Lock != now.Lock ||
@@ -148,7 +148,7 @@ func (s *store) begin(epoch string, last uint64) (err error) {
 	return s.setClean(false)
 }
 
-// flush syncs all files of the store to disk. The server leaves that to the operating system when it stops.
+// flush syncs all files of the store to disk. When the server stops, it does not sync its files itself.
 func (s *store) flush() error {
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
 		switch {

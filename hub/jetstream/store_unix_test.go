@@ -40,7 +40,7 @@ func TestFailedSyncLeavesStoreUnclean(t *testing.T) {
 func TestFullDiskFailsEngine(t *testing.T) {
 	t.Parallel()
 	const inChild = "TRIVIUM_TEST_FULL_DISK"
-	if os.Getenv(inChild) == "" { // the limit applies to the whole process, and go test itself writes large files
+	if os.Getenv(inChild) == "" { // run in a child process, because the limit applies to the whole process and go test itself writes large files
 		child := exec.Command(os.Args[0], "-test.run=^TestFullDiskFailsEngine$")
 		child.Env = append(os.Environ(), inChild+"=1")
 		out, err := child.CombinedOutput()
@@ -70,7 +70,7 @@ func TestFullDiskFailsEngine(t *testing.T) {
 	case err := <-e.Failed():
 		require.ErrorContains(t, err, "has stopped writing")
 	case <-time.After(enginetest.Patience):
-		require.FailNow(t, "the engine did not fail")
+		require.FailNow(t, "the engine did not report the full disk")
 	}
 	require.ErrorIs(t, e.Ready(), hub.ErrUnavailable)
 	require.NoError(t, h.Close())

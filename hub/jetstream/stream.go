@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// These are the keys of the stream's metadata.
+// Keys of the stream's metadata.
 const (
 	metaEpoch   = "trivium_epoch"   // the epoch in hexadecimal, as at the beginning of a cursor
 	metaVersion = "trivium_version" // version of the message format in the stream
@@ -106,7 +106,7 @@ func markTransient(err error) error {
 }
 
 // lookUp returns the leader's description of the stream. It retries until ctx ends, because a
-// cluster that is starting cannot answer for a while.
+// cluster that is starting may not answer yet.
 func (e *Engine) lookUp(ctx context.Context) (*jetstream.StreamInfo, error) {
 	for {
 		info, err := e.info(ctx)
@@ -190,7 +190,7 @@ func isRefused(err error) bool {
 		errors.As(err, &api) && (api.Code == 503 || api.Code == 429 || api.ErrorCode == errIncompleteBatch)
 }
 
-// These are error codes of JetStream (errors.json of nats-server).
+// Error codes of JetStream (errors.json of nats-server).
 const (
 	errIncompleteBatch = 10176
 	errDuplicate       = 10201 // a message of an atomic batch has an ID that JetStream knows

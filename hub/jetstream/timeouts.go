@@ -2,8 +2,8 @@ package jetstream
 
 import "time"
 
-// timeouts are the limits that decide whether a slow server counts as unavailable. They are fields of
-// an Engine because tests run many servers on a busy machine and must be more patient.
+// timeouts determines when a slow server is considered unavailable. Each Engine has its own
+// timeouts, because tests run many servers on a busy machine and need longer ones.
 type timeouts struct {
 	connect  time.Duration // timeout of one attempt to connect
 	ping     time.Duration // interval of pings; the connection is lost if two pings have no answer
