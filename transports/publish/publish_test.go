@@ -67,7 +67,9 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 	f := &fixture{engine: &failing{Engine: hub.NewMemory()}, bell: hub.NewWakeup()}
 	f.engine.left.Store(1 << 30)
 	var err error
-	f.hub, err = hub.New(hub.Config{Engine: f.engine, Retention: hub.Retention{Events: 2000}, MaxEventSize: maxEventSize})
+	// A queue may hold 2*MaxEvents events, all of which may be published between two calls of published.
+	retention := hub.Retention{Events: 5 * MaxEvents}
+	f.hub, err = hub.New(hub.Config{Engine: f.engine, Retention: retention, MaxEventSize: maxEventSize})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, f.hub.Close()) })
 	f.all, err = f.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, f.bell)
