@@ -13,9 +13,9 @@ import (
 
 var browserAttacks = []attack{
 	{"a foreign, null or look-alike origin, on every route", foreignOrigins},
-	{"a cookie in a request of a foreign page", foreignCookie},
-	{"a simple cross-site POST", simplePost},
-	{"a rebound Host", reboundHost},
+	{"a cookie in a request from a page of another site", foreignCookie},
+	{"a cross-site POST without a CORS preflight", simplePost},
+	{"the Host of another site (DNS rebinding)", reboundHost},
 }
 
 // routes are the request lines for all routes of the main listener.

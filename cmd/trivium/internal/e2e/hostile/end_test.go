@@ -25,7 +25,7 @@ import (
 // endAttacks end a token's rights while connections use it. The name of a token is also part of the
 // topic of its load.
 var endAttacks = []attack{
-	{"renewal under load", renewal},
+	{"renewal of a token, under load", renewal},
 	{"a token that expires, under load", func(t *testing.T, f *testbed) {
 		for life := 6 * time.Second; ; life *= 3 {
 			end := time.Now().Add(life)
@@ -44,14 +44,14 @@ var endAttacks = []attack{
 			return time.Now()
 		})
 	}},
-	{"a jti that is revoked, under load", func(t *testing.T, f *testbed) {
+	{"revocation of a jti, under load", func(t *testing.T, f *testbed) {
 		id := uuid.NewString()
 		f.endUnderLoad(t, "revoked", f.jwt(map[string]string{"jti": quoted(id)}), http.StatusUnauthorized, func() time.Time {
 			f.revoke(t, id)
 			return time.Now()
 		})
 	}},
-	{"a right that is narrowed, under load", func(t *testing.T, f *testbed) {
+	{"a right that is reduced, under load", func(t *testing.T, f *testbed) {
 		f.endUnderLoad(t, "narrowed", f.tokens["narrowed"], http.StatusForbidden, func() time.Time {
 			f.change(t, "narrowed", func(e *tokenEntry) bool {
 				e.subscribe, e.publish = `"load.narrowed.quiet"`, `"load.narrowed.quiet"`
@@ -60,7 +60,7 @@ var endAttacks = []attack{
 			return time.Now()
 		})
 	}},
-	{"an unauthorized client that does not read", unread},
+	{"a client that loses its rights and does not read", unread},
 	{"the expiry of a token with many connections", manyHolders},
 }
 

@@ -16,8 +16,8 @@ import (
 
 // eraseAttacks send requests to DELETE /events/{id} on the admin listener.
 var eraseAttacks = []attack{
-	{"erasing with a token, or by a page in the operator's browser", erasingUninvited},
-	{"erasing invalid or huge IDs, or IDs of another log", erasingNothing},
+	{"erasing with a client's token, or from a page in the operator's browser", erasingUninvited},
+	{"erasing events with invalid or huge IDs, or with IDs of another log", erasingNothing},
 	{"a flood of erasures", floodOfErasures},
 }
 

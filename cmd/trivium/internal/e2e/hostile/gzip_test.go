@@ -14,7 +14,7 @@ import (
 )
 
 var gzipAttacks = []attack{
-	{"compressed bodies that expand a thousandfold", expandingBodies},
+	{"compressed bodies that expand to a thousand times their size", expandingBodies},
 }
 
 // gzipped compresses text followed by n repetitions of run.

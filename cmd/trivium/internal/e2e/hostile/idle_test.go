@@ -19,20 +19,20 @@ import (
 )
 
 var idleAttacks = []attack{
-	{"more idle connections of one address than the process may open files", func(t *testing.T, _ *testbed) {
+	{"idle connections from one address, more than the process may open files", func(t *testing.T, _ *testbed) {
 		holdIdle(t, 300, 400, func(int) string { return "127.0.0.2" })
 	}},
-	{"more idle connections of many addresses than --max-connections", func(t *testing.T, _ *testbed) {
+	{"idle connections from many addresses, more than --max-connections", func(t *testing.T, _ *testbed) {
 		holdIdle(t, 4096, 1300, func(i int) string { return fmt.Sprintf("127.0.1.%d", 1+i%100) }, "--max-connections", "100")
 	}},
-	{"connections of many addresses that never send a request", func(t *testing.T, _ *testbed) {
+	{"connections from many addresses that never send a request", func(t *testing.T, _ *testbed) {
 		// The first connection must not time out before the last one is open. Opening all of them
 		// can take ten seconds on a slow machine.
 		p := hubtest.LimitFiles(t, hubtest.Start, 300, hubtest.Binary(t, append(hubtest.AnyPorts, "--read-timeout", "10m")...))
 		occupy(t, p, 400, "", func(i int) string { return fmt.Sprintf("127.0.2.%d", 1+i%200) })
 		stillServes(t, p)
 	}},
-	{"bodies that never arrive, on more connections than the process may open files", stallBodies},
+	{"requests without their bodies, on more connections than the process may open files", stallBodies},
 }
 
 // stallBodies sends requests whose bodies never arrive: with a token from one address, and without

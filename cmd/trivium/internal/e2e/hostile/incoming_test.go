@@ -20,11 +20,11 @@ import (
 // other publishers must be served.
 var incomingAttacks = []attack{
 	{"endless blank lines, on many connections", endlessLines},
-	{"endless large bodies, of one token and of many", endlessBodies},
+	{"endless large bodies, with one token and with many", endlessBodies},
 	{"endless WebSocket messages", endlessMessages},
 	{"a list of 7,000 filters", manyFilters},
 	{"JSON nested too deeply", deepNesting},
-	{"compressed blocks without content", emptyBlocks},
+	{"WebSocket messages of many empty compressed blocks", emptyBlocks},
 }
 
 // publishAsOther publishes an event of one byte and one of 64 KiB with another token, and requires

@@ -19,15 +19,15 @@ import (
 
 // keyAttacks concern the URL from which the hub fetches the keys of JWTs.
 var keyAttacks = []attack{
-	{"a rotation of keys during a flood of unknown kids", rotationUnderFlood},
-	{"a sub that is revoked, under load", func(t *testing.T, f *testbed) {
+	{"a key rotation during a flood of unknown kids", rotationUnderFlood},
+	{"revocation of a sub, under load", func(t *testing.T, f *testbed) {
 		token := f.jwt(map[string]string{"sub": `"revoked by name"`, "jti": ""})
 		f.endUnderLoad(t, "revoked-sub", token, http.StatusUnauthorized, func() time.Time {
 			f.revoke(t, `sub:"revoked by name"`)
 			return time.Now()
 		})
 	}},
-	{"a token that was issued before its sub was revoked, under load", func(t *testing.T, f *testbed) {
+	{"revocation of the tokens of a sub that were issued before a time, under load", func(t *testing.T, f *testbed) {
 		now := time.Now()
 		older := f.jwt(map[string]string{"sub": `"renewed"`, "jti": "", "iat": at(now.Add(-time.Minute))})
 		newer := f.jwt(map[string]string{"sub": `"renewed"`, "jti": ""})

@@ -20,7 +20,7 @@ var limitAttacks = []attack{
 	{"a spoofed X-Forwarded-For", spoofedAddress},
 	{"more connections than a token, an address or the hub may have", tooManyConnections},
 	{"more than half of the connections with one token", tooManyOfOneToken},
-	{"more new subscriptions or events a second than a token may have", exceedRates},
+	{"more new subscriptions or events per second than a token may have", exceedRates},
 }
 
 // holdConnection opens a stream with a token. forwarded is the address list that a proxy would

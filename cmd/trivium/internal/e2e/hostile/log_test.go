@@ -16,7 +16,7 @@ import (
 )
 
 var logAttacks = []attack{
-	{"newlines and escape codes for the log", escapeCodes},
+	{"line breaks and escape codes in logged values", escapeCodes},
 }
 
 // hostileTexts would control a terminal or forge a log line if they were logged without escaping.

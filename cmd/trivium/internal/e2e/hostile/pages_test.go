@@ -9,8 +9,8 @@ import (
 
 var pageAttacks = []attack{
 	{"a page of another site that requests profiles through the operator's browser", crossSiteProfiles},
-	{"a page of another site that calls an open hub without an Origin", crossSiteGets},
-	{"a path that net/http redirects, with a rebound Host", uncleanPath},
+	{"a page of another site that sends requests without an Origin to a hub without authentication", crossSiteGets},
+	{"a path that net/http redirects, with the Host of another site", uncleanPath},
 }
 
 // otherSites are headers of requests that a page of another site makes. Browsers send them, and

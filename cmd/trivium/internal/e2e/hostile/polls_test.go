@@ -23,9 +23,9 @@ import (
 
 // pollAttacks concern the connections of long-polls, which wait for an event or for their next request without a goroutine.
 var pollAttacks = []attack{
-	{"connections that were answered a poll, more than the process may open files", keptPolls},
-	{"300 polls that wait, and never read their answers", unreadPolls},
-	{"next polls on 100 connections, whose tokens need keys that do not come", keylessPolls},
+	{"connections kept open after a poll, more than the process may open files", keptPolls},
+	{"300 waiting polls whose clients never read the answers", unreadPolls},
+	{"polls on 100 kept-alive connections with JWTs of unknown keys, while the JWK Set URL does not answer", keylessPolls},
 }
 
 // pollClient is a connection on which polls are sent.

@@ -20,9 +20,9 @@ import (
 
 // slowAttacks are clients that read slowly or not at all.
 var slowAttacks = []attack{
-	{"400 streams that stop reading within one event of 1 MiB", stalledStreams},
-	{"300 polls that stop reading an answer of 1 MiB", stalledPolls},
-	{"100 streams that stop reading, each in a different event of 1 MiB", stalledApart},
+	{"400 event streams that stop reading within the same event of 1 MiB", stalledStreams},
+	{"300 polls whose clients stop reading an answer of 1 MiB", stalledPolls},
+	{"100 event streams that stop reading, each within a different event of 1 MiB", stalledApart},
 }
 
 // slowPatience is the timeout of the slow clients, which do not read during most of a test.

@@ -22,7 +22,7 @@ import (
 var storeAttacks = []attack{
 	{"replays of the whole log, to displace retained events", readingEverything},
 	{"one token that uses all idempotency keys", takingAllKeys},
-	{"many concurrent arrays of 16 MB, to an engine that stores them on disk", manyArrays},
+	{"many concurrent arrays of 16 MB, with an engine that stores events on disk", manyArrays},
 }
 
 // tenants starts a hub for one attack, with the tokens of the testbed.

@@ -19,9 +19,9 @@ var tokenAttacks = []attack{
 	{"a wrong token, and a valid one with small changes", wrongToken},
 	{"an expired token", expiredToken},
 	{"a token that is not valid yet", tokenNotYet},
-	{"a token in each place, and in each pair of places", tokenPlaces},
-	{"two cookies that differ", twoCookies},
-	{"1 MB of dots", dots},
+	{"a token in each place of a request, and in each pair of places", tokenPlaces},
+	{"two token cookies with different values", twoCookies},
+	{"a token of 1 MB of dots", dots},
 	{"a forged signature", forgedSignature},
 	{"the algorithm none, in every letter case", algNone},
 	{"an HMAC keyed with the public key (RS256 to HS256)", confusedAlgorithm},
@@ -30,7 +30,7 @@ var tokenAttacks = []attack{
 	{"a flood of unknown kids", kidFlood},
 	{"keys inside the token (jwk, jku, x5u, crit)", ownKeys},
 	{"another issuer or audience", otherIssuer},
-	{"claims of wrong types, twice, or missing", wrongClaims},
+	{"claims of a wrong type, duplicate claims, and missing claims", wrongClaims},
 }
 
 // tokenRoutes are all routes that require a token.

@@ -19,8 +19,8 @@ import (
 )
 
 var wireAttacks = []attack{
-	{"a header that arrives one byte at a time, or never", slowHeader},
-	{"a body that arrives one byte at a time, or never", slowBody},
+	{"a header that is sent one byte at a time, or never completed", slowHeader},
+	{"a body that is sent one byte at a time, or never completed", slowBody},
 	{"a header of 2 MiB", largeHeader},
 	{"a request smuggled within another", smuggling},
 	{"a compression bomb", compressionBomb},
