@@ -1,9 +1,9 @@
-// Reads events by long-poll for ever. Throws when the hub refuses for good.
+// Reads events by long-poll without end. Throws if the hub permanently refuses the request.
 export async function subscribe({ hub, topics, token, cursor = "", onEvent, onGap }) {
   const query = new URLSearchParams(topics.map((topic) => ["topic", topic]));
-  query.set("tab", Math.random().toString(36).slice(2)); // a URL of this page's own
+  query.set("tab", Math.random().toString(36).slice(2)); // so that each page has its own URL
   for (let failures = 0; ; ) {
-    query.set("wait", cursor ? "25" : "0"); // without a cursor, ask where the log ends
+    query.set("wait", cursor ? "25" : "0"); // without a cursor, request the newest cursor
     const headers = { Authorization: "Bearer " + token };
     if (cursor) headers["Last-Event-ID"] = cursor;
     let answer, body;

@@ -2,11 +2,11 @@
 import http.client, json, random, time, urllib.error, urllib.parse, urllib.request
 
 def subscribe(hub, topics, token, cursor=""):
-    """Yields ("event", envelope) and ("gap", gap) for ever. Raises PermissionError when refused for good."""
+    """Yields ("event", envelope) and ("gap", gap) without end. Raises PermissionError if permanently refused."""
     failures = 0
     while True:
         query = [("topic", topic) for topic in topics]
-        query.append(("wait", "25" if cursor else "0"))  # without a cursor, ask where the log ends
+        query.append(("wait", "25" if cursor else "0"))  # without a cursor, request the newest cursor
         request = urllib.request.Request(f"{hub}/poll?{urllib.parse.urlencode(query)}")
         request.add_header("Authorization", "Bearer " + token)
         if cursor:

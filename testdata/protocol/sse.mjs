@@ -1,4 +1,4 @@
-// Reads events over SSE for ever. Throws when the hub refuses for good.
+// Reads events over SSE without end. Throws if the hub permanently refuses the request.
 export async function subscribe({ hub, topics, token, cursor = "", onEvent, onGap }) {
   const query = new URLSearchParams([["envelope", "1"], ...topics.map((topic) => ["topic", topic])]);
   for (let failures = 0; ; failures++) {
@@ -23,7 +23,7 @@ export async function subscribe({ hub, topics, token, cursor = "", onEvent, onGa
         if (done) break;
         alive();
         const blocks = (rest + value).split("\n\n");
-        rest = blocks.pop(); // a block that is not complete must not be used
+        rest = blocks.pop(); // ignore an incomplete block
         for (const block of blocks) {
           const fields = { data: [] };
           for (const line of block.split("\n")) {

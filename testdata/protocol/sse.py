@@ -2,7 +2,7 @@
 import http.client, json, random, time, urllib.error, urllib.parse, urllib.request
 
 def subscribe(hub, topics, token, cursor=""):
-    """Yields ("event", envelope) and ("gap", gap) for ever. Raises PermissionError when refused for good."""
+    """Yields ("event", envelope) and ("gap", gap) without end. Raises PermissionError if permanently refused."""
     query = urllib.parse.urlencode([("envelope", "1")] + [("topic", topic) for topic in topics])
     failures = 0
     while True:
@@ -29,7 +29,7 @@ def subscribe(hub, topics, token, cursor=""):
             except (OSError, http.client.HTTPException):
                 break
             if not line.endswith("\n"):
-                break  # the end; a block that is not complete must not be used
+                break  # the end; ignore an incomplete block
             name, _, value = line.rstrip("\n").partition(":")
             value = value.removeprefix(" ")
             if name == "data":

@@ -1,4 +1,4 @@
-// Reads events over WebSocket for ever. Rejects when the hub refuses for good.
+// Reads events over WebSocket without end. Rejects if the hub permanently refuses the request.
 export function subscribe({ hub, topics, token, cursor = "", onEvent, onGap }) {
   return new Promise((_, reject) => {
     let failures = 0;

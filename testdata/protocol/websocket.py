@@ -3,7 +3,7 @@ import asyncio, json, random, urllib.parse
 import websockets
 
 async def subscribe(hub, topics, token, cursor=""):
-    """Yields ("event", envelope) and ("gap", gap) for ever. Raises PermissionError when refused for good."""
+    """Yields ("event", envelope) and ("gap", gap) without end. Raises PermissionError if permanently refused."""
     failures = 0
     while True:
         wait = 2 ** min(failures, 4) * (1 + random.random())  # seconds
