@@ -30,40 +30,41 @@ type tableRow struct {
 }
 
 const (
-	reopen     = "open a new one with `cursor` when it is `CLOSED`"
-	ownCursor  = "put the last `id` into `cursor` when you connect again"
-	notForward = "skip events whose name begins with `trivium.`"
+	reopen      = "open a new EventSource with `cursor` when it is `CLOSED`"
+	ownCursor   = "send the last `id` as `cursor` when you connect again"
+	urlFunction = "set a function as the URL, which adds the last `id` as `cursor`"
+	notForward  = "skip events whose name begins with `trivium.`"
 )
 
 var tableRows = []tableRow{
 	{"browser/eventsource", "EventSource, Chromium", "", reopen},
 	{"browser/event-source-polyfill", "event-source-polyfill, Chromium", "npm event-source-polyfill", reopen},
-	{"browser/reconnecting-eventsource", "reconnecting-eventsource, Chromium", "npm reconnecting-eventsource", "`addEventListener(\"message\", …)`: with `onmessage` alone it does not note the ids"},
+	{"browser/reconnecting-eventsource", "reconnecting-eventsource, Chromium", "npm reconnecting-eventsource", "use `addEventListener(\"message\", …)`: with only `onmessage`, it does not store the IDs"},
 	{"browser/fetch-event-source", "@microsoft/fetch-event-source, Chromium", "npm @microsoft/fetch-event-source", notForward},
-	{"browser/fetch-event-source-onclose", "the same, with an `onclose` that throws", "npm @microsoft/fetch-event-source", notForward},
-	{"browser/sse", "sse.js, Chromium", "npm sse.js", "`autoReconnect: true`"},
-	{"browser/fetch-poll", "long-poll by `fetch`, Chromium", "", "a parameter `tab` of its own, see below"},
+	{"browser/fetch-event-source-onclose", "@microsoft/fetch-event-source with an `onclose` that throws an error, Chromium", "npm @microsoft/fetch-event-source", notForward},
+	{"browser/sse", "sse.js, Chromium", "npm sse.js", "set `autoReconnect: true`"},
+	{"browser/fetch-poll", "long-poll by `fetch`, Chromium", "", "send its own parameter `tab`, [see above](#long-poll-in-several-tabs)"},
 	{"browser/websocket", "WebSocket, Chromium", "", ownCursor},
-	{"browser/reconnecting-websocket", "reconnecting-websocket, Chromium", "npm reconnecting-websocket", "a function as URL: " + ownCursor},
-	{"browser/partysocket", "partysocket, Chromium", "npm partysocket", "a function as URL: " + ownCursor},
+	{"browser/reconnecting-websocket", "reconnecting-websocket, Chromium", "npm reconnecting-websocket", urlFunction},
+	{"browser/partysocket", "partysocket, Chromium", "npm partysocket", urlFunction},
 	{"node/eventsource-2", "eventsource 2, Node.js", "npm eventsource2", reopen},
 	{"node/eventsource-4", "eventsource 4, Node.js", "npm eventsource", reopen},
 	{"node/eventsource-client", "eventsource-client, Node.js", "npm eventsource-client", notForward},
-	{"node/launchdarkly-eventsource", "launchdarkly-eventsource, Node.js", "npm launchdarkly-eventsource", "an `onerror`"},
+	{"node/launchdarkly-eventsource", "launchdarkly-eventsource, Node.js", "npm launchdarkly-eventsource", "set an `onerror` handler"},
 	{"node/ws", "ws, Node.js", "npm ws", ownCursor},
-	{"node/reconnecting-websocket", "reconnecting-websocket, Node.js", "npm reconnecting-websocket", "a function as URL: " + ownCursor},
-	{"node/partysocket", "partysocket, Node.js", "npm partysocket", "a function as URL: " + ownCursor},
+	{"node/reconnecting-websocket", "reconnecting-websocket, Node.js", "npm reconnecting-websocket", urlFunction},
+	{"node/partysocket", "partysocket, Node.js", "npm partysocket", urlFunction},
 	{"go/r3labs-sse", "r3labs/sse, Go", "go github.com/r3labs/sse/v2", notForward},
-	{"go/r3labs-sse-loop", "the same, subscribed again when it returns", "go github.com/r3labs/sse/v2", notForward},
-	{"go/go-sse", "tmaxmax/go-sse, Go", "go github.com/tmaxmax/go-sse", "`MaxInterval`; call `Connect` again when it returns, as it does after an answer other than 200"},
-	{"go/launchdarkly", "launchdarkly/eventsource, Go", "go github.com/launchdarkly/eventsource", "an error handler that goes on; " + notForward},
+	{"go/r3labs-sse-loop", "r3labs/sse, subscribing again when the call returns, Go", "go github.com/r3labs/sse/v2", notForward},
+	{"go/go-sse", "tmaxmax/go-sse, Go", "go github.com/tmaxmax/go-sse", "set `MaxInterval`; call `Connect` again when it returns, as it does after an answer other than 200"},
+	{"go/launchdarkly", "launchdarkly/eventsource, Go", "go github.com/launchdarkly/eventsource", "set an error handler that continues the stream; " + notForward},
 	{"go/gorilla", "gorilla/websocket, Go", "go github.com/gorilla/websocket", ownCursor},
-	{"go/gobwas", "gobwas/ws, Go", "go github.com/gobwas/ws", ownCursor + "; read what `Dial` has buffered"},
+	{"go/gobwas", "gobwas/ws, Go", "go github.com/gobwas/ws", ownCursor + "; read the data that `Dial` has buffered"},
 	{"python/websockets-client", "websockets, Python", "Debian 12", ownCursor},
 	{"python/aiohttp-websocket", "aiohttp, WebSocket, Python", "Debian 12", ownCursor},
-	{"python/aiohttp-sse", "aiohttp, SSE by lines, Python", "Debian 12", "send the last id as `Last-Event-ID`"},
-	{"python/requests-sse", "requests, SSE by lines, Python", "Debian 12", "`iter_lines(chunk_size=1)`; send the last id as `Last-Event-ID`"},
-	{"python/requests-poll", "requests, long-poll, Python", "Debian 12", "a timeout of 60 s"},
+	{"python/aiohttp-sse", "aiohttp, SSE read by line, Python", "Debian 12", "send the last ID as `Last-Event-ID`"},
+	{"python/requests-sse", "requests, SSE read by line, Python", "Debian 12", "use `iter_lines(chunk_size=1)`; send the last ID as `Last-Event-ID`"},
+	{"python/requests-poll", "requests, long-poll, Python", "Debian 12", "set a timeout of 60 s"},
 }
 
 // compareTable requires that the table in the docs has these results.
@@ -74,7 +75,7 @@ func compareTable(t *testing.T, results map[string]map[string]string) {
 	for _, f := range fronts {
 		table.WriteString(" " + f.name + " |")
 	}
-	table.WriteString(" what its user must set |\n|---|---|" + strings.Repeat("---|", len(fronts)+1) + "\n")
+	table.WriteString(" what its user must do |\n|---|---|" + strings.Repeat("---|", len(fronts)+1) + "\n")
 	for _, row := range tableRows {
 		table.WriteString("| " + row.library + " | " + version(t, row.source) + " |")
 		for _, f := range fronts {
