@@ -16,7 +16,7 @@ import (
 // BackupCmd writes the log of a running hub to a file.
 type BackupCmd struct {
 	AdminAccess
-	File string `arg:"" help:"File to write; an existing one is replaced once the backup is complete. - is standard output."`
+	File string `arg:"" help:"File to write; an existing file is replaced when the backup is complete. - is standard output."`
 }
 
 // Help returns the description of the command for its help text.

@@ -29,43 +29,55 @@ const (
 	maxBenchEvents      = 100_000_000
 )
 
-// BenchCmd measures a hub in comparison with a minimal baseline, the floor.
+// BenchCmd measures a hub and, as a baseline, the floor.
 type BenchCmd struct {
-	Subscribers int           `placeholder:"N" help:"Subscribers. Default: the scenario's own, 1000 or 10000."`
-	Rate        int           `placeholder:"N" help:"Events a second. Default: the scenario's own, 100 for fanout."`
+	Subscribers int           `placeholder:"N" help:"Number of subscribers. Default: 1000 or 10000, depending on the scenario."`
+	Rate        int           `placeholder:"N" help:"Events per second. Default: 100 for fanout; other scenarios have other defaults."`
 	Size        settings.Size `placeholder:"SIZE" help:"Size of an event's data. Default: 128B, or 1KiB for slow."`
-	Duration    time.Duration `placeholder:"TIME" help:"Time for which a hub is measured in each scenario and over each transport, all rounds together. Default: the scenario's own, 5s to 15s."`
-	Rounds      int           `placeholder:"N" help:"Rounds in which hub and floor take turns. Default: the scenario's own, 3 or 5."`
+	Duration    time.Duration `placeholder:"TIME" help:"Time to measure a hub per scenario and transport, in all rounds together. Default: 5s to 15s, depending on the scenario."`
+	Rounds      int           `placeholder:"N" help:"Number of rounds. In each round, hub and floor are measured one after the other. Default: 3 or 5, depending on the scenario."`
 	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. A scenario skips transports that it does not support."`
-	Events      int           `placeholder:"N" help:"Events that replay reads. Default: 200000."`
-	CPUs        int           `name:"cpus" placeholder:"N" help:"Cores that the hub may use, and so its fan-out workers. The load runs on the next core, or on the last of these if there is no other. Default: 1."`
-	Publish     string        `placeholder:"WAY" help:"How to publish: udp or http. Default: udp; with --target and no --udp, http."`
+	Events      int           `placeholder:"N" help:"Number of events that replay reads. Default: 200000."`
+	CPUs        int           `name:"cpus" placeholder:"N" help:"Number of cores, and of fan-out workers, of the hub. The load runs on another core if there is one, and otherwise on the last core of the hub. Default: 1."`
+	Publish     string        `placeholder:"WAY" help:"How to publish: udp or http. Default: udp, or http with --target and without --udp."`
 	TLS         bool          `name:"tls" help:"Measure fanout and idle also with subscribers over HTTP/1.1 and TLS, compared with the same hub without TLS and with the floor, which has no TLS. Default scenario: fanout."`
-	HTTP2       bool          `name:"http2" help:"Measure the same also with SSE over HTTP/2, one connection for each subscriber."`
+	HTTP2       bool          `name:"http2" help:"Measure fanout and idle also with SSE over HTTP/2 and TLS, with one connection per subscriber."`
 	Target      string        `placeholder:"URL" help:"Measure the hub at this http URL instead of starting one. The report then contains no figures for CPU and memory. The bench uses the topics bench and bench.*."`
 	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"UDP address of the hub of --target."`
 	Token       string        `env:"TRIVIUM_TOKEN" help:"Token for the hub of --target. The environment variable is safer: other users can see the command line."`
-	Engine      string        `placeholder:"NAME" help:"Engine whose cost to measure, embedded or nats, compared with the memory engine and JetStream's own publish."`
-	Store       string        `placeholder:"DIR" help:"Directory for the events of engines, removed at the end. Default: the directory for temporary files, which may not be on a disk."`
+	Engine      string        `placeholder:"NAME" help:"Engine to compare with the memory engine and with JetStream's own publishing: embedded or nats."`
+	Store       string        `placeholder:"DIR" help:"Directory for the events of engines; its content is removed at the end. Default: the directory for temporary files, which may be in memory."`
 	NATSURL     string        `name:"nats-url" placeholder:"URL" help:"Running NATS servers to use instead of starting one. The bench creates and deletes streams trivium-bench-*."`
-	Replicas    int           `default:"1" help:"Servers of --nats-url that keep the streams: 1, 3 or 5."`
-	NATSStream  string        `name:"nats-stream" hidden:"" help:"Stream of a child."`
-	Goals       bool          `help:"Measure and print each performance goal: measured value, goal, met or not. Takes about seven minutes."`
+	Replicas    int           `default:"1" help:"Number of servers of --nats-url that store each stream: 1, 3 or 5."`
+	NATSStream  string        `name:"nats-stream" hidden:"" help:"Stream of a child process (internal)."`
+	Goals       bool          `help:"Measure and print each performance goal with its measured value. Takes about seven minutes."`
 	JSON        bool          `name:"json" help:"Print the report as JSON."`
-	SVG         string        `name:"svg" placeholder:"FILE" help:"File for a chart of CPU and latency of hub and floor."`
-	Child       string        `hidden:"" help:"Be a child of a bench."`
-	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume, ingest, scale or million. Default: fanout and burst. With --engine: fanout, ingest or replay, and hubs with --engine nats. Default: all of these."`
+	SVG         string        `name:"svg" placeholder:"FILE" help:"File for a chart of the CPU time and latency of hub and floor."`
+	Child       string        `hidden:"" help:"Run as a child process of bench (internal)."`
+	Scenario    []string      `arg:"" optional:"" help:"fanout, burst, idle, topics, slow, resume, ingest, scale or million. Default: fanout and burst. With --engine: fanout, ingest or replay, and with --engine nats also hubs. Default: all of these."`
 }
 
 // Help returns the description of the command in its help text.
 func (BenchCmd) Help() string {
-	return "The floor is the baseline of the comparison: a loop of write(2) to as many sockets, or for long-poll a minimal " +
-		"net/http handler, with the same events at the same rate. Hub and floor run on one core and the load on another, " +
-		"if there are two. With --engine the floor is a hub with the memory engine, publishing is compared with " +
-		"JetStream's own asynchronous publish on a stream of the same settings, and 1, 2 and 3 hubs share one stream of NATS. " +
-		"The scenario replay reads events that are only in the durable log, and compares with JetStream's own ordered consumer; " +
-		"with nats also behind delays of 1 and 100 ms to NATS in each direction. The scenario scale is fanout with 1, 10, 100 and 1000 subscribers, 50 events a second of 256 bytes. The scenario million opens as many real connections as the limit on open files " +
-		"allows, and then 1,000,000 subscribers inside one process, whose floor is as many writes without a hub. It needs 2 GB of memory and compares each figure with its goal. Exit code 1 if an event was lost, duplicated, reordered or changed."
+	return "Hub and floor run on one core and the load on another, if there are two. The floor is the baseline: a loop of write(2) " +
+		"to as many sockets, or for long-poll a minimal net/http handler, with the same events at the same rate. " +
+		"With --engine, the baseline is a hub with the memory engine, and publishing is compared with JetStream's own " +
+		"asynchronous publishing to a stream with the same settings. " +
+		"Exit code 1 if an event was lost, duplicated, reordered or changed.\n\n" +
+		"Scenarios:\n\n" +
+		"  - fanout: every subscriber receives every event, at a steady rate.\n" +
+		"  - burst: like fanout, in bursts of 64 events, as fast as possible.\n" +
+		"  - idle: memory per idle connection, and idle CPU.\n" +
+		"  - topics: every subscriber has its own topic.\n" +
+		"  - slow: like fanout, with 1 % of subscribers that do not read.\n" +
+		"  - resume: all subscribers reconnect at once.\n" +
+		"  - ingest: publishing without subscribers.\n" +
+		"  - hubs: like fanout, with 1, 2 and 3 hubs on one stream of NATS.\n" +
+		"  - replay: reads events that are only in the durable log; compared with JetStream's ordered consumer. With --engine nats, " +
+		"repeated with 1 ms and 100 ms of added latency to NATS in each direction.\n" +
+		"  - scale: fanout with 1, 10, 100 and 1000 subscribers at 50 events per second of 256 bytes.\n" +
+		"  - million: opens as many real connections as the limit on open files allows, then 1,000,000 subscribers in one process; " +
+		"the baseline writes the same number of times without a hub. Compares each figure with its goal. Needs 2 GB of memory.\n"
 }
 
 func (c *BenchCmd) check() []settings.Fault {
@@ -164,7 +176,7 @@ func (c *BenchCmd) checkTarget() []settings.Fault {
 	}
 	for _, name := range []string{bench.Idle, bench.MillionSubscribers} {
 		if slices.Contains(c.Scenario, name) {
-			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: name + " cannot be measured with --target, since it reads the memory of the hub's process"})
+			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: name + " cannot be measured with --target, because it reads the memory of the hub's process"})
 		}
 	}
 	return faults
@@ -183,7 +195,7 @@ func (c *BenchCmd) checkEngine() []settings.Fault {
 		case c.Engine == "" && name == bench.Hubs:
 			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "hubs requires --engine nats"})
 		case c.Engine == "" && name == bench.Replay:
-			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "replay requires --engine, since it reads a durable log"})
+			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: "replay requires --engine, because it reads a durable log"})
 		case c.Engine != "" && !ofEngine && slices.Contains(bench.Scenarios, name):
 			faults = append(faults, settings.Fault{Setting: "<scenario>", Detail: fmt.Sprintf("%s is not measured with --engine %s", name, c.Engine)})
 		}
@@ -237,7 +249,7 @@ func (c *BenchCmd) Run(con *console) error {
 		return err
 	}
 	if !report.Clean() {
-		return errors.New("not every subscriber got every event once, in order, unchanged")
+		return errors.New("not every subscriber received every event once, in order, unchanged")
 	}
 	return nil
 }
@@ -270,7 +282,7 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	return cfg, err
 }
 
-// withoutSettings removes the program's environment variables, so that a measured hub runs with its default settings.
+// withoutSettings removes the environment variables of trivium, so that a measured hub runs with its default settings.
 func withoutSettings(environ []string) []string {
 	return slices.DeleteFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, settings.EnvPrefix) })
 }

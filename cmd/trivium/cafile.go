@@ -12,7 +12,7 @@ import (
 
 // CAConfig holds the flags that determine which certificates a client trusts.
 type CAConfig struct {
-	CAFile string `name:"ca-file" env:"TRIVIUM_CA_FILE" placeholder:"FILE" help:"PEM file with certificates of authorities to trust in addition to the system's, for a hub with a certificate of your own."`
+	CAFile string `name:"ca-file" env:"TRIVIUM_CA_FILE" placeholder:"FILE" help:"PEM file of certificate authorities to trust in addition to those of the system, for a hub whose certificate another authority has issued."`
 
 	authorities *x509.CertPool // set by checkCA; nil: those of the system
 }

@@ -10,12 +10,12 @@ import (
 )
 
 // Other users can read the command line of a process, with ps or in /proc, but not its environment.
-// So a program that was started with a secret in its arguments starts itself again as the same
-// process: with *** instead of the secret in the arguments, and with the original arguments in an
-// environment variable.
+// Therefore, if the arguments contain a secret, the process executes its own binary again: with ***
+// instead of the secret in the arguments, and with the original arguments in an environment
+// variable.
 
-// hiddenArgs is the environment variable with the original text of the masked arguments: a JSON object from their
-// index to the text.
+// hiddenArgs is the environment variable with the original values of the masked arguments: a JSON object that maps
+// the index of an argument to its value.
 const hiddenArgs = "TRIVIUM_HIDDEN_ARGS"
 
 // These flags, of any command, can have secret values.
@@ -65,7 +65,7 @@ func maskValue(flag, value string) string {
 	}
 }
 
-// hideArgs returns the value of hiddenArgs: the original text of the masked arguments.
+// hideArgs returns the value of hiddenArgs: the original values of the masked arguments.
 func hideArgs(args, masked []string) string {
 	original := map[int]string{}
 	for i := range args {
@@ -77,8 +77,8 @@ func hideArgs(args, masked []string) string {
 	return string(text)
 }
 
-// restoreArgs returns the original arguments. It ignores hidden text that belongs to another
-// command line.
+// restoreArgs returns the original arguments. It ignores a value of hiddenArgs that belongs to
+// another command line.
 func restoreArgs(masked []string, hidden string) []string {
 	var original map[int]string
 	if json.Unmarshal([]byte(hidden), &original) != nil {

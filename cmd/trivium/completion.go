@@ -133,8 +133,8 @@ func names(all []completed) string {
 	return strings.Join(words, " ")
 }
 
-// cases returns the branches of a case statement. Each has the flags of one command, between the
-// texts before and after.
+// cases returns the branches of a shell case statement, one per command. Each branch contains the
+// flags of the command, between before and after.
 func cases(all []completed, before, after string) string {
 	var b strings.Builder
 	for _, c := range all {

@@ -16,7 +16,7 @@ type ConfigCmd struct{}
 
 // Help explains the output.
 func (ConfigCmd) Help() string {
-	return "Prints a file for serve --config with every setting of the hub, its meaning and its default, as comments. " +
+	return "Prints a file for serve --config. It contains every setting of the hub with its meaning and default, as comments. " +
 		"Remove the # before the settings to change: trivium config > trivium.yaml"
 }
 

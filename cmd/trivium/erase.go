@@ -21,7 +21,7 @@ type EraseCmd struct {
 // Help returns the description of the command in its help text.
 func (EraseCmd) Help() string {
 	return "Removes one event permanently: from the memory of all hubs that share the log, and from the log on disk, where its " +
-		"bytes are overwritten. Subscribers that resume before it get no gap. Earlier backups still contain it."
+		"bytes are overwritten. Subscribers that resume from a position before the event receive no gap. Earlier backups still contain it."
 }
 
 func (c *EraseCmd) check() []settings.Fault {

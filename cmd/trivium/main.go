@@ -1,4 +1,4 @@
-// Command trivium runs the hub, publishes and subscribes from a shell, makes tokens, and measures.
+// Command trivium runs the hub, publishes and subscribes from a shell, creates tokens, and runs benchmarks.
 //
 // Only the packages in this directory read flags and environment variables, and only they connect
 // the other packages. The command owns the process: main starts no goroutine, a command's Run
@@ -41,14 +41,14 @@ type commands struct {
 	Pub        PubCmd        `cmd:"" help:"Publish one event, or one for each line of standard input."`
 	Sub        SubCmd        `cmd:"" help:"Print events as they arrive."`
 	Token      TokenCmd      `cmd:"" help:"Create a token (an entry of a tokens file, or a JWT), or check one."`
-	Bench      BenchCmd      `cmd:"" help:"Measure a hub, and for comparison a bare loop of writes."`
+	Bench      BenchCmd      `cmd:"" help:"Measure a hub, and as a baseline a bare loop of writes."`
 	Backup     BackupCmd     `cmd:"" help:"Write the log of a running hub with the embedded engine to a file."`
 	Restore    RestoreCmd    `cmd:"" help:"Create a store from a backup."`
 	Erase      EraseCmd      `cmd:"" help:"Remove one event from a running hub permanently."`
 	Config     ConfigCmd     `cmd:"" help:"Print a commented configuration file of the hub."`
 	Completion CompletionCmd `cmd:"" help:"Print a script that completes commands and flags in bash, zsh or fish."`
-	Version    VersionCmd    `cmd:"" help:"Print the version and exit. So does trivium --version."`
-	Help       HelpCmd       `cmd:"" help:"Show help, for a command if one is named."`
+	Version    VersionCmd    `cmd:"" help:"Print the version and exit, like trivium --version."`
+	Help       HelpCmd       `cmd:"" help:"Show the help of trivium or of a command."`
 }
 
 // checker is implemented by commands that validate their settings before Run.
@@ -80,7 +80,7 @@ func dispatch(args []string, con *console) error {
 	helped := false
 	parser, err := kong.New(&cli, append(sources.Options(),
 		kong.Name("trivium"),
-		kong.Description("A real-time hub: events in over UDP and HTTP, out over SSE, WebSocket and long-poll."),
+		kong.Description("A real-time hub: receives events over UDP, HTTP and WebSocket, and sends them over SSE, WebSocket and long-poll."),
 		kong.Writers(con.Out, con.Err),
 		kong.Exit(func(int) { helped = true }),
 		kong.Bind(con),

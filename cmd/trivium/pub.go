@@ -33,11 +33,11 @@ const (
 // PubCmd publishes one event from the command line, or one event per line of standard input.
 type PubCmd struct {
 	URL   string `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
-	Token string `env:"TRIVIUM_TOKEN" help:"Token that may publish. Prefer the variable, since other users can see the command line."`
+	Token string `env:"TRIVIUM_TOKEN" help:"Token that may publish. Prefer the variable, because other users can see the command line."`
 	CAConfig
 	Type          string        `help:"Type of the events."`
-	Key           string        `help:"Key of the events, for conflation: subscribers that fall behind may get only the newest event with a key."`
-	UDP           string        `name:"udp" placeholder:"HOST:PORT" help:"Send UDP datagrams to this address instead of HTTP requests. They are not confirmed."`
+	Key           string        `help:"Key of the events, for conflation: subscribers that fall behind may receive only the newest event with the same key."`
+	UDP           string        `name:"udp" placeholder:"HOST:PORT" help:"Send UDP datagrams to this address instead of HTTP requests. The hub does not confirm datagrams."`
 	UDPSecretFile string        `name:"udp-secret-file" env:"TRIVIUM_UDP_SECRET_FILE" placeholder:"FILE" help:"File with the secret to sign datagrams of --udp with. White space at its end is ignored."`
 	Timeout       time.Duration `default:"10s" help:"Maximum time to wait for a connection, and for the answer after everything is sent."`
 	Text          bool          `help:"Send the data as text, even if it is valid JSON."`
@@ -49,7 +49,7 @@ type PubCmd struct {
 
 // Help explains the output.
 func (PubCmd) Help() string {
-	return "Prints the id of the event, or the number of events and the id of the last one. " +
+	return "Prints the ID of the event, or the number of events and the ID of the last event. " +
 		"Put -- before data that starts with a hyphen."
 }
 
@@ -155,7 +155,7 @@ func (c *PubCmd) sendLines(con *console) error {
 		}
 		count++
 	}
-	_, err = fmt.Fprintf(con.Out, "%d events sent, none confirmed\n", count)
+	_, err = fmt.Fprintf(con.Out, "%d events sent by UDP, without confirmation\n", count)
 	return err
 }
 
@@ -176,7 +176,7 @@ func (c *PubCmd) dialUDP() (*udpSender, error) {
 
 func (s *udpSender) send(payload []byte) error {
 	if len(s.secret) > 0 {
-		// Each signature has a time of its own. Otherwise the hub would drop the second of two
+		// Each signature has a different time. Otherwise the hub would drop the second of two
 		// equal events as a replay.
 		s.last = max(s.last+1, time.Now().UnixNano())
 		payload = udp.Sign(nil, s.secret, time.Unix(0, s.last), payload)

@@ -29,8 +29,8 @@ type problem struct {
 	retryAfter string // seconds or a date; "": the hub sent none
 }
 
-// Error returns the texts of the hub, or of a proxy, with escapes, so that they cannot control a
-// terminal or forge a line.
+// Error returns the message of the hub or of a proxy, escaped so that it cannot control a terminal
+// or forge a line.
 func (p *problem) Error() string {
 	var b strings.Builder
 	if p.Line != nil {

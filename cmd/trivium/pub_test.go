@@ -156,7 +156,7 @@ func TestPubUDP(t *testing.T) {
 	require.Equal(t, "{\"topic\":\"topic\",\"key\":\"k\",\"data\":{\n}}", receive())
 
 	code, out, errs = pub("1\n\xff\n", append(to, "topic")...)
-	require.Equal(t, []any{0, "2 events sent, none confirmed\n", ""}, []any{code, out, errs})
+	require.Equal(t, []any{0, "2 events sent by UDP, without confirmation\n", ""}, []any{code, out, errs})
 	require.Equal(t, `{"topic":"topic","key":"k","data":1}`, receive())
 	require.Equal(t, `{"topic":"topic","key":"k","data_base64":"/w=="}`, receive())
 
@@ -191,7 +191,7 @@ func TestPubSignsDatagrams(t *testing.T) {
 
 	t.Setenv("TRIVIUM_UDP_SECRET_FILE", path)
 	code, out, errs = pub(strings.Repeat("1\n", 50), "--udp", source.LocalAddr().String(), "topic")
-	require.Equal(t, []any{0, "50 events sent, none confirmed\n", ""}, []any{code, out, errs})
+	require.Equal(t, []any{0, "50 events sent by UDP, without confirmation\n", ""}, []any{code, out, errs})
 	for range 50 {
 		require.Equal(t, `{"topic":"topic","data":1}`, receive())
 	}

@@ -18,8 +18,8 @@ type RestoreCmd struct {
 
 // Help returns the description of the command in its help text.
 func (RestoreCmd) Help() string {
-	return "The restored log begins a new epoch: clients that resume get a gap and all retained events, since events may " +
-		"have been published after the backup. Run it while no hub uses the store."
+	return "The restored log begins a new epoch, because events may have been published after the backup: clients that resume " +
+		"receive a gap and then all retained events. Run the command while no hub uses the store."
 }
 
 // Run restores the backup into the store directory.

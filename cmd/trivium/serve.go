@@ -23,8 +23,8 @@ func (ServeCmd) Help() string {
 
 func (c *ServeCmd) check() []settings.Fault { return c.Faults(server.FileChecker{}) }
 
-// Run serves until the first SIGTERM or SIGINT, and then drains. A second of these signals ends the process at
-// once. SIGHUP rereads the files that settings name.
+// Run serves until the first SIGTERM or SIGINT, and then drains. A second signal ends the process at once. SIGHUP
+// rereads the files of the settings.
 func (c *ServeCmd) Run(con *console) error {
 	server.LimitMemory(c.NewLogger(con.Err))
 	signals := make(chan os.Signal, 2)

@@ -22,17 +22,17 @@ import (
 // SubCmd prints events as they arrive.
 type SubCmd struct {
 	URL   string `name:"url" default:"http://127.0.0.1:3000" env:"TRIVIUM_URL" help:"The hub's URL, http or https."`
-	Token string `env:"TRIVIUM_TOKEN" help:"Token that may subscribe. Prefer the variable, since other users can see the command line."`
+	Token string `env:"TRIVIUM_TOKEN" help:"Token that may subscribe. Prefer the variable, because other users can see the command line."`
 	CAConfig
 	Transport  string   `default:"auto" help:"Transport: websocket, sse, longpoll, or auto for the first of them that works."`
 	Last       int      `placeholder:"N" help:"Start with the newest N retained events, at most 1000."`
 	Since      string   `placeholder:"WHEN" help:"Start with the first event that is not older than a duration such as 10m or an RFC 3339 time."`
-	Cursor     string   `placeholder:"ID" help:"Start after the event with this id."`
-	Conflate   bool     `help:"When this subscriber falls behind, skip outdated events: of waiting events with the same topic and key only the newest is delivered."`
+	Cursor     string   `placeholder:"ID" help:"Start after the event with this ID."`
+	Conflate   bool     `help:"When this subscriber falls behind, receive only the newest of several waiting events with the same topic and key."`
 	JSON       bool     `name:"json" help:"Print envelopes, one per line, and gaps as lines {\"gap\":{…}}."`
 	Count      int      `placeholder:"N" help:"Exit after N events. Default: no limit."`
-	SaveCursor string   `placeholder:"FILE" help:"Save the position in this file, and resume there at the next run."`
-	Topics     []string `arg:"" optional:"" help:"Topics or filters such as 'orders.>' to read. Default: everything that the token may read."`
+	SaveCursor string   `placeholder:"FILE" help:"Save the position in this file, and resume from it at the next run."`
+	Topics     []string `arg:"" optional:"" help:"Topics or filters such as 'orders.>' to read. Default: all events that the token may read."`
 
 	ago   time.Duration // Since as a duration, set by check; 0: Since is a time
 	at    time.Time     // Since as a time, set by check
@@ -48,7 +48,7 @@ func (SubCmd) Help() string {
 		"(exit code 0 for these) or the hub refuses the subscription (exit code 1).\n\n" +
 		"--cursor, --last and --since apply only while the file of --save-cursor is empty, so the same " +
 		"command line works for the first run and all later ones. The file is written after events are printed, at most four times a " +
-		"second, and at exit. A process that is killed in between prints the last events again at the next run, and loses none."
+		"second, and at exit. If the process is killed in between, the next run prints the last events again. No event is lost."
 }
 
 // transportNames are the values of --transport.
@@ -249,8 +249,9 @@ func (s *subscriber) print(e client.Event) error {
 	return nil
 }
 
-// isFailure reports whether an error means that the run has failed. It has not if enough events
-// were printed, a signal arrived, or the program that reads the output, such as head, has exited.
+// isFailure reports whether an error means that the run has failed. It has not failed if enough
+// events were printed, a signal arrived, or the program that reads the output, such as head, has
+// exited.
 func isFailure(err error) bool {
 	return !errors.Is(err, errEnough) && !errors.Is(err, context.Canceled) && !errors.Is(err, syscall.EPIPE)
 }

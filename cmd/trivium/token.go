@@ -26,19 +26,19 @@ type TokenCmd struct {
 	JWTSecretFile     string `name:"jwt-secret-file" placeholder:"FILE" help:"Create a JWT signed with HS256 and the secret in this file."`
 	JWTPrivateKeyFile string `name:"jwt-private-key-file" placeholder:"FILE" help:"Create a JWT signed with the private key in this PEM file: RS256, ES256 or EdDSA, depending on the key."`
 
-	Check      string `placeholder:"TOKEN" help:"Instead of creating a token, print what this one may do, or why a hub with --tokens, --jwt-secret-file or --jwt-key-file refuses it. - reads it from standard input, where other users cannot see it."`
+	Check      string `placeholder:"TOKEN" help:"Instead of creating a token, print the rights of this token, or why a hub with --tokens, --jwt-secret-file or --jwt-key-file refuses it. - reads the token from standard input, where other users cannot see it."`
 	JWTKeyFile string `name:"jwt-key-file" placeholder:"FILE" help:"PEM file with public keys, for --check."`
 
 	Subscribe []string `sep:"none" placeholder:"FILTER" help:"Topic filter that the token may subscribe to. Repeatable. Default: none."`
 	Publish   []string `sep:"none" placeholder:"FILTER" help:"Topic filter that the token may publish to. Repeatable. Default: none."`
 	Expires   string   `placeholder:"WHEN" help:"Expiry of the token: a duration from now such as 24h, or a time such as 2030-01-31T00:00:00Z. Default: 1h for a JWT, never for an opaque token."`
 
-	KID      string `name:"kid" placeholder:"ID" help:"Id of the key (kid), for the header of a JWT."`
+	KID      string `name:"kid" placeholder:"ID" help:"ID of the key (kid), for the header of a JWT."`
 	Issuer   string `help:"Issuer (iss) of a JWT."`
 	Audience string `help:"Audience (aud) of a JWT."`
-	ID       string `name:"id" placeholder:"JTI" help:"Id (jti) of a JWT, by which it can be revoked. Default: a random UUID."`
+	ID       string `name:"id" placeholder:"JTI" help:"ID (jti) of a JWT, by which it can be revoked. Default: a random UUID."`
 
-	Name string `arg:"" optional:"" help:"Name of the token's holder: the name of its entry, or the subject (sub) of a JWT."`
+	Name string `arg:"" optional:"" help:"Name of the token: the name of its entry, or the subject (sub) of a JWT."`
 
 	subscribe, publish []hub.Filter // set by check
 	expires            time.Time    // set by check; zero: never

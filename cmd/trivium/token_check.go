@@ -103,7 +103,7 @@ func (c *TokenCmd) verifier() (auth.Verifier, error) {
 	return auth.Chain(all...), nil
 }
 
-// explain adds the claims of a JWT, which are not verified, to the reason for a refusal.
+// explain adds the unverified claims of a JWT to the reason for a refusal.
 func (c *TokenCmd) explain(token string, reason error) error {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

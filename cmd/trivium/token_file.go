@@ -14,8 +14,9 @@ import (
 
 // changeFile atomically replaces a file by the result of change. The file keeps its mode and owner. A new file
 // is accessible to its owner only, which is the owner of the directory if the process may set it: root creates
-// tokens in the directory of a hub that runs as another user. FILE.lock exists meanwhile, so that concurrent changes are not lost. A file
-// that cannot be replaced, such as one mounted into a container, is appended to.
+// tokens in the directory of a hub that runs as another user. During the change, FILE.lock exists, so that concurrent
+// changes are not lost. If the file cannot be replaced, for example because it is mounted into a container, changeFile
+// appends to it.
 func changeFile(path string, change func(old []byte) ([]byte, error)) (err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // keeps the symbolic link
@@ -71,7 +72,7 @@ func openNew(path string) (*os.File, error) {
 	}
 }
 
-// replaceFile writes the text to the file temp and renames it to path.
+// replaceFile writes the new content to the file temp and renames it to path.
 func replaceFile(path string, temp *os.File, text []byte, isNew bool) error {
 	if isNew {
 		if dir, err := os.Stat(filepath.Dir(path)); err == nil {

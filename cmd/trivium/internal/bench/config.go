@@ -10,11 +10,11 @@ import (
 const (
 	Fanout = "fanout" // every subscriber receives every event, at a steady rate
 	Burst  = "burst"  // like fanout, at the highest possible rate
-	Idle   = "idle"   // connections that receive nothing: their memory, and CPU time at rest
-	Topics = "topics" // each subscriber has a topic of its own
+	Idle   = "idle"   // connections that receive nothing: their memory, and idle CPU
+	Topics = "topics" // each subscriber has its own topic
 	Slow   = "slow"   // fanout with 1 % of the subscribers stalled
 	Resume = "resume" // all subscribers reconnect at once
-	Ingest = "ingest" // events are published and nobody reads them
+	Ingest = "ingest" // events are published without subscribers
 	Hubs   = "hubs"   // like fanout, with the subscribers divided among 1, 2 and 3 hubs on one stream
 	Replay = "replay" // a subscriber reads events that are only in the durable log
 	Scale  = "scale"  // like fanout, with 1, 10, 100 and 1000 subscribers and larger events
@@ -47,7 +47,7 @@ const (
 // These are the ways to secure a connection.
 const (
 	TLS   = "tls"   // HTTP/1.1 over TLS
-	HTTP2 = "http2" // HTTP/2 over TLS, each subscriber with a connection of its own
+	HTTP2 = "http2" // HTTP/2 over TLS, one connection per subscriber
 )
 
 // secureScenarios are the scenarios that can be measured with TLS and HTTP/2.
@@ -84,9 +84,9 @@ type Config struct {
 	Rate        int           // events/s
 	Size        int           // bytes of an event's data, MinSize to MaxSize
 	Duration    time.Duration // measured time of the hub in all rounds together; the floor takes the same time in addition
-	Rounds      int           // number of rounds; in each, hub and floor take turns
+	Rounds      int           // number of rounds; in each, hub and floor are measured one after the other
 	Events      int           // number of events that replay reads
-	Secure      []string      // TLS and HTTP2, each measured beside the same hub without TLS
+	Secure      []string      // TLS and HTTP2, each compared with the same hub without TLS
 	Publish     string        // PublishUDP or PublishHTTP
 	CPUs        int           // cores of the hub; 0: one, if there are two
 	Goals       bool          // run the measurements for the goals instead of Scenarios

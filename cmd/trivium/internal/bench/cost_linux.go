@@ -72,7 +72,7 @@ func (d *side) watchAlone(s spec) (err error) {
 	return err
 }
 
-// compareEngine measures in turns a hub with the engine and a hub with the memory engine.
+// compareEngine measures alternately a hub with the engine and a hub with the memory engine.
 func (r *runner) compareEngine(s spec) (*Result, error) {
 	hub, err := r.logHubs(s, 1)
 	if err != nil {
@@ -119,8 +119,8 @@ func (f *Figures) apart(rounds []*round) {
 	f.FanoutPerDelivery = median(each(rounds, (*round).fanoutPerDelivery))
 }
 
-// publishBeside measures in turns publishing through a hub with the engine, and publishing through
-// JetStream's own client. Each uses a log of its own.
+// publishBeside measures alternately publishing through a hub with the engine, and publishing through
+// JetStream's own client. Each uses its own log.
 func (r *runner) publishBeside(s spec) (*Result, error) {
 	rounds := map[string][]*round{}
 	for i := range s.rounds {

@@ -8,8 +8,8 @@ import (
 	"net/http"
 )
 
-// sseDecoder decodes /sse (docs/protocol.md#server-sent-events), in which each event has one data
-// line.
+// sseDecoder decodes the event stream of /sse (docs/protocol.md#server-sent-events). Each event has
+// one data line.
 type sseDecoder struct {
 	head    head
 	opened  bool
@@ -98,7 +98,7 @@ func block(p []byte, emit func(message)) {
 	emit(m)
 }
 
-// socketDecoder decodes what the hub sends over /ws (docs/protocol.md#websocket).
+// socketDecoder decodes the messages of /ws (docs/protocol.md#websocket).
 type socketDecoder struct {
 	head    head
 	opened  bool

@@ -35,7 +35,7 @@ func h2Frame(dst []byte, kind, flags byte, stream uint32, payload []byte) []byte
 	return append(binary.BigEndian.AppendUint32(dst, stream), payload...)
 }
 
-// h2Request returns what a client sends on a new connection: the preface and one GET. The windows are as large as possible,
+// h2Request returns the first bytes of a client on a new connection: the preface and one GET. The windows are as large as possible,
 // so that the client need not enlarge them later.
 func h2Request(host, path, token string) []byte {
 	p := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -129,7 +129,7 @@ func (d *http2Decoder) frame(kind, flags byte, payload []byte, emit func(message
 // headers checks the status of the answer.
 func (d *http2Decoder) headers(flags byte, block []byte) error {
 	if flags&h2EndHeaders == 0 || flags&h2Padded != 0 {
-		return errors.New("received a header in several frames, or padded")
+		return errors.New("received a HEADERS frame with padding or a continuation, which the bench does not support")
 	}
 	if d.fields == nil {
 		d.fields = hpack.NewDecoder(4096, nil)

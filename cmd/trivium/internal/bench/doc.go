@@ -1,12 +1,12 @@
 // Package bench measures a hub from outside. It opens subscribers, publishes, and checks that each subscriber
-// gets every event once, in order and unchanged. For comparison it measures the floor: the same work done by a
-// bare loop of write(2), or for long-poll by a bare net/http handler. Hub and floor are child processes that
-// take turns in short rounds on one core, while the load runs on another core. The ratio of the two shows what
-// the hub costs beyond the kernel's work, on any machine. Other work on the machine still distorts the ratio,
-// because a delayed hub finds several events waiting and writes them together. The report marks results where
-// that may have happened.
+// receives every event once, in order and unchanged. As a baseline it measures the floor: the same work done by
+// a bare loop of write(2), or for long-poll by a bare net/http handler. Hub and floor are child processes that
+// run alternately in short rounds on one core, while the load runs on another core. The ratio of the two shows
+// the cost of the hub in addition to the kernel's work, on any machine. Other programs still distort the ratio,
+// because a delayed hub writes several waiting events together. The report marks results where that may have
+// happened.
 //
-// For an engine, it measures the cost in comparison with the memory engine, which then takes the floor's place.
+// For an engine, it measures the cost in comparison with the memory engine, which then is the baseline.
 // Events are published to all subscribers and to a single one, to separate the cost of publishing from that of
 // delivery. Publishing alone is compared with JetStream's own client on a stream with the same settings.
 //

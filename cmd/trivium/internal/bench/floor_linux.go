@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The floor is the least work with which events can be delivered: one thread that reads a datagram
+// The floor is the baseline, the minimum work to deliver events: one thread that reads a datagram
 // and then calls write(2) on one socket after the other, with as little of Go's runtime as
-// possible. It makes raw system calls, of which the scheduler does not know, and is started without
+// possible. It makes raw system calls, which the Go scheduler does not notice, and is started without
 // garbage collection and preemption.
 //
 // openCommand is the beginning of the datagram that the floor receives before the events of a run.

@@ -74,36 +74,36 @@ func goalsFor(r *Result) []Goal {
 		name = fmt.Sprintf("%s, %d events/s", name, r.Rate)
 		switch {
 		case r.Transport == LongPoll:
-			return []Goal{atMost(name+": CPU a delivery", r.CPURatio, 1.2, "x bare handler")}
+			return []Goal{atMost(name+": CPU per delivery", r.CPURatio, 1.2, "x bare handler")}
 		case r.Rate == quietRate:
-			return []Goal{atMost(name+": CPU a delivery", r.CPURatio, 1.3, floor)}
+			return []Goal{atMost(name+": CPU per delivery", r.CPURatio, 1.3, floor)}
 		}
 		return []Goal{
-			atMost(name+": CPU a delivery", r.CPURatio, 1.2, floor),
+			atMost(name+": CPU per delivery", r.CPURatio, 1.2, floor),
 			atMost(name+": p99", r.P99Ratio, 1.3, floor),
 		}
 	case Burst:
-		return []Goal{atMost(name+": CPU a delivery", r.CPURatio, 0.2, floor)}
+		return []Goal{atMost(name+": CPU per delivery", r.CPURatio, 0.2, floor)}
 	case Topics:
-		return []Goal{atMost(name+": CPU a delivery", r.CPURatio, 1.5, floor)}
+		return []Goal{atMost(name+": CPU per delivery", r.CPURatio, 1.5, floor)}
 	case Slow:
-		return []Goal{atMost(name+": p99 of the others", r.P99Ratio, 1.2, "x without")}
+		return []Goal{atMost(name+": p99 of subscribers that read", r.P99Ratio, 1.2, "x undisturbed")}
 	case Idle:
 		most := map[string]float64{SSE: 2, WebSocket: 5, LongPoll: 10}[r.Transport]
 		return []Goal{
-			atMost(name+": memory a connection", r.Memory.Connected/1024, most, "KB"),
-			atMost(name+": the same after traffic", r.Memory.AfterTraffic/1024, most, "KB"),
-			atMost(name+": CPU at rest", 100*r.Memory.RestCPU, 1, "% of a core"),
+			atMost(name+": memory per connection", r.Memory.Connected/1024, most, "KB"),
+			atMost(name+": memory per connection after traffic", r.Memory.AfterTraffic/1024, most, "KB"),
+			atMost(name+": idle CPU", 100*r.Memory.RestCPU, 1, "% of a core"),
 		}
 	case Resume:
 		return []Goal{
-			atMost(name+": all caught up", r.CaughtUpSeconds, 5, "s"),
+			atMost(name+": time until all have caught up", r.CaughtUpSeconds, 5, "s"),
 			atMost(name+": lost", float64(r.Lost), 0, ""),
-			atMost(name+": p99 of those already there", r.P99Ratio, 3, "x steady"),
+			atMost(name+": p99 of the connected subscribers", r.P99Ratio, 3, "x steady"),
 		}
 	case Ingest:
 		if r.Transport == inProcess {
-			return []Goal{atLeast(name+": events a second and core", 1e6/r.Hub.CPUPerDelivery, 1e6, "")}
+			return []Goal{atLeast(name+": events per second and core", 1e6/r.Hub.CPUPerDelivery, 1e6, "")}
 		}
 	}
 	return nil
@@ -113,10 +113,10 @@ func goalsFor(r *Result) []Goal {
 func secureGoals(r *Result) []Goal {
 	switch {
 	case r.Scenario == Fanout && r.Secure == TLS:
-		return []Goal{atMost(r.name()+": CPU a delivery", r.PlainRatio, 1.5, "x plain")}
+		return []Goal{atMost(r.name()+": CPU per delivery", r.PlainRatio, 1.5, "x plain")}
 	case r.Scenario == Idle:
 		most := map[string]float64{TLS: 8, HTTP2: 25}[r.Secure]
-		return []Goal{atMost(r.name()+": memory a connection", r.Memory.Connected/1024, most, "KB")}
+		return []Goal{atMost(r.name()+": memory per connection", r.Memory.Connected/1024, most, "KB")}
 	}
 	return nil
 }
@@ -125,17 +125,17 @@ func secureGoals(r *Result) []Goal {
 func engineGoals(r *Result) []Goal {
 	switch r.Scenario {
 	case Fanout:
-		return []Goal{atMost(fmt.Sprintf("%s %s, %s: CPU a delivery", r.Scenario, r.Transport, r.Engine), r.FanoutRatio, 1.1, "x memory")}
+		return []Goal{atMost(fmt.Sprintf("%s %s, %s: CPU per delivery", r.Scenario, r.Transport, r.Engine), r.FanoutRatio, 1.1, "x memory")}
 	case Ingest:
 		switch r.Transport {
 		case singleHTTP:
-			return []Goal{atMost(fmt.Sprintf("%s %s, %s: CPU an event", r.Scenario, r.Transport, r.Engine), r.Hub.CPUPerDelivery, 200, "us")}
+			return []Goal{atMost(fmt.Sprintf("%s %s, %s: CPU per event", r.Scenario, r.Transport, r.Engine), r.Hub.CPUPerDelivery, 200, "us")}
 		case inProcess, "":
-			return []Goal{atLeast(fmt.Sprintf("%s, %s: events a second", r.Scenario, r.Engine), r.RateRatio, 0.7, "x JetStream's own")}
+			return []Goal{atLeast(fmt.Sprintf("%s, %s: events per second", r.Scenario, r.Engine), r.RateRatio, 0.7, "x JetStream's own")}
 		}
 	case Replay:
 		if want := map[float64]float64{1: 50_000, 100: 10_000}[r.Delay]; want > 0 {
-			return []Goal{atLeast(fmt.Sprintf("%s, %s, delay %g ms: events a second", r.Scenario, r.Engine, r.Delay), r.Hub.DeliveriesPerSecond, want, "")}
+			return []Goal{atLeast(fmt.Sprintf("%s, %s, delay %g ms: events per second", r.Scenario, r.Engine, r.Delay), r.Hub.DeliveriesPerSecond, want, "")}
 		}
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 
 const (
 	// rehearsal is the number of connections that are opened, receive events and are closed before
-	// memory is measured. So memory that a hub allocates once does not count as memory of
+	// memory is measured, so that memory that a hub allocates once does not count as memory of
 	// connections.
 	rehearsal       = 200
 	rehearsalEvents = 20
@@ -89,7 +89,7 @@ func (d *side) settledPSS() (int64, error) {
 	return settled(d.server.pss, func() error { return d.r.load.pumpFor(settleLook) })
 }
 
-// settled returns the memory when three samples differ by less than half a percent. pause is called before each.
+// settled waits until three samples of the memory differ by less than half a percent, and returns the memory. pause is called before each.
 func settled(pss func() (int64, error), pause func() error) (int64, error) {
 	var last [2]int64
 	for end := time.Now().Add(settleFor); ; {

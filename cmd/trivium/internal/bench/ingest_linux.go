@@ -11,7 +11,7 @@ import (
 // marks is the number of attempts to end a window.
 const marks = 5
 
-// ingest measures the cost of accepting events that nobody reads, for each way to publish. After
+// ingest measures the cost of accepting events without subscribers, for each way to publish. After
 // each burst, one subscriber of another topic receives one event. The hub numbers all events
 // consecutively, so the seq of that event shows how many were accepted.
 func (r *runner) ingest(s spec) ([]*Result, error) {
@@ -125,7 +125,7 @@ func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 	return result, nil
 }
 
-// windows publishes bursts for this time, and returns the number of lost events.
+// windows publishes bursts for the given time, and returns the number of lost events.
 func (d *side) windows(flood *source, w way, length time.Duration) (lost int64, err error) {
 	window := w.window(flood.size)
 	for end := time.Now().Add(length); time.Now().Before(end); {

@@ -14,8 +14,8 @@ const (
 	// handshakes is the number of connections that are opened at the same time.
 	handshakes = 64
 	// maxReady and maxStarts limit the number of sockets that are read, and of connections that are
-	// started, in one pass of the loop. So an event that has arrived does not wait long until its
-	// time is taken.
+	// started, in one pass of the loop. Therefore the time of an event is taken
+	// soon after its arrival.
 	maxReady, maxStarts = 64, 8
 	// tick is the interval at which the loop checks whether it is done if nothing arrives.
 	tick = 5 * time.Millisecond
@@ -62,8 +62,8 @@ func (l *load) close() {
 // clock returns monotonic ns, used to stamp events.
 func (l *load) clock() int64 { return int64(time.Since(l.base)) }
 
-// pump reads from all sockets until done returns true, but at most for this time. It returns the
-// last result of done.
+// pump reads from all sockets until done returns true, but at most for the given time. It returns
+// the last result of done.
 func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	until := time.Now().Add(most)
 	for {

@@ -129,7 +129,7 @@ func (d *side) warmed(s spec) (*round, error) {
 	return r, err
 }
 
-// compare measures hub and floor in turns. Both do the same work.
+// compare measures hub and floor alternately. Both do the same work.
 func (r *runner) compare(s spec) (*Result, error) {
 	server, err := r.hub()
 	if err != nil {
@@ -166,7 +166,7 @@ func (r *runner) scale(s spec) ([]*Result, error) {
 	return results, nil
 }
 
-// turns measures several sides in turns and closes their connections. All sides do the same work.
+// turns measures several sides alternately and closes their connections. All sides do the same work.
 func (r *runner) turns(s spec, sides ...*side) (map[*side][]*round, error) {
 	rounds := map[*side][]*round{}
 	for i := range s.rounds {
@@ -294,7 +294,8 @@ func each(rounds []*round, figure func(*round) float64) []float64 {
 	return all
 }
 
-// medianOf returns the median of the rounds' ratios, or 0 if there is nothing to compare.
+// medianOf returns the median, over all rounds, of the hub's figure divided by the floor's, or 0 if the floor has no
+// figure.
 func medianOf(hubs, floors []*round, figure func(*round) float64) float64 {
 	return median(ratiosOf(hubs, floors, figure))
 }

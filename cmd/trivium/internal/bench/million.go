@@ -29,7 +29,7 @@ type Million struct {
 	CutByDrain      int64   `json:"cut_by_drain"` // connections that the drain closed without a message
 }
 
-// These are the goals for a million subscribers. They apply to fewer as well.
+// These are the goals for a million subscribers. They also apply to fewer subscribers.
 const (
 	mostMillionMemory  = 2 << 30
 	mostMillionRest    = 40 // % of a core
@@ -41,20 +41,20 @@ const (
 // goals returns the goals with the measured values.
 func (m *Million) goals() []Goal {
 	return []Goal{
-		atLeast("million: opened a second", m.OpenedPerSecond, leastMillionOpened, ""),
+		atLeast("million: connections opened per second", m.OpenedPerSecond, leastMillionOpened, ""),
 		atMost("million: memory of the hub", float64(m.PSS)/(1<<30), mostMillionMemory>>30, "GB"),
-		atMost("million: CPU at rest", 100*m.RestCPU, mostMillionRest, "% of a core"),
-		atMost("million: one event to all", m.EventSeconds, mostMillionEvent, "s"),
-		atMost("million: connections of an ended token closed", m.RevokedSeconds, mostRevoked, "s"),
+		atMost("million: idle CPU", 100*m.RestCPU, mostMillionRest, "% of a core"),
+		atMost("million: time of one event to all", m.EventSeconds, mostMillionEvent, "s"),
+		atMost("million: time to close the connections of an expired token", m.RevokedSeconds, mostRevoked, "s"),
 		atMost("million: drain", m.DrainSeconds, m.DrainWindow, "s"),
-		atMost("million: cut by the drain", float64(m.CutByDrain), 0, ""),
+		atMost("million: connections cut by the drain", float64(m.CutByDrain), 0, ""),
 	}
 }
 
-// millionTable writes what the other tables do not have.
+// millionTable writes the figures of the scenario million that the other tables do not contain.
 func (r *Report) millionTable(w io.Writer) {
-	sockets := [][]string{{"REAL CONNECTIONS", "PSS/CONNECTION", "KERNEL/CONNECTION", "BOTH, OF A MILLION"}}
-	inMemory := [][]string{{"IN MEMORY", "GROUPS", "TOKENS", "OPENED/S", "CPU", "HUB", "HEAP/SUBSCRIPTION", "CPU AT REST", "HEARTBEATS/S",
+	sockets := [][]string{{"REAL CONNECTIONS", "PSS/CONNECTION", "KERNEL/CONNECTION", "BOTH, PER MILLION"}}
+	inMemory := [][]string{{"IN MEMORY", "GROUPS", "TOKENS", "OPENED/S", "CPU", "HUB", "HEAP/SUBSCRIPTION", "IDLE CPU", "HEARTBEATS/S",
 		"EVENT TO ALL", "FLOOR", "OWN EVENTS/S", "TOKEN ENDED", "DRAIN", "CPU"}}
 	for _, result := range r.Results {
 		m := result.Million

@@ -26,7 +26,7 @@ type memoryConn struct {
 	inEvent bool // the current chunk is an event
 }
 
-// memoryState is how far the stream of a memoryConn has come.
+// memoryState is the state of the stream of a memoryConn.
 type memoryState uint8
 
 const (

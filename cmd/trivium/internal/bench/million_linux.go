@@ -13,7 +13,7 @@ import (
 const (
 	// millionPatience is the timeout of the subscribers in memory, with all phases.
 	millionPatience = 15 * time.Minute
-	// perAddress is the number of connections from one address of 127.0.0.0/8. Linux has some 28,000 ports for each.
+	// perAddress is the number of connections from one address of 127.0.0.0/8. Linux has about 28,000 ports per address.
 	perAddress = 20_000
 	// socketBudget is the assumed memory of one real connection, both ends together, in bytes. The connections may take
 	// half of the available memory.
@@ -40,7 +40,7 @@ func (r *runner) million(s spec) (*Result, error) {
 	result.Million = measured.Million
 	result.Million.Sockets, result.Million.SocketPSS, result.Million.SocketKernel = sockets.Sockets, sockets.SocketPSS, sockets.SocketKernel
 	if result.Disturbed = measured.Disturbed; result.Disturbed {
-		result.note("opening got less than %.0f %% of the cores: other programs kept the machine busy. Two cores of their own would open %.0f a second",
+		result.note("opening got less than %.0f %% of the cores: other programs were using the cores. Two idle cores would open %.0f per second",
 			100*enoughShare, 2e6/result.Million.OpenCPU)
 	}
 	result.note("the subscribers in memory were served by all cores; the real connections and their hub had one core each")

@@ -75,7 +75,7 @@ func (r *relay) add(conns ...net.Conn) bool {
 	return r.conns != nil
 }
 
-// remove closes and forgets connections.
+// remove closes and unregisters connections.
 func (r *relay) remove(conns ...net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 )
 
-// Report holds the results of a run of the benchmark. Its JSON names do not change.
+// Report contains the results of a run of the benchmark. Its JSON names do not change.
 type Report struct {
 	Version string    `json:"version"`
 	System  string    `json:"system"`
@@ -25,8 +25,8 @@ type Report struct {
 }
 
 // Result is the result of one scenario over one transport. Ratios are those of the hub to the
-// floor, each the median of the rounds; 0: not measured. For an engine, Against names what it was
-// compared with instead of the floor.
+// floor, each the median of the rounds; 0: not measured. For an engine, Against is the name of
+// the side that replaces the floor.
 type Result struct {
 	Scenario        string   `json:"scenario"`
 	Transport       string   `json:"transport"`        // for ingest: the way to publish
@@ -117,10 +117,10 @@ func (r *Result) noteDoubts() {
 		r.noteLate()
 	}
 	if r.LoadCPU > 0.9 {
-		r.note("the load side took %.0f %% of its core, and may have been the limit", 100*r.LoadCPU)
+		r.note("the load used %.0f %% of its core, and may have been the limit", 100*r.LoadCPU)
 	}
 	if r.FloorLost > 0 {
-		r.note("of the deliveries of %s %d were lost", cmp.Or(r.Against, "the floor"), r.FloorLost)
+		r.note("%s lost %d deliveries", cmp.Or(r.Against, "the floor"), r.FloorLost)
 	}
 }
 
@@ -134,20 +134,20 @@ func (r *Result) noteShort() {
 			case MillionSubscribers:
 				remedy = "more --rounds"
 			}
-			r.note("%s took only %.2f s of CPU, too little for an exact figure: use %s", f.name, f.CPUSeconds, remedy)
+			r.note("%s used only %.2f s of CPU, which is too little for an exact figure: use %s", f.name, f.CPUSeconds, remedy)
 		}
 	}
 }
 
-// noteLate adds a note about late deliveries. A subscriber that finds several events waiting reads
-// them together, so that the CPU time per event is too low.
+// noteLate adds a note about late deliveries. If several events are waiting for a subscriber, it
+// reads them together, so that the CPU time per event is too low.
 func (r *Result) noteLate() {
 	interval := 1e6 / float64(r.Rate)
 	for _, f := range r.sides() {
 		if f.P99 > interval {
 			r.Disturbed = true
 			r.note("%s delivered events after the next ones had been published (p99 %s), so several may have been written at once: "+
-				"other work kept the machine busy, or one core is not enough", f.name, micros(f.P99))
+				"other programs were using the cores, or one core is not enough", f.name, micros(f.P99))
 		}
 	}
 }
@@ -160,7 +160,7 @@ const maxSpread = 1.5
 func (r *Result) noteSpread(ratios []float64) {
 	if low, high := slices.Min(ratios), slices.Max(ratios); high > maxSpread*low {
 		r.Disturbed = true
-		r.note("the rounds' ratios go from %.2f to %.2f: other work kept the machine busy", low, high)
+		r.note("the ratios of the rounds are between %.2f and %.2f: other programs were using the cores", low, high)
 	}
 }
 
@@ -210,9 +210,9 @@ func (r *Report) Text(w io.Writer) error {
 	r.millionTable(w)
 	r.goalTable(w)
 	r.notes(w)
-	verdict := "Every subscriber got every event once, in order, unchanged."
+	verdict := "Every subscriber received every event once, in order, unchanged."
 	if !r.Clean() {
-		verdict = "NOT every subscriber got every event once, in order, unchanged."
+		verdict = "NOT every subscriber received every event once, in order, unchanged."
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", verdict)
 	return err
@@ -246,7 +246,7 @@ func (r *Report) deliveryTable(w io.Writer) {
 }
 
 func (r *Report) ingestTable(w io.Writer) {
-	rows := [][]string{{"INGEST", "ROUNDS", "CPU/EVENT", "EVENTS/S", "A CORE", "LOST"}}
+	rows := [][]string{{"INGEST", "ROUNDS", "CPU/EVENT", "EVENTS/S", "EVENTS/S AND CORE", "LOST"}}
 	for _, result := range r.Results {
 		if result.Scenario != Ingest || result.Engine != "" {
 			continue
@@ -264,7 +264,7 @@ func (r *Report) ingestTable(w io.Writer) {
 }
 
 func (r *Report) memoryTable(w io.Writer) {
-	rows := [][]string{{"IDLE", "CONNECTIONS", "PSS/CONNECTION", "AFTER TRAFFIC", "HUB ALONE", "CPU AT REST"}}
+	rows := [][]string{{"IDLE", "CONNECTIONS", "PSS/CONNECTION", "AFTER TRAFFIC", "HUB ALONE", "IDLE CPU"}}
 	for _, result := range r.Results {
 		if m := result.Memory; m != nil {
 			rows = append(rows, []string{
@@ -298,8 +298,8 @@ func (r *Report) goalTable(w io.Writer) {
 	fmt.Fprintln(w, "Allocations per delivery cannot be measured from outside; TestDeliveryAllocatesNothing of transports/internal/connection checks that there are none.")
 }
 
-// table writes rows as a table. The first row is the heading. Without other rows, nothing is
-// written.
+// table writes rows as a table. The first row is the heading. If there are no other rows, table
+// writes nothing.
 func table(w io.Writer, rows [][]string) {
 	if len(rows) == 1 {
 		return

@@ -14,10 +14,10 @@ func (r *Report) engineTables(w io.Writer) {
 }
 
 // fanoutTable writes the table of fanout. CPU/DELIVERY is the CPU time without the cost of
-// publishing; WITH IT is the ratio that includes publishing.
+// publishing; RATIO WITH PUBLISH is the ratio that includes publishing.
 func (r *Report) fanoutTable(w io.Writer) {
 	rows := [][]string{{"ENGINE", "TRANSPORT", "SUBSCRIBERS", "EVENTS/S", "ROUNDS", "CPU/DELIVERY", "MEMORY", "RATIO",
-		"CPU/PUBLISH", "MEMORY", "NATS", "WITH IT", "P50", "MEMORY", "P99", "MEMORY", "P50 ADDED", "P99 ADDED",
+		"CPU/PUBLISH", "MEMORY", "NATS", "RATIO WITH PUBLISH", "P50", "MEMORY", "P99", "MEMORY", "P50 ADDED", "P99 ADDED",
 		"LOST", "DOUBLED", "REORDERED", "CHANGED"}}
 	for _, result := range r.Results {
 		if result.Engine == "" || result.Scenario != Fanout {

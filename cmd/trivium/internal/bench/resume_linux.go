@@ -79,20 +79,20 @@ func (d *side) measureResume(s spec, result *Result) error {
 	if p99 := before.micros(99); p99 > 0 {
 		result.P99Ratio = meanwhile.micros(99) / p99
 	}
-	result.note("p99 of those already there was %s before and %s after, with all there; CPU is with the handshakes",
+	result.note("p99 of the subscribers that stayed connected was %s before the others resumed, and %s with all connected; the CPU time includes the handshakes",
 		micros(before.micros(99)), micros(after.micros(99)))
 	result.Tally.add(back.tally)
 	result.Gaps += back.gaps
 	return nil
 }
 
-// listen measures, for this time, the delivery of events that another goroutine publishes.
+// listen measures the delivery of events that another goroutine publishes, for the given time.
 func (d *side) listen(length time.Duration) (*round, error) {
 	return d.round(func() error { return d.r.load.pumpFor(length) })
 }
 
-// out returns how many events of the shared stream are published, or are about to be. It may be
-// called while the source runs.
+// out returns the number of events of the shared stream that have been published or are about to be
+// published. It may be called while the source runs.
 func (d *side) out() uint32 { return uint32(d.source.expected.Load() / d.source.fan) }
 
 // catchUp waits until all subscribers of the group have read up to head. Events that do not arrive

@@ -21,7 +21,7 @@ func (r *runner) secureSide(s spec) (*side, error) {
 	return d, nil
 }
 
-// compareSecure measures in turns a hub with TLS, one without, and the floor, which has no TLS. It returns the results of the
+// compareSecure measures alternately a hub with TLS, one without, and the floor, which has no TLS. It returns the results of the
 // two hubs.
 func (r *runner) compareSecure(s spec) ([]*Result, error) {
 	secure, err := r.secureSide(s)
@@ -48,6 +48,6 @@ func (r *runner) compareSecure(s spec) ([]*Result, error) {
 	results := []*Result{compared(without, plain, floor, rounds), compared(s, secure, floor, rounds)}
 	ratio := medianOf(rounds[secure], rounds[plain], (*round).perDelivery)
 	results[1].PlainRatio = ratio
-	results[1].note("a delivery costs %.2f times the CPU of one without TLS", ratio)
+	results[1].note("the CPU time per delivery is %.2f times that of the hub without TLS", ratio)
 	return results, nil
 }

@@ -9,7 +9,7 @@ import (
 
 const (
 	// stuffing is the number of bytes that are published to fill all buffers between the source and
-	// a subscriber that does not read: those of the hub, which are limited to some 250 KB, and
+	// a subscriber that does not read: those of the hub, which are limited to about 250 KB, and
 	// those of the subscriber.
 	stuffing = 640 << 10
 	// stalledBuffer is the size of such a subscriber's receive buffer in bytes; the kernel doubles
@@ -56,7 +56,7 @@ func (r *runner) slow(s spec) (*Result, error) {
 	result.Tally.add(d.tally)
 	result.Gaps += d.gaps
 	result.LoadCPU = loadShare(with)
-	result.note("p99 without the stalled: %s", micros(figures(without).P99))
+	result.note("p99 without stalled subscribers: %s", micros(figures(without).P99))
 	return result, nil
 }
 

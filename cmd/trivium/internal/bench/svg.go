@@ -35,7 +35,7 @@ type row struct {
 	bars []bar
 }
 
-// SVG writes a chart of CPU time and latency that compares hub and floor.
+// SVG writes a chart of CPU time and latency that compares the hub with the floor, which is the baseline.
 func (r *Report) SVG(w io.Writer) error {
 	var cpu, latency []row
 	for _, result := range r.Results {
@@ -53,7 +53,7 @@ func (r *Report) SVG(w io.Writer) error {
 			bar{"hub p99", hubColor, result.Hub.P99}, bar{against + " p99", floorColor, floor.P99}))
 	}
 	var b strings.Builder
-	y := chart(&b, 0, "CPU a delivery (of ingest: an event)", cpu)
+	y := chart(&b, 0, "CPU time per delivery (ingest: per event)", cpu)
 	y = chart(&b, y, "Latency", latency)
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">
 <rect width="100%%" height="100%%" fill="white"/>
@@ -62,7 +62,7 @@ func (r *Report) SVG(w io.Writer) error {
 	return err
 }
 
-// bars returns a row with the figures that were measured.
+// bars returns a row of the given bars, without those that have no value (us is 0).
 func bars(name string, all ...bar) row {
 	r := row{name: name}
 	for _, b := range all {

@@ -1,5 +1,5 @@
-// Package decode reads what a hub sends, for tests of the program. It shares no code with the hub's encoders, apart
-// from the envelope of an event.
+// Package decode decodes the messages of a hub, for end-to-end tests. It shares no code with the hub's encoders,
+// except for the envelope of an event.
 package decode
 
 import (
@@ -23,7 +23,7 @@ const (
 	OpGoaway    = "goaway"
 )
 
-// Message is one message from the hub to a WebSocket client. Its Op decides which fields are set.
+// Message is one message from the hub to a WebSocket client. Op determines which fields are set.
 type Message struct {
 	Op        string            // "": an event
 	Event     *hub.Event        // set for an event
@@ -102,7 +102,7 @@ func DecodePollAnswer(b []byte) (PollAnswer, error) {
 		return PollAnswer{}, fmt.Errorf("poll answer: %w", err)
 	}
 	if members.Cursor == "" {
-		return PollAnswer{}, errors.New("poll answer: the cursor is missing")
+		return PollAnswer{}, errors.New("poll answer: missing cursor")
 	}
 	answer := PollAnswer{Cursor: members.Cursor, Events: make([]*hub.Event, len(members.Events))}
 	var err error

@@ -36,7 +36,7 @@ const (
 // maxWatchedFile is the maximum size of a watched file in bytes.
 const maxWatchedFile = 16 << 20
 
-// File is a file that a flag names.
+// File is a file of a flag.
 type File struct{ Flag, Path string }
 
 // Watcher polls files and loads them when their content has changed. It polls instead of using the system's
@@ -149,7 +149,7 @@ func (w *Watcher) rereadChanged() (next time.Duration) {
 	return next
 }
 
-// Stats returns the statistics of the files, by the first setting that names them.
+// Stats returns the statistics of the files, by the first setting of each group of files.
 func (w *Watcher) Stats() map[string]stats.File {
 	files := make(map[string]stats.File, len(w.units))
 	for _, u := range w.units {
@@ -166,7 +166,7 @@ func (u *watchUnit) path() string { return strings.Join(u.paths, ", ") }
 
 // read reads the files, loads them if their content has changed, and reports whether it has loaded
 // them. Unless atOnce is set, it loads new content only after it has read the same content twice.
-// If it has read it only once, it sets again.
+// If it has read new content only once, it sets again.
 func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
 	if u.unchanged() {
 		return false, false

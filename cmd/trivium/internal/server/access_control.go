@@ -24,8 +24,8 @@ type accessControl struct {
 	proxies      *auth.Proxies
 }
 
-// newAccessControl returns the access setup of the settings, or all faults in the settings. The watcher reads the
-// files that the settings name now, and rereads them when they change. No goroutine runs until run is called.
+// newAccessControl returns the access control of the settings, or all faults in the settings. The watcher reads the
+// files of the settings now, and rereads them when they change. No goroutine runs until run is called.
 func newAccessControl(cfg *settings.ServeConfig, files *reload.Watcher, log *slog.Logger) (*accessControl, []settings.Fault) {
 	a := new(accessControl)
 	config := auth.Config{Limits: cfg.Connections(), Tickets: auth.NewTickets(), Log: log}

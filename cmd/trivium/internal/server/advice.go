@@ -7,8 +7,8 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// advice returns a suffix for the error message of a refused request. The suffix names the flags to
-// change; it is "" if there are none.
+// advice returns a suffix for the error message of a refused request. The suffix contains the flags
+// to change; it is "" if there are none.
 func advice(route string, err error) string {
 	var origin *auth.OriginError
 	switch {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// securityHeaders sets headers on every response. They tell browsers not to guess the type of the
-// response, and not to let a page of another origin load it without CORS. Over TLS they also tell
-// browsers to use only TLS for the duration hsts.
+// securityHeaders sets headers on every response. With them, browsers do not guess the type of the
+// response, and do not allow a page of another origin to load it without CORS. Over TLS, a header
+// also makes browsers use only TLS for the duration hsts.
 func securityHeaders(hsts time.Duration, next http.Handler) http.Handler {
-	// The values are allocated once, since no handler changes them.
+	// The values are allocated once, because no handler changes them.
 	nosniff, sameOrigin := []string{"nosniff"}, []string{"same-origin"}
 	age := "max-age=" + strconv.FormatInt(int64(hsts/time.Second), 10)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

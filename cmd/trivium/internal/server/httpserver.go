@@ -24,9 +24,9 @@ const idleTimeout = 2 * time.Minute
 const logPanicsEvery = 10 * time.Second
 
 // closeAfterChunked closes an HTTP/1 connection after a request with chunked transfer encoding.
-// net/http accepts such a request even if it also has a Content-Length, and hides that from
-// handlers. A proxy that uses the Content-Length would find the end of the request at another
-// position, so the bytes after the request cannot be trusted (RFC 9112 section 6.1).
+// net/http accepts such a request even if it also has a Content-Length, and removes that header
+// before handlers see it. A proxy that uses the Content-Length would determine another end of the
+// request, so the bytes after the request cannot be trusted (RFC 9112 section 6.1).
 func closeAfterChunked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {

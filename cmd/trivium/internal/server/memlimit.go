@@ -16,7 +16,7 @@ import (
 const gcPercent = 50
 
 // MemoryShare is the part of a container's memory limit that the Go runtime may use. The kernel also counts socket
-// buffers, the page cache and the program's own pages toward the limit.
+// buffers, the page cache and the pages of the binary toward the limit.
 const MemoryShare = 0.85
 
 // LimitMemory sets the runtime's memory limit from the limit of the process's cgroup. Without a memory limit the heap

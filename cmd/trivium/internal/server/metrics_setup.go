@@ -8,9 +8,9 @@ import (
 
 // These metrics have no field in stats.Snapshot.
 var (
-	descBuild   = describe("build_info", "Always 1. The labels describe the program.", "version", "revision", "goversion")
-	descLimit   = describe("limit", "Values of the limits, by setting: counts, bytes or seconds; +Inf is no limit. max-connections is lower than the setting if the process may not open that many files.", "setting")
-	descLatency = describe("delivery_latency_seconds", "Time from an event's time until it was passed to the connections of a set of filters, one observation for each set and batch of events. Subscribers that are behind read later, which is not included.")
+	descBuild   = describe("build_info", "Always 1. The labels describe the build of the hub.", "version", "revision", "goversion")
+	descLimit   = describe("limit", "Values of the limits, by setting: counts, bytes or seconds; +Inf means no limit. max-connections is lower than the setting if the process may not open enough files.", "setting")
+	descLatency = describe("delivery_latency_seconds", "Delivery latency: from an event's time until the hub passed it to the connections of its subscribers. There is one observation per batch of events and set of filters. Subscribers that are behind are not included.")
 )
 
 // collectSetup sends the metrics of the program and its settings.

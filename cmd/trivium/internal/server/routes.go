@@ -41,7 +41,7 @@ GET  /healthz           200 while the process is alive
 GET  /readyz            200 while subscriptions are taken
 `
 
-// demoIndex holds the lines for the demo page in the index.
+// demoIndex contains the lines of the demo page in the index.
 const demoIndex = "GET  /demo/             a page that shows the three side by side\n" +
 	"GET  /demo/examples/    short pages that show their source\n"
 
@@ -144,7 +144,7 @@ func noIcon(w http.ResponseWriter, r *http.Request) {
 // may be ready by then.
 const retryDraining = 2 * time.Second
 
-// text returns a handler that answers GET and HEAD with a text.
+// text returns a handler that answers GET and HEAD with a plain-text body.
 func text(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {

@@ -43,8 +43,8 @@ type Server struct {
 	panics                atomic.Uint64 // number of panics of request handlers
 	sources               []*source
 	demo                  *wasmdemo.Demo     // nil: off
-	stop                  context.CancelFunc // ends the watcher, access setup, sources and demo
-	// endBuild cancels the build of the demo's WebAssembly program at shutdown.
+	stop                  context.CancelFunc // ends the watcher, access control, sources and demo
+	// endBuild cancels the build of the demo's WebAssembly binary at shutdown.
 	endBuild context.CancelFunc
 	tls      *tls.Config // TLS configuration of public; nil: no TLS
 	// certificates reports when the certificates of tls expire; nil: no TLS.
@@ -151,7 +151,7 @@ func (s *Server) listen() context.Context {
 	setProtocols(public, s.tls, s.cfg.H2C)
 	s.serve(public, s.public)
 	if s.admin != nil {
-		// The admin listener has connection limits of its own, so that public clients cannot use them up.
+		// The admin listener has separate connection limits, so that public clients cannot use them up.
 		s.adminOpen = newOpenConnections(openLimits{total: settings.AdminConnections}, nil, s.log)
 		s.adminAccepts = newAcceptor(s.admin, s.adminOpen, 0, s.log)
 		s.adminHandler.set(s.startingAdminRoutes())

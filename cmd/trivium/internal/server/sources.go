@@ -25,7 +25,7 @@ type source struct {
 // returns nil if the source is off.
 var sourceTable = []func(*Server) (*source, error){(*Server).openUDP}
 
-// openSources opens the sockets of all sources that are on.
+// openSources opens the sockets of all enabled sources.
 func (s *Server) openSources() error {
 	for _, open := range sourceTable {
 		source, err := open(s)

@@ -12,18 +12,18 @@ const maxLeeway = time.Hour
 // AccessConfig configures authentication, allowed origins and trusted proxies.
 type AccessConfig struct {
 	Tokens        string        `placeholder:"FILE" help:"YAML file of tokens: name, sha256, subscribe, publish, expires, limits. Reread when it changes; trivium token adds one."`
-	Token         string        `placeholder:"TOKEN" help:"Token with all rights, for development, in place of the one that is generated at start if neither --tokens nor JWTs are configured. Prefer the variable TRIVIUM_TOKEN, which pub and sub use too: on some systems other users can see the command line (ps)."`
-	PrintToken    bool          `help:"Print the token that is generated at start if neither --tokens nor JWTs are configured, even if standard error is not a terminal. A journal then keeps the token."`
+	Token         string        `placeholder:"TOKEN" help:"Fixed token with all rights, for development. It replaces the token that the hub generates at start if neither --tokens nor JWTs are configured. Prefer the variable TRIVIUM_TOKEN, which pub and sub also read: on some systems other users can see the command line (ps)."`
+	PrintToken    bool          `help:"Print the token that is generated at start if neither --tokens nor JWTs are configured, even if standard error is not a terminal. A journal then contains the token."`
 	JWTSecretFile string        `name:"jwt-secret-file" placeholder:"FILE" help:"Accept JWTs signed with HS256 and the secret in this file, at least 32 bytes. Reread when it changes."`
 	JWTKeyFile    string        `name:"jwt-key-file" placeholder:"FILE" help:"Accept JWTs signed with RS256, ES256 or EdDSA and one of the public keys or certificates in this PEM file. Reread when it changes."`
 	JWKSURL       string        `name:"jwks-url" placeholder:"URL" help:"Accept JWTs signed with RS256, ES256 or EdDSA and the keys at this URL (https, or http on loopback)."`
-	JWKSAllowHTTP bool          `name:"jwks-allow-http" help:"Allow --jwks-url to use http with another machine. Anybody on the network path can then forge tokens."`
+	JWKSAllowHTTP bool          `name:"jwks-allow-http" help:"Allow --jwks-url to use http with another machine. Then everyone on the network path can forge tokens."`
 	JWTIssuer     string        `name:"jwt-issuer" placeholder:"ISS" help:"Required issuer (iss) of JWTs. Set it with --jwks-url; otherwise tokens of every issuer with these keys are accepted."`
 	JWTAudience   string        `name:"jwt-audience" placeholder:"AUD" help:"Required audience (aud) of JWTs. Set it with --jwks-url; otherwise tokens for other services are accepted too."`
-	JWTLeeway     time.Duration `name:"jwt-leeway" default:"60s" help:"How far in the future the nbf of a JWT may be, to allow for clock differences. It does not apply to exp."`
-	RevokedFile   string        `placeholder:"FILE" help:"File of revoked JWTs, one entry per line: an ID (jti), sub:NAME (all JWTs of that subject) or sub:NAME before:2026-11-28T12:00:00Z (those issued before). Reread when it changes."`
+	JWTLeeway     time.Duration `name:"jwt-leeway" default:"60s" help:"Maximum time by which the nbf of a JWT may be in the future, to allow for clock differences. It does not apply to exp."`
+	RevokedFile   string        `placeholder:"FILE" help:"File of revoked JWTs, one entry per line: an ID (jti), sub:NAME (all JWTs of that subject) or sub:NAME before:2026-11-28T12:00:00Z (all JWTs of that subject issued before that time). Reread when it changes."`
 
-	Origin       []string `placeholder:"ORIGIN" help:"Origin whose pages may connect: https://app.example.com, https://*.example.com, http://localhost:5173, https://app.example.com:*. * allows every origin, and null allows pages without an origin (files, sandboxed frames), both without cookies. Repeatable. Default: the hub's own origin only."`
+	Origin       []string `placeholder:"ORIGIN" help:"Origin whose pages may send requests to the hub: https://app.example.com, https://*.example.com, http://localhost:5173, https://app.example.com:*. * allows every origin, and null allows pages without an origin (files, sandboxed frames), both without cookies. Repeatable. Default: the hub's own origin only."`
 	CORSHeader   []string `name:"cors-header" placeholder:"NAME" help:"Request header that pages of --origin may send, in addition to the headers that the hub reads and those of tracing libraries. Repeatable."`
 	TrustedProxy []string `placeholder:"CIDR" help:"Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto are trusted; the proxy must pass Host unchanged. Do not trust every address (0.0.0.0/0): any client could then forge its address. Repeatable."`
 }

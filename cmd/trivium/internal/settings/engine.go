@@ -28,10 +28,10 @@ type EngineConfig struct {
 	Engine     string        `default:"memory" help:"Where events are stored: memory (lost when the process exits), embedded (NATS JetStream inside the process, on disk in --store) or nats (JetStream at --nats-url, shared by any number of hubs)."`
 	Store      string        `placeholder:"DIR" help:"Directory of the embedded engine's events; created if missing."`
 	Sync       string        `default:"interval" help:"When the embedded engine syncs events to disk: interval (every 100ms; a power loss may lose the events since the last sync, a crash of the process loses none) or always (before each event is acknowledged, which is slower)."`
-	NATSURL    string        `name:"nats-url" placeholder:"URL" help:"NATS servers, such as nats://a.example:4222; separate several with commas. If it contains a password, set TRIVIUM_NATS_URL or use the file of --config, since other users can see the command line."`
+	NATSURL    string        `name:"nats-url" placeholder:"URL" help:"NATS servers, such as nats://a.example:4222; separate several with commas. If it contains a password, set TRIVIUM_NATS_URL or use the file of --config, because other users can see the command line."`
 	NATSCreds  string        `name:"nats-creds" placeholder:"FILE" help:"NATS credentials file, instead of a password in --nats-url."`
 	NATSStream string        `name:"nats-stream" default:"trivium" help:"JetStream stream of the events; created if missing. Its name is also the prefix of their subjects."`
-	EngineWait time.Duration `default:"0s" help:"How long to wait at start while NATS is unavailable; meanwhile /healthz succeeds and /readyz fails. 0 waits forever."`
+	EngineWait time.Duration `default:"0s" help:"Maximum time to wait for NATS at start; meanwhile /healthz succeeds and /readyz fails. 0 means no limit."`
 	Replicas   int           `default:"1" help:"Number of NATS servers that store the stream: 1, 3 or 5."`
 }
 

@@ -11,14 +11,14 @@ import (
 // LimitConfig holds the limits for clients. 0 means no limit (docs/protocol.md#limits). In net/http
 // and in the Config structs of other packages, 0 selects their default instead.
 type LimitConfig struct {
-	MaxConnections           int   `default:"100000" help:"Maximum number of connected subscribers, waiting polls included. 0 means no limit."`
-	MaxConnectionsPerToken   Share `default:"50%" help:"Maximum number of connected subscribers per token, or a percentage of --max-connections. A percentage does not apply where only one token exists: the one generated at start, or the only one of --tokens if no JWTs are accepted. 0 means no limit."`
+	MaxConnections           int   `default:"100000" help:"Maximum number of connected subscribers, including waiting polls. 0 means no limit."`
+	MaxConnectionsPerToken   Share `default:"50%" help:"Maximum number of connected subscribers per token, or a percentage of --max-connections. A percentage does not apply if only one token exists: the token generated at start, or the only token in --tokens if JWTs are not accepted. 0 means no limit."`
 	MaxConnectionsPerAddress int   `default:"0" help:"Maximum number of connected subscribers per client address (per /64 network for IPv6). 0 means no limit."`
-	MaxConnectRate           int   `default:"0" help:"Maximum number of new subscriptions per second and token, polls included. 0 means no limit."`
+	MaxConnectRate           int   `default:"0" help:"Maximum number of new subscriptions per second and token, including polls. 0 means no limit."`
 	MaxPublishRate           int   `default:"0" help:"Maximum number of published events per second and token. 0 means no limit."`
 
 	MaxFilterBytes         Size `default:"128MiB" help:"Maximum memory of the filters of all subscribers. The first KiB of each filter set does not count. 0 means no limit."`
-	MaxFilterBytesPerToken Size `default:"32MiB" help:"Maximum memory of the filters of one token's subscribers. Equal filter sets count once. 0 means no limit."`
+	MaxFilterBytesPerToken Size `default:"32MiB" help:"Maximum memory of the filters of all subscribers with one token. Equal filter sets count once. 0 means no limit."`
 
 	MaxTopics      int           `default:"64" help:"Maximum number of topic filters per subscription. 0 means no limit."`
 	MaxEventBytes  Size          `default:"1MiB" help:"Maximum size of an event's data. 0 means no limit."`
@@ -26,7 +26,7 @@ type LimitConfig struct {
 	ReadTimeout    time.Duration `default:"10s" help:"Maximum time to receive a request's header or body. 0 means no limit."`
 
 	MaxMessageBytes     Size `default:"64KiB" help:"Maximum size of a message from a WebSocket client, after decompression."`
-	MaxMessageRate      int  `default:"100" help:"Maximum number of messages per second from a WebSocket client, pings and pongs included."`
+	MaxMessageRate      int  `default:"100" help:"Maximum number of messages per second from a WebSocket client, including pings and pongs."`
 	MaxMessageFragments int  `default:"1024" help:"Maximum number of frames of one message from a WebSocket client."`
 }
 
@@ -48,7 +48,7 @@ func (c *LimitConfig) check() []Fault {
 	)
 }
 
-// PerToken returns the limits of tokens whose entry sets none.
+// PerToken returns the limits of tokens whose entry has no limits.
 func (c *ServeConfig) PerToken() auth.Limits {
 	return auth.Limits{
 		Connections: c.MaxConnectionsPerToken.of(c.Connections().Total),
@@ -57,8 +57,8 @@ func (c *ServeConfig) PerToken() auth.Limits {
 	}
 }
 
-// OfOnlyToken returns the limits of a token that is the only one. It may use all connections,
-// because a percentage exists to leave some to other tokens.
+// OfOnlyToken returns the limits of a token if no other token exists. It may use all connections, because there are
+// no other tokens for which a percentage would reserve some.
 func (c *ServeConfig) OfOnlyToken() auth.Limits {
 	limits := c.PerToken()
 	if c.MaxConnectionsPerToken.relative() {
@@ -67,13 +67,13 @@ func (c *ServeConfig) OfOnlyToken() auth.Limits {
 	return limits
 }
 
-// Limit is the value of a setting that limits something; +Inf: no limit.
+// Limit is the value of a limit; +Inf: no limit.
 type Limit struct {
 	Setting string
 	Value   float64
 }
 
-// Limits returns the values of all settings that limit something, by the name of the flag.
+// Limits returns the values of all limits by flag name.
 func (c *ServeConfig) Limits() []Limit {
 	orInf := func(n int64) float64 {
 		if n == 0 {

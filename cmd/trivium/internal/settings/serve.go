@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// off is the value that disables a listener, as does an empty text.
+// off is the value that disables a listener. An empty string disables it too.
 const off = "off"
 
 // These are upper limits of settings. They exist to find typing errors, such as a wrong unit.
@@ -37,22 +37,22 @@ const (
 // over the environment, which takes precedence over the file and the default. After Faults was
 // called, disabled listeners are "".
 type ServeConfig struct {
-	Config string `placeholder:"FILE" help:"YAML file with settings, with the flags' names, without dashes, as keys."`
+	Config string `placeholder:"FILE" help:"YAML file with settings. Its keys are the names of the flags without the leading dashes."`
 	Check  bool   `help:"Check all settings, print each error with its place, and exit without listening. Exit code 0 if valid, 2 if not."`
 
 	HTTP           string   `name:"http" default:"127.0.0.1:3000" help:"Address to serve HTTP on, host:port."`
-	UDP            string   `name:"udp" default:"127.0.0.1:3000" help:"Address to receive datagrams on, host:port; off disables UDP. A multicast group such as 239.255.42.1:3000 is joined. Every sender that can reach it may publish, unless --udp-secret-file or --udp-allow is set."`
-	Admin          string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off disables it. Requests need no token without --admin-token-file, so only operators should be able to reach it."`
-	AdminTokenFile string   `name:"admin-token-file" placeholder:"FILE" help:"File with a token that every request to the admin listener must have, at least 16 characters. It may then be reached by any host name. Reread when it changes."`
-	Auth           string   `default:"token" help:"Authentication: token or none. token accepts the tokens of --tokens and JWTs; if neither is configured, the hub generates a token at start and prints it on a terminal (see --print-token). none lets everybody read and publish."`
+	UDP            string   `name:"udp" default:"127.0.0.1:3000" help:"Address to receive datagrams on, host:port; off disables UDP. If it is a multicast group such as 239.255.42.1:3000, the hub joins the group. Every sender that can reach the address may publish, unless --udp-secret-file or --udp-allow is set."`
+	Admin          string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off disables it. Without --admin-token-file, requests need no token, so only operators should be able to reach the address."`
+	AdminTokenFile string   `name:"admin-token-file" placeholder:"FILE" help:"File with the token that every request to the admin listener must have, at least 16 characters. With it, requests may use any Host. Reread when it changes."`
+	Auth           string   `default:"token" help:"Authentication: token or none. token accepts the tokens of --tokens and JWTs; if neither is configured, the hub generates a token at start and prints it on a terminal (see --print-token). With none, every client may read and publish."`
 	Demo           bool     `default:"true" negatable:"" help:"Serve the demo page at /demo/."`
-	Host           []string `placeholder:"NAME" help:"Host name, without a port, to accept in the Host header under --auth none and on the admin listener. Loopback and the listening addresses are always accepted. Repeatable."`
+	Host           []string `placeholder:"NAME" help:"Host name, without a port, to accept in the Host header with --auth none and on the admin listener. Loopback and the listening addresses are always accepted. Repeatable."`
 
 	AccessConfig
 	TLSConfig
 	LimitConfig
 
-	WriteTimeout      time.Duration `default:"10s" help:"Time without progress of a write after which the connection is closed. Raise it for very slow clients."`
+	WriteTimeout      time.Duration `default:"10s" help:"Time without progress of a write after which the connection is closed. Increase it for very slow clients."`
 	Heartbeat         time.Duration `default:"15s" help:"Interval of heartbeats on a connection. Keep it below the idle timeout of proxies."`
 	Drain             time.Duration `default:"8s" help:"Time at shutdown over which subscribers are disconnected. The process exits at most 1s later, so the service manager must wait longer than that; docker stop waits 10s. 0 disconnects all at once."`
 	CloudEventsSource string        `name:"cloudevents-source" default:"urn:trivium:hub" placeholder:"URI" help:"CloudEvents source, with ?format=cloudevents, of events that were not published as CloudEvents: a URI that identifies this hub."`
@@ -64,15 +64,15 @@ type ServeConfig struct {
 	RetainEvents int           `default:"65536" help:"Maximum number of retained events; the oldest are removed first."`
 	RetainBytes  Size          `default:"64MiB" help:"Maximum size of all retained events, in bytes or with a unit such as MiB."`
 	RetainAge    time.Duration `default:"10m" help:"Maximum age of retained events."`
-	GapTopics    int           `default:"65536" help:"Number of topics for which the hub remembers the last removed event, so that gaps are reported exactly. Raise it with more topics."`
+	GapTopics    int           `default:"65536" help:"Number of topics for which the hub stores the position of the last removed event, so that gaps are reported exactly. Increase it if there are more topics."`
 
 	UDPFormat     string `name:"udp-format" default:"auto" help:"Content of datagrams: auto (envelopes, other JSON or text, one per line), json (JSON data, one per line), raw (the whole datagram is one event) or syslog (RFC 5424 or RFC 3164, converted to JSON)."`
-	UDPTopic      string `name:"udp-topic" default:"events" help:"Topic of datagrams that do not name one."`
-	UDPTopicField string `name:"udp-topic-field" placeholder:"NAME" help:"Member of the JSON data that holds the topic; use dots for nested members, such as meta.topic."`
-	UDPTypeField  string `name:"udp-type-field" placeholder:"NAME" help:"Member of the JSON data that holds the type; use dots for nested members, such as meta.type."`
+	UDPTopic      string `name:"udp-topic" default:"events" help:"Topic of datagrams that contain no topic."`
+	UDPTopicField string `name:"udp-topic-field" placeholder:"NAME" help:"Member of the JSON data that contains the topic; use dots for nested members, such as meta.topic."`
+	UDPTypeField  string `name:"udp-type-field" placeholder:"NAME" help:"Member of the JSON data that contains the type; use dots for nested members, such as meta.type."`
 
 	UDPInterface  string        `name:"udp-interface" placeholder:"NAME" help:"Network interface on which to join the multicast group in --udp, such as eth0. Default: the system's choice."`
-	UDPAllow      []string      `name:"udp-allow" placeholder:"CIDR" help:"Sender whose datagrams are accepted, an IP address or a network such as 10.0.0.0/8. Repeatable. Default: all senders."`
+	UDPAllow      []string      `name:"udp-allow" placeholder:"CIDR" help:"IP address or network of accepted senders, such as 10.0.0.0/8. Repeatable. Default: all senders."`
 	UDPSecretFile string        `name:"udp-secret-file" placeholder:"FILE" help:"File with the secret that datagrams must be signed with, at least 16 bytes. White space at its end is ignored."`
 	UDPSkew       time.Duration `name:"udp-skew" default:"30s" help:"Maximum difference between the time of a signed datagram and the hub's clock."`
 
@@ -82,7 +82,7 @@ type ServeConfig struct {
 	LogFormat      string     `placeholder:"FORMAT" help:"Format of the log: text or json. Default: text on a terminal, json otherwise."`
 }
 
-// FileChecker loads the files that the settings name, to find faults in their content.
+// FileChecker loads the files of the settings, to find faults in their content.
 type FileChecker interface {
 	CheckAccess(c *ServeConfig) []Fault    // files of tokens, keys and revoked JWTs
 	CheckCertificate(c *TLSConfig) []Fault // files of --tls-cert and --tls-key

@@ -13,7 +13,7 @@ type Share int
 
 var errShare = errors.New("want a whole number such as 1000 or a percentage such as 50%")
 
-// UnmarshalText parses the text form.
+// UnmarshalText parses a share.
 func (s *Share) UnmarshalText(text []byte) error {
 	number, percent := strings.CutSuffix(string(text), "%")
 	n, err := strconv.Atoi(number)
@@ -31,7 +31,7 @@ func (s *Share) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String returns the text form.
+// String formats a share as UnmarshalText accepts it.
 func (s Share) String() string {
 	if s < 0 {
 		return fmt.Sprintf("%d%%", -s)

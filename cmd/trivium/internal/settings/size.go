@@ -23,7 +23,7 @@ var sizeUnits = []struct {
 
 var errSize = errors.New("want a size in bytes such as 1048576, 64KB or 1MiB")
 
-// UnmarshalText parses the text form. It refuses "K" or "M" alone, which may mean 1000 or 1024.
+// UnmarshalText parses a size. It refuses "K" or "M" alone, which may mean 1000 or 1024.
 func (s *Size) UnmarshalText(text []byte) error {
 	number, scale := strings.TrimSpace(string(text)), int64(1)
 	for _, unit := range sizeUnits {

@@ -45,7 +45,7 @@ type Sources struct {
 	file      map[string]fileItem // values in the file by key
 	broken    []string            // faults of the file itself
 	origin    map[string]string   // places where settings were found, by setting; settings of the command line are not included
-	unread    map[string]string   // reasons why the texts of settings could not be parsed, by setting
+	unread    map[string]string   // reasons why the values of settings could not be parsed, by setting
 }
 
 // fileItem is the value of a key in the file: a string, or a list of strings.

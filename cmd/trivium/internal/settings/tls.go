@@ -12,12 +12,12 @@ import (
 // TLSConfig configures TLS on the main listener.
 type TLSConfig struct {
 	TLSCert       string        `name:"tls-cert" placeholder:"FILE" help:"Serve TLS with the certificate chain in this PEM file, the server's certificate first. Reread when it changes."`
-	TLSKey        string        `name:"tls-key" placeholder:"FILE" help:"PEM file with the key of --tls-cert."`
+	TLSKey        string        `name:"tls-key" placeholder:"FILE" help:"PEM file with the private key of --tls-cert."`
 	ACME          []string      `name:"acme" placeholder:"HOST" help:"Serve TLS with certificates for this host name, obtained by ACME; the CA must reach its port 443. Repeatable."`
 	ACMECache     string        `name:"acme-cache" placeholder:"DIR" help:"Directory for certificates obtained by ACME. Default: trivium/acme in the user's cache directory."`
 	ACMEEmail     string        `name:"acme-email" placeholder:"ADDRESS" help:"E-mail address for notices of the CA."`
 	ACMEDirectory string        `name:"acme-directory" placeholder:"URL" help:"ACME directory URL of the CA. Default: Let's Encrypt."`
-	HSTS          time.Duration `name:"hsts" default:"24h" help:"Lifetime of Strict-Transport-Security: how long browsers that have connected over TLS use only TLS for this host name, on every port. Raise it once everything on the host uses TLS; 0 omits the header."`
+	HSTS          time.Duration `name:"hsts" default:"24h" help:"Duration of Strict-Transport-Security: browsers that have connected over TLS use only TLS for this host name and every port of it for this time. Increase it when everything on the host uses TLS; 0 disables the header."`
 	H2C           bool          `name:"h2c" help:"Accept HTTP/2 without TLS, for a proxy that uses it."`
 }
 
