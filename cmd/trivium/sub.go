@@ -47,7 +47,7 @@ func (SubCmd) Help() string {
 		"The command reconnects until --count is reached, SIGINT or SIGTERM arrives, the reader of its output exits " +
 		"(exit code 0 for these) or the hub refuses the subscription (exit code 1).\n\n" +
 		"--cursor, --last and --since apply only while the file of --save-cursor is empty, so the same " +
-		"command line works for the first run and all later ones. The file is written after events are printed, at most four times a " +
+		"command line works for the first run and all later ones. The file is written after events are printed, at most four times per " +
 		"second, and at exit. If the process is killed in between, the next run prints the last events again. No event is lost."
 }
 

@@ -87,7 +87,7 @@ func goalsFor(r *Result) []Goal {
 	case Topics:
 		return []Goal{atMost(name+": CPU per delivery", r.CPURatio, 1.5, floor)}
 	case Slow:
-		return []Goal{atMost(name+": p99 of subscribers that read", r.P99Ratio, 1.2, "x undisturbed")}
+		return []Goal{atMost(name+": p99 of subscribers that read", r.P99Ratio, 1.2, "x without stalled")}
 	case Idle:
 		most := map[string]float64{SSE: 2, WebSocket: 5, LongPoll: 10}[r.Transport]
 		return []Goal{
