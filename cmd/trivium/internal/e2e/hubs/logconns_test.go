@@ -19,7 +19,7 @@ type logLine struct {
 	Msg, Session, Subject, Address, Transport, Reason string
 	Duration                                          int64
 	Events, Bytes                                     int
-	Connections                                       int
+	Connections, Cut                                  int
 }
 
 // loggedLine waits until the log has a line that fits accepts, and returns the line.
@@ -71,6 +71,8 @@ func TestLogConnections(t *testing.T) {
 
 	socket = p.WebSocket("topic=a")
 	require.NoError(t, socket.Write(t.Context(), websocket.MessageBinary, []byte("binary is refused")))
+	_, _, err := socket.Read(t.Context()) // answers the hub's close frame, for which the hub would wait
+	require.Equal(t, websocket.StatusUnsupportedData, websocket.CloseStatus(err))
 	closedLine(p, "websocket", "refused")
 
 	p.Poll("last=1&wait=0")
