@@ -87,6 +87,6 @@ func TestDeflate(t *testing.T) {
 	require.NoError(t, c.SendText(pingCommand))
 	require.Equal(t, wire.OpAck, message(t, c).Op)
 
-	require.NoError(t, c.Send(text|tt.Compressed, deflate(t, of(100<<20))))
+	require.NoError(t, c.Send(text|tt.Compressed, deflate(t, of(20<<20))))
 	requireClosed(t, c, 1009)
 }

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -30,9 +31,14 @@ func deflated(t *testing.T, level int, parts ...[]byte) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff"))
 }
 
+// TestInflate decompresses texts of many levels of compression. TRIVIUM_LONG=1 compresses each text with all levels.
 func TestInflate(t *testing.T) {
+	var levels []int
+	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+		levels = append(levels, level)
+	}
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 60 {
+	for i := range 60 {
 		text := make([]byte, random.IntN(60<<10))
 		alphabet := 1 + random.IntN(256)
 		for i := range text {
@@ -41,7 +47,11 @@ func TestInflate(t *testing.T) {
 				text[i] = text[i-300]
 			}
 		}
-		for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
+		chosen := []int{levels[i%len(levels)]}
+		if os.Getenv("TRIVIUM_LONG") != "" {
+			chosen = levels
+		}
+		for _, level := range chosen {
 			got, v := inflated(deflated(t, level, text[:len(text)/3], text[len(text)/3:]), 64<<10)
 			require.Nil(t, v)
 			require.True(t, bytes.Equal(text, got))
