@@ -25,7 +25,7 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// asset is a file that is served. It is kept in compressed form.
+// asset is a served file. It is kept compressed.
 type asset struct {
 	contentType string
 	tag         string // ETag, derived from the content
@@ -34,7 +34,7 @@ type asset struct {
 }
 
 // newAsset returns an asset with the content of an embedded file. A test checks that contentTypes
-// has its extension.
+// contains its extension.
 func newAsset(name string, content []byte) *asset {
 	compressed, err := build.Compress(content)
 	if err != nil {
@@ -62,8 +62,8 @@ func newCompressed(contentType string, compressed []byte) *asset {
 	}
 }
 
-// serve answers GET and HEAD. Browsers must ask each time whether the asset has changed, because a
-// rebuilt hub, or another hub on the same port, may serve another version.
+// serve answers GET and HEAD. Browsers must check each time whether the asset has changed, because
+// a rebuilt hub, or another hub on the same port, may serve another version.
 func (a *asset) serve(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) {
 	h := w.Header()
 	content, tag := a.compressed, `"`+a.tag+`-gzip"`
@@ -103,7 +103,8 @@ func write(w http.ResponseWriter, p []byte, timeout time.Duration) {
 	controller := http.NewResponseController(w)
 	for len(p) > 0 {
 		if timeout > 0 {
-			// An error means that there is no connection that could block.
+			// The error is ignored: only connections of tests do not support deadlines, and they do
+			// not block.
 			_ = controller.SetWriteDeadline(time.Now().Add(timeout))
 		}
 		n, err := w.Write(p[:min(len(p), chunk)])
@@ -139,7 +140,7 @@ func acceptsGzip(lines []string) bool {
 	return any > 0
 }
 
-// weight returns the weight q (RFC 9110, section 12.4.2). An invalid weight counts as 0.
+// weight returns the weight q (RFC 9110, section 12.4.2). An invalid weight is 0.
 func weight(parameters string) float64 {
 	if strings.TrimSpace(parameters) == "" {
 		return 1
@@ -153,7 +154,7 @@ func weight(parameters string) float64 {
 }
 
 // matches reports whether If-None-Match contains the tag (RFC 9110, section 13.1.2), by weak
-// comparison. The hub's own tags contain no comma.
+// comparison. The hub's tags contain no comma.
 func matches(lines []string, tag string) bool {
 	for _, line := range lines {
 		for element := range strings.SplitSeq(line, ",") {

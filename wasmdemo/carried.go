@@ -11,12 +11,12 @@ import (
 // If the compiler does not find these files, run: go generate ./wasmdemo
 var (
 	//go:embed dist/app.wasm.gz
-	program []byte
+	wasm []byte
 	//go:embed dist/wasm_exec.js
 	loader []byte
 )
 
-// carriedProgram returns the embedded program.
-func carriedProgram() (build.Result, bool) {
-	return build.Result{Program: program, Loader: loader}, true
+// carriedBinary returns the embedded binary.
+func carriedBinary() (build.Result, bool) {
+	return build.Result{Binary: wasm, Loader: loader}, true
 }

@@ -4,5 +4,5 @@ package wasmdemo
 
 import "github.com/trivium-hub/trivium/wasmdemo/internal/build"
 
-// carriedProgram returns false, because no program is embedded.
-func carriedProgram() (build.Result, bool) { return build.Result{}, false }
+// carriedBinary returns false, because no binary is embedded.
+func carriedBinary() (build.Result, bool) { return build.Result{}, false }

@@ -10,13 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEmbeddedProgram checks that an embedded program is ready at once, and that nothing is built.
-func TestEmbeddedProgram(t *testing.T) {
+// TestEmbeddedBinary checks that an embedded binary is ready immediately, and that nothing is
+// built.
+func TestEmbeddedBinary(t *testing.T) {
 	want, err := realBuild()
 	require.NoError(t, err)
 	d := New(Config{Checkout: os.DevNull})
 	state, _ := d.State()
 	require.Equal(t, Ready, state)
 	d.Run(t.Context())
-	require.True(t, bytes.Equal(want.Program, d.find(programPath).compressed))
+	require.True(t, bytes.Equal(want.Binary, d.find(binaryPath).compressed))
 }

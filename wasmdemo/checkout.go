@@ -11,9 +11,9 @@ import (
 
 const module = "github.com/trivium-hub/trivium"
 
-// FindCheckout returns the root of the module from which go run has just built this program, if its
+// FindCheckout returns the root of the module from which go run has built this process, if its
 // directory is unchanged, otherwise "". It does not use the working directory, which may contain
-// foreign code: that code would be built and run in the user's browser.
+// other code: that code would be built and run in the user's browser.
 func FindCheckout() string {
 	executable, err := os.Executable()
 	if err != nil {
@@ -23,7 +23,7 @@ func FindCheckout() string {
 	return findCheckout(executable, source)
 }
 
-// findCheckout finds the checkout by the path of the program and by the path of this package's
+// findCheckout finds the checkout by the path of the executable and by the path of this package's
 // source at compile time, which -trimpath removes.
 func findCheckout(executable, source string) string {
 	if !builtByGoRun(executable) || !filepath.IsAbs(source) {
@@ -39,8 +39,8 @@ func findCheckout(executable, source string) string {
 	return root
 }
 
-// go run puts a program into a temporary work directory or, from the second time on, into its
-// cache.
+// go run writes the executable into a temporary work directory or, from the second time on, into
+// its cache.
 var (
 	workDir  = regexp.MustCompile(`/go-build[0-9]+/b001/exe/[^/]+$`)
 	cacheDir = regexp.MustCompile(`/[0-9a-f]{2}/[0-9a-f]{64}-d/[^/]+$`)

@@ -14,28 +14,28 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// These are the paths of the program and its loader, below the page.
+// Paths of the WebAssembly binary and its loader, below the page.
 const (
-	programPath = "app.wasm"
-	loaderPath  = "wasm_exec.js"
+	binaryPath = "app.wasm"
+	loaderPath = "wasm_exec.js"
 )
 
 //go:embed static
 var static embed.FS
 
-// absentPage is shown if the program is missing. It explains how to build it.
+// absentPage is shown if there is no WebAssembly binary. It explains how to build it.
 //
 //go:embed absent.html
 var absentPage []byte
 
-// Config configures a Demo. Allow and NotFound are required.
+// Config configures a Demo.
 type Config struct {
 	// Checkout is the root of the module with wasmdemo/app, as FindCheckout returns it; Run builds
-	// the program from it. If it is "", Run builds nothing. If a program is embedded, that one is
-	// used instead.
+	// the WebAssembly binary from it. If it is "", Run builds nothing. If a binary is embedded, it
+	// is used instead.
 	Checkout string
 	Log      *slog.Logger // nil: no log
-	// WriteTimeout is the maximum time in which an answer makes no progress; 0: unlimited.
+	// WriteTimeout is the maximum time without progress in writing an answer; 0: unlimited.
 	WriteTimeout time.Duration
 	// Allow reports whether the request's method is one of methods. If not, it answers the request.
 	// If it is nil, the answer is 405.
@@ -44,10 +44,10 @@ type Config struct {
 	NotFound http.HandlerFunc
 }
 
-// State is the state of the page's program.
+// State is the state of the WebAssembly binary.
 type State string
 
-// These are the states. Building changes to Ready or Failed; the others do not change.
+// States. Building changes to Ready or Failed; the other states do not change.
 const (
 	Building State = "building"
 	Ready    State = "ready"
@@ -55,8 +55,8 @@ const (
 	Absent   State = "absent"
 )
 
-// howTo explains how to get a program.
-const howTo = "this trivium was built without the page's program; either run it from a checkout: " +
+// howTo explains how to get a binary.
+const howTo = "this trivium was built without the WebAssembly binary of the page; either run it from a checkout: " +
 	"go run ./cmd/trivium serve; or build it in: go generate ./wasmdemo && go build -tags embeddemo ./cmd/trivium"
 
 // Demo is an http.Handler for the demo page at /demo and the paths below.
@@ -65,14 +65,14 @@ type Demo struct {
 	pages  map[string]*asset // static pages by path below /demo/
 	absent *asset
 
-	mu      sync.Mutex // guards the fields below
-	state   State
-	detail  string            // describes the state for users
-	program map[string]*asset // files of the program by path below /demo/, once the state is Ready
+	mu     sync.Mutex // guards the fields below
+	state  State
+	detail string            // describes the state for users
+	binary map[string]*asset // the binary and its loader by path below /demo/, once the state is Ready
 }
 
-// New returns a Demo. If a program is embedded, its state is Ready. Otherwise it is Building until
-// Run has built the program, or Absent.
+// New returns a Demo. If a binary is embedded, the state is Ready. Otherwise it is Building until
+// Run has built the binary, or Absent without a checkout.
 func New(cfg Config) *Demo {
 	if cfg.Allow == nil {
 		cfg.Allow = allow
@@ -84,12 +84,12 @@ func New(cfg Config) *Demo {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Demo{cfg: cfg, pages: readPages(), absent: newAsset("absent.html", absentPage)}
-	carried, ok := carriedProgram()
+	carried, ok := carriedBinary()
 	switch {
 	case ok:
-		d.setProgram(carried)
+		d.setBinary(carried)
 	case cfg.Checkout != "":
-		d.state, d.detail = Building, "the page's program is being built"
+		d.state, d.detail = Building, "the WebAssembly binary of the page is being built"
 	default:
 		d.state, d.detail = Absent, howTo
 	}
@@ -127,8 +127,8 @@ func readPages() map[string]*asset {
 	return pages
 }
 
-// Run builds the program if that is necessary. It returns when the build has ended. If ctx ends, it
-// cancels the build and removes its files. A failed build is logged and shown on the page.
+// Run builds the binary if necessary. It returns when the build has ended. If ctx ends, it cancels
+// the build and removes its files. A failed build is logged and shown on the page.
 func (d *Demo) Run(ctx context.Context) {
 	if state, _ := d.State(); state != Building {
 		return
@@ -137,31 +137,31 @@ func (d *Demo) Run(ctx context.Context) {
 	built, err := build.Run(ctx, d.cfg.Checkout)
 	switch {
 	case err == nil:
-		d.setProgram(built)
-		d.cfg.Log.Info("the demo page is ready", "gzip_bytes", len(built.Program), "took", time.Since(begin).Round(time.Millisecond).String())
+		d.setBinary(built)
+		d.cfg.Log.Info("the demo page is ready", "gzip_bytes", len(built.Binary), "took", time.Since(begin).Round(time.Millisecond).String())
 	case ctx.Err() != nil:
-		d.setState(Failed, "the hub was stopped before the page's program was built", nil)
+		d.setState(Failed, "the hub was stopped before the WebAssembly binary of the page was built", nil)
 	default:
 		d.setState(Failed, err.Error(), nil)
-		d.cfg.Log.Error("the demo page's program could not be built", "error", err.Error())
+		d.cfg.Log.Error("the WebAssembly binary of the demo page could not be built", "error", err.Error())
 	}
 }
 
-// setProgram makes a program available.
-func (d *Demo) setProgram(p build.Result) {
+// setBinary makes a binary available.
+func (d *Demo) setBinary(p build.Result) {
 	d.setState(Ready, "", map[string]*asset{
-		programPath: newCompressed("application/wasm", p.Program),
-		loaderPath:  newAsset(loaderPath, p.Loader),
+		binaryPath: newCompressed("application/wasm", p.Binary),
+		loaderPath: newAsset(loaderPath, p.Loader),
 	})
 }
 
-func (d *Demo) setState(state State, detail string, program map[string]*asset) {
+func (d *Demo) setState(state State, detail string, binary map[string]*asset) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.state, d.detail, d.program = state, detail, program
+	d.state, d.detail, d.binary = state, detail, binary
 }
 
-// State returns the state of the program. detail describes why the program is not available.
+// State returns the state of the binary. detail describes why the binary is not available.
 func (d *Demo) State() (state State, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -175,7 +175,7 @@ func (d *Demo) find(below string) *asset {
 	if below == "" && d.state == Absent {
 		return d.absent
 	}
-	if a := d.program[below]; a != nil {
+	if a := d.binary[below]; a != nil {
 		return a
 	}
 	return d.pages[below]

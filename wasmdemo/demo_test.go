@@ -39,10 +39,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// patience is the timeout of every wait in a test. It expires only if something is wrong.
+// patience is the timeout of every wait in a test. It expires only after a fault.
 const patience = 4 * time.Minute
 
-// realBuild builds the program of this checkout, once for all tests.
+// realBuild builds the WebAssembly binary of this checkout, once for all tests.
 var realBuild = sync.OnceValues(func() (build.Result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -64,7 +64,7 @@ func files(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// copyModule copies the packages of the page, and those of its tests, to another directory.
+// copyModule copies the packages of the page and of its tests to another directory.
 func copyModule(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()
@@ -80,13 +80,13 @@ func copyModule(t *testing.T) (root string) {
 	return root
 }
 
-// TestBuild builds the page's program twice, the second time in another directory and in the
-// background. Both programs must be identical byte by byte and small enough, and no file may be
+// TestBuild builds the WebAssembly binary twice, the second time in another directory and in the
+// background. Both binaries must be identical byte by byte and small enough, and no file may be
 // left behind.
 func TestBuild(t *testing.T) {
 	want, err := realBuild()
 	require.NoError(t, err)
-	require.LessOrEqual(t, len(want.Program), build.MaxProgram)
+	require.LessOrEqual(t, len(want.Binary), build.MaxBinary)
 	require.Contains(t, string(want.Loader), "WebAssembly")
 
 	root := copyModule(t)
@@ -97,23 +97,23 @@ func TestBuild(t *testing.T) {
 	state, detail := d.State()
 	require.Equal(t, Building, state)
 	require.NotEmpty(t, detail)
-	require.Nil(t, d.find(programPath))
+	require.Nil(t, d.find(binaryPath))
 	d.Run(t.Context())
 	state, detail = d.State()
 	require.Equal(t, Ready, state, detail)
 	require.Contains(t, log.String(), "the demo page is ready")
-	require.True(t, bytes.Equal(want.Program, d.find(programPath).compressed), "the build is not reproducible")
+	require.True(t, bytes.Equal(want.Binary, d.find(binaryPath).compressed), "the build is not reproducible")
 	require.Equal(t, before, files(t, root))
 	left, err := os.ReadDir(os.Getenv("TMPDIR"))
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
 
-// TestRelease checks that a build with the tag embeds the program that go generate has created, and
-// that such a build fails without it.
+// TestRelease checks that a build with the tag embeds the binary that go generate has created, and
+// that such a build fails without the binary.
 func TestRelease(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it builds a release")
+		t.Skip("the test builds a release, which takes a long time")
 	}
 	t.Parallel()
 	root := copyModule(t)
@@ -128,26 +128,26 @@ func TestRelease(t *testing.T) {
 	require.Contains(t, out, "pattern dist/app.wasm.gz: no matching files found")
 	out, err = tool("generate", "./wasmdemo")
 	require.NoError(t, err, out)
-	out, err = tool("test", "-tags", "embeddemo", "-run", "^TestEmbeddedProgram$", "-v", "./wasmdemo")
+	out, err = tool("test", "-tags", "embeddemo", "-run", "^TestEmbeddedBinary$", "-v", "./wasmdemo")
 	require.NoError(t, err, out)
-	require.Contains(t, out, "--- PASS: TestEmbeddedProgram")
+	require.Contains(t, out, "--- PASS: TestEmbeddedBinary")
 }
 
 func TestBuildFails(t *testing.T) {
 	for name, c := range map[string]struct {
-		program, path string // "": unchanged
-		want          []string
+		source, path string // "": unchanged
+		want         []string
 	}{
-		"an error of the program": {program: "package main\n\nfunc main() { undefined() }\n", want: []string{"wasmdemo/app/main.go:3:15: undefined: undefined"}},
-		"no toolchain":            {program: emptyApp, path: t.TempDir(), want: []string{"the go command is not in PATH"}},
+		"a compile error": {source: "package main\n\nfunc main() { undefined() }\n", want: []string{"wasmdemo/app/main.go:3:15: undefined: undefined"}},
+		"no toolchain":    {source: emptyApp, path: t.TempDir(), want: []string{"the go command is not in PATH"}},
 		"too large": {
-			// The program contains random bytes, which cannot be compressed.
-			program: "package main\n\nimport _ \"embed\"\n\n//go:embed large\nvar large string\n\nfunc main() { println(large) }\n",
-			want:    []string{"bytes after gzip, but must have at most 1200000"},
+			// This binary contains random bytes, which cannot be compressed.
+			source: "package main\n\nimport _ \"embed\"\n\n//go:embed large\nvar large string\n\nfunc main() { println(large) }\n",
+			want:   []string{"bytes after gzip, but must have at most 1200000"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			root := fakeCheckout(t, goodMod, c.program)
+			root := fakeCheckout(t, goodMod, c.source)
 			noise := make([]byte, 1_300_000)
 			for i, x := 0, uint64(1); i < len(noise); i++ {
 				x ^= x << 13
@@ -175,7 +175,7 @@ func TestBuildFails(t *testing.T) {
 
 func TestAbsent(t *testing.T) {
 	d := New(Config{})
-	d.Run(t.Context()) // returns at once
+	d.Run(t.Context()) // returns immediately
 	state, detail := d.State()
 	require.Equal(t, Absent, state)
 	require.Contains(t, detail, "go generate ./wasmdemo")

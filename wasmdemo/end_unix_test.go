@@ -53,7 +53,7 @@ func TestBuildEnds(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(patience):
-		t.Fatal("Run does not return")
+		t.Fatal("Run did not return after its context ended")
 	}
 	require.Len(t, pids, 2)
 	for _, text := range pids {
@@ -64,7 +64,7 @@ func TestBuildEnds(t *testing.T) {
 	}
 	state, _ := d.State()
 	require.Equal(t, Failed, state)
-	require.Empty(t, log.String(), "a canceled build is not logged")
+	require.Empty(t, log.String(), "a canceled build logs nothing")
 	left, err := os.ReadDir(os.Getenv("TMPDIR"))
 	require.NoError(t, err)
 	require.Empty(t, left)

@@ -29,7 +29,7 @@ func TestReadmeBeginsWithAnExample(t *testing.T) {
 	require.Equal(t, 5, bytes.Count(example, []byte("\n")))
 }
 
-// exampleNames are the examples, in the order of the index.
+// exampleNames lists the examples in the order of the index.
 var exampleNames = []string{"prices", "chat", "text", "cursors", "five-lines"}
 
 // examples opens the examples of a hub in a browser.
@@ -40,11 +40,11 @@ type examples struct {
 	open  func(name string) *tab
 }
 
-// TestExamples uses each example as a visitor would. It opens an example that visitors share in two
-// tabs.
+// TestExamples uses each example as a visitor would. It opens the examples that visitors share in
+// two tabs.
 func TestExamples(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	browser := startBrowser(t)
@@ -86,7 +86,7 @@ func (e *examples) signIn() {
 	p.close()
 }
 
-// publish publishes events as a program would.
+// publish publishes events over HTTP.
 func (e *examples) publish(topic, key string, data ...any) {
 	var events []map[string]any
 	for _, d := range data {
@@ -136,7 +136,7 @@ func (e *examples) chat() {
 	eval[any](tabs[0], "document.querySelector('.scroll').scrollTop = 0")
 	shown(tabs[0], 1, 50)
 	tabs[0].await("document.querySelector('#older').hidden")
-	require.NotZero(e, eval[float64](tabs[0], "document.querySelector('.scroll').scrollTop"), "what was read stays in view")
+	require.NotZero(e, eval[float64](tabs[0], "document.querySelector('.scroll').scrollTop"), "new messages do not move the scroll position")
 
 	const markup = `<img src=x onerror="document.title='owned'">`
 	tabs[0].write("[name=name]", "Ada")
@@ -181,7 +181,7 @@ func (e *examples) cursors() {
 			for (const { addedNodes } of changes) for (const node of addedNodes) seen.push(node.textContent + " " + node.style.left)
 		}).observe(document.querySelector("#area"), { childList: true }))`)
 	}
-	// A subscription that is not open yet does not get what was published before.
+	// A subscription that is not open yet does not receive earlier events, so the test repeats.
 	for i := 0; eval[int](tabs[1], "seen.length") == 0; i++ {
 		x := eval[float64](tabs[0], "document.querySelector('#area').getBoundingClientRect().x") + 100 + float64(i%10)
 		y := eval[float64](tabs[0], "document.querySelector('#area').getBoundingClientRect().y") + 50
@@ -189,7 +189,7 @@ func (e *examples) cursors() {
 		require.NoError(e, err)
 	}
 	require.Regexp(e, `^[0-9a-z]{1,4} \d+(\.\d+)?%$`, eval[string](tabs[1], "seen[0]"))
-	require.Zero(e, eval[int](tabs[0], "seen.length"), "nobody sees a second pointer of their own")
+	require.Zero(e, eval[int](tabs[0], "seen.length"), "a visitor does not see their own pointer a second time")
 	pictures(tabs[1], "examples-cursors")
 	closeTabs(tabs)
 }
@@ -206,7 +206,7 @@ func (e *examples) fiveLines() {
 	closeTabs([]*tab{p})
 }
 
-// follow goes from the demo to the examples, which get the token of the demo.
+// follow follows the link from the demo to the examples, which passes the demo's token on.
 func (e *examples) follow(p *tab) {
 	eval[any](p, "void fetch('../../session', { method: 'DELETE' }).then(() => (document.title = 'signed out'))")
 	p.await("document.title === 'signed out'")

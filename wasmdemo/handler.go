@@ -34,7 +34,7 @@ func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.cfg.NotFound(w, r)
 }
 
-// serveState serves the state of the build to a page that waits for it.
+// serveState serves the state of the build to a page that waits for the binary.
 func (d *Demo) serveState(w http.ResponseWriter, r *http.Request) {
 	state, detail := d.State()
 	text, err := json.Marshal(struct {
@@ -51,7 +51,7 @@ func (d *Demo) serveState(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// setPolicies sets the browser's policies: the page may load from and connect to its own hub only,
+// setPolicies sets the browser's policies: the page may load from and connect to only its own hub,
 // and no other page may frame or load it.
 func setPolicies(h http.Header, host string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "+
@@ -62,7 +62,7 @@ func setPolicies(h http.Header, host string) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
-// hostSource matches the hosts that CSP can name. An IPv6 address is not one of them.
+// hostSource matches the hosts that CSP can name. CSP cannot name an IPv6 address.
 var hostSource = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$`)
 
 // sockets returns the origins of the hub's WebSockets, for browsers that do not include them in

@@ -18,10 +18,10 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/internal/build"
 )
 
-// plain is the uncompressed content of a test program.
+// plain is the uncompressed content of a test binary.
 var plain = bytes.Repeat([]byte("\x00asm wasm "), 50_000)
 
-// ready starts a server with a page whose program is ready.
+// ready starts a demo server whose WebAssembly binary is already built.
 func ready(t *testing.T, configure func(*httptest.Server)) (*Demo, *httptest.Server) {
 	t.Helper()
 	d := New(Config{
@@ -37,7 +37,7 @@ func ready(t *testing.T, configure func(*httptest.Server)) (*Demo, *httptest.Ser
 	})
 	compressed, err := build.Compress(plain)
 	require.NoError(t, err)
-	d.setProgram(build.Result{Program: compressed, Loader: []byte("// loader")})
+	d.setBinary(build.Result{Binary: compressed, Loader: []byte("// loader")})
 	server := httptest.NewUnstartedServer(d)
 	if configure != nil {
 		configure(server)
@@ -79,7 +79,7 @@ func TestRequests(t *testing.T) {
 	}{
 		"page":            {path: "/demo/", status: 200, contentType: "text/html; charset=utf-8"},
 		"with a query":    {path: "/demo/?x=1", status: 200, contentType: "text/html; charset=utf-8"},
-		"program":         {path: "/demo/app.wasm", status: 200, contentType: "application/wasm", body: string(plain)},
+		"binary":          {path: "/demo/app.wasm", status: 200, contentType: "application/wasm", body: string(plain)},
 		"loader":          {path: "/demo/wasm_exec.js", status: 200, contentType: "text/javascript; charset=utf-8", body: "// loader"},
 		"build":           {path: "/demo/build", status: 200, contentType: "application/json", body: `{"state":"ready","detail":""}` + "\n"},
 		"examples":        {path: "/demo/examples/", status: 200, contentType: "text/html; charset=utf-8"},
@@ -90,12 +90,12 @@ func TestRequests(t *testing.T) {
 		"upwards, hidden": {path: "/demo/%2e%2e/static/index.html", status: 404},
 		"the directory":   {path: "/demo/static/", status: 404},
 		"post":            {method: "POST", path: "/demo/", status: 405},
-		"delete a part":   {method: "DELETE", path: "/demo/app.wasm", status: 405},
+		"DELETE":          {method: "DELETE", path: "/demo/app.wasm", status: 405},
 	} {
 		t.Run(name, func(t *testing.T) {
 			full := ask(t, server.Client(), c.method, server.URL+c.path, nil)
 			require.Equal(t, c.status, full.status)
-			require.Equal(t, "nosniff", full.header.Get("X-Content-Type-Options"), "what is refused is a page as well")
+			require.Equal(t, "nosniff", full.header.Get("X-Content-Type-Options"), "refusals also have the header")
 			if c.status != 200 {
 				return
 			}
@@ -145,7 +145,7 @@ func TestEncodings(t *testing.T) {
 		require.True(t, bytes.Equal(plain, content))
 		tags[a.header.Get("Content-Encoding")] = a.header.Get("ETag")
 	}
-	require.NotEqual(t, tags["gzip"], tags[""], "a strong tag is of one spelling alone")
+	require.NotEqual(t, tags["gzip"], tags[""], "the compressed and the uncompressed content have different strong tags")
 	require.Regexp(t, `^"[0-9a-f]{32}"$`, tags[""])
 
 	// Two lines of a header form one list.
@@ -166,14 +166,15 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// TestNewBuild checks that a browser which has the program of an old build gets the current one.
+// TestNewBuild checks that a browser that has cached the binary of an old build gets the current
+// one.
 func TestNewBuild(t *testing.T) {
 	d, server := ready(t, nil)
 	url := server.URL + "/demo/app.wasm"
 	old := ask(t, server.Client(), "GET", url, nil)
 	compressed, err := build.Compress([]byte("another"))
 	require.NoError(t, err)
-	d.setProgram(build.Result{Program: compressed})
+	d.setBinary(build.Result{Binary: compressed})
 	a := ask(t, server.Client(), "GET", url, http.Header{"If-None-Match": {old.header.Get("ETag")}})
 	require.Equal(t, 200, a.status)
 	require.Equal(t, "another", a.body)
@@ -272,7 +273,7 @@ func TestStalledReader(t *testing.T) {
 		for i := range noise {
 			noise[i] = byte(i)
 		}
-		d.setState(Ready, "", map[string]*asset{programPath: {contentType: "application/wasm", compressed: noise}})
+		d.setState(Ready, "", map[string]*asset{binaryPath: {contentType: "application/wasm", compressed: noise}})
 		protocols := new(http.Protocols)
 		protocols.SetHTTP1(!h2)
 		protocols.SetUnencryptedHTTP2(h2)
@@ -285,7 +286,7 @@ func TestStalledReader(t *testing.T) {
 		select {
 		case <-done:
 		case <-time.After(patience):
-			t.Error("the handler waits for ever")
+			t.Error("the handler did not return after WriteTimeout")
 		}
 		response.Body.Close()
 		transport.CloseIdleConnections()

@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// binary builds the real hub program once. Its path looks like one of go run, so that the hub
-// builds the page's program from this checkout. TestMain removes it.
+// binary builds the trivium binary once. Its path looks like that of go run, so that the hub builds
+// the WebAssembly binary from this checkout. TestMain removes it.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(scratch, "go-build1", "b001", "exe", "trivium")
 	out, err := exec.Command("go", "build", "-C", "..", "-o", path, "./cmd/trivium").CombinedOutput()
@@ -33,7 +33,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// realHub is a process of the real program. It can be stopped, and started again on the same port.
+// realHub is a trivium process. It can be stopped and started again on the same port.
 type realHub struct {
 	t      *testing.T
 	binary string
@@ -43,7 +43,7 @@ type realHub struct {
 	log    *journal
 }
 
-// journal collects the output of the program.
+// journal collects the output of the hub.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -62,7 +62,7 @@ func (j *journal) String() string {
 }
 
 // startHub starts a hub with a tokens file, which runs until the test ends, and waits until the hub
-// has built the page's program.
+// has built the WebAssembly binary.
 func startHub(t *testing.T, args ...string) *realHub {
 	t.Helper()
 	path, err := binary()
@@ -106,8 +106,8 @@ func (h *realHub) start(addr string, args ...string) {
 		"--read-timeout", "10m", "--write-timeout", "10m"}, args...)
 	h.cmd = exec.Command(h.binary, args...)
 	h.cmd.Dir = h.t.TempDir()
-	// The hub would refuse the variables of the tests: they have the same prefix, and it refuses
-	// unknown variables.
+	// The hub must not get the variables of the tests: it refuses unknown variables with its
+	// prefix.
 	h.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TRIVIUM_") })
 	h.cmd.Stderr = h.log
 	require.NoError(h.t, h.cmd.Start())
@@ -116,7 +116,7 @@ func (h *realHub) start(addr string, args ...string) {
 	require.Eventually(h.t, func() bool { return h.build() == "ready" }, patience, 50*time.Millisecond, "%v", h.log)
 }
 
-// build returns the state of the page's program.
+// build returns the state of the WebAssembly binary.
 func (h *realHub) build() string {
 	answer, err := http.Get(h.URL + "/demo/build")
 	if err != nil {
@@ -136,7 +136,7 @@ func (h *realHub) stop() {
 	h.end(syscall.SIGINT)
 }
 
-// kill ends the program without a drain.
+// kill ends the hub without a drain.
 func (h *realHub) kill() { h.end(syscall.SIGKILL) }
 
 func (h *realHub) end(signal syscall.Signal) {

@@ -46,7 +46,7 @@ func (p *page) offline(offline bool) {
 // TestPage drives the page as a user would, and reads the banner after each step.
 func TestPage(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	browser := startBrowser(t)
@@ -62,7 +62,7 @@ func TestPage(t *testing.T) {
 	p.snippets()
 }
 
-// firstView checks that the page starts by itself, and what a visitor sees on a phone.
+// firstView checks that the page starts by itself, and its first view on a phone.
 func (p *page) firstView(hub *realHub) {
 	p.allLive()
 	require.Equal(p, hub.URL+"/demo/", eval[string](p.tab, "location.href"), "the token is removed from the address")
@@ -79,7 +79,7 @@ func (p *page) firstView(hub *realHub) {
 	p.pictures("flowing-5")
 
 	p.size(360, 740)
-	require.LessOrEqual(p, eval[int](p.tab, "document.documentElement.scrollWidth"), 360, "nothing is wider than a phone")
+	require.LessOrEqual(p, eval[int](p.tab, "document.documentElement.scrollWidth"), 360, "no element is wider than a phone")
 	require.LessOrEqual(p, eval[float64](p.tab, "document.querySelector('.road:nth-child(3)').getBoundingClientRect().bottom"), 740.0,
 		"the three columns are in the first view of a phone")
 	require.Zero(p, eval[int](p.tab, "document.querySelector('"+part(1, "events")+"').getClientRects().length"))
@@ -91,7 +91,7 @@ func (p *page) firstView(hub *realHub) {
 	p.atRest()
 }
 
-// broken presses the button that cuts one column, and waits for the result.
+// broken presses the button that interrupts the connection of one column, and waits for the result.
 func (p *page) broken() {
 	p.load(100)
 	p.flows(20)
@@ -105,17 +105,17 @@ func (p *page) broken() {
 	p.level("good")
 	p.pictures("caught-up")
 	require.Contains(p, p.recorded(), "broken")
-	require.Contains(p, p.recorded(), "warn", "the banner is amber while the column is cut")
+	require.Contains(p, p.recorded(), "warn", "the banner is amber while the column is interrupted")
 	require.NotContains(p, p.recorded(), "bad")
 	p.unload()
 	p.atRest()
 }
 
-// TestPageWithoutItsProgram checks that the page explains why there is no program, and that it
-// shows the build's output as text.
-func TestPageWithoutItsProgram(t *testing.T) {
+// TestPageWithoutItsBinary checks that the page explains why there is no binary, and that it shows
+// the build's output as text.
+func TestPageWithoutItsBinary(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	browser := startBrowser(t)
@@ -129,7 +129,7 @@ func TestPageWithoutItsProgram(t *testing.T) {
 
 	p := openTab(t, browser, server.URL+"/demo/#token=secret")
 	p.contains("#boot", "is being built")
-	require.NotContains(t, eval[string](p, "location.href"), "secret", "the token is removed before the program is loaded")
+	require.NotContains(t, eval[string](p, "location.href"), "secret", "the token is removed from the address before the binary is loaded")
 	build.Store(`{"state":"failed","detail":"app/main.go:1: <b>syntax</b> error"}`)
 	p.contains("#boot", "did not build")
 	p.contains("#boot-detail", "app/main.go:1: <b>syntax</b> error")
@@ -216,7 +216,7 @@ func (p *page) disturbed() {
 	p.allLive()
 	p.flows(50)
 
-	require.True(p, eval[bool](p.tab, "document.querySelector('"+part(1, "use")+" [value=sse]').disabled"), "two columns hold a connection already")
+	require.True(p, eval[bool](p.tab, "document.querySelector('"+part(1, "use")+" [value=sse]').disabled"), "SSE cannot be selected while two columns hold a connection")
 	for _, use := range []string{"eventsource", "websocket", "longpoll", "sse"} {
 		p.choose(part(2, "use"), use)
 		p.mode(2, "live")
@@ -245,10 +245,10 @@ func (p *page) snippets() {
 	for _, name := range []string{"eventsource", "websocket", "polling"} {
 		eval[any](p.tab, "void (async () => {"+p.text("#snippet-"+name)+"})()")
 	}
-	// When it is connected, each program logs the events that follow to the console.
-	const about = "copied programs read this"
+	// When it is connected, each snippet logs the following events to the console.
+	const about = "copied snippets read this"
 	for end := time.Now().Add(patience); strings.Count(p.consoleText(), about) < 3; {
-		require.True(p, time.Now().Before(end), "%d of 3 programs received an event", strings.Count(p.consoleText(), about))
+		require.True(p, time.Now().Before(end), "%d of 3 snippets received an event", strings.Count(p.consoleText(), about))
 		p.publish("demo.snippet", about)
 	}
 	p.click("#reveal")

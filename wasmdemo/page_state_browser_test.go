@@ -45,8 +45,8 @@ func (p *page) level(level string) {
 	p.await("document.getElementById('proof').dataset.state === '" + level + "'")
 }
 
-// flows waits until this number of further events has been compared, and checks that no fault was
-// found.
+// flows waits until the given number of further events has been compared, and checks that no fault
+// was found.
 func (p *page) flows(more int) {
 	p.Helper()
 	p.reaches(p.compared() + more)
@@ -56,8 +56,8 @@ func (p *page) flows(more int) {
 const compared = "+(document.getElementById('proof').innerText.match(/so far: ([\\d,]+)/)?.[1] ?? " +
 	"document.getElementById('proof').innerText.match(/([\\d,]+) compared/)?.[1] ?? '0').replaceAll(',', '')"
 
-// reaches waits until this number of events has been compared in all, and checks that no fault was
-// found.
+// reaches waits until the given total number of events has been compared, and checks that no fault
+// was found.
 func (p *page) reaches(events int) {
 	p.Helper()
 	p.await(compared + " >= " + strconv.Itoa(events))
@@ -100,8 +100,8 @@ func (p *page) unload() {
 	p.contains("#load-go", "Start publishing")
 }
 
-// record starts to record every state of the banner and every mode of the columns, however briefly
-// the page shows it.
+// record starts to record every state of the banner and every mode of the columns, even if the page
+// shows it only briefly.
 func (p *page) record() {
 	p.Helper()
 	eval[any](p.tab, `void (() => {

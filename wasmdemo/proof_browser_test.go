@@ -16,7 +16,7 @@ import (
 )
 
 // spoiled is an event stream through a proxy that drops, doubles or reorders events. The data of an
-// event requests the fault.
+// event selects the fault.
 type spoiled struct {
 	io.Closer
 	events *bufio.Scanner
@@ -54,7 +54,7 @@ func splitEvents(data []byte, _ bool) (advance int, token []byte, err error) {
 // TestFaultOfOneTransportIsFound checks that a fault on one transport turns the banner red, with the right counts.
 func TestFaultOfOneTransportIsFound(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	browser := startBrowser(t)
@@ -67,7 +67,7 @@ func TestFaultOfOneTransportIsFound(t *testing.T) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // pages close their connections when they end, which is not worth a log line
+		ErrorLog: log.New(io.Discard, "", 0), // pages close their connections when they end, which need not be logged
 		ModifyResponse: func(r *http.Response) error {
 			if strings.HasPrefix(r.Header.Get("Content-Type"), "text/event-stream") {
 				events := bufio.NewScanner(r.Body)
@@ -83,7 +83,7 @@ func TestFaultOfOneTransportIsFound(t *testing.T) {
 	p.flows(1)
 	p.unload()
 	p.atRest()
-	p.click("#start-over") // the page's own events do not count
+	p.click("#start-over") // events of the page itself are not compared any more
 	p.await(compared + " === 0")
 	p.allLive()
 

@@ -27,9 +27,9 @@ func findBrowser(t *testing.T) string {
 		}
 	}
 	if os.Getenv("TRIVIUM_REQUIRE_BROWSER") == "1" {
-		t.Fatal("there is no Chromium, which TRIVIUM_REQUIRE_BROWSER asks for")
+		t.Fatal("Chromium, which TRIVIUM_REQUIRE_BROWSER requires, is not installed")
 	}
-	t.Skip("there is no Chromium")
+	t.Skip("Chromium is not installed")
 	return ""
 }
 
@@ -119,7 +119,8 @@ func (b *tab) consoleText() string {
 	return lines.String()
 }
 
-// noFault checks that the page's program did not panic, and did nothing that its policy forbids.
+// noFault checks that the WebAssembly binary did not panic, and that no content policy was
+// violated.
 func (b *tab) noFault() {
 	b.Helper()
 	console := b.consoleText()
@@ -128,7 +129,7 @@ func (b *tab) noFault() {
 	}
 }
 
-// noComplaints checks that the console has no errors and no warnings.
+// noComplaints checks that the console contains no errors and no warnings.
 func (b *tab) noComplaints() {
 	b.Helper()
 	require.NotRegexp(b, complaints, b.consoleText())
@@ -162,7 +163,7 @@ func (b *tab) await(expression string) {
 		if b.ctx.Err() != nil || time.Now().After(end) {
 			b.shot("failed.png")
 			require.NoError(b, err, expression)
-			require.FailNow(b, "still not true: "+expression, "%s", b.text("body")+b.consoleText())
+			require.FailNow(b, "timeout while waiting for: "+expression, "%s", b.text("body")+b.consoleText())
 		}
 	}
 }

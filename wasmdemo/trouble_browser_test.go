@@ -12,7 +12,7 @@ import (
 // its token was revoked.
 func TestPageInTrouble(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	browser := startBrowser(t)
@@ -24,8 +24,9 @@ func TestPageInTrouble(t *testing.T) {
 	p.ended(hub)
 }
 
-// asked checks that a page without a token asks for one. It also checks that the page explains why
-// a token is invalid, even if the token contains characters that a header cannot contain.
+// asked checks that a page without a token asks the user for one. It also checks that the page
+// explains why a token is invalid, even if the token contains characters that are not allowed in a
+// header.
 func (p *page) asked(hub *realHub) {
 	p.contains("#access-why", "This is not a token")
 	p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(hub.URL+"/demo/"))

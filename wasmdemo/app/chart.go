@@ -15,7 +15,7 @@ const (
 	scaleRoom     = 42              // CSS pixels left of the bars
 )
 
-// lines are the labels of the decades of the scale.
+// lines lists the labels of the decades of the scale.
 var lines = []string{"1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"}
 
 // chart draws a column's latency: for each quarter of a second a bar from the shortest to the longest latency, on a

@@ -16,7 +16,7 @@ import (
 // then leave two connections for publishing.
 const maxHeld = 2
 
-// transports are the choices of the select element, in the order of its options.
+// transports lists the transports of the select element, in the order of its options.
 var transports = []struct {
 	value string
 	use   client.Transport
@@ -33,7 +33,7 @@ type column struct {
 	index int
 	conn  *board.Connection
 	use   client.Transport
-	asked bool // the page has asked for a token since the client ended
+	asked bool // the page has requested a token since the client ended
 
 	choice                                js.Value
 	mode                                  *attribute
@@ -93,7 +93,7 @@ func (c *column) open(open bool) {
 	c.more.set(value)
 }
 
-// chosen changes the transport; the connection resumes at its cursor.
+// chosen changes the transport to the selected one; the connection resumes at its cursor.
 func (c *column) chosen() {
 	value := c.choice.Get("value").String()
 	for _, t := range transports {
@@ -175,7 +175,7 @@ func (c *column) draw(now time.Time, status board.ConnectionStatus, got uint64, 
 	c.chart.draw(now, f, scale)
 }
 
-// If more than manyRows rows arrive between two drawings, nobody can read them, and the list is
+// If more than manyRows rows arrive between two drawings, they cannot be read, and the list is
 // drawn only once per listEvery.
 const (
 	manyRows  = 10
@@ -215,7 +215,7 @@ func newRow() *row {
 }
 
 func (r *rows) draw(now time.Time, b *board.Board, column int, total uint64) {
-	if total < r.shown { // the page has started over
+	if total < r.shown { // the page has started again
 		r.shown, r.items = 0, nil
 		r.list.Call("replaceChildren")
 	}

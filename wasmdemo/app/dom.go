@@ -9,7 +9,7 @@ var (
 	window   = js.Global()
 )
 
-// These functions are not inlined, which saves a tenth of the program's size.
+// These functions are not inlined, which saves a tenth of the size of the binary.
 
 //go:noinline
 func byID(id string) js.Value { return document.Call("getElementById", id) }
@@ -22,7 +22,8 @@ type property struct {
 	known bool
 }
 
-// textOf is a node's text. Whatever is shown on the page goes through it, so nothing is markup.
+// textOf returns the text property of a node. Everything that the page shows is set as text, so
+// that nothing is interpreted as markup.
 //
 //go:noinline
 func textOf(node js.Value) *property { return &property{node: node, name: "textContent"} }
@@ -63,9 +64,9 @@ func (a *attribute) set(value string) {
 	}
 }
 
-// queue has functions for the main goroutine to call, because only the main goroutine accesses the
-// page. Callbacks of the browser must not block, so they add a function to the queue and return. If
-// the queue is full, the function is dropped.
+// queue passes functions to the main goroutine, because only the main goroutine accesses the page.
+// Callbacks of the browser must not block, so they add a function to the queue and return. If the
+// queue is full, the function is dropped.
 type queue chan func()
 
 func (q queue) add(do func()) {

@@ -61,7 +61,7 @@ func (k *loadKnob) changed() bool {
 	rate, ok := k.wanted()
 	rateFault := ""
 	if !ok {
-		rateFault = "events a second: must be a number from 1 to 1000"
+		rateFault = "events per second: must be a number from 1 to 1000"
 	}
 	_, _, topicFault := board.Form{Topic: k.topic.value(), Data: "0"}.Event()
 	k.rate.show(rateFault)
@@ -98,7 +98,7 @@ func (k *loadKnob) draw(now time.Time) {
 	trouble := ""
 	switch {
 	case s.Forbidden:
-		trouble = "The hub refuses to publish: " + s.Trouble + ". The page still shows the events of others."
+		trouble = "The hub refuses to publish: " + s.Trouble + ". The page still shows events from other publishers."
 	case s.Trouble != "":
 		trouble = "Not accepted: " + s.Trouble + "."
 	}

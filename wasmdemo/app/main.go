@@ -1,12 +1,12 @@
 //go:build js
 
-// Command app is the program of the demo page. It publishes sample events, shows one hub's events as they arrive over
-// three transports side by side, and compares the columns. It fills static/index.html.
+// Command app is the WebAssembly binary of the demo page. It publishes sample events, shows the hub's events in three
+// columns, each with another transport, and compares the columns. It fills static/index.html.
 //
 // Only the main goroutine accesses the page: it runs the functions that callbacks have queued, and draws all changes
-// together in an animation frame, a few times per second. Each column's connection and the load have a goroutine;
-// they share a board with the page, which has its own mutex. Other slow work, such as publishing an event of the
-// form, runs in a goroutine that queues its result. The program ends with the page.
+// together in an animation frame, a few times per second. Each column's connection and the load have a goroutine; they
+// share a board, which has its own mutex, with the page. Other slow work, such as publishing an event of the form, runs
+// in a goroutine that queues its result. All goroutines end with the page.
 package main
 
 import (
@@ -27,8 +27,8 @@ func main() {
 	p.run()
 }
 
-// page is the state of the whole program. The main goroutine owns its fields, except access and the
-// fields that have a mutex themselves.
+// page is the state of the whole page. The main goroutine owns its fields, except access and the
+// fields with their own mutex.
 type page struct {
 	ctx     context.Context
 	queue   queue

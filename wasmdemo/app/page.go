@@ -15,8 +15,8 @@ import (
 
 const (
 	// drawEvery is the minimum time between two drawings. After each drawing, the page also waits
-	// for drawShare times the duration of the drawing, so that most of its only thread is left for
-	// events.
+	// for drawShare times the duration of the drawing, so that its only thread is free most of the
+	// time.
 	drawEvery = 100 * time.Millisecond
 	drawShare = 4
 
@@ -50,8 +50,8 @@ func (p *page) listen() {
 	}))
 }
 
-// passTokenOn makes the link to the examples contain the token when it is used. The pages there remove it from their
-// address, as this one does.
+// passTokenOn adds the token to the link to the examples when the link is used. The example pages remove the token from
+// their address, as this page does.
 func (p *page) passTokenOn() {
 	link := byID("examples")
 	use := js.FuncOf(func(js.Value, []js.Value) any {
@@ -138,7 +138,7 @@ func (p *page) askForToken(why string) {
 	}
 }
 
-// startOver asks the hub for its newest position, and then connects all columns there. Before that,
+// startOver requests the hub's newest position, and then connects all columns there. Before that,
 // no column connects, so that no earlier events are compared.
 func (p *page) startOver() {
 	p.stop()
@@ -149,7 +149,7 @@ func (p *page) startOver() {
 	p.running.Go(func() { p.starting(ctx) })
 }
 
-// do queues a function for the main goroutine. It is not called if ctx has ended by then.
+// do queues a function for the main goroutine. The function is not called if ctx has ended before.
 func (p *page) do(ctx context.Context, what func()) {
 	p.queue <- func() {
 		if ctx.Err() == nil {

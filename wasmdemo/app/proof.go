@@ -30,7 +30,7 @@ func (v *proofView) draw(p *page, verdict board.Verdict) {
 	p.announcer.verdict(verdict)
 }
 
-// breakView holds the button that cuts a column, and shows the result.
+// breakView holds the button that interrupts a column's connection, and shows the result.
 type breakView struct {
 	page *page
 	text *property
@@ -47,7 +47,7 @@ func (v *breakView) draw(text string) {
 }
 
 // announceEvery is the minimum time between two announcements, because a screen reader reads each
-// to its end.
+// announcement to its end.
 const announceEvery = 4 * time.Second
 
 // announcer describes changes for a screen reader: when a column changes its mode, and when the

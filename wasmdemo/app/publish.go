@@ -26,7 +26,7 @@ type publishForm struct {
 	sending     bool
 }
 
-// field is an input with its error text.
+// field is an input element with its error text.
 type field struct {
 	input   js.Value
 	fault   *property
@@ -123,8 +123,8 @@ func (f *publishForm) done(id string, err error) {
 		if problem.Status == 401 {
 			f.page.askForToken("Publishing was refused: " + board.ProblemText(problem) + ".")
 		}
-	default: // the hub recognizes a repeat by the key
-		f.show("answer bad", "It is unknown whether the event was published: "+board.Reason(err)+". Publishing again is safe: the hub recognizes a repeat.")
+	default: // the hub recognizes a retry by the key
+		f.show("answer bad", "It is unknown whether the event was published: "+board.Reason(err)+". Publishing again is safe, because the hub recognizes the repetition.")
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-// snippetView shows the programs for other pages, and the command for a terminal.
+// snippetView shows the code snippets for other pages, and the command for a terminal.
 type snippetView struct {
 	page                                  *page
 	reveal                                js.Value
@@ -34,7 +34,7 @@ func newSnippetView(p *page) *snippetView {
 	return v
 }
 
-// draw shows the programs. The token is masked unless the checkbox is checked.
+// draw shows the code snippets. The token is masked unless the checkbox is checked.
 func (v *snippetView) draw() {
 	token := v.page.access.get()
 	byID("reveal-line").Set("hidden", token == "")
@@ -48,7 +48,7 @@ func (v *snippetView) draw() {
 	v.curl.set(s.Curl)
 }
 
-// copy copies one of the programs to the clipboard, with the token.
+// copy copies one of the snippets to the clipboard, with the token.
 func (v *snippetView) copy(which string) {
 	s := board.NewSnippets(v.page.hub.URL, v.page.access.get())
 	text := map[string]string{"eventsource": s.EventSource, "websocket": s.WebSocket, "polling": s.Polling, "curl": s.Curl}[which]
@@ -71,8 +71,9 @@ func (v *snippetView) copy(which string) {
 	})
 }
 
-// writeClipboard copies a text to the clipboard and reports whether that succeeded. Browsers offer
-// navigator.clipboard only over TLS and on loopback. Elsewhere, writeClipboard tries execCommand.
+// writeClipboard copies a string to the clipboard and reports whether that succeeded. Browsers
+// offer navigator.clipboard only over TLS and on loopback. Elsewhere, writeClipboard tries
+// execCommand.
 func writeClipboard(text string) bool {
 	clipboard := window.Get("navigator").Get("clipboard")
 	if clipboard.IsUndefined() {

@@ -1,9 +1,9 @@
-// This script loads the page's program, and shows the reason if the program does not run.
-// Everything else is in that program, wasmdemo/app, which is written in Go.
+// This script loads the WebAssembly binary, and shows the reason if the binary does not run.
+// Everything else is in that binary, wasmdemo/app, which is written in Go.
 "use strict";
 
 // The token is removed from the address before anything else runs, so that no history, bookmark or
-// screenshot contains it. The program takes it from this object.
+// screenshot contains it. The binary reads it from this object.
 const handover = { token: "", onToken: null };
 globalThis.trivium = handover;
 
@@ -40,7 +40,7 @@ function show(title, text, detail, bad) {
 
 const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
 
-// built waits until the hub has built the program. It resolves to false if there is no program and
+// built waits until the hub has built the binary. It resolves to false if there is no binary and
 // none is being built.
 async function built() {
   for (let waited = 0; ; waited++) {
@@ -58,20 +58,20 @@ async function built() {
       case "ready":
         return true;
       case "building":
-        show("The page’s program is being built", "Go compiles it to WebAssembly in the background. The first build takes about a minute. This page starts by itself" + (waited ? ": " + Math.round(waited / 2) + " s so far." : "."));
+        show("The WebAssembly binary is being built", "Go compiles it to WebAssembly in the background. The first build takes about a minute. This page starts by itself" + (waited ? ": " + Math.round(waited / 2) + " s so far." : "."));
         await sleep(500);
         continue;
       case "failed":
-        show("The page’s program did not build", "The hub itself works. Correct the error below, and restart the hub:", build.detail, true);
+        show("The WebAssembly binary did not build", "The hub itself works. Correct the error below, and restart the hub:", build.detail, true);
         return false;
       default:
-        show("This hub was built without the page’s program", "The hub itself works. Run it from a checkout (go run ./cmd/trivium serve), or build the program in: go generate ./wasmdemo, then go build -tags embeddemo ./cmd/trivium.", build.detail, true);
+        show("This hub was built without the WebAssembly binary", "The hub itself works. Run it from a checkout (go run ./cmd/trivium serve), or build the binary in: go generate ./wasmdemo, then go build -tags embeddemo ./cmd/trivium.", build.detail, true);
         return false;
     }
   }
 }
 
-// script loads a JavaScript file. wasm_exec.js must come from the toolchain that built the program.
+// script loads a JavaScript file. wasm_exec.js must come from the toolchain that built the binary.
 function script(src) {
   return new Promise((loaded, failed) => {
     const element = document.createElement("script");
@@ -84,11 +84,11 @@ function script(src) {
 
 async function start() {
   if (typeof WebAssembly !== "object" || typeof WebAssembly.instantiateStreaming !== "function") {
-    show("This browser has no WebAssembly", "The page’s program needs WebAssembly. All browsers since 2021 have it, but a setting or a lockdown mode may switch it off. The hub itself does not need it: EventSource, WebSocket and fetch read events without it.", "", true);
+    show("This browser has no WebAssembly", "The page needs WebAssembly. All browsers since 2021 have it, but a setting or a lockdown mode may switch it off. The hub itself does not need it: EventSource, WebSocket and fetch read events without it.", "", true);
     return;
   }
   if (!(await built())) return;
-  show("Loading the page’s program", "About a megabyte.");
+  show("Loading the WebAssembly binary", "About a megabyte.");
   try {
     await script("wasm_exec.js");
     const go = new Go();
@@ -96,10 +96,10 @@ async function start() {
     const ended = go.run(program.instance);
     boot.hidden = true;
     await ended;
-    throw new Error("the program has ended");
+    throw new Error("the WebAssembly binary has ended");
   } catch (problem) {
     document.getElementById("main").inert = true;
-    show("The page’s program does not run", "Reload the page to try again.", String(problem.message || problem), true);
+    show("The WebAssembly binary does not run", "Reload the page to try again.", String(problem.message || problem), true);
   }
 }
 start();

@@ -1,5 +1,5 @@
-// Package build compiles the demo page's program with the Go toolchain, for the hub's background build and for
-// go generate. It owns the toolchain's process group, which has ended when Run returns.
+// Package build compiles the WebAssembly binary of the demo page with the Go toolchain, for the hub's background build
+// and for go generate. It owns the toolchain's process group, which has ended when Run returns.
 package build
 
 import (
@@ -15,20 +15,20 @@ import (
 	"time"
 )
 
-// MaxProgram is the maximum size of the compressed program in bytes. It is low, because phones load
-// the program too.
-const MaxProgram = 1_200_000
+// MaxBinary is the maximum size of the compressed binary in bytes. It is low, because phones also
+// load the binary.
+const MaxBinary = 1_200_000
 
-// Result is a compiled program and its loader.
+// Result is a compiled binary and its loader.
 type Result struct {
-	Program []byte // WebAssembly compressed by gzip
-	Loader  []byte // wasm_exec.js of the toolchain that built the program
+	Binary []byte // WebAssembly compressed by gzip
+	Loader []byte // wasm_exec.js of the toolchain that built the binary
 }
 
 // patience is the time for which the toolchain may continue after an interrupt before it is killed.
 const patience = 300 * time.Millisecond
 
-// maxOutput is the maximum number of bytes that are kept of the toolchain's output.
+// maxOutput is the maximum number of bytes of the toolchain's output that are kept.
 const maxOutput = 16 << 10
 
 // Run builds ./wasmdemo/app of the module at root with the go command in PATH. It writes nothing into the
@@ -48,19 +48,19 @@ func Run(ctx context.Context, root string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	program, err := Compress(wasm)
+	binary, err := Compress(wasm)
 	if err != nil {
 		return Result{}, err
 	}
-	if len(program) > MaxProgram {
-		return Result{}, fmt.Errorf("the page's program has %d bytes after gzip, but must have at most %d", len(program), MaxProgram)
+	if len(binary) > MaxBinary {
+		return Result{}, fmt.Errorf("the WebAssembly binary of the page has %d bytes after gzip, but must have at most %d", len(binary), MaxBinary)
 	}
 	goroot, err := goTool(ctx, root, "env", "GOROOT")
 	if err != nil {
 		return Result{}, err
 	}
 	loader, err := os.ReadFile(filepath.Join(strings.TrimSpace(goroot), "lib", "wasm", "wasm_exec.js"))
-	return Result{Program: program, Loader: loader}, err
+	return Result{Binary: binary, Loader: loader}, err
 }
 
 // goTool runs the go command for js/wasm and returns its output.

@@ -1,5 +1,5 @@
-// Command generate creates wasmdemo/dist, which a build with -tags embeddemo embeds: the demo page's compressed
-// program and the wasm_exec.js of the toolchain that built it. go generate runs it in wasmdemo. The output is
+// Command generate creates wasmdemo/dist, which a build with -tags embeddemo embeds: the compressed WebAssembly binary
+// of the demo page and the wasm_exec.js of the toolchain that built it. go generate runs it in wasmdemo. The output is
 // reproducible with one toolchain.
 package main
 
@@ -35,12 +35,12 @@ func generate(ctx context.Context) error {
 	if err := os.MkdirAll("dist", 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join("dist", "app.wasm.gz"), result.Program, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join("dist", "app.wasm.gz"), result.Binary, 0o644); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join("dist", "wasm_exec.js"), result.Loader, 0o644); err != nil {
 		return err
 	}
-	fmt.Printf("dist/app.wasm.gz: %d bytes of at most %d\n", len(result.Program), build.MaxProgram)
+	fmt.Printf("dist/app.wasm.gz: %d bytes of at most %d\n", len(result.Binary), build.MaxBinary)
 	return nil
 }

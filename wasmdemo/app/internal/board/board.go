@@ -32,7 +32,7 @@ type Board struct {
 type column struct {
 	rows    []Row  // a ring of MaxRows rows: row n is at index n modulo MaxRows
 	count   uint64 // number of rows so far
-	missing uint64 // number of events of the page's own series that the column misses
+	missing uint64 // number of events of the page's own series that the column has not received
 	rate    Rate
 	latency Latency
 	last    string // ID of the last event
@@ -63,7 +63,7 @@ func (b *Board) Start(at hub.Cursor) {
 	}
 }
 
-// BeginSeries starts a new series of the page's own events. The page calls it when it does not know
+// BeginSeries starts a new series of the page's own events. The page calls it when it is unknown
 // which of its last events the hub has accepted.
 func (b *Board) BeginSeries() {
 	b.mu.Lock()
@@ -121,8 +121,8 @@ func (b *Board) Position(c int, id string) {
 	}
 }
 
-// Report returns the comparison of the columns, including the own events that all columns miss. It
-// must be called several times per second, so that Report.Lagging is exact.
+// Report returns the comparison of the columns, including the page's own events that all columns
+// have missed. It must be called several times per second, so that Report.Lagging is exact.
 func (b *Board) Report(now time.Time) Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -182,7 +182,7 @@ func Preview(data []byte, encoding client.Encoding) string {
 	}
 	cut := string(data[:min(len(data), maxPreview)])
 	if len(cut) < len(data) {
-		cut = strings.ToValidUTF8(cut, "") // the last rune may be cut in two
+		cut = strings.ToValidUTF8(cut, "") // the last rune may be incomplete
 	}
 	text := strings.Map(func(r rune) rune {
 		switch {

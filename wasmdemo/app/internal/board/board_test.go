@@ -15,8 +15,8 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// own returns an event of the page's own series, which was sent 5 ms before the page's clock shows
-// 1000.
+// own returns an event of the page's own series, which was sent 5 ms before the time 1000 of the
+// page's clock.
 func own(b *Board, seq, n uint64) client.Event {
 	return client.Event{
 		ID: hub.Cursor{Epoch: 1, Seq: seq}.String(), Topic: "t", Time: noon,
@@ -70,8 +70,7 @@ func TestSeriesParsesOnlyItsOwnEvents(t *testing.T) {
 	}
 }
 
-// TestBoardKeepsTheNewestRows checks that a view which draws irregularly receives each row once and in order, as long
-// as the row is kept.
+// TestBoardKeepsTheNewestRows checks that a view that draws irregularly receives each kept row once and in order.
 func TestBoardKeepsTheNewestRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var b Board
@@ -102,9 +101,9 @@ func TestFiguresFollowTheClock(t *testing.T) {
 	}
 	at := noon.Add(time.Second)
 	f := b.Figures(0, at)
-	require.InDelta(t, 50, f.Rate, 5, "100 in the last two seconds")
+	require.InDelta(t, 50, f.Rate, 5, "50 events per second are measured for 100 events in two seconds")
 	require.True(t, f.Measured)
-	require.Equal(t, 5*time.Millisecond, f.Median, "the longest is no more than that")
+	require.Equal(t, 5*time.Millisecond, f.Median, "the median is not above the longest latency")
 	require.Equal(t, "00000001-100", f.Last)
 	require.Equal(t, uint32(25), f.Chart[ChartSlots-2].Count)
 	require.Equal(t, "by this page’s clock", f.Clock)
@@ -146,7 +145,8 @@ func TestQuantileIsNear(t *testing.T) {
 	})
 }
 
-// TestPacerKeepsItsRate checks that the due and skipped events add up to the rate, however irregular the calls are.
+// TestPacerKeepsItsRate checks that the due and skipped events add up to the rate, regardless of the times of the
+// calls.
 func TestPacerKeepsItsRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var p Pacer
@@ -164,13 +164,13 @@ func TestPacerKeepsItsRate(t *testing.T) {
 }
 
 func TestPreviewIsOneLineOfVisibleText(t *testing.T) {
-	require.Equal(t, `<img src=x onerror=alert(1)>`, Preview([]byte(`<img src=x onerror=alert(1)>`), client.Text), "a page shows it as text")
+	require.Equal(t, `<img src=x onerror=alert(1)>`, Preview([]byte(`<img src=x onerror=alert(1)>`), client.Text), "markup is kept, because the page shows it as text")
 	require.Equal(t, "a b\uFFFDc", Preview([]byte("a\nb\u202Ec"), client.Text))
 	require.Equal(t, "a b c", Preview([]byte("a\u2028b\u2029c"), client.Text))
-	require.Equal(t, "👨\u200D👩 می\u200Cشود", Preview([]byte("👨\u200D👩 می\u200Cشود"), client.Text), "joiners make other letters of letters")
+	require.Equal(t, "👨\u200D👩 می\u200Cشود", Preview([]byte("👨\u200D👩 می\u200Cشود"), client.Text), "zero-width joiners are kept, because they change letters")
 	require.Equal(t, "binary, 3 bytes", Preview([]byte{0, 1, 2}, client.Binary))
 	long := Preview([]byte(strings.Repeat("x", maxPreview-1)+"ééé"), client.Text)
-	require.Equal(t, strings.Repeat("x", maxPreview-1)+"…", long, "no half of a rune")
+	require.Equal(t, strings.Repeat("x", maxPreview-1)+"…", long, "no rune is cut in two")
 }
 
 // TestScale checks that the scale fits the longest latency of any column.

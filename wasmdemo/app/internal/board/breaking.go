@@ -6,22 +6,22 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// cutFor is how long Break keeps a column cut.
+// cutFor is the duration of an interruption by Break.
 const cutFor = 3 * time.Second
 
-// Break cuts one column after another, each for cutFor, and measures what the column missed and how long it took
-// to catch up. It is not safe for concurrent use.
+// Break interrupts the connection of one column after another, each for cutFor, and measures how many events the column
+// missed and how long it took to catch up. It is not safe for concurrent use.
 type Break struct {
 	board  *Board
 	conns  *[Columns]*Connection
-	length time.Duration // duration of a cut
+	length time.Duration // duration of an interruption
 
 	phase  breakPhase
 	column int
 	use    client.Transport
 	cutAt  time.Time
 	missed uint64
-	before Tally // the column's tally at the cut
+	before Tally // the column's tally at the interruption
 	text   string
 }
 
@@ -33,13 +33,13 @@ const (
 	breakCatchUp
 )
 
-// NewBreak returns a Break that has cut nothing yet.
+// NewBreak returns a Break that has not interrupted a connection yet.
 func NewBreak(b *Board, conns *[Columns]*Connection) *Break {
 	return &Break{board: b, conns: conns, length: cutFor, column: Columns - 1}
 }
 
-// Start cuts the next column that is live. If a column is still cut, or none is live, it does
-// nothing and returns false.
+// Start interrupts the connection of the next live column. If a connection is still interrupted, or
+// no column is live, it does nothing and returns false.
 func (b *Break) Start(now time.Time) bool {
 	if b.phase != breakIdle {
 		return false
@@ -55,11 +55,11 @@ func (b *Break) Start(now time.Time) bool {
 		b.conns[b.column].Break()
 		return true
 	}
-	b.text = "No column is live, so there is nothing to cut."
+	b.text = "No column is live, so there is no connection to interrupt."
 	return false
 }
 
-// Stop discards the current cut and its result.
+// Stop discards the current interruption and its result.
 func (b *Break) Stop() {
 	if b.phase == breakCut {
 		b.conns[b.column].Mend()
@@ -67,11 +67,11 @@ func (b *Break) Stop() {
 	b.phase, b.text = breakIdle, ""
 }
 
-// Running reports whether a column is cut or catching up.
+// Running reports whether a column is interrupted or catching up.
 func (b *Break) Running() bool { return b.phase != breakIdle }
 
-// Step continues the current cut, and returns its state as text. The page calls it before each
-// drawing.
+// Step continues the current interruption, and returns its state as text. The page calls it before
+// each drawing.
 func (b *Break) Step(now time.Time) string {
 	conn := b.conns[b.column]
 	name := "Column " + ColumnNumber(b.column) + " (" + TransportName(b.use) + ")"
@@ -82,7 +82,7 @@ func (b *Break) Step(now time.Time) string {
 	case breakCut:
 		left := b.length - now.Sub(b.cutAt)
 		if left > 0 {
-			b.text = name + " is cut for " + Seconds(left) + "."
+			b.text = name + " is interrupted for " + Seconds(left) + "."
 			break
 		}
 		b.missed = b.board.Watch(b.column, now)
@@ -90,7 +90,7 @@ func (b *Break) Step(now time.Time) string {
 		conn.Mend()
 		fallthrough
 	case breakCatchUp:
-		b.text = name + " missed " + Count(b.missed) + ", and resumes."
+		b.text = name + " missed " + Count(b.missed) + " and resumes."
 		took, caught := b.board.CaughtUp(b.column)
 		if caught && (b.missed > 0 || conn.Status(now).Mode == Live) {
 			b.phase = breakIdle
@@ -101,10 +101,10 @@ func (b *Break) Step(now time.Time) string {
 	return b.text
 }
 
-// result describes what the column missed, after it has caught up.
+// result describes how many events the column missed, after it has caught up.
 func (b *Break) result(after Tally, took time.Duration) string {
 	if b.missed == 0 {
-		return " missed nothing: no event was published while it was cut."
+		return " missed nothing: no event was published while it was interrupted."
 	}
 	text := " missed " + Count(b.missed) + ", caught up in " + Seconds(took)
 	if gaps := after.Gaps - b.before.Gaps; gaps > 0 {

@@ -27,7 +27,7 @@ type Connection struct {
 	idle    chan struct{}      // closed when the last client has ended; nil before the first
 	state   client.State
 	since   time.Time // start of the current state
-	failed  bool      // an attempt to connect has failed since the client was live
+	failed  bool      // an attempt to connect has failed since the client was last live
 	taken   uint64    // number of events and gaps of this client that the board has received
 	stood   string    // the client's cursor at the last call of SyncPosition
 	ended   error     // the reason why the last client ended by itself
@@ -93,8 +93,8 @@ func (r *Connection) token() client.TokenSource {
 	return func(context.Context) (client.Token, error) { return client.Token{Value: r.cfg.Token()}, nil }
 }
 
-// suspended reports whether the connection is cut, or is released because the tab is hidden: a
-// browser allows six connections per host, and other tabs need some of them.
+// suspended reports whether the connection is interrupted by Break, or is released because the tab
+// is hidden: a browser allows six connections per host, and other tabs need some of them.
 func (r *Connection) suspended() bool { return r.broken || r.hidden && Held(r.use) }
 
 // Held reports whether a transport uses one of the browser's six connections per host. A WebSocket
@@ -192,7 +192,7 @@ func (r *Connection) Break() { r.change(func() { r.broken = true }) }
 // Mend resumes at the connection's cursor after Break.
 func (r *Connection) Mend() { r.change(func() { r.broken = false }) }
 
-// Rest disconnects, and waits until no more events arrive.
+// Rest disconnects and waits until no more events are delivered.
 func (r *Connection) Rest(ctx context.Context) {
 	r.Disconnect()
 	r.mu.Lock()
@@ -210,7 +210,7 @@ func (r *Connection) Rest(ctx context.Context) {
 // Hide sets whether the tab is hidden.
 func (r *Connection) Hide(hidden bool) { r.change(func() { r.hidden = hidden }) }
 
-// Begin connects at a cursor. Rest must have been called before.
+// Begin connects at a cursor. The caller must have called Rest before.
 func (r *Connection) Begin(cursor string) {
 	r.change(func() { r.on, r.ended, r.cursor = true, nil, cursor })
 }
@@ -253,9 +253,9 @@ func (r *Connection) resume() {
 	}
 }
 
-// SyncPosition passes the client's cursor to the board. So the board finds a loss that no later
-// event shows. The cursor may be ahead of the board. It is passed on only if all events were
-// delivered and it has not moved since the last call.
+// SyncPosition passes the client's cursor to the board, so that the board detects a loss without a
+// later event. The cursor may be ahead of the board. It is passed on only if all events were
+// delivered and it has not changed since the last call.
 func (r *Connection) SyncPosition() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -269,10 +269,10 @@ func (r *Connection) SyncPosition() {
 	r.stood = at
 }
 
-// Mode is the state of a connection as the page shows it by colors and buttons.
+// Mode is the state of a connection, which the page shows by colors and buttons.
 type Mode string
 
-// These are the modes of a connection.
+// Modes of a connection.
 const (
 	Off        Mode = "off"
 	LetGo      Mode = "hidden"
@@ -293,7 +293,7 @@ type ConnectionStatus struct {
 	On      bool // whether the user wants the column to be connected
 	Stalled bool
 	Begun   bool // whether there is a cursor to resume at
-	Failed  bool // an attempt to connect has failed since the connection was live
+	Failed  bool // an attempt to connect has failed since the connection was last live
 	Text    string
 	Err     error // the reason why the connection ended
 }
@@ -324,7 +324,7 @@ func (r *Connection) Status(now time.Time) ConnectionStatus {
 	case !r.on && r.client == nil:
 		s.Mode, s.Text = Off, "Disconnected"
 	case r.broken:
-		s.Mode, s.Text = Broken, "Cut by this page"
+		s.Mode, s.Text = Broken, "Interrupted by this page"
 	case r.suspended():
 		s.Mode, s.Text = LetGo, "Released while the tab is hidden"
 	case r.client == nil, r.state.Phase == client.Connecting:
@@ -335,7 +335,7 @@ func (r *Connection) Status(now time.Time) ConnectionStatus {
 	case r.state.Phase == client.Ended:
 		s.Mode, s.Text = Ended, sentence("Ended", why)
 	case s.Stalled:
-		s.Mode, s.Text = Stalled, "Stalled: taking no events from "+name
+		s.Mode, s.Text = Stalled, "Stalled: reading no events from "+name
 	default:
 		s.Mode, s.Text = Live, sentence("Live over "+name, why)
 	}

@@ -121,7 +121,7 @@ func (b *table) await(what string, holds func(Report) bool) Report {
 			return r
 		}
 		if time.Now().After(end) {
-			require.FailNow(b, what, "%+v %v", r, b.load.Status(time.Now()))
+			require.FailNow(b, "timeout while waiting until "+what, "%+v %v", r, b.load.Status(time.Now()))
 		}
 	}
 }
@@ -173,7 +173,7 @@ func TestColumnsStayIdentical(t *testing.T) {
 		conn.Resume()
 		conn.Connect()
 	}
-	b.await("no event arrived", func(r Report) bool { return r.Compared > 0 })
+	b.await("an event has arrived", func(r Report) bool { return r.Compared > 0 })
 	require.Eventually(t, func() bool {
 		sent := b.load.Status(time.Now()).Accepted
 		return level(sent)(b.board.Report(time.Now())) && b.board.Report(time.Now()).Compared == sent
@@ -194,12 +194,12 @@ func TestConnectionReportsItsMode(t *testing.T) {
 	b.mode(0, Stalled)
 	b.publish("a", "1")
 	b.publish("a", "2")
-	b.await("two behind", func(r Report) bool { return r.Columns[1].Got == 2 && r.Columns[2].Got == 2 && r.Columns[0].Behind == 2 })
+	b.await("column 1 is two events behind", func(r Report) bool { return r.Columns[1].Got == 2 && r.Columns[2].Got == 2 && r.Columns[0].Behind == 2 })
 	b.conns[0].SyncPosition()
 	b.conns[0].SyncPosition()
 	require.False(t, b.board.Report(time.Now()).Faulty(), "a stalled column has lost nothing")
 	b.conns[0].Resume()
-	b.await("level", level(2))
+	b.await("all columns have all events", level(2))
 
 	b.conns[1].Disconnect()
 	b.mode(1, Off)
@@ -208,14 +208,14 @@ func TestConnectionReportsItsMode(t *testing.T) {
 	b.conns[0].Hide(true)
 	b.mode(0, Live) // a WebSocket does not use one of the six connections per host
 	b.publish("a", "3")
-	b.await("one behind", func(r Report) bool { return r.Columns[1].Behind == 1 && r.Columns[2].Behind == 1 })
+	b.await("columns 2 and 3 are one event behind", func(r Report) bool { return r.Columns[1].Behind == 1 && r.Columns[2].Behind == 1 })
 	require.True(t, b.conns[1].Status(time.Now()).Begun)
 	b.conns[1].Connect()
 	b.conns[2].Hide(false)
 	b.conns[0].Use(client.SSE) // the tab is hidden, so the connection is released
 	b.mode(0, LetGo)
 	b.conns[0].Hide(false)
-	b.await("level", level(3))
+	b.await("all columns have all events", level(3))
 
 	b.tokens.ended.Store(true)
 	b.auth.Recheck()
@@ -225,8 +225,8 @@ func TestConnectionReportsItsMode(t *testing.T) {
 	}
 }
 
-// TestBreakMeasuresWhatTheColumnMissed cuts each column in turn, with a fake clock, while events
-// are published.
+// TestBreakMeasuresWhatTheColumnMissed interrupts one column after the other, with a fake clock,
+// while events are published.
 func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
 	b := newTable(t, rareHeartbeat)
 	cut := NewBreak(b.board, &b.conns)
@@ -237,19 +237,19 @@ func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
 		}
 		start := time.Now()
 		require.True(t, cut.Start(start))
-		require.False(t, cut.Start(start), "one at a time")
+		require.False(t, cut.Start(start), "only one column at a time is interrupted")
 		b.mode(c, Broken)
-		require.Contains(t, cut.Step(start), "is cut for 3.0 s.")
+		require.Contains(t, cut.Step(start), "is interrupted for 3.0 s.")
 		b.publish("a", "1")
 		b.publish("a", "2")
-		b.await("two missed", func(r Report) bool { return r.Columns[c].Behind == 2 && r.Columns[(c+1)%Columns].Got == seen+2 })
+		b.await("the interrupted column has missed two events", func(r Report) bool { return r.Columns[c].Behind == 2 && r.Columns[(c+1)%Columns].Got == seen+2 })
 		seen += 2
 		cut.length = 0
 		require.Eventually(t, func() bool { cut.Step(time.Now()); return !cut.Running() }, patience, time.Millisecond)
 		cut.length = cutFor
 		text := cut.Step(time.Now())
 		require.Regexp(t, "^Column "+ColumnNumber(c)+` \(.*\) missed 2, caught up in [\d.]+ s: lost 0, doubled 0\.$`, text)
-		b.await("level", level(seen))
+		b.await("all columns have all events", level(seen))
 	}
 	require.True(t, cut.Start(time.Now()))
 	b.mode(0, Broken)
@@ -267,7 +267,7 @@ func TestPublishOneUsesTheTopicOfTheLoad(t *testing.T) {
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { w.Topic = "demo.elsewhere" })
 	b.load.PublishOne()
-	b.await("one came", level(1))
+	b.await("one event has arrived", level(1))
 	require.Eventually(t, func() bool { return b.load.Status(time.Now()).Published != "" }, patience, time.Millisecond)
 	row := b.board.RowsAfter(0, 0)[0]
 	require.Equal(t, "demo.elsewhere", row.Topic)
@@ -278,18 +278,18 @@ func TestPublishOneUsesTheTopicOfTheLoad(t *testing.T) {
 	b.load.Set(func(w *LoadWant) { w.On, w.Rate = true, 200 })
 	b.load.PublishOne()
 	b.load.PublishOne()
-	b.await("the rest came in order", level(20))
+	b.await("the other events have arrived in order", level(20))
 }
 
 // TestRefusedLoadIsRepeated checks that a refused batch is reported, sent again under the same key and counted once.
 func TestRefusedLoadIsRepeated(t *testing.T) {
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 200, Topic: "demo.load"} })
-	b.await("some events arrived", func(r Report) bool { return r.Compared > 10 })
+	b.await("some events have arrived", func(r Report) bool { return r.Compared > 10 })
 
-	b.refuse.Store(problems.RateLimited("at most 10 events a second", time.Second))
+	b.refuse.Store(problems.RateLimited("at most 10 events per second", time.Second))
 	require.Eventually(t, func() bool { return b.load.Status(time.Now()).Trouble != "" }, patience, time.Millisecond)
-	require.Contains(t, b.load.Status(time.Now()).Trouble, "429 Too many requests: at most 10 events a second")
+	require.Contains(t, b.load.Status(time.Now()).Trouble, "429 Too many requests: at most 10 events per second")
 	b.refuse.Store(nil)
 	require.Eventually(t, func() bool { return b.load.Status(time.Now()).Trouble == "" }, patience, time.Millisecond)
 	repeats := b.load.Status(time.Now()).Repeats
@@ -298,13 +298,13 @@ func TestRefusedLoadIsRepeated(t *testing.T) {
 	b.load.Set(func(w *LoadWant) { w.Hidden = true })
 	before := b.load.Status(time.Now()).Accepted
 	b.load.Set(func(w *LoadWant) { w.Hidden = false })
-	b.await("goes on", level(before+20))
+	b.await("the load continues", level(before+20))
 
 	b.refuse.Store(problems.Forbidden("the token may not publish on demo.load"))
 	require.Eventually(t, func() bool { return !b.load.Status(time.Now()).On }, patience, time.Millisecond)
 	require.Contains(t, b.load.Status(time.Now()).Trouble, "403 Forbidden")
-	require.Equal(t, repeats, b.load.Status(time.Now()).Repeats, "a final refusal is not repeated")
-	b.await("level", level(b.load.Status(time.Now()).Accepted))
+	require.Equal(t, repeats, b.load.Status(time.Now()).Repeats, "a batch is not retried after a final refusal")
+	b.await("all columns have all events", level(b.load.Status(time.Now()).Accepted))
 }
 
 // TestRefusalIsAProblem checks that a refusal by the hub or a proxy is returned as a *client.Problem.
@@ -330,6 +330,6 @@ func TestRefusalIsAProblem(t *testing.T) {
 		require.ErrorAs(t, err, &problem)
 		require.Equal(t, want, Reason(err))
 		require.Equal(t, 7*time.Second, problem.RetryAfter)
-		require.Nil(t, refusal(err), "a repeat may succeed")
+		require.Nil(t, refusal(err), "a temporary refusal is not final")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
-// Form holds the fields of an event as the user wrote them.
+// Form holds the fields of an event as the user has written them.
 type Form struct {
 	Topic, Type, Key, Data string
 	Text                   bool // the data is text; otherwise it is JSON
@@ -30,7 +30,7 @@ func (f Form) Event() (e *hub.Event, field, fault string) {
 	if f.Text {
 		return e, "", ""
 	}
-	if err := json.Compact(new(bytes.Buffer), e.Data); err != nil { // its error names the offset, and it needs no reflection
+	if err := json.Compact(new(bytes.Buffer), e.Data); err != nil { // its error contains the offset, and it needs no reflection
 		return nil, "data", "not valid JSON: " + err.Error()
 	}
 	return e, "", ""

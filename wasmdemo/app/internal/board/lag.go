@@ -4,7 +4,7 @@ import "time"
 
 // lagLimit is the time within which a column should reach an event that another column has
 // received. At a high rate the columns are always a few events apart, so the number of events does
-// not show whether one is slow.
+// not show whether a column is slow.
 const lagLimit = time.Second
 
 // lag measures how long a column has been behind a position. It restarts when the column reaches the position.
@@ -38,8 +38,8 @@ func (w *catchUp) update(p *Proof, c int, now time.Time) {
 	}
 }
 
-// Watch starts to measure how long a column takes to reach the newest event of any column, and returns how many
-// events it is behind.
+// Watch starts to measure how long a column takes to reach the newest event of any column, and returns the number of
+// events that it is behind.
 func (b *Board) Watch(c int, now time.Time) (behind uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -49,7 +49,7 @@ func (b *Board) Watch(c int, now time.Time) (behind uint64) {
 	return b.proof.Report().Columns[c].Behind
 }
 
-// CaughtUp returns how long the column took since Watch, and whether it has caught up.
+// CaughtUp reports whether the column has caught up, and returns the time from Watch until then.
 func (b *Board) CaughtUp(c int) (took time.Duration, done bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -11,8 +11,8 @@ const (
 	chartSlot  = 250 * time.Millisecond
 )
 
-// Latencies are counted in bins of a logarithmic scale that begins at MinLatency. Shorter ones are
-// counted in the first bin, and longer ones than the scale has in the last.
+// Latencies are counted in bins of a logarithmic scale that begins at MinLatency. Shorter latencies
+// are counted in the first bin, and latencies beyond the scale in the last one.
 const (
 	MinLatency = 100 * time.Microsecond
 	decades    = 6 // up to 100 s
@@ -28,7 +28,7 @@ type Latency struct {
 
 type latencySlot struct {
 	count    uint32
-	foreign  uint32 // how many of them were measured with the hub's clock
+	foreign  uint32 // number of latencies that were measured with the hub's clock
 	min, max time.Duration
 	bins     [bins]uint32
 }
@@ -57,8 +57,9 @@ func bin(d time.Duration) int {
 	return min(bins-1, int(math.Log10(float64(d)/float64(MinLatency))*perDecade))
 }
 
-// Quantile returns the latency that a share q of the events did not exceed. It returns false if
-// there are no events. The result is the upper end of a bin, so it is too large by up to a fifth.
+// Quantile returns the latency that the fraction q of the events did not exceed. It returns false
+// if there are no events. The result is the upper end of a bin, so it is too large by up to a
+// fifth.
 func (l *Latency) Quantile(at time.Time, q float64) (time.Duration, bool) {
 	l.clearOldSlots(at)
 	var sum [bins]uint32
@@ -88,8 +89,8 @@ func (l *Latency) Quantile(at time.Time, q float64) (time.Duration, bool) {
 	return longest, true
 }
 
-// Foreign returns how many events of the last half minute were measured with the hub's clock, and how many there
-// were.
+// Foreign returns the number of events in the last half minute that were measured with the hub's clock, and the number
+// of all events.
 func (l *Latency) Foreign(at time.Time) (foreign, all uint32) {
 	l.clearOldSlots(at)
 	for i := range l.slots {
@@ -99,7 +100,7 @@ func (l *Latency) Foreign(at time.Time) (foreign, all uint32) {
 	return foreign, all
 }
 
-// Bar is a slot of the chart; one without events has Count 0.
+// Bar is a slot of the chart. Count is 0 if the slot has no events.
 type Bar struct {
 	Count    uint32
 	Min, Max time.Duration
@@ -124,7 +125,7 @@ const ScaleBegin = time.Millisecond
 
 // ScaleOf returns a scale that fits the charts of all columns, so that they can be compared.
 func ScaleOf(figures *[Columns]Figures) Scale {
-	const least, most = 2, 5 // few enough that noise does not fill the scale, and enough for a latency of a minute
+	const least, most = 2, 5 // with at least 2 decades, noise does not fill the scale; 5 suffice for a latency of a minute
 	longest := time.Duration(0)
 	for c := range figures {
 		for _, bar := range figures[c].Chart {

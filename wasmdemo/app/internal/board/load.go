@@ -12,15 +12,15 @@ import (
 
 const (
 	loadTick    = 50 * time.Millisecond
-	loadRetry   = time.Second      // delay before a repeat, if the hub names none
+	loadRetry   = time.Second      // delay before a retry, if the hub sends none
 	loadTimeout = 10 * time.Second // timeout of one answer
-	// keyLife is the time for which a batch is repeated under its key. It is shorter than the two
+	// keyLife is the time for which a batch is retried with its key. It is shorter than the two
 	// minutes for which the hub remembers the key.
 	keyLife = 100 * time.Second
 )
 
 // Load publishes samples at a fixed rate, in batches and in the order of the page's series. A batch that the hub
-// refuses temporarily is repeated unchanged under the same key, so that no event is published twice.
+// refuses temporarily is retried unchanged with the same key, so that no event is published twice.
 type Load struct {
 	Hub   *Hub
 	Board *Board
@@ -56,13 +56,13 @@ type LoadStatus struct {
 	Forbidden bool          // the hub refuses to publish for this token
 }
 
-// Text describes the result so far. For skipped events it names no cause, because both the hub and
-// the page can be too slow. It states how long the last answer took; the hub's own figures show how
+// Text describes the result so far. For skipped events it contains no cause, because the hub or the
+// page may be too slow. It contains the duration of the last answer; the hub's own figures show how
 // busy the hub is.
 func (s LoadStatus) Text() string {
 	text := "This page publishes orders and prices. It pauses while its tab is hidden."
 	if s.On || s.Accepted > 0 {
-		text = Count(s.Accepted) + " accepted, " + PerSecond(s.Actual) + " a second"
+		text = Count(s.Accepted) + " accepted, " + PerSecond(s.Actual) + " per second"
 	}
 	if s.Published != "" {
 		text += " · published " + s.Published
@@ -96,7 +96,7 @@ func (l *Load) Set(change func(*LoadWant)) {
 	}
 }
 
-// PublishOne publishes one sample on the current topic, whether the load is on or off.
+// PublishOne publishes one sample on the current topic, even if the load is off.
 func (l *Load) PublishOne() {
 	l.mu.Lock()
 	l.single = min(l.single+1, MaxBatch)
@@ -107,7 +107,7 @@ func (l *Load) PublishOne() {
 	}
 }
 
-// takeSingle returns how many events PublishOne has requested since the last call.
+// takeSingle returns the number of events that PublishOne has requested since the last call.
 func (l *Load) takeSingle() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -196,8 +196,8 @@ func (l *Load) events(topic string, n int) []*hub.Event {
 	return events
 }
 
-// batch publishes n events, and repeats the request until the hub's answer is final. It returns the last event's ID,
-// or "" if the events were not accepted.
+// batch publishes n events, and retries until the hub's answer is final. It returns the last event's ID, or "" if the
+// events were not accepted.
 func (l *Load) batch(ctx context.Context, want LoadWant, n int) (id string) {
 	events := l.events(want.Topic, n)
 	key, begun := Unique(), time.Now()

@@ -20,8 +20,8 @@ type Pacer struct {
 // Set starts a rate. At this time, no events are due.
 func (p *Pacer) Set(rate float64, at time.Time) { *p = Pacer{rate: rate, since: at} }
 
-// Due returns how many events are due, at most MaxBatch, and how many are skipped because the backlog is too
-// large.
+// Due returns the number of due events, at most MaxBatch, and the number of events that are skipped because the backlog
+// is too large.
 func (p *Pacer) Due(at time.Time) (due, skipped int) {
 	p.owed += p.rate * at.Sub(p.since).Seconds()
 	p.since = at

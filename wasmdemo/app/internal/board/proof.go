@@ -11,30 +11,30 @@ import (
 const Columns = 3
 
 const (
-	maxLog    = 200_000 // maximum number of events of one life that wait for a column, 16 bytes each
+	maxLog    = 200_000 // maximum number of events of one life that wait for a column, of 16 bytes each
 	keepKnown = 4_096   // number of events that are kept after all columns have passed them, to distinguish doubled events from late ones
 )
 
 // Proof checks whether the columns have received the same events in the same order since a common
-// start. If one column has received an event and another has passed its position without it, the
-// event is lost in the latter. An event received again is doubled; one received after a newer event
-// is out of order. An event whose position a column has not reached counts as behind. Events in a
-// reported gap do not count as lost. The page belongs to the hub, so it may read cursors, which are
-// opaque to other clients.
+// start. If one column has received an event and another column has passed its position without it,
+// the event is lost in the other column. An event that is received twice is doubled. An event that
+// is received after a newer event is out of order. If a column has not reached the position of an
+// event, it is behind. Events in a reported gap are not lost. The page is part of the hub, so it
+// may parse cursors, which are opaque to other clients.
 //
 // A Proof is not safe for concurrent use.
 type Proof struct {
 	columns  [Columns]place
 	lives    int    // number of lives of the log so far
-	compared uint64 // number of compared events in lives that no column is in any more
+	compared uint64 // number of compared events in lives that all columns have left
 }
 
 // Tally counts a column's events.
 type Tally struct {
 	Got       uint64 // received events, including doubled ones
-	Lost      uint64 // passed without a gap
+	Lost      uint64 // events that the column has passed without a gap
 	Doubled   uint64
-	Disorder  uint64 // received after a newer event, or from another epoch without a gap
+	Disorder  uint64 // events received after a newer event, or from another epoch without a gap
 	Gaps      uint64 // reported gaps
 	InGaps    uint64 // events in reported gaps that other columns have received
 	Behind    uint64 // events of other columns that this column has not reached yet
@@ -48,7 +48,8 @@ func (t Tally) Faulty() bool { return t.Lost+t.Doubled+t.Disorder > 0 }
 type Report struct {
 	Compared uint64 // number of events that all columns have reached
 	Columns  [Columns]Tally
-	// Lagging marks columns that have not reached an event which another column received lagLimit ago.
+	// Lagging marks columns that have not reached an event that another column received lagLimit
+	// ago.
 	Lagging [Columns]bool
 }
 
@@ -64,17 +65,17 @@ type place struct {
 	Tally
 }
 
-// life is one epoch of the log that at least one column is in.
+// life is an epoch of the log. At least one column is in it.
 type life struct {
 	epoch    hub.Epoch
-	number   int // position in the order in which the page found the lives
+	number   int // position in the order in which the page received the lives
 	log      []entry
 	floor    uint64 // events up to this seq are removed
 	compared uint64 // number of compared events among the removed ones
 	reported [Columns][]span
 }
 
-// entry is an event that some column has received. Each mask has one bit per column.
+// entry is an event that at least one column has received. Each mask has one bit per column.
 type entry struct {
 	seq                 uint64
 	got, lost, reported mask
@@ -192,7 +193,7 @@ func (p *Proof) hasColumns(l *life) bool {
 
 // recordGap records a gap, because other columns may receive events in it later.
 func (p *Proof) recordGap(c int, l *life, gap span) {
-	const enough = 64 // if a column has more gaps, only the newest are remembered
+	const enough = 64 // if a column has more gaps, only the newest are kept
 	l.reported[c] = append(l.reported[c], gap)
 	if len(l.reported[c]) > enough {
 		l.reported[c] = slices.Delete(l.reported[c], 0, 1)
@@ -205,7 +206,8 @@ func (p *Proof) recordGap(c int, l *life, gap span) {
 	}
 }
 
-// advance moves a column to seq. Events before it that the column has not received count as missed.
+// advance moves a column to seq. Earlier events that the column has not received are counted as
+// missed.
 func (p *Proof) advance(c int, seq uint64) {
 	s := &p.columns[c]
 	from, _ := s.life.find(s.seq + 1)
@@ -217,7 +219,7 @@ func (p *Proof) advance(c int, seq uint64) {
 	s.seq = max(s.seq, seq)
 }
 
-// countMissed counts an event whose position a column has passed without receiving it.
+// countMissed counts an event that a column has not received although it has passed its position.
 func (p *Proof) countMissed(c int, l *life, e *entry) {
 	bit := mask(1) << c
 	within := func(gap span) bool { return gap.after < e.seq && e.seq <= gap.last }
@@ -348,7 +350,7 @@ func (p *Proof) Report() Report {
 	return r
 }
 
-// comparedIn returns how many events of a life all columns have passed.
+// comparedIn returns the number of events of a life that all columns have passed.
 func (p *Proof) comparedIn(l *life) uint64 {
 	passed := len(l.log)
 	for _, s := range p.columns {

@@ -21,7 +21,7 @@ func drawDelivery(t *rapid.T) *delivery {
 	r := &delivery{begun: hub.Cursor{Epoch: 7, Seq: rapid.Uint64Range(0, 99).Draw(t, "start")}}
 	seq := r.begun.Seq
 	for range rapid.IntRange(1, 60).Draw(t, "events") {
-		seq += rapid.Uint64Range(1, 3).Draw(t, "step") // others' topics lie between
+		seq += rapid.Uint64Range(1, 3).Draw(t, "step") // events of other topics are between them
 		r.log = append(r.log, hub.Cursor{Epoch: 7, Seq: seq})
 	}
 	return r
@@ -35,7 +35,8 @@ func (r *delivery) deliver(p *Proof, c, n int) {
 	}
 }
 
-// mix delivers events to the columns in random order, so that each is behind or ahead at times.
+// mix delivers events to the columns in random order, so that each column is sometimes behind and
+// sometimes ahead.
 func (r *delivery) mix(t *rapid.T, p *Proof) {
 	for range rapid.IntRange(0, 30).Draw(t, "turns") {
 		r.deliver(p, rapid.IntRange(0, Columns-1).Draw(t, "column"), rapid.IntRange(1, 9).Draw(t, "n"))
@@ -48,8 +49,8 @@ func (r *delivery) finish(p *Proof) {
 	}
 }
 
-// TestNoFaultWithoutLoss checks that a column which receives the log in order is never faulty,
-// whatever the order of deliveries to other columns and whatever gaps are reported.
+// TestNoFaultWithoutLoss checks that a column that receives the log in order is never faulty,
+// regardless of the deliveries to other columns and of reported gaps.
 func TestNoFaultWithoutLoss(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawDelivery(t)
@@ -92,8 +93,8 @@ func TestNoFaultWithoutLoss(t *testing.T) {
 	})
 }
 
-// TestFaultIsFound checks that a single fault, anywhere in a column, is found in the end and is
-// counted as the right kind.
+// TestFaultIsFound checks that a single fault anywhere in a column is finally found and counted as
+// the right kind.
 func TestFaultIsFound(t *testing.T) {
 	for name, fault := range map[string]struct {
 		least int // minimum number of events after the fault
@@ -109,7 +110,7 @@ func TestFaultIsFound(t *testing.T) {
 			p.Event(c, r.log[r.at[c]])
 			r.at[c] += 2
 		}, func(t Tally) uint64 { return t.Disorder }},
-		"another life unannounced": {0, func(p *Proof, c int, r *delivery) {
+		"another life without a gap": {0, func(p *Proof, c int, r *delivery) {
 			p.Event(c, hub.Cursor{Epoch: 8, Seq: 1})
 			for i := range r.log { // the hub restarts, and the other columns get a gap
 				r.log[i].Epoch = 8
@@ -130,7 +131,7 @@ func TestFaultIsFound(t *testing.T) {
 				r.mix(t, &p)
 				c := rapid.IntRange(0, Columns-1).Draw(t, "faulty")
 				if r.at[c]+fault.least >= len(r.log) {
-					t.Skip("too near to the end")
+					t.Skip("the fault is too near to the end of the log")
 				}
 				require.False(t, p.Report().Faulty())
 				fault.make(&p, c, r)
@@ -176,10 +177,10 @@ func TestRestartOfTheHubIsNoFault(t *testing.T) {
 	p.Gap(0, at(2, 0))
 	p.Event(0, at(2, 1))
 	p.Event(0, at(2, 2))
-	require.Equal(t, uint64(6), p.Report().Columns[1].Behind, "4 of the old life, 2 of the new")
+	require.Equal(t, uint64(6), p.Report().Columns[1].Behind, "the column is behind by 4 events of the old life and 2 of the new one")
 	p.Gap(1, at(2, 0))
 	p.Event(1, at(2, 1))
-	p.Gap(2, at(2, 1)) // in the new epoch, retention has removed an event too
+	p.Gap(2, at(2, 1)) // in the new epoch, retention has also removed an event
 	p.Event(2, at(2, 2))
 	p.Event(2, at(2, 3))
 	r := p.Report()
@@ -199,7 +200,7 @@ func TestProofIsBounded(t *testing.T) {
 		p.Event(0, hub.Cursor{Epoch: 1, Seq: seq})
 		p.Event(1, hub.Cursor{Epoch: 1, Seq: seq})
 		if len(p.columns[0].life.log) > maxLog {
-			require.FailNow(t, "too many entries")
+			require.FailNow(t, "the proof keeps too many entries")
 		}
 	}
 	for seq := uint64(1); seq <= events; seq++ {

@@ -14,7 +14,7 @@ import (
 // maxAnswer is the maximum number of bytes that are read of an answer.
 const maxAnswer = 64 << 10
 
-// Hub sends requests that need no subscription. Unlike client.Client.Publish, it does not retry,
+// Hub sends requests that need no subscription. Unlike client.Client.Publish, Hub does not retry,
 // because the page shows each refusal.
 type Hub struct {
 	Platform client.Platform
@@ -22,9 +22,9 @@ type Hub struct {
 	Token    func() string // returns "" if no token is needed
 }
 
-// Publish publishes events atomically and returns the ID of the last. Within two minutes, another
-// request with the same key publishes nothing. If the hub refused the events, the error is a
-// *client.Problem. After any other error it is unknown whether they were published.
+// Publish publishes events atomically and returns the ID of the last one. Within two minutes,
+// another request with the same key publishes nothing. If the hub refused the events, the error is
+// a *client.Problem. After any other error it is unknown whether they were published.
 func (h *Hub) Publish(ctx context.Context, key string, events ...*hub.Event) (id string, err error) {
 	body := []byte{'['}
 	for i, e := range events {
@@ -68,12 +68,12 @@ func (h *Hub) do(ctx context.Context, request *client.Request, member string) (f
 	if answer.Status == 200 {
 		found, err := client.StringMember(body, member)
 		if err == nil && found == "" {
-			err = errors.New("the answer does not come from a Trivium hub")
+			err = errors.New("the answer is not from a Trivium hub")
 		}
 		return found, err
 	}
 	problem := &client.Problem{}
-	if problem.UnmarshalJSON(body) != nil || problem.Title == "" { // a proxy has sent the answer
+	if problem.UnmarshalJSON(body) != nil || problem.Title == "" { // the answer is from a proxy
 		problem = &client.Problem{Title: "the answer was " + strconv.Itoa(answer.Status)}
 	}
 	problem.Status = answer.Status
@@ -83,8 +83,7 @@ func (h *Hub) do(ctx context.Context, request *client.Request, member string) (f
 	return "", problem
 }
 
-// refusal returns the problem with which the hub has finally refused a request, or nil if err is
-// another error.
+// refusal returns the problem if err is a final refusal by the hub, otherwise nil.
 func refusal(err error) *client.Problem {
 	problem, ok := errors.AsType[*client.Problem](err)
 	if !ok || problem.RetryAfter > 0 || problem.Status >= 500 || problem.Status == 409 || problem.Status == 429 || problem.Status == 408 {

@@ -7,7 +7,7 @@ const (
 	rateSlots = 20
 )
 
-// Rate measures events per second over the last two seconds. The current slot does not count,
+// Rate measures events per second over the last two seconds. The current slot is not counted,
 // because it is incomplete.
 type Rate struct {
 	slots [rateSlots + 1]uint64

@@ -5,13 +5,13 @@ import (
 	"strconv"
 )
 
-// items and symbols are the names that appear in the page's orders and prices.
+// items and symbols are the names in the page's orders and prices.
 var (
 	items   = []string{"espresso", "flat white", "green tea", "croissant", "cinnamon roll"}
 	symbols = []string{"ACME", "GLOBEX", "INITECH", "UMBREL"}
 )
 
-// Sample is an event that people can read: an order or a price.
+// Sample is a readable sample event: an order or a price.
 type Sample struct {
 	Type, Key string
 	Fields    string // members of a JSON object, without the braces

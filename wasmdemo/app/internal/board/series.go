@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// Series identifies the page's own events, which are numbered from 1 and sent in order. By these
-// numbers it finds events that all columns have lost, which a comparison of the columns cannot
-// find.
+// Series identifies the page's own events, which are numbered from 1 and sent in order. With these
+// numbers it detects events that all columns have lost, which a comparison of the columns cannot
+// detect.
 type Series struct {
 	name     string
 	sent     uint64
@@ -17,17 +17,17 @@ type Series struct {
 	reported [Columns]bool // whether a gap was reported after the last event
 }
 
-// Unique returns a random hexadecimal text. The text is not a secret. Package uuid is not used,
-// because it would add much code to the page.
+// Unique returns a random hexadecimal string. It is not a secret. Package uuid is not used, because
+// it would add much code to the page.
 func Unique() string {
-	const long = 1 << 63 // the text always has 16 digits
+	const long = 1 << 63 // the string always has 16 digits
 	return strconv.FormatUint(long|rand.Uint64(), 16) + strconv.FormatUint(long|rand.Uint64(), 16)
 }
 
-// newSeriesName returns a short random name, because the page shows it.
+// newSeriesName returns a random name, which is short because the page shows it.
 func newSeriesName() string { return Unique()[:8] }
 
-// These are the parts of an event's data that follow the fields of the sample.
+// Parts of an event's data that follow the fields of the sample.
 const (
 	seriesN    = `,"n":`
 	seriesSent = `,"sent":`
@@ -44,7 +44,8 @@ func AppendSeries(dst []byte, fields, name string, n uint64, sent float64) []byt
 	return append(append(append(dst, seriesName...), name...), seriesEnd...)
 }
 
-// ParseSeries parses data that AppendSeries wrote with this name. ok is false for any other data.
+// ParseSeries parses data that AppendSeries has written with the given name. ok is false for any
+// other data.
 func ParseSeries(data []byte, name string) (n uint64, sent float64, ok bool) {
 	rest, found := bytes.CutSuffix(data, []byte(seriesName+name+seriesEnd))
 	sentAt := bytes.LastIndex(rest, []byte(seriesSent))
@@ -72,7 +73,7 @@ func (s *Series) TakeNumbers(n uint64) (first uint64) {
 	return s.sent - n + 1
 }
 
-// Received records number n in a column, and returns how many numbers before it are missing without a gap.
+// Received records number n in a column, and returns the number of earlier events that are missing without a gap.
 func (s *Series) Received(c int, n uint64) (missing uint64) {
 	if n > s.last[c] {
 		if !s.reported[c] {

@@ -2,7 +2,8 @@ package board
 
 import "strings"
 
-// Snippets are plain JavaScript programs that read the hub, ready to be pasted into a page.
+// Snippets are code snippets in plain JavaScript that read from the hub and can be pasted into a
+// page.
 type Snippets struct {
 	EventSource, WebSocket, Polling string
 	Curl                            string // a command line for a POSIX shell
@@ -11,7 +12,7 @@ type Snippets struct {
 // Mask is shown instead of a token.
 const Mask = "••••••••"
 
-// NewSnippets returns the programs for a hub's origin and a token, which may be "" or Mask.
+// NewSnippets returns the snippets for a hub's origin and a token, which may be "" or Mask.
 func NewSnippets(origin, token string) Snippets {
 	query, protocols, header := "", "", ""
 	if token != "" {
@@ -33,7 +34,7 @@ func NewSnippets(origin, token string) Snippets {
 	return Snippets{EventSource: fill(eventSource), WebSocket: fill(webSocket), Polling: fill(polling), Curl: curl}
 }
 
-// shellQuote quotes a URL for a POSIX shell if it has characters that a shell may interpret.
+// shellQuote quotes a URL for a POSIX shell if it contains characters that a shell may interpret.
 func shellQuote(url string) string {
 	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/"
 	if strings.Trim(url, plain) == "" {

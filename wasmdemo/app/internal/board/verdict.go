@@ -2,12 +2,12 @@ package board
 
 import "strings"
 
-// Level is the summary of the comparison that determines the banner's color.
+// Level summarizes the comparison and determines the banner's color.
 type Level string
 
-// These are the levels.
+// Levels.
 const (
-	Idle Level = "idle" // nothing compared yet, and no trouble
+	Idle Level = "idle" // nothing was compared yet, and there is no problem
 	Good Level = "good"
 	Warn Level = "warn" // identical so far, but a column is behind or not connected
 	Bad  Level = "bad"  // the columns differ, or the hub cannot be reached
@@ -17,7 +17,7 @@ const (
 type Verdict struct {
 	Level    Level
 	Headline string // whether the columns have the same events in the same order
-	Counts   string // how many events were lost, doubled and out of order
+	Counts   string // numbers of events that were lost, doubled and out of order
 	Detail   string // columns that are behind, and reported gaps
 }
 
@@ -92,7 +92,7 @@ func (r Report) detail() string {
 	return strings.Join(detail, " · ")
 }
 
-// troubles describes each column that cannot be compared at present, with its mode.
+// troubles describes each column that cannot be compared at present, and its mode.
 func (r Report) troubles(columns [Columns]ConnectionStatus) (troubles []string) {
 	for c, t := range r.Columns {
 		what := ""
@@ -117,7 +117,7 @@ func (r Report) troubles(columns [Columns]ConnectionStatus) (troubles []string) 
 
 // modeWords describes a column in the headline.
 var modeWords = map[Mode]string{
-	Off: "disconnected", LetGo: "released", Broken: "cut", Connecting: "connecting", Stalled: "stalled",
+	Off: "disconnected", LetGo: "released", Broken: "interrupted", Connecting: "connecting", Stalled: "stalled",
 	Waiting: "reconnecting", Ended: "ended",
 }
 

@@ -31,7 +31,7 @@ func TestVerdictIsGoodOnlyIfNothingIsWrong(t *testing.T) {
 			false, Warn, "Identical so far: 1,200; column 1 is stalled, 7 behind"},
 		"reconnecting": {func(_ *Report, s *[Columns]ConnectionStatus) { s[2] = ConnectionStatus{Mode: Waiting, Failed: true} },
 			false, Warn, "Identical so far: 1,200; column 3 is reconnecting"},
-		"all lost once": {func(_ *Report, s *[Columns]ConnectionStatus) {
+		"all columns reconnecting": {func(_ *Report, s *[Columns]ConnectionStatus) {
 			*s = [Columns]ConnectionStatus{{Mode: Waiting}, {Mode: Waiting}, {Mode: Connecting}}
 		}, false, Warn, "Identical so far: 1,200; column 1 is reconnecting, column 2 is reconnecting, column 3 is connecting"},
 		"hub dead": {func(_ *Report, s *[Columns]ConnectionStatus) {
@@ -74,8 +74,8 @@ func TestColumnLooksLiveOnlyIfItKeepsUp(t *testing.T) {
 	require.Equal(t, off, off.Compared(Tally{Behind: 5, Lost: 1}, true))
 }
 
-// TestLagIsMeasuredInTime checks that columns which keep up never lag, however many events they are
-// apart, and that a column which does not move lags.
+// TestLagIsMeasuredInTime checks that columns that keep up never lag, regardless of the number of
+// events between them, and that a column that stays at its position lags.
 func TestLagIsMeasuredInTime(t *testing.T) {
 	var b Board
 	b.Start(hub.Cursor{Epoch: 1})
@@ -107,7 +107,7 @@ func TestCatchUpIsMeasuredToTheNewestEventAtItsStart(t *testing.T) {
 	for n := range uint64(5) {
 		_, done := b.CaughtUp(1)
 		require.False(t, done)
-		b.Arrive(0, own(&b, n+6, n+6), noon, 1000) // later events do not count
+		b.Arrive(0, own(&b, n+6, n+6), noon, 1000) // later events have no effect
 		b.Arrive(1, own(&b, n+1, n+1), noon.Add(time.Duration(n+1)*time.Second), 1000)
 	}
 	took, done := b.CaughtUp(1)
@@ -115,14 +115,14 @@ func TestCatchUpIsMeasuredToTheNewestEventAtItsStart(t *testing.T) {
 	require.Equal(t, 5*time.Second, took)
 	require.Zero(t, b.Watch(0, noon))
 	_, done = b.CaughtUp(0)
-	require.True(t, done, "the column has nothing to catch up with")
+	require.True(t, done, "a column that is not behind has caught up immediately")
 }
 
 func TestLoadTextStatesWhatWasMeasured(t *testing.T) {
 	require.Equal(t, "This page publishes orders and prices. It pauses while its tab is hidden.", LoadStatus{}.Text())
 	s := LoadStatus{LoadWant: LoadWant{On: true}, Accepted: 1234, Actual: 640.2}
-	require.Equal(t, "1,234 accepted, 640 a second", s.Text())
+	require.Equal(t, "1,234 accepted, 640 per second", s.Text())
 	s.Published, s.Repeats, s.Skipped, s.Answer = "0000002a-7", 1, 312, 1300*time.Millisecond
-	require.Equal(t, "1,234 accepted, 640 a second · published 0000002a-7 · 1 array sent again · "+
+	require.Equal(t, "1,234 accepted, 640 per second · published 0000002a-7 · 1 array sent again · "+
 		"312 not sent in time by this page (last answer after 1.3 s)", s.Text())
 }

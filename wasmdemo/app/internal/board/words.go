@@ -87,7 +87,7 @@ func clockText(foreign, all uint32) string {
 	return "by the hub’s clock"
 }
 
-// networkError is the name that fetch gives to every network error. It does not help a user.
+// networkError is the name of every network error of fetch. It is of no help to a user.
 const networkError = "TypeError"
 
 // Reason describes an error, with the status of a refusal.
@@ -99,9 +99,9 @@ func Reason(err error) string {
 		return ProblemText(problem)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return "no answer came in time; perhaps other tabs hold the six connections that a browser allows"
+		return "no answer arrived in time; perhaps other tabs hold the six connections that a browser allows"
 	}
-	text := strings.ReplaceAll(err.Error(), "client: ", "") // removes the prefix wherever it is in the text
+	text := strings.ReplaceAll(err.Error(), "client: ", "") // removes every occurrence of the prefix
 	if text == networkError {
 		return "the connection was lost"
 	}

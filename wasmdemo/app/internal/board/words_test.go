@@ -22,7 +22,7 @@ func TestFormatting(t *testing.T) {
 	require.Equal(t, "07:05:09.042", Moment(time.Date(2026, 1, 2, 7, 5, 9, 42e6, time.UTC)))
 	problem := &client.Problem{Status: 401, Title: "Token ended", Detail: "the token has expired or was revoked"}
 	require.Equal(t, "401 Token ended: the token has expired or was revoked", Reason(&client.FinalError{Status: 401, Err: fmt.Errorf("wrapped: %w", problem)}))
-	require.Contains(t, Reason(fmt.Errorf("wrapped: %w", context.DeadlineExceeded)), "no answer came in time; perhaps other tabs")
+	require.Contains(t, Reason(fmt.Errorf("wrapped: %w", context.DeadlineExceeded)), "no answer arrived in time; perhaps other tabs")
 	require.Equal(t, "the connection was lost", Reason(errors.New("client: TypeError")))
 	require.Equal(t, "no answer came", Reason(errors.New("client: no answer came: TypeError")))
 	require.Equal(t, "closed", Reason(errors.New("client: closed")))
@@ -60,7 +60,7 @@ func TestValidToken(t *testing.T) {
 	}
 }
 
-// TestSnippets checks where the token appears in the programs. The browser test runs them.
+// TestSnippets checks the places of the token in the snippets. A browser test runs the snippets.
 func TestSnippets(t *testing.T) {
 	s := NewSnippets("https://hub.example/x", "t0ken")
 	require.Contains(t, s.EventSource, `"https://hub.example/x/sse?envelope=1&access_token=t0ken&cursor="`)
