@@ -22,7 +22,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// patience is the timeout of every wait in a test. It expires only if something is wrong.
+// patience is the timeout of every wait in a test. It expires only after a fault.
 const patience = 4 * time.Minute
 
 // openTab opens a page in Chromium, or skips the test. The browser is closed at the end of the
@@ -39,7 +39,7 @@ func openTab(t *testing.T, address string) context.Context {
 	t.Cleanup(func() {
 		within, cancel := context.WithTimeout(ctx, patience/4)
 		defer cancel()
-		// A browser that hangs, or is slow on a busy machine, is killed with its allocator.
+		// If the browser hangs, or is slow on a busy machine, its allocator kills it.
 		if err := chromedp.Cancel(within); !errors.Is(err, context.DeadlineExceeded) {
 			assert.NoError(t, err, "closing the browser")
 		}
@@ -56,9 +56,9 @@ func findBrowser(t *testing.T) string {
 		}
 	}
 	if os.Getenv("TRIVIUM_REQUIRE_BROWSER") == "1" {
-		t.Fatal("there is no Chromium, which TRIVIUM_REQUIRE_BROWSER asks for")
+		t.Fatal("Chromium, which TRIVIUM_REQUIRE_BROWSER requires, is not installed")
 	}
-	t.Skip("there is no Chromium")
+	t.Skip("Chromium is not installed")
 	return ""
 }
 
@@ -82,7 +82,7 @@ func await(t *testing.T, tab context.Context, expression string) {
 		}
 		if tab.Err() != nil || time.Now().After(end) {
 			require.NoError(t, err, expression)
-			require.FailNow(t, "still not true: "+expression, evaluate[string](t, tab, "document.body.innerText"))
+			require.FailNow(t, "timeout while waiting for: "+expression, evaluate[string](t, tab, "document.body.innerText"))
 		}
 	}
 }
@@ -90,7 +90,7 @@ func await(t *testing.T, tab context.Context, expression string) {
 // testToken is the token of a testHub.
 const testToken = "secret"
 
-// testHub is a hub whose connections a test can cut.
+// testHub is a hub whose connections a test can close.
 type testHub struct {
 	*hub.Hub
 	*httptest.Server
@@ -99,7 +99,7 @@ type testHub struct {
 	routes *http.ServeMux
 }
 
-// connTracker is a listener that can cut its connections.
+// connTracker is a listener that can close all its connections.
 type connTracker struct {
 	net.Listener
 	mu   sync.Mutex
@@ -116,8 +116,8 @@ func (l *connTracker) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// cut ends all connections. Nothing that is published afterwards is written to them. The hub closes them itself, because
-// it writes with their descriptors, which a close from outside would free for new connections.
+// cut ends both directions of all connections, so that no later event is written to them. The hub closes the
+// connections itself, because it writes to their descriptors, which a Close in the test would free for new connections.
 func (l *connTracker) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

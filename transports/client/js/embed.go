@@ -4,8 +4,8 @@
 //		routes.Handle(path, js.Handler())
 //	}
 //
-// A page imports it with import { connect } from "/trivium.js". That file imports its parts, such as trivium-publish.js,
-// from beside it when it needs them. The directory is also the source of the npm package.
+// A page imports it with import { connect } from "/trivium.js". That file imports its parts, such as
+// trivium-publish.js, from the same directory when it needs them. The directory is also the source of the npm package.
 // The package starts no goroutine.
 package js
 
@@ -67,11 +67,11 @@ func newFile(contentType string, content []byte) *file {
 const scriptName = "trivium.js"
 
 // Path returns a path that changes with the content of the script, such as /trivium-5f0c1a9be2d34788.js. Browsers may
-// keep what Handler serves there for a year.
+// cache its content for a year.
 func Path() string { return "/trivium-" + files[scriptName].digest + ".js" }
 
 // Paths returns the paths that Handler serves when it is mounted at the root: Path, /trivium.js, its parts, the modules
-// that use it, such as /trivium-eventsource.js, and the TypeScript types of each.
+// that use it, such as /trivium-eventsource.js, and the TypeScript types of all of them.
 func Paths() []string {
 	paths := []string{Path()}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -90,7 +90,7 @@ func Handler() http.Handler {
 	return compress(http.HandlerFunc(serve))
 }
 
-// partsVersion is the version of the parts that the script asks for.
+// partsVersion is the version of the parts that the script imports.
 var partsVersion = string(regexp.MustCompile(`\?v=([0-9a-f]{16})&`).FindSubmatch(files[scriptName].content)[1])
 
 // outdated is served in place of a part of another version. A script that was loaded before an
@@ -118,7 +118,7 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	case version == partsVersion:
 		f.serve(w, r, immutable)
 	default:
-		outdated.serve(w, r, "no-store") // not cached, because another hub may have the part during an upgrade
+		outdated.serve(w, r, "no-store") // not cached, because another hub may serve the part during an upgrade
 	}
 }
 

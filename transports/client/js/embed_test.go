@@ -76,7 +76,7 @@ func TestHandler(t *testing.T) {
 func findNode(t *testing.T) {
 	t.Helper()
 	if err := exec.Command("node", withSocket, "-e", "WebSocket").Run(); err != nil {
-		const missing = "there is no Node.js that has a WebSocket (20.10 or newer)"
+		const missing = "Node.js with a WebSocket (20.10 or newer) is not installed"
 		if os.Getenv("TRIVIUM_REQUIRE_BROWSER") == "1" {
 			t.Fatal(missing)
 		}
@@ -107,9 +107,9 @@ func TestSize(t *testing.T) {
 		return w.Body.Len()
 	}
 	require.LessOrEqual(t, size(scriptName), 4608, "the core")
-	require.LessOrEqual(t, size(scriptName)+size("trivium-tabs.js"), 6144, "the core with tab sharing")
+	require.LessOrEqual(t, size(scriptName)+size("trivium-tabs.js"), 6144, "the core with tab sharing has at most 6144 bytes")
 	for name, f := range files {
-		t.Logf("%s: %d bytes by gzip", name, size(name))
+		t.Logf("%s: %d bytes after gzip", name, size(name))
 		require.NotContains(t, string(f.content), "sourceMappingURL", name)
 	}
 }

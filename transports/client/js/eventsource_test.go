@@ -20,14 +20,14 @@ type response struct {
 	status      int    // 0: 200
 	contentType string // "": text/event-stream
 	location    string
-	parts       []string // each part is sent by a write of its own
+	parts       []string // each part is sent by a separate write
 }
 
 // streams are the answers to the consecutive connections of an EventSource. The last answer is
 // repeated.
 var streams = [][]response{
 	{{parts: []string{"data: a\n\ndata:b\ndata\ndata: c\n\nevent: price\ndata:  7\n\n: comment\n\ndata: end\n\n"}}},
-	// An event without data is not dispatched, but its id counts.
+	// An event without data is not dispatched, but its id is recorded.
 	{{parts: []string{"id: 1\ndata: x\n\nevent: price\nid: 2\n\nid\ndata: y\n\nid: 3\0004\ndata: z\n\ndata: end\n\n"}}},
 	// This stream has every kind of line end, some of them divided between two parts.
 	{{parts: []string{"data: a\r", "\ndata: b\r\r", "data: c\r\n\r", "\ndata: d\n\r\ndata:e\r", "\r", "data: end\n\n"}}},
@@ -41,7 +41,7 @@ var streams = [][]response{
 		{parts: []string{"retry: 1\nid\ndata: 4\n\n"}},
 		{parts: []string{"data: end\n\n"}},
 	},
-	// A redirect is followed. The next connection begins at the original URL again.
+	// A redirect is followed. The next connection uses the original URL again.
 	{{status: 307, location: "?next"}, {parts: []string{"retry: 1\nid: 6\ndata: 1\n\n"}}, {parts: []string{"data: end\n\n"}}},
 	// Each of these answers closes the EventSource for good.
 	{{status: 204}},
@@ -90,7 +90,7 @@ func (s *streamServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // requests that the server receives.
 func TestEventSourceLikeTheBrowsers(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	findNode(t)
@@ -131,7 +131,7 @@ func TestEventSourceLikeTheBrowsers(t *testing.T) {
 	}
 }
 
-// TestEventSourceReadsAHub reads a hub in Node.js with a token in a header, over connections that are cut.
+// TestEventSourceReadsAHub reads a hub in Node.js with a token in a header, over connections that are lost.
 func TestEventSourceReadsAHub(t *testing.T) {
 	t.Parallel()
 	findNode(t)
@@ -158,6 +158,6 @@ func TestEventSourceReadsAHub(t *testing.T) {
 	reads("2")
 	reads(`"end"`)
 	reads("requests: 2")
-	require.False(t, lines.Scan(), "the closed EventSource lets the program end")
+	require.False(t, lines.Scan(), "the program ends after its EventSource is closed")
 	require.NoError(t, cmd.Wait())
 }

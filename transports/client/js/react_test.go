@@ -42,7 +42,7 @@ func bundle(t *testing.T, program, platform string) string {
 // TestReact renders components on a server, hydrates them in StrictMode in Chromium, and lets them read a hub.
 func TestReact(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	findModules(t, ".")
@@ -76,7 +76,7 @@ func TestReact(t *testing.T) {
 	h.publish(t, "prices.b", "7")
 	p.shows("prices", "5 6 7")
 	p.mountsMore()
-	require.Empty(t, evaluate[[]string](t, p.tab, "errors"), "React has complained")
+	require.Empty(t, evaluate[[]string](t, p.tab, "errors"), "React reports no error")
 
 	p.click("show-forbidden")
 	await(t, p.tab, "document.getElementById('refused')?.innerText.includes('secret') === true")
@@ -105,7 +105,7 @@ func (p *reactPage) click(id string) {
 	evaluate[any](p.t, p.tab, fmt.Sprintf("document.getElementById(%q).click()", id))
 }
 
-// connections waits until the hub has this number of connections.
+// connections waits until the hub has the wanted number of connections.
 func (p *reactPage) connections(want int64) {
 	p.t.Helper()
 	require.Eventually(p.t, func() bool { return p.hub.api.Stats().Transports["websocket"].Connections == want }, patience, 10*time.Millisecond)
@@ -122,7 +122,7 @@ func (p *reactPage) mountsMore() {
 		}
 		p.hub.publish(p.t, "t", fmt.Sprint(n))
 		want = append(want, fmt.Sprint(n))
-		time.Sleep(time.Millisecond) // gives the component time to be mounted
+		time.Sleep(time.Millisecond) // time for the component to be mounted
 	}
 	p.shows("more", strings.Join(want, " "))
 	p.shows("newest", "7")
@@ -136,7 +136,7 @@ func (p *reactPage) mountsMore() {
 // reorders an event.
 func TestOutage(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the outages take long")
+		t.Skip("the outages take a long time")
 	}
 	t.Parallel()
 	findModules(t, "outage")

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRuntimes runs a program that uses the npm package in Node.js, Bun, Deno and a worker, over connections that are cut.
+// TestRuntimes runs a program that uses the npm package in Node.js, Bun, Deno and a worker, over connections that are
+// lost.
 func TestRuntimes(t *testing.T) {
 	for name, run := range map[string]func(t *testing.T, h *testHub) string{
 		"node": func(t *testing.T, h *testHub) string {
@@ -25,7 +26,7 @@ func TestRuntimes(t *testing.T) {
 		},
 		"worker": func(t *testing.T, h *testHub) string {
 			if testing.Short() {
-				t.Skip("a browser takes long")
+				t.Skip("tests with a browser take a long time")
 			}
 			return evaluate[string](t, openTab(t, h.URL+"/testdata/blank.html"), fmt.Sprintf(`new Promise((done, failed) => {
 				const worker = new Worker("/testdata/runtime.mjs#%s", { type: "module" })

@@ -26,10 +26,10 @@ func TestBrowserTrivium(t *testing.T) {
 	testBrowser(t, map[string]string{envTriviumJS: "/page/trivium.js"})
 }
 
-// testBrowser runs the suite in a page, with these additional environment variables.
+// testBrowser runs the suite in a page with additional environment variables.
 func testBrowser(t *testing.T, additional map[string]string) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	path := browser(t)
@@ -44,7 +44,7 @@ func testBrowser(t *testing.T, additional map[string]string) {
 // TestPlainJavaScript checks that plain JavaScript without a library receives every event.
 func TestPlainJavaScript(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	path := browser(t)
@@ -65,7 +65,7 @@ func browser(t *testing.T) string {
 			return path
 		}
 	}
-	missing(t, "there is no Chromium")
+	missing(t, "Chromium is not installed")
 	return ""
 }
 
@@ -116,14 +116,14 @@ func browserAt(t *testing.T, path string) context.Context {
 	return b.ctx
 }
 
-// visit opens a page in a window of its own. It returns the console output and the exit code of the
+// visit opens a page in its own window. It returns the console output and the exit code of the
 // page.
 func visit(t *testing.T, browser context.Context, address string) (out, code string) {
 	t.Helper()
 	ctx, _ := chromedp.NewContext(browser)
 	defer func() {
-		// A browser that is busy with other pages may need longer than chromedp waits. The page is
-		// then closed with the browser.
+		// If the browser is busy with other pages, chromedp may stop waiting. The page is then
+		// closed with the browser.
 		if err := chromedp.Cancel(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			assert.NoError(t, err, "closing the page")
 		}

@@ -90,7 +90,7 @@ type station struct {
 
 	mu     sync.Mutex   // held during an action
 	closed bool         // guarded by mu
-	direct atomic.Value // the hub's own address
+	direct atomic.Value // the address of the hub itself
 
 	publishing sync.Mutex
 	counts     map[string]int // number of published events by topic
@@ -141,7 +141,7 @@ func (s *station) close() {
 	s.filter.close()
 	s.faults.close()
 	_ = s.flow.stop()
-	s.mu.Lock() // an action may be starting the hub, for a test that does not wait for it
+	s.mu.Lock() // an action of a test that does not wait for it may still start the hub
 	defer s.mu.Unlock()
 	s.closed = true
 	_ = s.hub.end(os.Kill)
@@ -177,7 +177,8 @@ func (h *harness) act(w http.ResponseWriter, r *http.Request) {
 	answer(w, value, err)
 }
 
-// cutOff matches the number of connections that a hub closed at the end of its drain, in its log.
+// cutOff matches the log line with the number of connections that a hub closed at the end of its
+// drain.
 var cutOff = regexp.MustCompile(`"msg":"ended","cut":(\d+)`)
 
 func (s *station) act(r *http.Request) (value any, err error) {
@@ -204,13 +205,13 @@ func (s *station) act(r *http.Request) (value any, err error) {
 		err := s.hub.end(syscall.SIGTERM)
 		cut := cutOff.FindStringSubmatch(s.hub.log.String())
 		if err != nil || cut == nil {
-			return nil, errors.Join(err, fmt.Errorf("the hub reported no end of its drain: %s", s.hub.log.String()))
+			return nil, errors.Join(err, fmt.Errorf("the hub did not log the end of its drain: %s", s.hub.log.String()))
 		}
 		last, err := strconv.Atoi(cut[1])
 		return map[string]int{"last": last}, err
 	case "start":
 		if s.closed {
-			return nil, errors.New("the hub has been removed")
+			return nil, errors.New("the hub was removed")
 		}
 		return nil, s.start()
 	case "publish":
@@ -229,7 +230,7 @@ func (s *station) act(r *http.Request) (value any, err error) {
 		err := s.flow.stop()
 		return map[string]int{"last": s.counts["flow"]}, err
 	default:
-		return nil, fmt.Errorf("no action %q", action)
+		return nil, fmt.Errorf("unknown action %q", action)
 	}
 }
 
@@ -237,7 +238,7 @@ func (s *station) act(r *http.Request) (value any, err error) {
 func (h *harness) serveFront(w http.ResponseWriter, r *http.Request) {
 	s := h.front.Load()
 	if s == nil {
-		http.Error(w, "no hub was put in front", http.StatusBadGateway)
+		http.Error(w, "no hub was selected by the action front", http.StatusBadGateway)
 		return
 	}
 	proxy := proxyTo(s.direct.Load().(string))

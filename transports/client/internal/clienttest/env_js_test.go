@@ -27,7 +27,7 @@ const isNative = false
 // isPage reports whether this is a browser page. Node.js has no EventSource.
 var isPage = js.Global().Get("EventSource").Type() == js.TypeFunction
 
-// goOnline dispatches the window event that reports that the network is back.
+// goOnline dispatches the window event that reports that the network is available again.
 func goOnline() {
 	js.Global().Call("dispatchEvent", js.Global().Get("Event").New("online"))
 }

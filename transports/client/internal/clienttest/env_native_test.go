@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// newPlatform returns a platform that keeps no idle connections, because they would outlive the
+// newPlatform returns a platform that keeps no idle connections, because these would outlive the
 // test.
 func newPlatform() client.Platform {
 	return client.NewPlatform(&http.Client{Transport: unshared})

@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// These environment variables tell a suite in another process how to reach the harness.
+// Environment variables with which a suite in another process finds the harness.
 const (
 	envControl   = "TRIVIUM_CONTROL"
 	envLong      = "TRIVIUM_LONG"
@@ -75,7 +75,7 @@ type hub struct {
 	ID       string `json:"id"`
 	Direct   string `json:"direct"`   // address of the hub itself at its first start
 	URL      string `json:"url"`      // through the proxy with the faults
-	Filtered string `json:"filtered"` // through a proxy that passes HTTP only, then through the proxy with the faults
+	Filtered string `json:"filtered"` // through a proxy that forwards only HTTP, then through the proxy with the faults
 }
 
 // newHub starts a hub with additional flags.
@@ -89,7 +89,7 @@ func (e *env) newHub(t testing.TB, flags ...string) *hub {
 
 // do runs an action of the harness on the hub: cut, blackhole, slow, brittle, heal, filter, kill,
 // drain, start or front. pairs are names and values of parameters. The result is the number of the
-// last event, or for drain the number of connections that the hub cut off.
+// last event, or for drain the number of connections that the hub closed at the end of its drain.
 func (h *hub) do(t testing.TB, action string, pairs ...string) (last int) {
 	t.Helper()
 	query := url.Values{}
@@ -101,7 +101,7 @@ func (h *hub) do(t testing.TB, action string, pairs ...string) (last int) {
 	return answer.Last
 }
 
-// publish publishes n events on a topic, with size additional bytes each, and returns the number of
+// publish publishes n events on a topic, each with size additional bytes, and returns the number of
 // the last one.
 func (h *hub) publish(t testing.TB, topic string, n, size int) (last int) {
 	t.Helper()
@@ -118,7 +118,7 @@ func token(life time.Duration, filters ...string) (string, error) {
 	}).SignedString(secret)
 }
 
-// tokens returns a TokenSource of tokens with this lifetime.
+// tokens returns a TokenSource of tokens with the given lifetime.
 func tokens(life time.Duration) client.TokenSource {
 	return func(context.Context) (client.Token, error) {
 		value, err := token(life, ">")

@@ -29,8 +29,9 @@ func slow(rate int) []string {
 	return []string{toxic("bandwidth", "downstream", 1, "rate", rate), toxic("bandwidth", "upstream", 1, "rate", rate)}
 }
 
-// brittle resets each connection after this number of bytes from the hub. With a second toxic,
-// which never acts, toxiproxy resets the connection instead of closing it.
+// brittle returns toxics that reset a connection after the given number of bytes from the hub. The
+// reset_peer toxic has toxicity 0 and no effect of its own; its presence makes toxiproxy reset the
+// connection at the limit instead of closing it.
 func brittle(bytes int) []string {
 	return []string{toxic("reset_peer", "downstream", 0, "timeout", 0), toxic("limit_data", "downstream", 1, "bytes", bytes)}
 }
@@ -39,7 +40,7 @@ func brittle(bytes int) []string {
 // from a blocked connection, so faults replaces the whole proxy instead.
 type faults struct {
 	server  *toxiproxy.ApiServer
-	release func() // of the port
+	release func() // releases the port
 
 	mu               sync.Mutex
 	listen, upstream string
@@ -60,7 +61,7 @@ func newFaults(upstream string) (*faults, error) {
 	return f, nil
 }
 
-// swap cuts all connections, and applies the toxics to new ones.
+// swap closes all connections, and applies the toxics to new ones.
 func (f *faults) swap(toxics ...string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,7 +74,8 @@ func (f *faults) swap(toxics ...string) error {
 			return err
 		}
 	}
-	// Without holdPort, the port was free for a moment, and another process may have taken it.
+	// If holdPort holds no port, the port was free for a moment, and another process may use it
+	// now.
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		err := proxy.Start()
 		if err == nil {
@@ -106,7 +108,7 @@ func (f *faults) turn(upstream string) error {
 	return f.swap()
 }
 
-// stop cuts all connections and accepts no new ones until swap. The port stays held.
+// stop closes all connections and accepts no new ones until swap. It keeps the port reserved.
 func (f *faults) stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 // unshared is an HTTP transport that keeps no idle connections.
 var unshared = &http.Transport{DisableKeepAlives: true}
 
-// proxyTo returns a proxy that forwards data at once, and closes the connection on an error.
+// proxyTo returns a proxy that forwards data immediately, and closes the connection on an error.
 func proxyTo(host string) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		FlushInterval: -1, Transport: unshared, ErrorLog: log.New(io.Discard, "", 0),
@@ -28,13 +28,14 @@ func proxyTo(host string) *httputil.ReverseProxy {
 	}
 }
 
-// filter is a corporate proxy: it forwards plain HTTP, and may block WebSockets or buffer streams.
+// filter acts as a corporate proxy: it forwards plain HTTP, and may block WebSockets or buffer
+// streams.
 type filter struct {
 	server  *httptest.Server
 	stopped context.Context
 	proxy   *httputil.ReverseProxy
 	ws      atomic.Value // "": forwarded; "403": refused; "hang": not answered
-	sse     atomic.Value // "": forwarded; "buffer": held back until enough data has arrived
+	sse     atomic.Value // "": forwarded; "buffer": buffered until enough data has arrived
 }
 
 func newFilter(stopped context.Context, upstream string) *filter {
@@ -49,7 +50,7 @@ func newFilter(stopped context.Context, upstream string) *filter {
 func (f *filter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/ws" && f.ws.Load() == "403":
-		http.Error(w, "this proxy knows no upgrades", http.StatusForbidden)
+		http.Error(w, "this proxy does not support upgrades", http.StatusForbidden)
 		return
 	case r.URL.Path == "/ws" && f.ws.Load() == "hang":
 		select {

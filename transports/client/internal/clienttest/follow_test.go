@@ -30,7 +30,7 @@ type follower struct {
 	changed chan struct{} // closed at each change of the fields above
 }
 
-// testedClient is the client under test: the Go client, or trivium.js behind the same methods.
+// testedClient is the client under test: the Go client, or trivium.js with the same methods.
 type testedClient interface {
 	Close()
 	Events(context.Context) iter.Seq2[client.Event, error]
@@ -56,7 +56,7 @@ func (h *hub) begin(t *testing.T, tr client.Transport, change func(*client.Confi
 	t.Helper()
 	cfg := client.Config{
 		URL: h.URL, Token: tokens(time.Hour), Transport: tr, Topics: []string{"t"},
-		// These limits are long, so that only the scenario ends connections, and not a slow
+		// These limits are long, so that connections are ended by the scenario and not by a slow
 		// machine.
 		Silence: time.Hour, OpenTimeout: patience, MaxWait: 200 * time.Millisecond,
 	}
@@ -79,7 +79,7 @@ func await(t *testing.T, c testedClient, what string, ok func(client.State) bool
 		}
 		seen = append(seen, fmt.Sprintf("%v over %d: %v", s.Phase, s.Transport, s.Reason))
 	}
-	require.Fail(t, "the state did not come: "+what, "%q", seen)
+	require.Fail(t, "timeout while waiting for a state: "+what, "%q", seen)
 	return client.State{}
 }
 
@@ -123,7 +123,7 @@ func (f *follower) note(e client.Event, err error) {
 			f.fault = err
 		}
 		if last, found := f.last[e.Topic]; found && data.N != last+1 && f.fault == nil {
-			f.fault = fmt.Errorf("on %s, %d came after %d", e.Topic, data.N, last)
+			f.fault = fmt.Errorf("on %s, %d arrived after %d", e.Topic, data.N, last)
 		}
 		f.last[e.Topic] = data.N
 	}
@@ -146,7 +146,7 @@ func (f *follower) wait(t *testing.T, what string, ok func() bool) {
 		select {
 		case <-changed:
 		case <-timeout:
-			require.Fail(t, "it did not come: "+what, "after %s; %+v", last, f.client.State())
+			require.Fail(t, "timeout while waiting for "+what, "after %s; %+v", last, f.client.State())
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// hubProcess is the process of a hub. It can be restarted, and has another address each time.
+// hubProcess is the process of a hub. It can be restarted. Its address then changes.
 type hubProcess struct {
 	args []string
 	log  tail
@@ -46,7 +46,7 @@ func (h *hubProcess) start() (addr string, err error) {
 	}
 	h.done = make(chan struct{})
 	go func() {
-		_ = h.cmd.Wait() // the exit code does not matter
+		_ = h.cmd.Wait() // the exit code is not checked here
 		close(h.done)
 	}()
 	select {
@@ -55,7 +55,7 @@ func (h *hubProcess) start() (addr string, err error) {
 	case <-h.done:
 		return "", fmt.Errorf("the hub ended: %s", h.log.String())
 	case <-time.After(patience):
-		return "", errors.New("the hub does not say where it listens")
+		return "", errors.New("the hub did not log its address")
 	}
 }
 
@@ -68,17 +68,17 @@ func (h *hubProcess) end(signal os.Signal) error {
 	case <-h.done:
 		return nil
 	case <-time.After(patience):
-		return errors.New("the hub does not end")
+		return errors.New("the hub did not end")
 	}
 }
 
-// tail keeps the end of a process's output and searches it for a text.
+// tail keeps the end of a process's output and searches it for a pattern.
 type tail struct {
 	found chan string
 
 	mu      sync.Mutex
 	text    []byte
-	pattern *regexp.Regexp // nil after the text was found
+	pattern *regexp.Regexp // nil after a match was found
 }
 
 const maxTail = 64 << 10 // bytes

@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// built is the directory of the programs under test.
+// built is the directory of the binaries under test.
 var built string
 
 // hubBinary builds the hub.
@@ -63,8 +63,8 @@ var suiteBinary = sync.OnceValues(func() (string, error) {
 	return path, build([]string{"GOOS=js", "GOARCH=wasm"}, path, "test", "-c", "-vet=off", ".")
 })
 
-// build runs the toolchain. It also opens the sources, so that go test does not use a cached result
-// after a source has changed.
+// build runs the toolchain. It also opens the sources, so that go test discards cached results when
+// a source has changed.
 func build(env []string, path string, command ...string) error {
 	for _, room := range []string{"hub", "auth", "transports", "cmd", "testdata/client"} {
 		if err := filepath.WalkDir(filepath.Join("../../../..", room), func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {

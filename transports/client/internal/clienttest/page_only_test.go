@@ -62,7 +62,8 @@ func testTickets(t *testing.T, e *env) {
 	}
 }
 
-// testWoken checks that a waiting client reconnects at once when the network is back.
+// testWoken checks that a waiting client reconnects immediately when the network is available
+// again.
 func testWoken(t *testing.T, e *env) {
 	if !isPage {
 		return

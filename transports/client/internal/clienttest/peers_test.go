@@ -20,8 +20,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// peers are the servers that platforms are tested against. A test can give a peer a name (?name=).
-// With /peer/wait and /peer/tell, it then waits for the peer's reports and sends it commands.
+// peers are the servers to which platforms under test connect. A test can name a peer (?name=).
+// With this name, it waits for reports of the peer at /peer/wait and sends it commands at
+// /peer/tell.
 type peers struct {
 	routes  http.ServeMux
 	stopped context.Context
@@ -73,7 +74,7 @@ func (p *peers) channel(name string) chan string {
 
 func (p *peers) tell(name, news string) { p.channel(name) <- news }
 
-// wait returns the next report under a name, or "timeout".
+// wait returns the next report of the peer with the name, or "timeout".
 func (p *peers) wait(ctx context.Context, name string) string {
 	select {
 	case news := <-p.channel(name):
@@ -197,7 +198,7 @@ func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 type hijacked struct {
 	http.ResponseWriter
 	conn   net.Conn
-	reader *bufio.Reader // the WebSocket library reads from it as well
+	reader *bufio.Reader // the WebSocket library also reads from it
 }
 
 func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -208,8 +209,8 @@ func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// goodbye sends a close frame, and waits without a limit for the peer's close frame. The library's
-// Close waits only 5 s, which is too short for a busy page.
+// goodbye sends a close frame, and waits without a time limit for the peer's close frame. The
+// library's Close waits only 5 s, which is too short for a busy page.
 func (h *hijacked) goodbye(code int, reason string) bool {
 	const finClose, length, most = 0x88, 0x7f, 125 // RFC 6455, section 5
 	said := append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
@@ -230,10 +231,10 @@ func (h *hijacked) goodbye(code int, reason string) bool {
 	for i := range payload {
 		payload[i] ^= mask[i%len(mask)]
 	}
-	return bytes.HasPrefix(said, payload) && len(payload) >= 2 // Node.js answers with the code alone
+	return bytes.HasPrefix(said, payload) && len(payload) >= 2 // Node.js answers with only the code
 }
 
-// silent completes the handshake, and after that neither reads nor writes.
+// silent completes the handshake, and then neither reads nor writes.
 func (p *peers) silent(w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {

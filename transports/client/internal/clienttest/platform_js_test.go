@@ -20,15 +20,14 @@ func testOwn(t *testing.T, e *env) {
 	t.Run("wakes", func(t *testing.T) { t.Parallel(); testWakes(t, e) })
 }
 
-// testSocketClosedUnread checks that messages which arrived before the close can still be read
-// after it.
+// testSocketClosedUnread checks that messages that arrived before the close can be read after it.
 func testSocketClosedUnread(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	s, _ := dial(t, e, "ws")
 	write(t, s, "send 300")
 	write(t, s, "close 4401 over")
 	require.Equal(t, "closed", e.news(t))
-	time.Sleep(50 * time.Millisecond) // the close frame has then arrived on this side
+	time.Sleep(50 * time.Millisecond) // so that the close frame has arrived on this side
 	for i := range 300 {
 		message, err := s.Read(ctx)
 		require.NoError(t, err, "message %d", i)
@@ -40,8 +39,8 @@ func testSocketClosedUnread(t *testing.T, e *env) {
 	require.Equal(t, client.CloseError{Code: 4401, Reason: "over"}, *end)
 }
 
-// testSocketBounded checks that the number of unread messages is limited, and that reading fails
-// after the messages that were kept.
+// testSocketBounded checks that the number of unread messages is limited, and that reads fail after
+// the kept messages.
 func testSocketBounded(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	s, _ := dial(t, e, "ws")

@@ -41,7 +41,7 @@ func testSocket(t *testing.T, e *env) {
 		write(t, s, message)
 		back, err := s.Read(ctx)
 		require.NoError(t, err)
-		require.True(t, message == string(back), "%d bytes came back", len(back))
+		require.True(t, message == string(back), "the echo of %d bytes equals the message", len(back))
 	}
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
@@ -50,8 +50,8 @@ func testSocket(t *testing.T, e *env) {
 	require.NoError(t, ctx.Err())
 }
 
-// testSocketCloses checks that messages sent before a close frame arrive before it, and that the
-// other side receives the code and the reason.
+// testSocketCloses checks that the messages before a close frame arrive, and that the other side
+// receives the code and the reason.
 func testSocketCloses(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	for _, end := range []client.CloseError{{Code: 4401, Reason: "the token has ended"}, {Code: 1013}, {Code: 1000, Reason: "é"}} {
@@ -100,20 +100,20 @@ func testSocketSilent(t *testing.T, e *env) {
 		_, err := s.Read(context.Background())
 		ended <- err
 	}()
-	time.Sleep(10 * time.Millisecond) // the read is then already blocked
+	time.Sleep(10 * time.Millisecond) // so that the read has blocked
 	s.Close(1000, "")
 	select {
 	case err := <-ended:
 		require.Error(t, err)
 	case <-time.After(patience): // the peer's close frame never arrives
-		require.Fail(t, "it waits on")
+		require.Fail(t, "Close waited for the close frame of a silent peer")
 	}
 
 	s, _ = dial(t, e, "ws/silent")
 	ctx, cancel := context.WithTimeout(withPatience(t), 500*time.Millisecond)
 	defer cancel()
 	var err error
-	for i := 0; i < 400 && err == nil; i++ { // 100 MB, more than all buffers between the two sides hold
+	for i := 0; i < 400 && err == nil; i++ { // 100 MB, more than all buffers between the two sides can hold
 		err = s.Write(ctx, []byte(strings.Repeat("x", 250_000)))
 	}
 	require.Error(t, err)
@@ -125,7 +125,7 @@ func testSocketRefused(t *testing.T, e *env) {
 	_, err := e.platform.Dial(ctx, e.control+"/peer/ws/403", []string{"trivium.v1"})
 	require.Error(t, err)
 	require.NoError(t, ctx.Err())
-	if isNative { // a page is not notified of this end
+	if isNative { // a page gets no notification of this end
 		var refusal *client.HandshakeError
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, 403, refusal.Response.Status)

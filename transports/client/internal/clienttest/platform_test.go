@@ -103,7 +103,7 @@ func testAnswers(t *testing.T, e *env) {
 	}
 }
 
-// begun starts a request for a stream and reads its first part.
+// begun requests a stream and reads its first part.
 func begun(t *testing.T, e *env, ctx context.Context) *client.Response {
 	t.Helper()
 	response, err := e.platform.Do(ctx, get(e.named(t, "stream")))
@@ -119,7 +119,7 @@ func begun(t *testing.T, e *env, ctx context.Context) *client.Response {
 func testStreamedBody(t *testing.T, e *env) {
 	response := begun(t, e, withPatience(t))
 	e.ask(t, http.MethodPost, "/peer/tell", url.Values{"name": {t.Name() + "-go"}}, nil)
-	for _, want := range "two" { // reads byte by byte, although the two arrive as one chunk
+	for _, want := range "two" { // reads byte by byte, although the bytes arrive as one chunk
 		b := make([]byte, 1)
 		_, err := io.ReadFull(response.Body, b)
 		require.NoError(t, err)
@@ -136,7 +136,7 @@ func testBigBodies(t *testing.T, e *env) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	require.True(t, string(pattern(8_000_000)) == string(body), "%d bytes came", len(body))
+	require.True(t, string(pattern(8_000_000)) == string(body), "the %d received bytes equal those that were sent", len(body))
 
 	sent := &client.Request{Method: "POST", URL: e.control + "/peer/echo?status=200", Body: pattern(3_000_000)}
 	back, err := e.platform.Do(ctx, sent)
@@ -144,7 +144,7 @@ func testBigBodies(t *testing.T, e *env) {
 	defer back.Body.Close()
 	body, err = io.ReadAll(back.Body)
 	require.NoError(t, err)
-	require.True(t, string(sent.Body) == string(body), "%d bytes came back", len(body))
+	require.True(t, string(sent.Body) == string(body), "the echo of %d bytes equals the body", len(body))
 }
 
 func testAbortHeader(t *testing.T, e *env) {
@@ -178,7 +178,7 @@ func testAbortBody(t *testing.T, e *env) {
 		response := begun(t, e, ctx)
 		if waits {
 			ended := readOn(response)
-			time.AfterFunc(10*time.Millisecond, cancel) // the read is then already blocked
+			time.AfterFunc(10*time.Millisecond, cancel) // so that the read has blocked
 			require.Error(t, <-ended)
 		} else {
 			cancel()
@@ -193,12 +193,12 @@ func testAbortBody(t *testing.T, e *env) {
 func testCloseEndsRead(t *testing.T, e *env) {
 	response := begun(t, e, withPatience(t))
 	ended := readOn(response)
-	time.AfterFunc(10*time.Millisecond, func() { response.Body.Close() }) // the read is then already blocked
+	time.AfterFunc(10*time.Millisecond, func() { response.Body.Close() }) // so that the read has blocked
 	require.Error(t, <-ended)
 	require.Equal(t, "left", e.news(t))
 }
 
-// nobody is an address on which nothing listens.
+// nobody is an address without a listener.
 const nobody = "127.0.0.1:9"
 
 func testRefused(t *testing.T, e *env) {

@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHoldPortReleasesOnce checks that a second release closes no file that was opened after the first.
+// TestHoldPortReleasesOnce checks that a second release does not close a file that was opened after
+// the first release.
 func TestHoldPortReleasesOnce(t *testing.T) {
 	_, release, err := holdPort()
 	require.NoError(t, err)
 	release()
 	var files []*os.File
-	for range 10 { // the lowest free numbers, so one of them is that of the socket
+	for range 10 { // these get the lowest free descriptors, among them that of the socket
 		file, err := os.Open(os.DevNull)
 		require.NoError(t, err)
 		files = append(files, file)

@@ -6,15 +6,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holdPort chooses a free port of 127.0.0.1 that no other process gets until release is called, which may be called
-// again. The kernel neither chooses a port to which a socket is bound, nor prevents a listener with SO_REUSEADDR,
-// which Go sets, from using it as long as the socket does not listen.
+// holdPort reserves a free port of 127.0.0.1, so that no other process gets it until release is called. release may be
+// called again. The kernel neither chooses a port to which a socket is bound, nor prevents a listener with
+// SO_REUSEADDR, which Go sets, from using it as long as the socket does not listen.
 func holdPort() (port int, release func(), err error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, nil, err
 	}
-	// A second Close would close whatever has the number fd by then: another socket, a directory or a process.
+	// A second Close would close another file, if it has the descriptor fd by then.
 	release = sync.OnceFunc(func() { _ = unix.Close(fd) })
 	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err == nil {
 		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})

@@ -20,7 +20,7 @@ func (s *station) publish(ctx context.Context, topic string, n, size int) (last 
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	for n > 0 {
-		batch := min(n, 1000, 1+(1<<20)/(size+1)) // keeps each request within its limits
+		batch := min(n, 1000, 1+(1<<20)/(size+1)) // so that each request is within the limits
 		var body bytes.Buffer
 		for range batch {
 			s.counts[topic]++
@@ -37,8 +37,8 @@ func (s *station) publish(ctx context.Context, topic string, n, size int) (last 
 	return map[string]int{"last": s.counts[topic]}, nil
 }
 
-// post publishes a batch. It repeats the request while the storage is unavailable, as on a busy machine. The key of the
-// request prevents the batch from being published twice.
+// post publishes a batch. It repeats the request while the storage is unavailable, as on a busy machine. The
+// idempotency key prevents the batch from being published twice.
 func (s *station) post(ctx context.Context, body string) error {
 	token, err := token(time.Hour, ">")
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *station) post(ctx context.Context, body string) error {
 		}
 		// A conflict means that the hub has not ended the previous attempt.
 		if status != http.StatusServiceUnavailable && status != http.StatusConflict || time.Since(begin) > patience {
-			return fmt.Errorf("publishing was answered with %d: %s", status, text)
+			return fmt.Errorf("publishing failed with status %d: %s", status, text)
 		}
 	}
 }
@@ -83,7 +83,7 @@ type flow struct {
 
 func (f *flow) start(every time.Duration, do func() error) error {
 	if f.quit != nil {
-		return errors.New("it flows already")
+		return errors.New("the flow is already running")
 	}
 	quit := make(chan struct{})
 	f.quit, f.err = quit, nil

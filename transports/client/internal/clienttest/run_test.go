@@ -25,21 +25,21 @@ func TestNative(t *testing.T) {
 	suite(t, newEnv(startHarness(t).server.URL))
 }
 
-// missing skips a test for which a program is missing. If the program is required, the test fails
-// instead.
+// missing skips a test because a program is not installed. If the program is required, the test
+// fails instead.
 func missing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv(envRequire) == "1" {
-		t.Fatalf("%s, which TRIVIUM_REQUIRE_BROWSER asks for", what)
+		t.Fatalf("%s, although TRIVIUM_REQUIRE_BROWSER is set", what)
 	}
 	t.Skip(what)
 }
 
-// TestNode runs the suite of the Go client under Node.js. Without TRIVIUM_LONG, it runs only where
-// CI requires Node.js, because TestBrowser runs the same program in a page.
+// TestNode runs the suite of the Go client under Node.js. Without TRIVIUM_LONG, it runs only in CI,
+// because TestBrowser runs the same binary in a page.
 func TestNode(t *testing.T) {
 	if os.Getenv(envLong) == "" && os.Getenv(envRequire) != "1" {
-		t.Skip("in the short form, only the page runs the js/wasm suite of the Go client")
+		t.Skip("without TRIVIUM_LONG, the js/wasm suite of the Go client runs only in a page")
 	}
 	testNode(t)
 }
@@ -49,17 +49,17 @@ func TestNodeTrivium(t *testing.T) {
 	testNode(t, "--import", "data:text/javascript,globalThis.trivium = await import(process.env."+envTriviumJS+")")
 }
 
-// testNode runs the suite under Node.js. The arguments in load are passed to Node.js before the
-// suite; if there are any, they load trivium.js, which is then the client under test.
+// testNode runs the suite under Node.js. load contains arguments of Node.js. If it is not empty,
+// they load trivium.js, which is then the client under test.
 func testNode(t *testing.T, load ...string) {
 	if testing.Short() {
-		t.Skip("it builds the suite for js/wasm")
+		t.Skip("the test builds the suite for js/wasm, which takes a long time")
 	}
 	t.Parallel()
 	// Node.js 20 has a WebSocket only with this flag.
 	const withSocket = "--experimental-websocket"
 	if err := exec.Command("node", withSocket, "-e", "new WebSocket('ws://127.0.0.1:9').onerror = () => {}").Run(); err != nil {
-		missing(t, "there is no Node.js that has a WebSocket (20.10 or newer)")
+		missing(t, "Node.js with a WebSocket (20.10 or newer) is not installed")
 	}
 	h := startHarness(t)
 	binary := wasm(t)
@@ -68,7 +68,7 @@ func testNode(t *testing.T, load ...string) {
 	args := slices.Concat([]string{withSocket, "--stack-size=8192"}, load, []string{wasmLibrary(t, "wasm_exec_node.js"), binary}, h.suiteArgs())
 	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Env = nil
-	for name, value := range h.suiteEnv() { // only these variables, because the size of the environment is limited
+	for name, value := range h.suiteEnv() { // no other variables, because the size of the environment is limited
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	if len(load) > 0 {
@@ -89,7 +89,7 @@ func wasm(t *testing.T) string {
 }
 
 // suiteArgs returns the arguments for the suite in another process. The part of -run after the first slash selects
-// its tests.
+// tests of the suite.
 func (h *harness) suiteArgs() []string {
 	_, below, found := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
 	pattern := "^TestInside$"
@@ -122,5 +122,5 @@ func report(t *testing.T, out string, ok bool) {
 		return
 	}
 	t.Logf("%s", out)
-	require.NotContains(t, out, "call to released function", "something is still called back")
+	require.NotContains(t, out, "call to released function", "no released callback is called")
 }

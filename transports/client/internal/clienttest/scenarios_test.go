@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// testCut checks that events which were published during an interruption arrive after it.
+// testCut checks that events that were published while the connection was lost arrive later.
 func testCut(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	f := h.follow(t, tr, nil)
@@ -22,26 +22,26 @@ func testCut(t *testing.T, e *env, tr client.Transport) {
 		f.publish(t, 3)
 	}
 	f.noGap(t)
-	if tr != client.LongPoll { // net/http and browsers repeat the requests of polls by themselves, so there is nothing to observe
+	if tr != client.LongPoll { // net/http and browsers retry polls by themselves, so the loss cannot be observed
 		require.Positive(t, f.client.Stats().Reconnects)
 	}
 	require.Equal(t, uint64(9), f.client.Stats().Delivered)
 }
 
-// testHalfOpen checks that the client detects a blocked connection although neither side closes it.
+// testHalfOpen checks that the client detects a blocked connection that neither side closes.
 func testHalfOpen(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t, "--heartbeat=250ms")
 	f := h.follow(t, tr, func(cfg *client.Config) { cfg.Silence = 2 * time.Second })
 	f.publish(t, 3)
 	h.do(t, "blackhole")
 	last := h.publish(t, "t", 3, 0)
-	await(t, f.client, "that the silence was noticed", notLive)
+	await(t, f.client, "the client has detected the silence", notLive)
 	h.do(t, "heal")
 	f.reach(t, "t", last)
 	f.noGap(t)
 }
 
-// testStall checks that a program which pauses receives every event later, even if a page cannot
+// testStall checks that a program that pauses later receives every event, even if a page cannot
 // queue all of them.
 func testStall(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
@@ -75,8 +75,8 @@ func testReset(t *testing.T, e *env, tr client.Transport) {
 	h.do(t, "brittle", "n", "60000")
 	f := h.follow(t, tr, nil)
 	last := h.publish(t, "t", 40, 5000)
-	// By now, the client may have received everything over several connections. A long-poll, whose answer is always
-	// longer than 60 KB, is never live again.
+	// The client may already have received everything over several connections. A long-poll does not become live again,
+	// because its answer is always longer than 60 KB.
 	lost := func() bool { return f.client.Stats().Reconnects > 0 || notLive(f.client.State()) }
 	require.Eventually(t, lost, patience, time.Millisecond, "the connection is lost")
 	h.do(t, "heal")
@@ -90,7 +90,7 @@ func testRestart(t *testing.T, e *env, tr client.Transport) {
 	f := h.follow(t, tr, nil)
 	f.publish(t, 3)
 	h.do(t, "kill")
-	await(t, f.client, "that the hub is unavailable", notLive)
+	await(t, f.client, "the hub is unavailable", notLive)
 	h.do(t, "start")
 	f.wait(t, "a gap", func() bool { return len(f.gaps) > 0 })
 	f.publish(t, 3)
@@ -102,13 +102,13 @@ func testRestart(t *testing.T, e *env, tr client.Transport) {
 
 // testDrain checks that a draining hub delivers all events, and tells the client when to reconnect.
 func testDrain(t *testing.T, e *env, tr client.Transport) {
-	// On a busy machine, a hub may need longer than the window until it has told all clients.
+	// On a busy machine, a hub may need longer than the window to send goaway to all clients.
 	for window := 5 * time.Second; !drainWithin(t, e, tr, window); window *= 4 {
-		require.Less(t, window, patience, "the hub cut connections off at the end of the drain")
+		require.Less(t, window, patience, "the hub closes no connection at the end of the drain")
 	}
 }
 
-// drainWithin reports false if the hub cut connections off at the end of the drain window.
+// drainWithin returns false if the hub closed connections at the end of the drain window.
 func drainWithin(t *testing.T, e *env, tr client.Transport, window time.Duration) bool {
 	h := e.newHub(t, "--drain="+window.String())
 	f := h.follow(t, tr, nil)
@@ -123,29 +123,29 @@ func drainWithin(t *testing.T, e *env, tr client.Transport, window time.Duration
 		}
 	}()
 	last := h.publish(t, "t", 300, 100)
-	// For a long-poll, the hub does not wait between two polls of a client. In a browser, data that
-	// a busy page has not read may be dropped when the hub ends. All scenarios share one thread, so
-	// they may be late.
+	// The hub does not wait for the next poll of a client between two polls. In a browser, data
+	// that a busy page has not read may be dropped when the hub ends; all scenarios share one
+	// thread, so pages may be late.
 	if tr == client.LongPoll || !isNative {
 		f.reach(t, "t", last)
 	}
 	if cut := h.do(t, "drain"); cut > 0 {
-		t.Logf("the hub cut %d connections off", cut)
+		t.Logf("the hub closed %d connections at the end of the drain", cut)
 		return false
 	}
 	f.reach(t, "t", last)
 	select {
 	case s := <-waits:
 		require.Error(t, s.Reason)
-		// The hub asks for a wait of at least a second, which is longer than the client's own first
-		// wait. Two cases do not show whether the client obeys: a poll that is between two requests
-		// when the hub ends, and an EventSource that drops a goaway which a busy page has not read.
+		// The hub requests a wait of at least a second, which is longer than the client's own first
+		// wait. This cannot be checked in two cases: a poll that is between two requests when the
+		// hub ends, and an EventSource that drops a goaway that a busy page has not read.
 		askedByHub := tr != client.LongPoll && (tr != client.EventSource || !strings.Contains(s.Reason.Error(), "lost its connection"))
 		if askedByHub {
 			require.GreaterOrEqual(t, s.Wait, time.Second, "%+v", s)
 		}
 	case <-ctx.Done():
-		require.Fail(t, "the client did not wait")
+		require.Fail(t, "the client did not wait as requested by the hub")
 	}
 	h.do(t, "start")
 	f.wait(t, "a gap", func() bool { return len(f.gaps) > 0 })
@@ -167,7 +167,7 @@ func testDenied(t *testing.T, e *env, tr client.Transport) {
 	}
 }
 
-// testTokenEnds checks that a client ends if its token expires and its source has no other.
+// testTokenEnds checks that a client ends if its token expires and its source returns no other.
 func testTokenEnds(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	once, err := token(4*time.Second, ">")
@@ -202,7 +202,7 @@ func testTokenRenewed(t *testing.T, e *env, tr client.Transport) {
 		select {
 		case <-asked:
 		case <-time.After(patience):
-			require.Fail(t, "no token was asked for")
+			require.Fail(t, "the client requested no token")
 		}
 	}
 	h.do(t, "calm")

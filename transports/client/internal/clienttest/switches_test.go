@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// startBehindFilter starts a hub behind a filter, with these modes for WebSocket and SSE. It
-// returns the hub and a client that uses Auto with the OpenTimeout open.
+// startBehindFilter starts a hub behind a filter with the modes ws for WebSocket and sse for SSE.
+// It returns the hub and a client that uses Auto. open is the client's OpenTimeout.
 func startBehindFilter(t *testing.T, e *env, ws, sse string, open time.Duration) (*hub, *follower) {
 	t.Helper()
 	h := e.newHub(t)
@@ -23,8 +23,8 @@ func startBehindFilter(t *testing.T, e *env, ws, sse string, open time.Duration)
 }
 
 // requireUpgrade switches the filter off, and checks that the client returns to WebSocket without a
-// gap. The client does so by itself after a minute. Unless e.long is set, requireUpgrade does not
-// wait for that, but selects Auto again, which makes the client try at once.
+// gap. The client returns by itself after a minute. Unless e.long is set, requireUpgrade does not
+// wait for that, but selects Auto again, so that the client tries immediately.
 func requireUpgrade(t *testing.T, e *env, h *hub, f *follower) {
 	t.Helper()
 	h.do(t, "filter")
@@ -35,7 +35,7 @@ func requireUpgrade(t *testing.T, e *env, h *hub, f *follower) {
 	for up, timeout := false, time.After(patience); !up; {
 		select {
 		case <-timeout:
-			require.Fail(t, "it did not go up again", "%+v", f.client.State())
+			require.Fail(t, "the client did not return to WebSocket", "%+v", f.client.State())
 		case <-time.After(10 * time.Millisecond):
 			s := f.client.State()
 			up = s.Phase == client.Live && s.Transport == client.WebSocket && s.Reason == nil
@@ -55,11 +55,11 @@ func testBlocked(t *testing.T, e *env) {
 	requireUpgrade(t, e, h, f)
 }
 
-// testBuffered checks a client behind a proxy that does not answer WebSocket handshakes and holds
-// streams back.
+// testBuffered checks a client behind a proxy that does not answer WebSocket handshakes and buffers
+// streams.
 func testBuffered(t *testing.T, e *env) {
 	if testing.Short() {
-		t.Skip("to find out takes 20 s")
+		t.Skip("the client needs 20 s to detect this")
 	}
 	h, f := startBehindFilter(t, e, "hang", "buffer", 0) // the default OpenTimeout
 	s := f.client.State()

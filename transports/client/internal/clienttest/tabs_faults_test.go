@@ -15,7 +15,7 @@ import (
 // once, while the network fails and the hub restarts.
 func TestTabsFaults(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	store := filepath.Join(t.TempDir(), "store")
@@ -62,8 +62,8 @@ func TestTabsFaults(t *testing.T) {
 	}
 }
 
-// skip waits until the tab has reported a gap and the newest event, and checks that of the newest n events it lacks only the
-// oldest.
+// skip waits until the tab has reported a gap and the newest event, and checks that it lacks only the oldest of the
+// newest n events.
 func (tb *tab) skip(reason string, n int) {
 	t := tb.tabs.t
 	t.Helper()
@@ -73,7 +73,7 @@ func (tb *tab) skip(reason string, n int) {
 	require.Equal(t, before, v.Got[:len(before)], tb.name)
 	after := v.Got[len(before):]
 	require.Equal(t, tb.want[len(tb.want)-len(after):], after, tb.name)
-	require.Equal(t, n > 0, len(after) < n, "events were lost")
+	require.Equal(t, n > 0, len(after) < n, "events were lost if and only if some were published during the fault")
 	tb.gaps = append(tb.gaps, reason)
 	tb.want = v.Got
 }
@@ -82,7 +82,7 @@ func (tb *tab) skip(reason string, n int) {
 // different options and with browsers that have no usable Web Locks.
 func TestTabsByOption(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	g := newTabs(t)
@@ -93,11 +93,11 @@ func TestTabsByOption(t *testing.T) {
 		second      map[string]any
 		connections int
 	}{
-		{"two users under one name", map[string]any{"tabs": "team", "token": carl}, map[string]any{"tabs": "team", "token": dora}, 1},
+		{"two users with one name", map[string]any{"tabs": "team", "token": carl}, map[string]any{"tabs": "team", "token": dora}, 1},
 		{"two names of one user", map[string]any{"tabs": "team", "token": carl}, map[string]any{"tabs": "other", "token": carl}, 2},
 		{"no Web Locks", map[string]any{"locks": "missing", "token": carl}, map[string]any{"locks": "missing", "token": carl}, 2},
 		{"refused Web Locks", map[string]any{"locks": "refused", "token": carl}, map[string]any{"locks": "refused", "token": carl}, 2},
-		{"Web Locks that one tab is refused", map[string]any{"token": carl}, map[string]any{"locks": "refused", "token": carl}, 2},
+		{"Web Locks refused in one tab", map[string]any{"token": carl}, map[string]any{"locks": "refused", "token": carl}, 2},
 	} {
 		t.Log(row.name)
 		var pair []*tab
@@ -108,7 +108,7 @@ func TestTabsByOption(t *testing.T) {
 		g.connected(row.connections, pair...)
 		g.publish("a.1", 20, pair...)
 		g.check(pair...)
-		require.NoError(t, g.hub.faults.swap()) // cuts all connections
+		require.NoError(t, g.hub.faults.swap()) // closes all connections
 		g.publish("a.1", 20, pair...)
 		g.check(pair...)
 		pair[0].close()

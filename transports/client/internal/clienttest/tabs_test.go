@@ -32,7 +32,7 @@ type tabs struct {
 	release func()
 }
 
-// newTabs starts a hub with these flags, and a browser.
+// newTabs starts a hub with the given flags, and a browser.
 func newTabs(t *testing.T, flags ...string) *tabs {
 	path := browser(t)
 	g := &tabs{t: t, harness: startHarness(t), browser: browserAt(t, path)}
@@ -64,11 +64,11 @@ type tab struct {
 	name    string
 	ctx     context.Context
 	address string
-	want    []string // the events that it should have got
+	want    []string // the events that it should have received
 	gaps    []string // the gaps that it should have reported
 }
 
-// tabView is what a tab reports about itself.
+// tabView is the state that a tab reports.
 type tabView struct {
 	Got      []string `json:"got"`
 	Gaps     []string `json:"gaps"`
@@ -101,7 +101,7 @@ func (g *tabs) openLive(name string, options map[string]any) *tab {
 	return tb
 }
 
-// close closes the tab. A tab that has crashed cannot be closed in an orderly way.
+// close closes the tab. It ignores errors, because a crashed tab cannot be closed regularly.
 func (tb *tab) close() {
 	_ = chromedp.Cancel(tb.ctx)
 }
@@ -135,7 +135,7 @@ func (tb *tab) await(what string, ok func(tabView) bool) tabView {
 	return v
 }
 
-// publish publishes events, and notes them for the tabs that should get them.
+// publish publishes events, and records them for the tabs that should receive them.
 func (g *tabs) publish(topic string, n int, to ...*tab) {
 	g.t.Helper()
 	_, err := g.hub.publish(g.t.Context(), topic, n, 0)
@@ -148,7 +148,8 @@ func (g *tabs) publish(topic string, n int, to ...*tab) {
 	}
 }
 
-// check waits until the tabs have their events, and checks that they have each once and in order.
+// check waits until the tabs have received their events, and checks that each tab has received each
+// event once and in order.
 func (g *tabs) check(list ...*tab) {
 	g.t.Helper()
 	for _, tb := range list {
@@ -164,7 +165,8 @@ func (g *tabs) leader(list ...*tab) (leader *tab, others []*tab) {
 	return g.connected(1, list...)
 }
 
-// connected waits until the tabs have this number of connections. It returns a tab with a connection, and those without.
+// connected waits until the tabs have the wanted number of connections. It returns a tab with a connection, and the
+// tabs without one.
 func (g *tabs) connected(want int, list ...*tab) (leader *tab, others []*tab) {
 	g.t.Helper()
 	count := 0
@@ -197,11 +199,11 @@ func userToken(t *testing.T, user, right string, life time.Duration) string {
 	return value
 }
 
-// TestTabs checks that five tabs share a connection, and that each gets every event once and in order while the tab with
-// the connection is killed, frozen, blocked, left and restored.
+// TestTabs checks that five tabs share a connection, and that each tab receives every event once and in order, even if
+// the tab with the connection crashes, is closed, frozen, blocked, or left and restored.
 func TestTabs(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	g := newTabs(t)
@@ -215,7 +217,7 @@ func TestTabs(t *testing.T) {
 	g.check(all...)
 
 	t.Log("the leader crashes")
-	go func() { // the answer of a page that crashes does not arrive
+	go func() { // a page that crashes does not answer
 		ctx, cancel := context.WithTimeout(leader.ctx, patience)
 		defer cancel()
 		_, _ = chromedp.Call(ctx, page.Crash, cdp.Empty{})
@@ -251,11 +253,11 @@ func TestTabs(t *testing.T) {
 	require.NoError(t, chromedp.Do(leader.ctx, chromedp.Navigate(g.harness.server.URL+"/page/plain.js")))
 	g.publish("a.1", 20, all...)
 	g.check(others...)
-	leader.do("history.back()") // chromedp would wait for a load that does not happen
+	leader.do("history.back()") // chromedp would wait for a load event, which is not fired
 	g.check(all...)
 	v, err := leader.look()
 	require.NoError(t, err)
-	require.Equal(t, 1, v.Restored, "restored from the cache of the browser")
+	require.Equal(t, 1, v.Restored, "the page was restored from the cache of the browser")
 	leader, others = g.leader(all...)
 
 	t.Log("the leader is blocked")
@@ -274,11 +276,12 @@ func TestTabs(t *testing.T) {
 	g.leader(all...)
 }
 
-// TestTabsWithDifferentTopics checks that tabs with different topics or users have connections of their own, that a renewed token stays
-// in its group, that a refused tab ends no other, and that a slow tab holds up no other and loses nothing.
+// TestTabsWithDifferentTopics checks that tabs with different topics or users do not share connections, that a tab with
+// a renewed token stays in its group, that a refused tab ends no other tab, and that a slow tab delays no other tab and
+// loses no event.
 func TestTabsWithDifferentTopics(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a browser takes long")
+		t.Skip("tests with a browser take a long time")
 	}
 	t.Parallel()
 	g := newTabs(t)
@@ -299,7 +302,7 @@ func TestTabsWithDifferentTopics(t *testing.T) {
 		g.leader(group...)
 	}
 	g.publish("b.1", 20, annB...)
-	g.publish("a.1", 20, append(bobA, annA...)...) // last, so that the tabs that change their topics below begin after it
+	g.publish("a.1", 20, append(bobA, annA...)...) // published last, so that the tabs that change their topics below begin after these events
 	g.check(bobA...)
 	g.check(annA...)
 	g.check(annB...)

@@ -172,7 +172,7 @@ func (c *trivium) States(ctx context.Context) iter.Seq[client.State] {
 	}
 }
 
-// Events implements testedClient. It yields gaps that were reported before an event first.
+// Events implements testedClient. If gaps were reported before an event, it yields the gaps first.
 func (c *trivium) Events(ctx context.Context) iter.Seq2[client.Event, error] {
 	return func(yield func(client.Event, error) bool) {
 		begin := js.Global().Get("Reflect").Call("get", c.subscription, js.Global().Get("Symbol").Get("asyncIterator"))
