@@ -31,7 +31,7 @@ func runBench(t *testing.T, args ...string) bench.Report {
 	return report
 }
 
-// tryBench is runBench. Its error contains the output of a bench that failed.
+// tryBench is runBench. The error of a failed bench contains its output.
 func tryBench(t *testing.T, args ...string) (report bench.Report, err error) {
 	t.Helper()
 	cmd := hubtest.Binary(t, append([]string{"bench", "--json", "--subscribers", "30", "--duration", "300ms"}, args...)...)
@@ -48,11 +48,10 @@ func tryBench(t *testing.T, args ...string) (report bench.Report, err error) {
 	return report, nil
 }
 
-// Each scenario is run with a few clients, and the figures in its report must agree with each
-// other.
+// Each scenario runs with a few clients, and the figures in its report must agree with each other.
 func TestBenchFiguresAddUp(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a bench takes long")
+		t.Skip("a bench takes a long time")
 	}
 	t.Parallel()
 	results := map[string]int{
@@ -68,7 +67,7 @@ func TestBenchFiguresAddUp(t *testing.T) {
 			svg := filepath.Join(t.TempDir(), "bench.svg")
 			args := []string{scenario, "--rate", "100", "--rounds", "1", "--svg", svg}
 			if scenario == bench.Idle {
-				args = append(args, "--duration", "2s") // a busy machine may not run an idle hub for a shorter time
+				args = append(args, "--duration", "2s") // long, because a busy machine may not run an idle hub at all in a shorter time
 			}
 			report := runBench(t, args...)
 			require.Len(t, report.Results, results[scenario])
@@ -86,7 +85,7 @@ func TestBenchFiguresAddUp(t *testing.T) {
 // be left behind.
 func TestBenchEngine(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a bench takes long")
+		t.Skip("a bench takes a long time")
 	}
 	t.Parallel()
 	outside := natstest.Serve(t)
@@ -106,7 +105,8 @@ func TestBenchEngine(t *testing.T) {
 				args := append(tt.args, "--rate", "100", "--rounds", "1", "--events", "2000", "--store", store, "--svg", svg)
 				report, err := tryBench(t, args...)
 				for again := 0; err != nil && again < 2; again++ {
-					// A hub drops datagrams while NATS does not answer for 5 s, for example because other tests keep the disk busy.
+					// A hub drops datagrams if NATS does not answer for 5 s, for example because other tests keep the
+					// disk busy.
 					t.Log(err)
 					report, err = tryBench(t, args...)
 				}
@@ -132,11 +132,11 @@ func TestBenchEngine(t *testing.T) {
 // A hub with TLS and one with HTTP/2 are measured beside the same hub without TLS.
 func TestBenchSecure(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a bench takes long")
+		t.Skip("a bench takes a long time")
 	}
 	t.Parallel()
 	for scenario, want := range map[string]map[string]int{
-		bench.Fanout: {"sse ": 2, "sse tls": 1, "sse http2": 1, "longpoll ": 1, "longpoll tls": 1}, // each beside the hub without TLS
+		bench.Fanout: {"sse ": 2, "sse tls": 1, "sse http2": 1, "longpoll ": 1, "longpoll tls": 1}, // for each hub with TLS, there is one without TLS
 		bench.Idle:   {"sse ": 1, "sse tls": 1, "sse http2": 1},
 	} {
 		t.Run(scenario, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestBenchSecure(t *testing.T) {
 func accountEngine(t *testing.T, r *bench.Result, engine string) {
 	t.Helper()
 	require.Positive(t, r.Hub.CPUPerDelivery)
-	if r.Scenario == bench.Ingest && r.Floor == nil { // ingest over the network has no floor
+	if r.Scenario == bench.Ingest && r.Floor == nil { // ingest over the network has no baseline
 		require.Positive(t, r.Hub.DeliveriesPerSecond)
 		return
 	}
@@ -186,7 +186,7 @@ func accountEngine(t *testing.T, r *bench.Result, engine string) {
 			require.Equal(t, engine == bench.EngineNATS, f.NATSPerEvent > 0)
 		}
 		require.Positive(t, r.RateRatio)
-		// Two thousand events need at least two reads of the log, each of which waits for NATS and back.
+		// Two thousand events need at least two reads of the log, each of which takes a round trip to NATS.
 		require.LessOrEqual(t, r.Hub.DeliveriesPerSecond*4*r.Delay/1000, 2000.0)
 		return
 	}
@@ -267,7 +267,7 @@ func wellFormed(t *testing.T, path string) {
 // bench --url measures a hub that is already running, and neither starts nor stops it.
 func TestBenchTarget(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a bench takes long")
+		t.Skip("a bench takes a long time")
 	}
 	t.Parallel()
 	p := hubtest.Start(t, hubtest.Binary(t, hubtest.AnyPorts...))
@@ -285,10 +285,10 @@ func TestBenchTarget(t *testing.T) {
 }
 
 // A signal ends the benchmark and its child processes. If the benchmark is killed, its child
-// processes end too.
+// processes also end.
 func TestBenchInterrupted(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a bench takes long")
+		t.Skip("a bench takes a long time")
 	}
 	for _, engine := range []struct {
 		args     []string

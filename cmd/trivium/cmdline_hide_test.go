@@ -21,7 +21,7 @@ func TestMaskArgs(t *testing.T) {
 	} {
 		got := maskArgs(row.args)
 		require.Equal(t, row.want, got)
-		require.Equal(t, row.want, maskArgs(got), "masked arguments stay as they are")
+		require.Equal(t, row.want, maskArgs(got), "masked arguments are not changed")
 		require.Equal(t, row.args, restoreArgs(got, hideArgs(row.args, got)))
 	}
 }

@@ -32,7 +32,7 @@ func TestCompletionInBash(t *testing.T) {
 		"trivium serve --no-":          "--no-demo",
 		"trivium pub --ca":             "--ca-file",
 		"trivium pub --retain":         "",
-		"trivium serve --tokens to":    "", // a file's name, which is the shell's to complete
+		"trivium serve --tokens to":    "", // the shell completes file names itself
 		"trivium serve --demo --drain": "--drain",
 	} {
 		words := strings.Fields(line)

@@ -14,7 +14,7 @@ import (
 )
 
 // TestConfigFileIsAccepted checks that serve accepts the unchanged output of trivium config, and
-// that the output has every setting with its default: with all lines uncommented, the settings
+// that the output contains every setting with its default: with all lines uncommented, the settings
 // equal those of a hub without a file.
 func TestConfigFileIsAccepted(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// parseServe parses settings as the program does, but ignores errors.
+// parseServe parses settings as the command does, but ignores errors.
 func parseServe(t *testing.T, env map[string]string, args ...string) *settings.ServeConfig {
 	t.Helper()
 	var cli commands
@@ -142,7 +142,8 @@ func TestLogger(t *testing.T) {
 	}
 }
 
-// TestLimitsAreMetrics checks that trivium_limit has every setting that limits clients or retention.
+// TestLimitsAreMetrics checks that trivium_limit includes every setting that limits clients or
+// retention.
 func TestLimitsAreMetrics(t *testing.T) {
 	cfg := parseServe(t, nil, "--max-connections", "7", "--max-publish-rate", "0", "--retain-age", "90s")
 	got := map[string]float64{}
@@ -158,7 +159,7 @@ func TestLimitsAreMetrics(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, 7, got["max-connections"])
-	require.EqualValues(t, 4, got["max-connections-per-token"], "half of max-connections, rounded up")
+	require.EqualValues(t, 4, got["max-connections-per-token"], "the default is half of max-connections, rounded up")
 	require.EqualValues(t, 90, got["retain-age"])
 	require.Equal(t, "+Inf", fmt.Sprint(got["max-publish-rate"]))
 }

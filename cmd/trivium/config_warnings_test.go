@@ -14,7 +14,7 @@ import (
 )
 
 // TestWarnsOfReadableSecrets checks that both --check and the start of a hub warn of a file with a
-// secret that every user may read.
+// secret if every user may read the file.
 func TestWarnsOfReadableSecrets(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return // Windows has no such file permissions

@@ -16,8 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// controlText is text from a hub or a proxy that, printed without escaping, would change a terminal
-// or forge a log line.
+// controlText is a string that would change a terminal or forge a log line if it were printed
+// without escaping.
 const controlText = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\r\nforged\x7f"
 
 // pub, sub and bench escape control characters in a hub's answers before they print them.
@@ -32,7 +32,7 @@ func TestHubAnswersCannotControlTerminal(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		}))
 		defer hub.Close()
-		out, _ := hubtest.Program(t, nil, append(args, "--url", hub.URL)...).CombinedOutput() // the exit code is tested elsewhere
+		out, _ := hubtest.Program(t, nil, append(args, "--url", hub.URL)...).CombinedOutput() // other tests check the exit code
 		require.Contains(t, string(out), `forged`)
 		for line := range strings.Lines(string(out)) {
 			line = strings.TrimSuffix(line, "\n")

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// maxDocLines is the maximum length of a package's go doc: two screens.
+// maxDocLines is the maximum number of lines of a package's go doc: two screens.
 const maxDocLines = 100
 
 // internalTypes matches lines that name a type of an internal package. Fields that only

@@ -201,7 +201,7 @@ func readsEnvironment(call *ast.SelectorExpr) bool {
 		slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, call.Sel.Name)
 }
 
-// Each import rule has a test case that it allows and one that it forbids.
+// For each import rule, there is an allowed and a forbidden test case.
 func TestImportRulesHaveCases(t *testing.T) {
 	tests := []struct {
 		importer, imported string
@@ -256,7 +256,7 @@ func TestImportRulesHaveCases(t *testing.T) {
 	}
 }
 
-// publicPackages are the packages that other programs can import.
+// publicPackages lists the packages that other programs can import.
 var publicPackages = []string{
 	"hub", "hub/jetstream", "hub/enginetest", "hub/jsonscan", "hub/syntax", "hub/testkit", "auth",
 	"transports", "transports/problems", "transports/client",
@@ -302,7 +302,7 @@ func topNames(t *testing.T) []string {
 		}
 		return names
 	}
-	// safe.directory: the directory may belong to another user than the one who runs the tests.
+	// safe.directory is needed if the directory belongs to another user than the tests.
 	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z")
 	cmd.Dir = moduleRoot
 	out, err := cmd.Output()

@@ -26,7 +26,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// pub runs the command pub in this process. Its timeout expires only if something is wrong.
+// pub runs the command pub in this process. Its timeout expires only after a fault.
 func pub(in string, args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
 	code = run(append([]string{"pub", "--timeout", hubtest.Patience.String()}, args...), &console{In: strings.NewReader(in), Out: &stdout, Err: &stderr})
@@ -122,7 +122,7 @@ func TestPubHTTP(t *testing.T) {
 	}
 }
 
-// formatRequest returns the parts of a request that the tests compare, as text.
+// formatRequest returns the parts of a request that the tests compare as one string.
 func formatRequest(r *http.Request) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", r.Method, r.URL.RequestURI())
@@ -181,7 +181,7 @@ func TestPubSignsDatagrams(t *testing.T) {
 		require.NoError(t, err)
 		at, payload, err := udp.Verify(secret, buf[:n])
 		require.NoError(t, err)
-		require.True(t, at.After(last), "no two datagrams have the same time")
+		require.True(t, at.After(last), "the times of datagrams increase")
 		last = at
 		return string(payload)
 	}
@@ -252,8 +252,8 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	})
 }
 
-// When input pauses, publishLines ends its request, and the hub confirms the lines. The next line
-// starts another request. Line numbers in errors count all lines of all requests.
+// When the input pauses, publishLines ends its request, and the hub confirms the lines. The next
+// line starts another request. Line numbers in errors are those of the whole input.
 func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 	line := 1
 	refused := &problem{Problem: problems.Problem{Status: 400, Line: &line}}
@@ -265,8 +265,8 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 		reason string
 	}{
 		{"all good", nil, 5, ""},
-		{"a line refused", refused, 3, "event 4 of the input: the hub answered 400 Bad Request"},
-		{"cut", broken, 3, "after 3 events: connection reset"},
+		{"a refused line", refused, 3, "event 4 of the input: the hub answered 400 Bad Request"},
+		{"connection lost", broken, 3, "after 3 events: connection reset"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -284,7 +284,7 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 				var requests []string
 				done, err := publishLines(in, bytes.Clone, func(body io.Reader) (published, error) {
 					if len(requests) == 2 && tt.last != nil {
-						return published{}, tt.last // answers before it has read the whole body
+						return published{}, tt.last // returns before it has read the whole body
 					}
 					data, err := io.ReadAll(body)
 					requests = append(requests, string(data))
@@ -293,7 +293,7 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 				require.Equal(t, tt.count, done.Count)
 				if tt.reason != "" {
 					require.EqualError(t, err, tt.reason)
-					_ = in.CloseWithError(os.ErrClosed) // the process closes standard input in this way when it ends
+					_ = in.CloseWithError(os.ErrClosed) // the command closes standard input in this way when it ends
 					return
 				}
 				require.NoError(t, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// openTerminal opens a pseudo-terminal. It returns the side for a program, and a function that returns
-// the text written to it.
+// openTerminal opens a pseudo-terminal. It returns the end for a program, and a function that
+// returns everything written to it.
 func openTerminal(t *testing.T) (inside *os.File, shown func() string) {
 	t.Helper()
 	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -38,7 +38,7 @@ func openTerminal(t *testing.T) (inside *os.File, shown func() string) {
 			text.Write(buf[:n])
 			mu.Unlock()
 			if err != nil {
-				return // the program's side is closed
+				return // the end of the program is closed
 			}
 		}
 	}()
@@ -54,7 +54,7 @@ func openTerminal(t *testing.T) (inside *os.File, shown func() string) {
 func TestSubTerminal(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	inside, shown := openTerminal(t)
-	cmd := subOf(p, "--transport", "websocket", "a.b") // auto would use another one if the hub took long to answer
+	cmd := subOf(p, "--transport", "websocket", "a.b") // auto would use another transport if the hub answered slowly
 	cmd.Env = append(cmd.Env, "TERM=xterm")
 	cmd.Stdout, cmd.Stderr = inside, inside
 	begin(t, cmd)
@@ -68,7 +68,7 @@ func TestSubTerminal(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.HasSuffix(shown(), erase) }, hubtest.Patience, 10*time.Millisecond, "the status line is erased")
 	for _, part := range strings.Split(shown(), erase) {
 		status, _, isLine := strings.Cut(part, "\r\n")
-		require.True(t, isLine || len(status) < 40, "%q takes more than the width", status)
+		require.True(t, isLine || len(status) < 40, "%q is not wider than the terminal", status)
 	}
 	require.NotContains(t, shown(), p.Token)
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// printed returns the line that is printed for an event in a format.
+// printed returns the line that sub prints for an event in a format.
 func printed(t require.TestingT, form eventFormat, e client.Event) string {
 	var out bytes.Buffer
 	w := &eventWriter{out: &out, format: form}
@@ -86,7 +86,7 @@ func TestSubFormats(t *testing.T) {
 }
 
 // TestSubPrintsOneLinePerEvent checks that any event is printed as a single line without control
-// characters, and that formats which can be decoded yield the same event.
+// characters, and that decoding a decodable format yields the same event.
 func TestSubPrintsOneLinePerEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("\r\n\t\x1b\x00\u0085\u2028\u200f\ufffd \"\\")))).Draw(t, "text")
@@ -188,7 +188,7 @@ func TestSubCursorFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "0000000a-3\n", string(content))
 
-	// If the file cannot be replaced, its content stays, and the error names the file.
+	// If the file cannot be replaced, its content stays unchanged, and the error names the file.
 	f, err = openCursorFile(path)
 	require.NoError(t, err)
 	f.path = dir // a file cannot replace a directory
@@ -215,12 +215,12 @@ func TestSubStatus(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Equal(t, "\r\x1b[Klive over longpoll | 10 events, 10.0/s | invalid syntax", shown(live, 10, 0))
 		time.Sleep(time.Second)
-		require.Equal(t, "\r\x1b[Klive over longpoll | 10 events, 5.0/s, 2 gaps | invalid syn", shown(live, 10, 2), "less than the width")
+		require.Equal(t, "\r\x1b[Klive over longpoll | 10 events, 5.0/s, 2 gaps | invalid syn", shown(live, 10, 2), "the line is narrower than the terminal")
 		l.width = func() int { return 100 }
 		waiting := client.State{Phase: client.Waiting, Transport: client.SSE, Wait: 2345 * time.Millisecond, Reason: os.ErrClosed}
 		require.Equal(t, "\r\x1b[Knot connected, retrying in 2.3s | 10 events, 5.0/s | file already closed", shown(waiting, 10, 0))
 		time.Sleep(10 * time.Second)
-		require.Contains(t, shown(live, 10, 0), " 0.0/s", "what was before counts no more")
+		require.Contains(t, shown(live, 10, 0), " 0.0/s", "events of an earlier period do not count toward the rate")
 		out.Reset()
 		l.erase()
 		l.erase()

@@ -28,7 +28,7 @@ func subOf(p *hubtest.Process, args ...string) *exec.Cmd {
 	return hubtest.Program(p.T, []string{"TRIVIUM_URL=http://" + p.HTTP, "TRIVIUM_TOKEN=" + p.Token}, append([]string{"sub"}, args...)...)
 }
 
-// begin starts a command. The command is killed at the end of the test, or after patience.
+// begin starts a command. The command is killed at the end of the test, or after hubtest.Patience.
 func begin(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	require.NoError(t, cmd.Start())
@@ -54,8 +54,8 @@ func finish(t *testing.T, cmd *exec.Cmd) (code int, out, errs string) {
 	return await(cmd), stdout.String(), stderr.String()
 }
 
-// reconnections matches the lines with which sub reports that it lost the connection and connected
-// again, as it does if the hub takes longer than ten seconds to answer.
+// reconnections matches the lines with which sub reports a lost connection and a reconnection, for
+// example if the hub does not answer within ten seconds.
 var reconnections = regexp.MustCompile(`(?m)^trivium: (not connected, retrying: |connected over ).*\n`)
 
 func publishTo(p *hubtest.Process, topic, data string) {
@@ -126,8 +126,8 @@ func TestSubRefused(t *testing.T) {
 	}
 }
 
-// TestSubResumes checks that each run of sub resumes where the previous one stopped, whether that
-// ended by itself, by a signal or because its output was closed.
+// TestSubResumes checks that each run of sub resumes where the previous one stopped, which ended by
+// itself, by a signal or because its output was closed.
 func TestSubResumes(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	cursor := filepath.Join(t.TempDir(), "cursor")
@@ -144,7 +144,8 @@ func TestSubResumes(t *testing.T) {
 	require.Equal(t, exitDone, code, errs)
 	require.Equal(t, "3\n4\n", out)
 
-	// Events that sub has written to a pipe which is then closed unread count as not printed.
+	// If sub has written events to a pipe that is then closed unread, the events count as not
+	// printed.
 	reading, writing, err := os.Pipe()
 	require.NoError(t, err)
 	cmd := subOf(p, args...)
@@ -177,7 +178,7 @@ func TestSubResumes(t *testing.T) {
 	require.Empty(t, reconnections.ReplaceAllString(errs, ""), "the file takes precedence over --cursor, which would cause a gap")
 }
 
-// TestSubKilledBeforeFirstEvent checks that no event is missed if sub is killed before it has
+// TestSubKilledBeforeFirstEvent checks that sub misses no event if it is killed before it has
 // printed one.
 func TestSubKilledBeforeFirstEvent(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))

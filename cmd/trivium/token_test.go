@@ -79,7 +79,7 @@ func TestTokenFile(t *testing.T) {
 	mode(0o640)
 	info, err := os.Lstat(path)
 	require.NoError(t, err)
-	require.NotZero(t, info.Mode()&os.ModeSymlink, "the link stays")
+	require.NotZero(t, info.Mode()&os.ModeSymlink, "the symbolic link is kept")
 
 	before, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -103,8 +103,8 @@ func TestTokenFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(broken, []byte("- name: x\n"), 0o600))
 	refused("DIR/broken.yaml: line 1: entry 1 (x): sha256 is missing", "y", "--tokens", broken)
 
-	// The command cannot create a temporary file beside this file, because the name would be too
-	// long. It appends to the file itself.
+	// The command cannot create a temporary file in this directory, because its name would be too
+	// long. Therefore it writes to the file itself.
 	path = filepath.Join(dir, strings.Repeat("l", 253))
 	require.NoError(t, os.WriteFile(path, []byte(comment+"# Nobody."), 0o644))
 	for _, name := range []string{"carol", "dave"} {

@@ -23,7 +23,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// TestZeroConfigs checks that the zero value of every public Config works, or is refused with an
+// TestZeroConfigs checks that the zero value of every public Config works or is refused with an
 // error that names the missing field.
 func TestZeroConfigs(t *testing.T) {
 	fails := func(_ any, err error) error { return err }
@@ -54,7 +54,7 @@ func TestZeroConfigs(t *testing.T) {
 	passed := false
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed = true })
 	auth.New(auth.Config{}).Wrap(nil)(next).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-	require.True(t, passed, "an open hub")
+	require.True(t, passed, "an open hub accepts a request without a token")
 }
 
 // TestAdaptersNeedOnlyAHub publishes over HTTP and reads over each transport, with adapters for
@@ -95,7 +95,7 @@ func TestAdaptersNeedOnlyAHub(t *testing.T) {
 		response, err := unprotected.Client().Do(request)
 		require.NoError(t, err)
 		response.Body.Close()
-		require.Equal(t, http.StatusUnauthorized, response.StatusCode, "%s without a middleware of auth", path)
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode, "%s refuses requests without a middleware of auth", path)
 	}
 	response, err := protected.Client().Post(protected.URL+"/publish", "application/json", strings.NewReader(`{"topic":"a","data":1}`))
 	require.NoError(t, err)

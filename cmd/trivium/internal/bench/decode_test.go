@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// event returns the data of one event, large enough that a WebSocket frame needs the longer form of
+// event returns the data of one event, so large that a WebSocket frame needs the longer encoding of
 // its length.
 func event(seq uint32) string {
 	p := make([]byte, 150)
@@ -41,8 +41,7 @@ func pollAnswer(chunked bool, body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// streams returns, for each transport, what a subscriber receives, and the messages that it
-// contains.
+// streams returns for each transport the bytes that a subscriber receives and the messages in them.
 func streams() map[string]struct{ transport, text, want string } {
 	hello := "event: trivium.open\nid: 00c0ffee-0\ndata: \n\n"
 	block := func(seq uint32) string {
@@ -55,7 +54,7 @@ func streams() map[string]struct{ transport, text, want string } {
 	return map[string]struct{ transport, text, want string }{
 		"SSE in chunks": {SSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
 			chunk("retry: 2000\n"+hello) + chunk(block(0)+block(1)) + chunk(heartbeat) + chunk(gap) + chunk(bye), openAndTwo},
-		"SSE in chunks of its own": {SSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		"SSE in one chunk per event": {SSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
 			chunk(hello[:9]) + "00A;x=y\r\n" + hello[9:19] + "\r\n" + chunk(hello[19:]+block(0)[:50]) + chunk(block(0)[50:]+block(1)+gap+bye), openAndTwo},
 		"SSE without chunks": {SSE, "HTTP/1.1 200 OK\r\n\r\n" + hello + block(0) + heartbeat + block(1) + gap + bye, openAndTwo},
 		"WebSocket": {WebSocket, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n" +
@@ -111,8 +110,8 @@ func decoded(t *testing.T, transport string, pieces ...string) string {
 	return strings.Join(said, ", ")
 }
 
-// TestDecodersCutAnywhere cuts each stream into three pieces at every pair of positions, and into
-// single bytes. The decoders must find the same messages each time.
+// TestDecodersCutAnywhere splits each stream into three pieces at every pair of positions, and into
+// single bytes. The decoders must always find the same messages.
 func TestDecodersCutAnywhere(t *testing.T) {
 	for name, s := range streams() {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +120,7 @@ func TestDecodersCutAnywhere(t *testing.T) {
 			for i := range s.text {
 				for j := i; j < len(s.text); j += 7 {
 					if got := decoded(t, s.transport, s.text[:i], s.text[i:j], s.text[j:]); got != s.want {
-						require.Equal(t, s.want, got, "cut at %d and %d", i, j)
+						require.Equal(t, s.want, got, "messages of the stream split at %d and %d", i, j)
 					}
 				}
 			}

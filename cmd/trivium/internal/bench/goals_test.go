@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestGoals checks that each goal has a row in the report, and that the row says correctly whether
-// the goal is met.
+// TestGoals checks that each goal has a row in the report, and that the row states correctly
+// whether the goal is met.
 func TestGoals(t *testing.T) {
 	results := func(ratio float64) []*Result {
 		var all []*Result
@@ -117,7 +117,7 @@ func TestGoals(t *testing.T) {
 	require.NoError(t, report.Text(&text))
 	require.Contains(t, text.String(), "NOT every subscriber")
 	require.Equal(t, 24, strings.Count(text.String(), "NOT MET"))
-	require.Equal(t, 2, strings.Count(text.String(), "disturbed"), "CPU and p99 of the first")
+	require.Equal(t, 2, strings.Count(text.String(), "disturbed"), "CPU and p99 of the first result are disturbed")
 	require.NoError(t, report.SVG(&svg))
 	for decoder := xml.NewDecoder(&svg); ; {
 		if _, err := decoder.Token(); errors.Is(err, io.EOF) {

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A hub in the test's process has subscribers of several groups and tokens. The test hides an event from one of them
-// and changes an event of another, which must be counted.
+// A hub in the test's process has subscribers of several groups and tokens. The test hides an event from one subscriber
+// and changes an event of another. Both errors must be counted.
 func TestMillionCountsErrors(t *testing.T) {
 	m, err := newMillion(2*perGroup+500, MinSize)
 	require.NoError(t, err)
@@ -34,7 +34,7 @@ func TestMillionCountsErrors(t *testing.T) {
 	require.Equal(t, Tally{Lost: 1, Duplicated: 1, Changed: 2}, result.Tally)
 }
 
-// TestMemoryConn checks that a memoryConn counts bytes that are not valid in an SSE stream, and accepts chunks in pieces.
+// TestMemoryConn checks that a memoryConn counts invalid bytes of an SSE stream, and accepts chunks in pieces.
 func TestMemoryConn(t *testing.T) {
 	chunk := func(block string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(block), block) }
 	open := chunk("retry: 1000\nevent: trivium.open\nid: 1-0\ndata: {}\n\n")
@@ -76,7 +76,7 @@ func TestMemoryConn(t *testing.T) {
 	}
 }
 
-// The connections beyond perAddress come from other addresses.
+// Connections beyond perAddress use other source addresses.
 func TestSourceAddress(t *testing.T) {
 	require.Equal(t, "127.0.1.1", sourceAddress(perAddress-1).String())
 	require.Equal(t, "127.0.2.1", sourceAddress(perAddress).String())

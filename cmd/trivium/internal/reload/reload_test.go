@@ -17,7 +17,7 @@ import (
 )
 
 // TestWatcherNoticesChanges changes a file in every usual way. It makes each change twice, because
-// the first one may have replaced the file that is watched.
+// the first one may have replaced the watched file.
 func TestWatcherNoticesChanges(t *testing.T) {
 	t.Parallel()
 	ways := map[string]struct {
@@ -62,7 +62,7 @@ func TestWatcherNoticesChanges(t *testing.T) {
 			},
 			change: func(t *testing.T, dir, text string) { hubtest.WriteFile(t, dir+"/far/1", text) },
 		},
-		"as Kubernetes does": {
+		"replaced as in Kubernetes": {
 			begin: func(t *testing.T, dir string) {
 				require.NoError(t, os.Mkdir(dir+"/..1", 0o700))
 				hubtest.WriteFile(t, dir+"/..1/f", "1")
@@ -87,9 +87,9 @@ func TestWatcherNoticesChanges(t *testing.T) {
 			},
 			change: func(t *testing.T, dir, text string) {
 				require.NoError(t, os.RemoveAll(dir+"/a"))
-				time.Sleep(watchGrace * 3 / 2) // until the watcher has noticed that the file is missing
+				time.Sleep(watchGrace * 3 / 2) // until the watcher has detected that the file is missing
 				require.NoError(t, os.MkdirAll(dir+"/a/b", 0o700))
-				time.Sleep(watchGrace * 3 / 2) // until the watcher has noticed the incomplete file
+				time.Sleep(watchGrace * 3 / 2) // until the watcher has detected the incomplete file
 				hubtest.WriteFile(t, dir+"/a/b/f", text)
 			},
 		},
@@ -119,7 +119,7 @@ func TestWatcherNoticesChanges(t *testing.T) {
 	}
 }
 
-// An error that lasts is reported once, and the previous content stays in use.
+// A lasting error is reported once, and the previous content stays in use.
 func TestWatcherReportsErrorOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -151,19 +151,19 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 				time.Sleep(watchPoll + watchQuiet + watchGrace/2)
 				hubtest.WriteFile(t, two, "b")
 			}, []string{"INFO --one, --two two"}, 3},
-			{"one changed", func() { hubtest.WriteFile(t, one, "c") }, []string{"ERROR --one, --two two they differ"}, 4},
+			{"one file changed", func() { hubtest.WriteFile(t, one, "c") }, []string{"ERROR --one, --two two they differ"}, 4},
 			{"same error", func() { hubtest.WriteFile(t, one, "d") }, nil, 5},
 			{"missing", func() { require.NoError(t, os.Remove(one)) }, []string{"ERROR --one, --two two " + one + ": no such file or directory"}, 5},
-			{"asked", w.Reload, []string{"ERROR --one, --two two " + one + ": no such file or directory"}, 5},
-			{"no file", func() { require.NoError(t, os.Mkdir(one, 0o700)) }, []string{"ERROR --one, --two two " + one + ": want a regular file"}, 5},
+			{"reload requested", w.Reload, []string{"ERROR --one, --two two " + one + ": no such file or directory"}, 5},
+			{"a directory", func() { require.NoError(t, os.Mkdir(one, 0o700)) }, []string{"ERROR --one, --two two " + one + ": want a regular file"}, 5},
 			{"too large", func() {
 				require.NoError(t, os.Remove(one))
 				hubtest.WriteFile(t, one, "")
 				require.NoError(t, os.Truncate(one, maxWatchedFile+1))
 			}, []string{"ERROR --one, --two two " + one + ": want at most 16MiB"}, 5},
 			{"valid again", func() { hubtest.WriteFile(t, one, "b") }, []string{"INFO --one, --two two"}, 6},
-			{"asked without a change", w.Reload, nil, 6},
-			{"in parts, each valid", func() {
+			{"reload requested without a change", w.Reload, nil, 6},
+			{"written in parts, each of which is valid", func() {
 				for _, part := range []string{"x", "y", "z"} {
 					hubtest.WriteFile(t, one, part)
 					hubtest.WriteFile(t, two, part)
@@ -191,7 +191,7 @@ func TestWatcherStartFailsOnError(t *testing.T) {
 	require.Empty(t, w.units)
 }
 
-// A large file that has not changed for a while is not read again, but its next change is noticed.
+// A large file that has not changed for a while is not read again, but its next change is detected.
 func TestWatcherSkipsLargeFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "f")

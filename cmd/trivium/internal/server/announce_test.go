@@ -11,7 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// The announcement contains the generated token only if it is to be shown.
+// The announcement contains the generated token only if --print-token is set or the output is a
+// terminal.
 func TestAnnouncementShowsToken(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -25,7 +26,7 @@ func TestAnnouncementShowsToken(t *testing.T) {
 	}
 }
 
-// The command that publishes names a topic only if the token that it contains may publish it.
+// The command that publishes contains a topic only if its token may publish to the topic.
 func TestAnnouncementNamesTopic(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -11,8 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// TestCloseAtOnceKeepsDescriptor checks that closeAtOnce ends a connection for both sides, but leaves its descriptor to the
-// owner of the connection. A transport that has hijacked the connection writes with the descriptor.
+// TestCloseAtOnceKeepsDescriptor checks that closeAtOnce ends a connection for both sides, but leaves its descriptor to
+// the owner of the connection. A transport that has hijacked the connection writes to the descriptor.
 func TestCloseAtOnceKeepsDescriptor(t *testing.T) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestCloseAtOnceKeepsDescriptor(t *testing.T) {
 		read <- err
 	}()
 	closeAtOnce(conn)
-	require.Equal(t, io.EOF, <-read, "the error of a closed descriptor would be net.ErrClosed")
+	require.Equal(t, io.EOF, <-read, "the read ends with EOF and not with net.ErrClosed, because the descriptor is still open")
 	_, err = peer.Read(make([]byte, 1))
 	require.Equal(t, io.EOF, err)
 	_, err = conn.Write([]byte("x"))

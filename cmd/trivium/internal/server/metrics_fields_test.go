@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sampleStats has a field of each kind that a snapshot may have.
+// sampleStats contains a field of each kind that a snapshot may contain.
 type sampleStats struct {
 	Text    string
 	Up      bool   `metric:"up"`

@@ -92,9 +92,9 @@ func TestBusyConnectionsStayOpen(t *testing.T) {
 	require.Equal(t, openStats{open: 2, refused: 1}, o.stats())
 }
 
-// If no connection is idle, the hub closes one whose request body is incomplete, of the sender that
-// has the most such connections. It never closes a connection whose request is complete and in
-// progress.
+// If no connection is idle, the hub closes one whose request body is incomplete: a connection of
+// the sender with the most such connections. It never closes a connection whose request is complete
+// and in progress.
 func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 4}, nil, discardLog())
 	waiting := func(sender string) (*peerConn, *openConn) {
@@ -120,7 +120,7 @@ func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	require.Equal(t, openStats{open: 4, slowClosed: 2}, o.stats())
 }
 
-// A connection may be closed if its request is answered and net/http only reads the rest of the
+// A connection may be closed if its request was answered and net/http only reads the rest of the
 // body. An HTTP/2 connection must stay open if it has another request in progress.
 func TestUnreadBodyMakesRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 1}, nil, discardLog())
@@ -139,8 +139,8 @@ func TestUnreadBodyMakesRoom(t *testing.T) {
 	require.True(t, conn.closed)
 }
 
-// The number of connections of one address is limited. Connections that have sent a token do not
-// count.
+// The number of connections of one address is limited. Connections that have sent a token are not
+// counted.
 func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 1000, anonymousPerAddress: 2}, nil, discardLog())
 	for range 20 {
@@ -161,7 +161,7 @@ func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
 	require.Equal(t, openStats{open: 24, idleClosed: 1, refusedAddress: 1}, o.stats())
 }
 
-// No record of a closed connection is kept.
+// The hub keeps no record of a closed connection.
 func TestClosedConnectionsAreForgotten(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 10}, nil, discardLog())
 	for i := range 100 {
@@ -194,7 +194,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 
 func (l *failingListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// Errors of Accept are logged at level ERROR with a limited rate. All are counted.
+// Errors of Accept are logged at level ERROR with a limited rate, but all errors are counted.
 func TestAcceptErrorsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -210,8 +210,8 @@ func TestAcceptErrorsAreLogged(t *testing.T) {
 	})
 }
 
-// Panics are logged at level ERROR with their stack, with a limited rate. All are counted, except
-// http.ErrAbortHandler.
+// Panics are logged at level ERROR with their stack and a limited rate. All panics except
+// http.ErrAbortHandler are counted.
 func TestPanicsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := &Server{log: slog.New(slog.NewJSONHandler(&log, nil))}

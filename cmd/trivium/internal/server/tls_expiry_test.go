@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/reload"
 )
 
-// TestCertificateExpiry checks that the metrics have the expiry of a certificate from the start,
+// TestCertificateExpiry checks that the metrics contain the expiry of a certificate from the start,
 // and that of a new certificate after a reload.
 func TestCertificateExpiry(t *testing.T) {
 	t.Parallel()
@@ -31,8 +31,8 @@ func TestCertificateExpiry(t *testing.T) {
 	require.Empty(t, observeCertificates(nil, false).byHost())
 }
 
-// TestACMECertificateExpiry checks that the metrics have the expiry of an --acme certificate after
-// the first handshake with it.
+// TestACMECertificateExpiry checks that the metrics contain the expiry of an --acme certificate
+// after the first handshake with it.
 func TestACMECertificateExpiry(t *testing.T) {
 	t.Parallel()
 	year := time.Now().Add(365 * 24 * time.Hour).Truncate(time.Second).UTC()

@@ -104,7 +104,7 @@ func TestTLSCertificateFiles(t *testing.T) {
 	require.NoError(t, err)
 	answer, err := io.ReadAll(old)
 	require.NoError(t, err)
-	require.Contains(t, string(answer), "200 OK", "who is connected stays so")
+	require.Contains(t, string(answer), "200 OK", "existing connections continue after a new certificate was loaded")
 
 	log.Take(t)
 	_, other := hubtest.NewCertificate(t, 3, year)
@@ -181,8 +181,8 @@ func TestTLSHandshakeLimit(t *testing.T) {
 	}
 }
 
-// Without TLS, clients that know that the server supports HTTP/2 can use it, within its limits.
-// Other clients use HTTP/1.1; all do if h2c is off.
+// Without TLS, clients with prior knowledge can use HTTP/2, within its limits. Other clients use
+// HTTP/1.1, and so do all clients if h2c is off.
 func TestH2C(t *testing.T) {
 	t.Parallel()
 	var log hubtest.LogRecorder
@@ -213,14 +213,14 @@ func TestH2C(t *testing.T) {
 	}
 }
 
-// A certificate in the cache is used, connections to other host names are refused, and repeated
-// errors of the certificate authority are logged once.
+// The server uses a cached certificate, refuses connections to other host names, and logs repeated
+// errors of the certificate authority once.
 func TestACME(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 100)
 	authority := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked <- struct{}{}
-		http.Error(w, "out of order", http.StatusForbidden)
+		http.Error(w, "out of service", http.StatusForbidden)
 	}))
 	defer authority.Close()
 	cfg := &settings.TLSConfig{
@@ -258,7 +258,7 @@ func TestACME(t *testing.T) {
 	require.Contains(t, failures[0], "403")
 }
 
-// TestInvalidCertificateIsFault checks that a certificate that cannot be used is reported before the hub starts.
+// TestInvalidCertificateIsFault checks that an invalid certificate is reported before the hub starts.
 func TestInvalidCertificateIsFault(t *testing.T) {
 	t.Parallel()
 	good, bad := pairIn(t.TempDir()), pairIn(t.TempDir())

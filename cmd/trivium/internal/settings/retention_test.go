@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// An event that is larger than the retained log may become is refused as too large, also on 32-bit
+// An event that is larger than the limit of the log is refused as too large, also on 32-bit
 // systems.
 func TestMaxEventSize(t *testing.T) {
 	for _, row := range []struct {

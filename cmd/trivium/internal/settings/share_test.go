@@ -24,8 +24,8 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// TestOnlyTokenHasAllConnections checks that a percentage as limit of connections per token does
-// not apply to the only token: there is no other token that needs the rest.
+// TestOnlyTokenHasAllConnections checks that a percentage as the limit of connections per token
+// does not apply if there is only one token, because no other token needs the rest.
 func TestOnlyTokenHasAllConnections(t *testing.T) {
 	for _, row := range []struct {
 		share            Share

@@ -75,7 +75,7 @@ func FuzzSize(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		var size, again Size
 		if size.UnmarshalText([]byte(text)) != nil {
-			require.Zero(t, size, "an invalid text changes nothing")
+			require.Zero(t, size, "an invalid value changes nothing")
 			return
 		}
 		require.Equal(t, size < 0, strings.HasPrefix(strings.TrimSpace(text), "-") && size != 0)

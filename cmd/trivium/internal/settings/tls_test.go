@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkedFiles is a FileChecker with one certificate that cannot be used.
+// checkedFiles is a FileChecker with one unusable certificate.
 type checkedFiles struct{ invalid string }
 
 func (checkedFiles) CheckAccess(*ServeConfig) []Fault { return nil }

@@ -33,7 +33,7 @@ func startBrowser(t *testing.T) context.Context {
 	return ctx
 }
 
-// openPage opens a page in a browser context of its own, because browsers open at most six
+// openPage opens a page in a separate browser context, because browsers open at most six
 // connections to one host. It passes each line of the page's console to take.
 func openPage(t *testing.T, browser context.Context, address string, take func(string)) context.Context {
 	t.Helper()
@@ -58,7 +58,7 @@ func openTab(t *testing.T, browser context.Context, address string, take func(st
 	}()
 	t.Cleanup(func() {
 		within, stop := context.WithTimeout(ctx, hubtest.Patience)
-		_ = chromedp.Cancel(within) // an error does not matter: the browser is stopped anyway
+		_ = chromedp.Cancel(within) // the error is ignored, because the browser is stopped anyway
 		stop()
 		cancel()
 		<-done
@@ -67,7 +67,7 @@ func openTab(t *testing.T, browser context.Context, address string, take func(st
 	return ctx
 }
 
-// startPages runs each script in a page that the hub's own origin serves.
+// startPages runs each script in a page of the hub's origin.
 func startPages(t *testing.T, base string, pages map[string]string, add func(string) *libraryClient) {
 	t.Helper()
 	files := httptest.NewServer(staticFiles())

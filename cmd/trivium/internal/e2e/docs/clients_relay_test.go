@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// relay forwards connections to an address, and resets them when the test asks for it.
+// relay forwards connections to an address, and resets them when the test requests it.
 type relay struct {
 	listener net.Listener
 	upstream string
@@ -61,7 +61,7 @@ func (r *relay) pass(conn *net.TCPConn) {
 	defer conn.Close()
 	up, err := net.Dial("tcp", r.upstream)
 	if err != nil {
-		_ = conn.SetLinger(0) // as a host does when nothing listens on the port
+		_ = conn.SetLinger(0) // as a host does if there is no listener on the port
 		return
 	}
 	defer up.Close()

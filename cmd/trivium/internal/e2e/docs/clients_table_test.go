@@ -26,7 +26,7 @@ type tableRow struct {
 	program string // path below testdata/clients
 	library string
 	source  string // where the version is pinned: an npm package, a Go module, or ""
-	set     string // what users of the library must configure
+	set     string // configuration that users of the library need
 }
 
 const (
@@ -67,7 +67,7 @@ var tableRows = []tableRow{
 	{"python/requests-poll", "requests, long-poll, Python", "Debian 12", "set a timeout of 60 s"},
 }
 
-// compareTable requires that the table in the docs has these results.
+// compareTable requires that the table in the docs contains the results.
 func compareTable(t *testing.T, results map[string]map[string]string) {
 	t.Helper()
 	var table strings.Builder
@@ -81,14 +81,14 @@ func compareTable(t *testing.T, results map[string]map[string]string) {
 		for _, f := range fronts {
 			result, ok := results[row.program][f.name]
 			if !ok {
-				t.Logf("%s was not run before %s: no table", row.program, f.name)
+				t.Logf("%s was not run with %s, so the table is not compared", row.program, f.name)
 				return
 			}
 			table.WriteString(" " + result + " |")
 		}
 		table.WriteString(" " + row.set + " |\n")
 	}
-	require.Len(t, results, len(tableRows), "each client has a row")
+	require.Len(t, results, len(tableRows), "each client has a row in tableRows")
 	text, err := os.ReadFile(tableFile)
 	require.NoError(t, err)
 	before, rest, found := strings.Cut(string(text), tableBegin)
@@ -99,7 +99,7 @@ func compareTable(t *testing.T, results map[string]map[string]string) {
 		require.NoError(t, os.WriteFile(tableFile, []byte(before+tableBegin+table.String()+tableEnd+after), 0o644))
 		return
 	}
-	require.Equal(t, old, table.String(), "TRIVIUM_UPDATE=1 writes the table anew")
+	require.Equal(t, old, table.String(), "the table is up to date; TRIVIUM_UPDATE=1 rewrites it")
 }
 
 // version returns the pinned version of a library.

@@ -67,7 +67,7 @@ func skipUnlessChosen(t *testing.T) {
 	}
 }
 
-// clientPrograms are the programs of TestClients.
+// clientPrograms holds the programs of TestClients.
 type clientPrograms struct {
 	commands map[string][]string // command of each client, by name
 	pages    map[string]string   // files below clientsDir, by name
@@ -125,7 +125,7 @@ type libraryClient struct {
 	ready bool // the client has received event 0, which only shows that it is connected
 	got   []int
 	said  strings.Builder // output lines that are not numbers
-	lost  bool            // the program has ended or missed a deadline; the test no longer waits for it
+	lost  bool            // the program has ended or missed a deadline, so the test no longer waits for it
 }
 
 func (c *libraryClient) isReady() bool {
@@ -169,7 +169,7 @@ func (c *libraryClient) giveUp() {
 	c.lost = true
 }
 
-// result returns how many of the events arrived, and which faults occurred.
+// result describes the number of events that arrived, and the faults.
 func (c *libraryClient) result() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -207,7 +207,7 @@ type clientRun struct {
 
 const showEvents = 34
 
-// clientPatience is how long a client may take to reconnect.
+// clientPatience is the maximum time for a client to reconnect.
 const clientPatience = 2 * time.Minute
 
 func startClientRun(t *testing.T, f front, programs clientPrograms) *clientRun {

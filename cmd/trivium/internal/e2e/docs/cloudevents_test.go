@@ -24,7 +24,7 @@ type shownEvent struct {
 	Data       []byte            `json:"data"`
 }
 
-// cloudEventsSDK builds the program that sends and reads events with the official SDK.
+// cloudEventsSDK builds a program that sends and reads events with the official SDK.
 func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []shownEvent {
 	t.Helper()
 	dir := filepath.Join(repository, "testdata", "cloudevents")
@@ -55,8 +55,8 @@ func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []show
 	}
 }
 
-// An event that the official CloudEvents SDK sends twice, in any content mode, arrives once and
-// unchanged over each transport. The SDK also accepts events that were not published as
+// If the official CloudEvents SDK sends an event twice, in any content mode, the event arrives once
+// and unchanged over each transport. The SDK also accepts events that were not published as
 // CloudEvents.
 func TestCloudEventsSDK(t *testing.T) {
 	t.Parallel()

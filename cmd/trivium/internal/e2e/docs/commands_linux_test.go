@@ -20,7 +20,7 @@ import (
 // runs them.
 var documented = []string{"README.md", "docs/publishing.md", "docs/security.md"}
 
-// outcomes are the expected outputs of the pages' commands. A command is compared with the first
+// outcomes lists the expected outputs of the pages' commands. A command is compared with the first
 // entry whose part it contains. A command without an entry fails the test, and so does an unused
 // entry.
 var outcomes = []struct {
@@ -49,10 +49,10 @@ var outcomes = []struct {
 
 // TestDocumentedCommands runs every command of the README, docs/publishing.md and docs/security.md.
 // It replaces only the default addresses, by free ones, and the placeholder of the token. The
-// commands of each page run in a directory of their own.
+// commands of each page run in a separate directory.
 func TestDocumentedCommands(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it builds the program")
+		t.Skip("the test builds trivium, which takes a long time")
 	}
 	t.Parallel()
 	hubtest.NeedTool(t, "curl", "a Debian package of that name")
@@ -68,10 +68,10 @@ func TestDocumentedCommands(t *testing.T) {
 			s.run(command)
 		}
 	}
-	require.NotNil(t, s.hub, "no page starts a hub")
+	require.NotNil(t, s.hub, "a page starts a hub")
 	s.stopEndless()
 	for _, outcome := range outcomes {
-		require.True(t, s.used[outcome.part], "no command has %q", outcome.part)
+		require.True(t, s.used[outcome.part], "a command contains %q", outcome.part)
 	}
 }
 
@@ -151,7 +151,7 @@ func (s *shell) withValues(command string) string {
 	return strings.ReplaceAll(s.settings+command, "the-token-that-serve-printed", token)
 }
 
-// command returns a bash command. It finds the installed trivium before any other in the PATH.
+// command returns a bash command. The installed trivium takes precedence over others in the PATH.
 func (s *shell) command(text string) *exec.Cmd {
 	cmd := exec.Command("bash", "-c", "set -euo pipefail\n"+text)
 	cmd.Dir = s.dir
@@ -161,7 +161,7 @@ func (s *shell) command(text string) *exec.Cmd {
 
 func (s *shell) runAtHub(command string) {
 	s.t.Helper()
-	require.NotNil(s.t, s.hub, "before any hub is started: %s", command)
+	require.NotNil(s.t, s.hub, "a hub was started before the command %s", command)
 	text := strings.NewReplacer("127.0.0.1:3002", s.hub.Admin, "http.server 8000", "http.server 0").Replace(s.withValues(command))
 	text = strings.ReplaceAll(text, "--udp 127.0.0.1:3000", "--udp "+s.hub.UDP)
 	text = strings.ReplaceAll(text, "127.0.0.1:3000", s.hub.HTTP)
@@ -201,7 +201,7 @@ func (s *shell) stopEndless() {
 		require.Eventually(s.t, func() bool {
 			printed, err := os.ReadFile(e.out)
 			return err == nil && strings.Contains(string(printed), e.prints)
-		}, hubtest.Patience, 20*time.Millisecond, "%s does not print %q", e.text, e.prints)
+		}, hubtest.Patience, 20*time.Millisecond, "%s prints %q", e.text, e.prints)
 		require.NoError(s.t, syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL))
 		_ = e.cmd.Wait()
 	}

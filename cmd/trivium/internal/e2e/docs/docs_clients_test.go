@@ -25,7 +25,8 @@ import (
 // function subscribe.
 const protocolPrograms = repository + "/testdata/protocol"
 
-// These programs call the function subscribe of a file (%q) and print what it passes to them.
+// Programs that call the function subscribe of a file (%q) and print the messages that it passes to
+// them.
 const (
 	runJavaScript = `import { subscribe } from %q;
 await subscribe({
@@ -84,10 +85,10 @@ func protocolCommands(t *testing.T) map[string][]string {
 }
 
 // The programs receive every event once and in order, and report the gap at the start. The test
-// restarts the hub, publishes events meanwhile, and resets the TCP connections.
+// restarts the hub, publishes events during that time, and resets the TCP connections.
 func TestProtocolProgramsLoseNothing(t *testing.T) {
 	if testing.Short() {
-		t.Skip("restarts take long")
+		t.Skip("restarts of a hub take a long time")
 	}
 	t.Parallel()
 	commands := protocolCommands(t)
@@ -98,10 +99,10 @@ func TestProtocolProgramsLoseNothing(t *testing.T) {
 	})
 }
 
-// The JavaScript programs also lose nothing in a page that the hub's origin serves.
+// The JavaScript programs also lose nothing in a page of the hub's origin.
 func TestProtocolProgramsInBrowser(t *testing.T) {
 	if testing.Short() {
-		t.Skip("restarts take long")
+		t.Skip("restarts of a hub take a long time")
 	}
 	t.Parallel()
 	files, err := filepath.Glob(protocolPrograms + "/*.mjs")
@@ -144,7 +145,7 @@ func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	code, _ := r.hub.Wait()
 	require.Zero(t, code)
 	start()
-	r.publish(4) // some are published before the programs have reconnected
+	r.publish(4) // some events are published before the programs have reconnected
 	r.await()
 
 	r.relay.reset()
@@ -163,8 +164,8 @@ func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	}
 }
 
-// The programs end if their token is wrong. An exception is the WebSocket program in Node.js:
-// Node.js sends no Origin and does not expose the status, so that program keeps trying.
+// The programs end if their token is wrong. The WebSocket program in Node.js is an exception:
+// Node.js sends no Origin and hides the status, so the program retries.
 func TestProtocolProgramsEndWhenRefused(t *testing.T) {
 	t.Parallel()
 	commands := protocolCommands(t)

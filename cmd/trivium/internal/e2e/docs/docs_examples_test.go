@@ -102,7 +102,7 @@ func (h *exampleHub) run(t *testing.T, e example) {
 	}
 }
 
-// These values differ from run to run, and are compared only by their form.
+// Values that differ in each run. Only their format is compared.
 var varying = []struct {
 	pattern *regexp.Regexp
 	name    string
@@ -113,13 +113,13 @@ var varying = []struct {
 	{regexp.MustCompile(`[0-9a-f]{16}\.[\w-]{24}`), "TICKET"},
 }
 
-// requireSame compares a text of the page with what the hub sent.
+// requireSame compares a string of the page with a string from the hub.
 func (h *exampleHub) requireSame(t *testing.T, want, got string) {
 	t.Helper()
-	require.Equal(t, withNames(h.actual(want)), withNames(got), "of the hub: %s", got)
+	require.Equal(t, withNames(h.actual(want)), withNames(got), "the answer of the hub equals that of the page: %s", got)
 }
 
-// withNames returns the text with names instead of the varying values.
+// withNames replaces the varying values in text by names.
 func withNames(text string) string {
 	for _, v := range varying {
 		text = v.pattern.ReplaceAllString(text, v.name)
@@ -130,12 +130,12 @@ func withNames(text string) string {
 // exampleEpoch is the epoch of the cursors in the page.
 const exampleEpoch = "5e0f1a2b"
 
-// actual replaces the epoch and the address in a text of the page with this hub's.
+// actual replaces the epoch and the address in a string of the page with those of this hub.
 func (h *exampleHub) actual(text string) string {
 	return strings.NewReplacer(exampleEpoch, h.epoch, "$HUB", "http://"+h.HTTP).Replace(text)
 }
 
-// runHTTP sends a request and compares the hub's answer with the text from the line "HTTP/1.1 …"
+// runHTTP sends a request and compares the hub's answer with the example from the line "HTTP/1.1 …"
 // on.
 func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	request, answer, found := strings.Cut(e.text, "\n\nHTTP/1.1 ")
@@ -194,7 +194,8 @@ func (h *exampleHub) readBody(t *testing.T, response *http.Response, then string
 	return strings.TrimSpace(body.String())
 }
 
-// runWebSocket runs a conversation. Lines with "> " are sent, the request first; lines with "< " are received.
+// runWebSocket runs a WebSocket example. It sends the lines that begin with "> " (first the request and its headers)
+// and requires that the hub sends the lines that begin with "< ".
 func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 	lines := strings.Split(h.actual(e.text), "\n")
 	path := strings.TrimPrefix(lines[0], "> GET ")
@@ -223,7 +224,7 @@ func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 		switch text := line[2:]; {
 		case strings.HasPrefix(line, "< "):
 			got := received(ctx, conn)
-			// The position in the answer to a ping follows the log, but it may still be that before the last publish.
+			// The answer to a ping contains the newest position, which may still be the one before the last publish.
 			for strings.Contains(sent, `"op":"ping"`) && withNames(text) != withNames(got) && ctx.Err() == nil {
 				time.Sleep(20 * time.Millisecond)
 				require.NoError(t, conn.Write(ctx, websocket.MessageText, []byte(sent)))
@@ -265,8 +266,8 @@ func (h *exampleHub) sendBytes(t *testing.T, conn net.Conn, text string) {
 	require.NoError(t, err)
 }
 
-// runUDP sends the lines with "> " as one datagram, and compares the published events with the
-// lines with "< ".
+// runUDP sends the lines that begin with "> " as one datagram, and compares the published events
+// with the lines that begin with "< ".
 func (h *exampleHub) runUDP(t *testing.T, e example) {
 	var datagram, want []string
 	for line := range strings.SplitSeq(h.actual(e.text), "\n") {

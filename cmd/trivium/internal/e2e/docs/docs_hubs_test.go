@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// exampleHub is a hub for the examples of docs/protocol.md. Its log has three events, with the
+// exampleHub is a hub for the examples of docs/protocol.md. Its log contains three events, with the
 // topics orders.eu, orders.us and notes.welcome.
 type exampleHub struct {
 	*hubtest.Process
@@ -25,8 +25,8 @@ type exampleHub struct {
 	tokens string // path of the tokens file, if the hub has one
 }
 
-// exampleHubs are the hubs that examples select by name, each with its flags and its preparation.
-// In the flags, %s is the path of the tokens file. Each example gets a new hub.
+// exampleHubs lists the hubs that examples select by name, with their flags and preparations. In
+// the flags, %s is the path of the tokens file. Each example gets a new hub.
 var exampleHubs = map[string]struct {
 	flags   string
 	prepare func(*testing.T, *exampleHub)
@@ -37,13 +37,13 @@ var exampleHubs = map[string]struct {
 	"short-retention": {flags: "--retain-events 2"},
 	"tokens":          {flags: "--tokens %s"},
 	"small-messages":  {flags: "--max-message-bytes 64 --max-message-fragments 1 --max-event-bytes 64"},
-	"impatient":       {flags: "--read-timeout 5s"}, // six times as long for a message
+	"impatient":       {flags: "--read-timeout 5s"}, // the timeout of a message is six times as long
 	"full":            {flags: "--max-connections 1", prepare: func(_ *testing.T, h *exampleHub) { h.SSE("") }},
 	"slow-publishing": {flags: "--tokens %s --max-publish-rate 1", prepare: overdrawRate},
 	"draining":        {flags: "--auth none --drain 12h", prepare: beginDrain},
 }
 
-// exampleActions are the actions that examples select by the attribute then.
+// exampleActions lists the actions that examples select with the attribute then.
 var exampleActions = map[string]func(*testing.T, *exampleHub){
 	"drain":  func(_ *testing.T, h *exampleHub) { h.Signal(syscall.SIGTERM) },
 	"revoke": func(t *testing.T, h *exampleHub) { h.writeTokens(t, "") },

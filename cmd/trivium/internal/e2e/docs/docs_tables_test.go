@@ -30,7 +30,7 @@ func readProtocol(t *testing.T) string {
 	return string(page)
 }
 
-// matches returns all texts that the first group of the pattern matches, sorted and without
+// matches returns all strings that the first group of the pattern matches, sorted and without
 // duplicates.
 func matches(pattern *regexp.Regexp, text string) (found []string) {
 	for _, match := range pattern.FindAllStringSubmatch(text, -1) {
@@ -56,8 +56,8 @@ func TestProtocolListsProblems(t *testing.T) {
 	require.Equal(t, matches(problemCode, string(source)), matches(problemRow, readProtocol(t)))
 }
 
-// docs/protocol.md has an example for every close code except 1011, which only an internal error of
-// the hub causes.
+// docs/protocol.md contains an example for every close code except 1011, which only an internal
+// error of the hub causes.
 func TestProtocolShowsCloseCodes(t *testing.T) {
 	page := readProtocol(t)
 	listed := slices.DeleteFunc(matches(closeRow, page), func(code string) bool { return code == "1011" })
@@ -70,7 +70,7 @@ func TestProtocolNamesFlags(t *testing.T) {
 	require.NoError(t, err)
 	for _, flag := range matches(anyFlag, readProtocol(t)) {
 		if flag != "experimental-websocket" && !strings.Contains(string(help), "--"+flag) {
-			t.Errorf("docs/protocol.md names --%s, which trivium serve does not have", flag)
+			t.Errorf("docs/protocol.md names --%s, which is not a flag of trivium serve", flag)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 // repository is the root of the repository, relative to this directory.
 const repository = "../../../../.."
 
-// page returns the text of a page. The path is relative to the root of the repository.
+// page returns the content of a page. The path is relative to the root of the repository.
 func page(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, path))

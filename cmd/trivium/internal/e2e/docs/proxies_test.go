@@ -38,7 +38,7 @@ func TestProxies(t *testing.T) {
 			t.Run("SSE", p.sse)
 			t.Run("WebSocket", p.websocket)
 			t.Run("long-poll", p.poll)
-			if f.name != "Apache" { // Apache reads 16 KB of a body before it forwards anything
+			if f.name != "Apache" { // Apache reads 16 KB of a body before it forwards the request
 				t.Run("NDJSON", p.ndjson)
 			}
 			t.Run("foreign origin", p.foreign)
@@ -86,7 +86,7 @@ func (p *proxied) publish(t *testing.T, data string) {
 	require.Equal(t, http.StatusOK, response.StatusCode)
 }
 
-// sse requires that the proxy forwards each event at once.
+// sse requires that the proxy forwards each event immediately.
 func (p *proxied) sse(t *testing.T) {
 	response, err := p.client.Get(p.base + "/sse?topic=a.b")
 	require.NoError(t, err)
@@ -203,7 +203,7 @@ func (p *proxied) restart(t *testing.T) {
 		if end != 0 {
 			p.hub.Signal(end)
 			p.hub.Wait()
-			time.Sleep(3 * time.Second) // a restart may take this long; the browser retries meanwhile
+			time.Sleep(3 * time.Second) // a restart may take three seconds, in which the browser retries
 			p.hub = hubtest.Start(t, hubtest.Binary(t, p.args...))
 		}
 		data := fmt.Sprint(100 + i)
@@ -211,6 +211,6 @@ func (p *proxied) restart(t *testing.T) {
 		require.Eventually(t, func() bool {
 			_, came := said.Load(data)
 			return came
-		}, hubtest.Patience, 10*time.Millisecond, "after signal %v", end)
+		}, hubtest.Patience, 10*time.Millisecond, "the EventSource reconnects after signal %v", end)
 	}
 }

@@ -43,7 +43,7 @@ func TestReadmePage(t *testing.T) {
 		require.Eventually(t, func() bool {
 			content, err := chromedp.Run(tab, chromedp.Evaluate[string]("document.body.innerText"))
 			return err == nil && strings.Contains(content, text)
-		}, hubtest.Patience, 50*time.Millisecond, "%s does not show %s", address, text)
+		}, hubtest.Patience, 50*time.Millisecond, "%s shows %s", address, text)
 	}
 	shows(files.URL, `{"total":1.50}`)
 

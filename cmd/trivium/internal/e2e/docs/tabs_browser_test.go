@@ -37,7 +37,7 @@ let cursor = "";
 0`
 
 // Two tabs can wait for events by long-poll at the same time. A tab of another origin sends one
-// preflight request, not one for each poll.
+// preflight request, not one per poll.
 func TestPollingTabs(t *testing.T) {
 	skipUnlessChosen(t)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -62,7 +62,7 @@ func TestPollingTabs(t *testing.T) {
 		pass.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
-		between.CloseClientConnections() // one of the connections may have a waiting poll
+		between.CloseClientConnections() // a poll may wait on one of the connections
 		between.Close()
 	})
 	browser := startBrowser(t)
@@ -75,7 +75,7 @@ func TestPollingTabs(t *testing.T) {
 	const events = 6
 	for n := 1; n <= events; n++ {
 		require.Eventually(t, func() bool { return hub.Stats().Transports["longpoll"].Connections == int64(len(came)) },
-			hubtest.Patience, time.Millisecond, "both wait, %d events came", n-1)
+			hubtest.Patience, time.Millisecond, "both tabs wait for the next event after %d events", n-1)
 		hub.Publish("application/json", `{"topic":"tabs","data":"event"}`)
 		for i := range came {
 			require.Eventually(t, func() bool { return came[i].Load() == int64(n) }, hubtest.Patience, time.Millisecond)
@@ -83,5 +83,5 @@ func TestPollingTabs(t *testing.T) {
 	}
 	t.Logf("%d polls, %d preflights", polls.Load(), leaves.Load())
 	require.GreaterOrEqual(t, polls.Load(), int64(len(came)*events))
-	require.LessOrEqual(t, leaves.Load(), int64(len(came)), "one for each tab")
+	require.LessOrEqual(t, leaves.Load(), int64(len(came)), "at most one preflight request per tab")
 }

@@ -34,7 +34,7 @@ type request struct {
 const pollNow = "GET /poll?wait=0"
 
 // exchange is a request and its answer. The status of an accepted WebSocket or stream is 200. If
-// the refusal is a message on the connection, the status is that of the problem in the message.
+// the refusal is a message on the connection, the status is that of the problem in this message.
 type exchange struct {
 	status int
 	code   int // close code of a WebSocket; 0: it was not closed
@@ -46,8 +46,8 @@ type exchange struct {
 	stream *decode.SSEDecoder // decodes the answer of /sse
 }
 
-// do sends a request on a new connection and reads the answer. Of an endless answer it reads the
-// beginning.
+// do sends a request on a new connection and reads the answer. It reads only the beginning of an
+// endless answer.
 func (f *testbed) do(t *testing.T, r request) *exchange {
 	t.Helper()
 	x := f.start(t, r)
@@ -101,8 +101,8 @@ func (f *testbed) refused(answer string) {
 	f.answers = append(f.answers, answer)
 }
 
-// send writes bytes to an address. It reads the answer at the same time, because the hub may not
-// read all of the bytes.
+// send writes bytes to an address. It reads the answer at the same time, because the hub may stop
+// reading before the end.
 func (f *testbed) send(t *testing.T, address, text string) *exchange {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)

@@ -18,14 +18,14 @@ var browserAttacks = []attack{
 	{"the Host of another site (DNS rebinding)", reboundHost},
 }
 
-// routes are the request lines for all routes of the main listener.
+// routes lists the request lines for all routes of the main listener.
 var routes = []string{
 	"GET /sse", "GET /sse?topic=a.b&last=5", "HEAD /sse", "GET /ws", "GET /ws?topic=a.b", pollNow, "POST /publish", "POST /publish/origin",
 	"POST /session", "DELETE /session", "GET /", "GET /healthz", "GET /readyz", "GET /nowhere", "PUT /publish",
 	"GET /demo", "GET /demo/", "HEAD /demo/build", "GET /demo/app.wasm",
 }
 
-// withBody adds a body whose publication would be a breach.
+// withBody adds a body with an event that the hub must not publish.
 func withBody(r request) request {
 	if strings.HasPrefix(r.line, "POST") || strings.HasPrefix(r.line, "PUT") {
 		r.body = breachIn("origin")
@@ -56,9 +56,9 @@ func foreignOrigins(t *testing.T, f *testbed) {
 		x := f.do(t, r)
 		require.Equal(t, http.StatusForbidden, x.status, "%s %q", line, origins)
 		require.Empty(t, x.header.Get("Access-Control-Allow-Origin"))
-		require.True(t, strings.Contains(x.body, "foreign-origin") || strings.HasPrefix(line, "HEAD"), "it is the origin that is at fault")
-		// A preflight for the same request is either refused, or its answer does not permit the
-		// page to send the request.
+		require.True(t, strings.Contains(x.body, "foreign-origin") || strings.HasPrefix(line, "HEAD"), "the request is refused because of its origin")
+		// A preflight for the same request is refused, or its answer does not permit the page to
+		// send the request.
 		_, target, _ := strings.Cut(line, " ")
 		r = request{line: "OPTIONS " + target, header: append(r.header, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type")}
 		x = f.do(t, r)
@@ -154,7 +154,7 @@ func reboundHost(t *testing.T, f *testbed) {
 		}
 	}
 	for _, line := range []string{"GET http://evil.test/poll?wait=0", "GET //evil.test/poll?wait=0"} {
-		require.NotEqual(t, http.StatusOK, f.do(t, request{hub: f.open, line: line}).status, "the target overrides the Host")
+		require.NotEqual(t, http.StatusOK, f.do(t, request{hub: f.open, line: line}).status, "an absolute target takes precedence over the Host header")
 	}
 	for _, two := range []string{"Host: evil.test", "Host: localhost"} {
 		x := f.do(t, request{hub: f.open, line: pollNow, header: []string{two}})

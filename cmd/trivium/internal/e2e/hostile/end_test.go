@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// endAttacks end a token's rights while connections use it. The name of a token is also part of the
-// topic of its load.
+// endAttacks end a token's rights while connections use the token. The name of the token is part of
+// the topic of its load.
 var endAttacks = []attack{
 	{"renewal of a token, under load", renewal},
 	{"a token that expires, under load", func(t *testing.T, f *testbed) {
@@ -202,8 +202,8 @@ func readStreamEvents(h *subscriberLog, x *exchange) {
 	}
 }
 
-// readSocketEvents reads until the hub closes the WebSocket. It does not answer the close frame, as
-// a hostile client would not.
+// readSocketEvents reads until the hub closes the WebSocket. Like a hostile client, it does not
+// answer the close frame.
 func readSocketEvents(h *subscriberLog, x *exchange) {
 	for {
 		m, code, err := x.message()
@@ -256,8 +256,8 @@ func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 	}
 }
 
-// renewal requires that a connection stays open while the client renews its short-lived token again
-// and again.
+// renewal requires that a connection stays open while the client repeatedly renews its short-lived
+// token.
 func renewal(t *testing.T, f *testbed) {
 	x := renewing(t, f)
 	for ; x == nil; x = renewing(t, f) {
@@ -282,7 +282,7 @@ func renewing(t *testing.T, f *testbed) *exchange {
 	fresh := func() string {
 		return f.jwt(map[string]string{"exp": at(time.Now().Add(life)), "publish": `[]`})
 	}
-	last, longest := time.Now(), time.Duration(0) // time of the last answer, and the longest time between two
+	last, longest := time.Now(), time.Duration(0) // time of the last answer, and longest time between two answers
 	x := f.start(t, request{line: "GET /ws?topic=load.renewed", token: fresh()})
 	if x.status == http.StatusUnauthorized && time.Since(last) > life/3 {
 		return nil

@@ -14,14 +14,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// eraseAttacks send requests to DELETE /events/{id} on the admin listener.
+// eraseAttacks send DELETE /events/{id} to the admin listener.
 var eraseAttacks = []attack{
 	{"erasing with a client's token, or from a page in the operator's browser", erasingUninvited},
 	{"erasing events with invalid or huge IDs, or with IDs of another log", erasingNothing},
 	{"a flood of erasures", floodOfErasures},
 }
 
-// main.publishTo publishes an event and returns its ID.
+// publishTo publishes an event and returns its ID.
 func (f *testbed) publishTo(t *testing.T, p *hubtest.Process, topic, data string) string {
 	t.Helper()
 	x := f.do(t, request{hub: p, line: "POST /publish/" + topic, token: f.tokens["publisher"], body: data})
@@ -91,7 +91,7 @@ func erasingNothing(t *testing.T, f *testbed) {
 		x := f.do(t, request{hub: p, admin: true, line: "DELETE /events/" + row.id})
 		require.Equal(t, row.status, x.status, "%.100s: %.300s", row.id, x.body)
 		require.Contains(t, x.body, row.detail, "%.100s", row.id)
-		require.Less(t, len(x.body), 1000, "%.100s: the answer repeats little of it", row.id)
+		require.Less(t, len(x.body), 1000, "%.100s: the answer contains only the beginning of the ID", row.id)
 	}
 	for _, path := range []string{"/events", "/events/", "/events/" + id + "/" + id, "/events/..%2f" + id} {
 		require.GreaterOrEqual(t, f.do(t, request{hub: p, admin: true, line: "DELETE " + path}).status, 400, path)
@@ -99,7 +99,7 @@ func erasingNothing(t *testing.T, f *testbed) {
 	f.stillHas(t, p, id, 0)
 }
 
-// stillHas requires that the event with this ID is in the log, and that the hub has erased this
+// stillHas requires that the event with the ID is in the log, and that the hub has erased the given
 // number of events.
 func (f *testbed) stillHas(t *testing.T, p *hubtest.Process, id string, erased int) {
 	t.Helper()
@@ -127,7 +127,7 @@ func floodOfErasures(t *testing.T, f *testbed) {
 				for seq := 1 + i; seq <= events && !t.Failed(); seq += scripts {
 					erase := request{hub: p, admin: true, line: fmt.Sprintf("DELETE /events/%s-%d", epoch, seq), header: []string{"Connection: close"}}
 					x, tries := f.do(t, erase), 1
-					for ; x.status == http.StatusServiceUnavailable; tries++ { // the store does not answer for 5 s, because the machine is busy
+					for ; x.status == http.StatusServiceUnavailable; tries++ { // on a busy machine, the store may not answer for 5 s
 						t.Logf("erasing %d: %s", seq, x.body)
 						x = f.do(t, erase)
 					}
@@ -147,7 +147,7 @@ func floodOfErasures(t *testing.T, f *testbed) {
 				require.NoError(t, err)
 				require.NotEqual(t, "trivium.gap", e.Type)
 				if e.Topic == "kept" {
-					require.Equal(t, want, e.ID, "every event, in order")
+					require.Equal(t, want, e.ID, "every event is delivered in order")
 					id = e.ID
 				}
 			}

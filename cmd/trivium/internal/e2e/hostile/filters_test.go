@@ -19,7 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// filterAttacks use filters that are cheap for the client and expensive for the hub.
+// filterAttacks use filters that are cheap for the client but expensive for the hub.
 var filterAttacks = []attack{
 	{"polls that search all events for 64 filters of 16 tokens", searchingPolls},
 	{"hundreds of subscribers with 64 filters of 16 tokens", costlySubscribers},
@@ -29,8 +29,8 @@ var filterAttacks = []attack{
 // deepPrefix is a topic with the maximum number of tokens, without its last token.
 const deepPrefix = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o."
 
-// deepFilters returns n filters of 16 tokens. All tokens but the last match deepPrefix, by name or
-// by wildcard; no topic has the last token.
+// deepFilters returns n filters of 16 tokens. All tokens except the last match deepPrefix, by name
+// or by wildcard. No topic contains the last token.
 func deepFilters(rng *rand.Rand, n int) []string {
 	filters := make([]string, n)
 	for i := range filters {
@@ -71,7 +71,7 @@ func searchingPolls(t *testing.T, f *testbed) {
 	p := f.serveAlone(t, "--retain-events", "12000")
 	before := p.Resident()
 	begin := f.do(t, request{hub: p, line: pollNow, token: f.tokens["one"]}).body
-	f.publishDeep(t, p, 24_000) // half of the topics have then lost their events
+	f.publishDeep(t, p, 24_000) // so that half of the topics have lost their events
 	_, cursor, _ := strings.Cut(begin, `"cursor":"`)
 	cursor, _, _ = strings.Cut(cursor, `"`)
 
@@ -114,7 +114,7 @@ func searchingPolls(t *testing.T, f *testbed) {
 		}
 	}
 	slices.Sort(took)
-	t.Logf("%d publishes meanwhile: median %v, p90 %v, most %v; resident: %d MiB before, %d MiB after",
+	t.Logf("%d publishes at the same time: median %v, p90 %v, most %v; resident: %d MiB before, %d MiB after",
 		len(took), took[len(took)/2], took[len(took)*9/10], took[len(took)-1], before/hubtest.Mebibyte, p.Resident()/hubtest.Mebibyte)
 }
 
@@ -145,7 +145,7 @@ func costlySubscribers(t *testing.T, f *testbed) {
 	t.Logf("filters of a subscriber: %.0f bytes; resident: %d MiB before, %d MiB after; a publish takes %v of the processor, %v alone",
 		filters/subscribers, resident/hubtest.Mebibyte, p.Resident()/hubtest.Mebibyte, beside, alone)
 	require.Less(t, filters/subscribers, 10_000.)
-	require.Less(t, p.Resident()-resident, int64(64*hubtest.Mebibyte), "618 KB each would be more")
+	require.Less(t, p.Resident()-resident, int64(64*hubtest.Mebibyte), "growth of the hub's memory; 618 KB per subscriber would be more")
 	require.Less(t, beside, 15*max(alone, 100*time.Microsecond))
 
 	refused := subscribe()
@@ -156,7 +156,7 @@ func costlySubscribers(t *testing.T, f *testbed) {
 	require.Contains(t, refused.body, "the filters of this token's subscribers may use at most 4194304 bytes")
 	require.Positive(t, f.metric(t, p, `trivium_limited_total{limit="filter_bytes_per_token"}`))
 	x := f.start(t, request{hub: p, line: "GET /sse?" + topicsQuery(deepFilters(rng, 64)), token: f.tokens["two"]})
-	require.Equal(t, http.StatusOK, x.status, "another token has a share of its own")
+	require.Equal(t, http.StatusOK, x.status, "another token has its own share")
 }
 
 // costlyRights compares the processor time of polls with two tokens: one whose rights have many

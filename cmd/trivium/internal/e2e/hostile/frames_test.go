@@ -54,10 +54,10 @@ func (f *testbed) closedWith(t *testing.T, code int, sent []byte) {
 			require.Equal(t, code, got)
 			break
 		}
-		require.Equal(t, decode.OpError, m.Op, "a refused message has no effect")
+		require.Equal(t, decode.OpError, m.Op, "the answer to the refused message is an error")
 	}
 	_, _ = x.conn.Write(clientFrame(bitFin|opClose, nil)) // the hub may have closed the connection already
-	_, _ = io.Copy(io.Discard, x.reader)                  // waits until the hub closes
+	_, _ = io.Copy(io.Discard, x.reader)                  // waits until the hub closes the connection
 }
 
 func byteFragments(t *testing.T, f *testbed) {
@@ -67,14 +67,14 @@ func byteFragments(t *testing.T, f *testbed) {
 	require.NoError(t, err)
 	m, _, err := x.message()
 	require.NoError(t, err)
-	require.Equal(t, decode.OpAck, m.Op, "a message may have this many fragments")
+	require.Equal(t, decode.OpAck, m.Op, "a message with the maximum number of fragments is accepted")
 
 	counter := `trivium_websocket_refused_total{reason="fragments"}`
 	before := f.metric(t, f.lenient, counter)
 	publish := `{"op":"publish","topic":"fragments","data":"` + breach + `"}`
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", maxFragments+1-len(publish))))
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", 60<<10)))
-	require.GreaterOrEqual(t, f.metric(t, f.lenient, counter), before+2, "empty fragments of another attack are counted here too")
+	require.GreaterOrEqual(t, f.metric(t, f.lenient, counter), before+2, "both refusals are counted, and possibly those of another attack")
 }
 
 func endlessFrames(t *testing.T, f *testbed) {
@@ -83,7 +83,7 @@ func endlessFrames(t *testing.T, f *testbed) {
 	f.closedWith(t, 1008, append(clientFrame(opText, []byte(`{"op"`)), empty...))
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, nil), 10_000))
 	f.closedWith(t, 1008, bytes.Repeat(clientFrame(bitFin|opText, []byte(`{"op":"x"}`)), 10_000))
-	// Pings are limited too, because the hub answers each of them.
+	// Pings are also limited, because the hub answers each of them.
 	x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	go func() { _, _ = x.conn.Write(bytes.Repeat(clientFrame(bitFin|opPing, []byte("ping")), 10_000)) }()
 	pongs := 0

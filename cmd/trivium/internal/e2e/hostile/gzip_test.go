@@ -33,8 +33,8 @@ func gzipped(t *testing.T, text, run string, n int) string {
 	return b.String()
 }
 
-// expandingBodies requires that compressed bodies take no more memory than uncompressed ones, and
-// do not delay other publishers.
+// expandingBodies requires that compressed bodies use no more memory than uncompressed ones, and do
+// not delay other publishers.
 func expandingBodies(t *testing.T, f *testbed) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	resident := func() float64 { return f.metric(t, p, "process_resident_memory_bytes") }
@@ -66,5 +66,5 @@ func expandingBodies(t *testing.T, f *testbed) {
 	all.Wait()
 	more := resident() - before
 	t.Logf("30 bodies of 64 MiB each took %.1f MiB", more/(1<<20))
-	require.Less(t, more, float64(64<<20), "less than the expanded size of one body")
+	require.Less(t, more, float64(64<<20), "the hub uses less memory than the expanded size of one body")
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// Every answer of every route, including upgrades and refusals, has headers that forbid browsers to
-// guess its type and to share it with other origins.
+// Every answer of every route, including upgrades and refusals, contains headers that forbid
+// browsers to guess its type and to share it with other origins.
 func TestHardeningHeaders(t *testing.T) {
 	f := &testbed{}
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none")...))
@@ -17,7 +17,7 @@ func TestHardeningHeaders(t *testing.T) {
 		x := f.do(t, r)
 		require.Equal(t, []string{"nosniff"}, x.header.Values("X-Content-Type-Options"), "%v", r)
 		require.Equal(t, []string{"same-origin"}, x.header.Values("Cross-Origin-Resource-Policy"), "%v", r)
-		require.Empty(t, x.header.Get("Strict-Transport-Security"), "there is no TLS")
+		require.Empty(t, x.header.Get("Strict-Transport-Security"), "Strict-Transport-Security is not sent without TLS")
 	}
 	for _, line := range routes {
 		check(withBody(request{hub: p, line: line}))

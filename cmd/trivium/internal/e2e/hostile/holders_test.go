@@ -16,8 +16,8 @@ import (
 )
 
 // unread uses two tokens, each limited to one connection, whose clients stop reading. Such a client
-// does not notice that the hub has closed its connection. The test recognizes the closing because
-// the token may then open another connection.
+// does not detect that the hub has closed its connection. The test detects it because the token may
+// then open another connection.
 func unread(t *testing.T, f *testbed) {
 	names := []string{"unread on /sse", "unread on /ws"}
 	for _, name := range names {
@@ -38,7 +38,7 @@ func unread(t *testing.T, f *testbed) {
 		require.Eventually(t, func() bool {
 			return f.do(t, request{line: pollNow, token: f.tokens[name]}).status == http.StatusOK
 		}, hubtest.Patience, 10*time.Millisecond)
-		inTime(t, "to close what was "+name+", the file's change with it", time.Since(begin)-time.Second)
+		inTime(t, "to close "+name+", including the change of the file", time.Since(begin)-time.Second)
 	}
 }
 

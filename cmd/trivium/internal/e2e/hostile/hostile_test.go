@@ -14,13 +14,13 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// attack is one attack on the hubs of a testbed. docs/security.md lists its name.
+// attack is one attack on the hubs of a testbed. Its name is listed in docs/security.md.
 type attack struct {
 	name string
 	try  func(t *testing.T, f *testbed)
 }
 
-// attacks are all attacks. They run in parallel, so each attack uses topics of its own to check its
+// attacks lists all attacks. They run in parallel, so each attack uses its own topics to check its
 // effects.
 var attacks = slices.Concat(
 	tokenAttacks,
@@ -44,11 +44,11 @@ var attacks = slices.Concat(
 	logAttacks,
 )
 
-// TestHostile runs all attacks over real sockets against the program. Then it searches all output of the hubs for
+// TestHostile runs all attacks over real sockets against trivium processes. Then it searches all output of the hubs for
 // the tokens and secrets that were used.
 func TestHostile(t *testing.T) {
 	if testing.Short() {
-		t.Skip("attacks take long")
+		t.Skip("attacks take a long time")
 	}
 	t.Parallel()
 	f := newTestbed(t)
@@ -63,7 +63,8 @@ func TestHostile(t *testing.T) {
 	t.Run(leakAttack, f.requireNoLeak)
 }
 
-// leakAttack is the name of the last test, which searches the output that all others have caused.
+// leakAttack is the name of the last test, which searches the output that all other attacks have
+// caused.
 const leakAttack = "a token or a secret in the log, a metric or an error"
 
 // docs/security.md lists exactly the names of the attacks.
@@ -94,7 +95,7 @@ var allowed = func() time.Duration {
 	return time.Minute
 }()
 
-// inTime requires that something that is promised within a second took no longer than the tests
+// inTime requires that an action that is promised within a second took no longer than the tests
 // allow.
 func inTime(t *testing.T, what string, took time.Duration) {
 	t.Helper()

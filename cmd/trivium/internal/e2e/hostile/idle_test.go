@@ -44,8 +44,7 @@ func stallBodies(t *testing.T, _ *testbed) {
 	}{
 		{"POST /publish/stalled", "Content-Length: 100", func(int) string { return "127.0.3.1" }},
 		{"POST /publish", "Content-Type: application/x-ndjson\r\nContent-Length: 100", func(int) string { return "127.0.3.2" }},
-		// The method is not POST: after refusing a POST, the hub waits only one second for the
-		// body.
+		// Not POST, because after the refusal of a POST the hub waits only one second for the body.
 		{"GET /healthz", "Content-Length: 100", func(i int) string { return fmt.Sprintf("127.0.4.%d", 1+i%200) }},
 	} {
 		p := hubtest.LimitFiles(t, hubtest.Start, 300, hubtest.Binary(t, append(hubtest.AnyPorts, "--read-timeout", "10m")...))
@@ -71,7 +70,7 @@ func holdIdle(t *testing.T, files, connections int, source func(int) string, arg
 	stillServes(t, p)
 	p.Publish("application/json", `{"topic":"kept","data":1}`)
 	e, err := subscriber.Next()
-	for err == nil && e.Type == "trivium.heartbeat" { // the first heartbeat comes at a random time
+	for err == nil && e.Type == "trivium.heartbeat" { // the first heartbeat is sent at a random time
 		e, err = subscriber.Next()
 	}
 	require.NoError(t, err, "a subscriber with a token keeps its connection")
@@ -138,5 +137,5 @@ func stillServes(t *testing.T, p *hubtest.Process) {
 	p.Publish("application/json", `{"topic":"still","data":1}`)
 	require.Eventually(t, func() bool {
 		return strings.Contains(p.Log(), `"level":"ERROR"`) || strings.Contains(p.Log(), `"level":"WARN","msg":"too many connections`)
-	}, hubtest.Patience, 10*time.Millisecond, "the log contains an error")
+	}, hubtest.Patience, 10*time.Millisecond, "the hub has logged an error")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// incomingAttacks send data endlessly. The hub's memory and processor time must stay bounded, and
+// incomingAttacks send endless data. The hub's memory and processor time must stay bounded, and
 // other publishers must be served.
 var incomingAttacks = []attack{
 	{"endless blank lines, on many connections", endlessLines},
@@ -57,7 +57,7 @@ func (f *testbed) requireBoundedMemory(t *testing.T, p *hubtest.Process, before 
 	t.Helper()
 	after := p.Resident()
 	t.Logf("resident: %d MiB before, %d MiB after; reserved: %.0f MiB", before/hubtest.Mebibyte, after/hubtest.Mebibyte, f.metric(t, p, "trivium_receiving_bytes")/hubtest.Mebibyte)
-	require.Less(t, after-before, int64(int64(128<<20)*3/2), "reserved memory and garbage not collected yet")
+	require.Less(t, after-before, int64(int64(128<<20)*3/2), "growth of the memory, with garbage that is not collected yet")
 }
 
 // sendPieces starts a publish and sends pieces of its body until the hub no longer reads them.
@@ -96,7 +96,7 @@ func endlessBodies(t *testing.T, f *testbed) {
 	}
 	f.waitRefusals(t, p, "receiving_per_token", 6)
 	large := request{hub: p, line: "POST /publish", token: f.tokens["two"], body: strings.Repeat(" ", 1<<20) + `{"topic":"large","data":1}`}
-	require.Equal(t, http.StatusOK, f.do(t, large).status, "other tokens have a share")
+	require.Equal(t, http.StatusOK, f.do(t, large).status, "other tokens have their own share")
 	for _, who := range []string{"master", "publisher", "three", "hasty"} {
 		for range 3 {
 			pour(who)
@@ -124,7 +124,7 @@ func endlessMessages(t *testing.T, f *testbed) {
 	require.Equal(t, decode.OpAck, m.Op)
 	// After the read timeout, the hub closes a WebSocket with an unfinished message and frees the
 	// memory of the message.
-	p = f.serveAlone(t, "--read-timeout", "4s") // a slow machine needs seconds for a small request; a message has six times as long
+	p = f.serveAlone(t, "--read-timeout", "4s") // a slow machine needs seconds for a small request; the timeout of a message is six times as long
 	endless(p, 20)
 	late := `trivium_websocket_refused_total{reason="receiving_time"}`
 	require.Eventually(t, func() bool { return f.metric(t, p, late) == 20 }, hubtest.Patience, 50*time.Millisecond)
@@ -183,7 +183,7 @@ func deepNesting(t *testing.T, f *testbed) {
 	}
 }
 
-// emptyBlocks sends 30 messages of 64 KiB, each of which decompresses to an empty text.
+// emptyBlocks sends 30 messages of 64 KiB, each of which decompresses to an empty message.
 func emptyBlocks(t *testing.T, f *testbed) {
 	counter := `trivium_websocket_refused_total{reason="blocks"}`
 	before := f.metric(t, f.lenient, counter)

@@ -42,7 +42,7 @@ type issuer struct {
 	rsa, remoteRSA       *rsa.PrivateKey
 	ec, remoteEC         *ecdsa.PrivateKey
 	ed                   ed25519.PrivateKey
-	strange              *rsa.PrivateKey // a key that no hub knows
+	strange              *rsa.PrivateKey // a key that no hub accepts
 	pem                  string
 	keySet, strangeSet   []byte
 	fetched, luredBySome atomic.Int64

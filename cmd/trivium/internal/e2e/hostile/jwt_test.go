@@ -45,12 +45,12 @@ func forgedSignature(t *testing.T, f *testbed) {
 			"no first": good[strings.Index(good, "."):],
 			"strange":  f.sign(f.strange, rs256, claims(nil)),
 			"SHA-256":  text + "." + b64(sha(text)),
-			// The last character of a base64 text can have bits that decoders ignore. This token
-			// differs only in them.
+			// The last character of a base64 string can have bits that decoders ignore. This token
+			// differs only in these bits.
 			"stray bits": good[:len(good)-1] + string(rune(good[len(good)-1]+1)),
 		}
 		if len(raw)%3 == 0 {
-			delete(forged, "stray bits") // the base64 text of this token has no such bits
+			delete(forged, "stray bits") // the base64 string of this token has no such bits
 		}
 		for _, token := range forged {
 			f.requireRefused(t, f.secret(token))
@@ -158,14 +158,14 @@ func kidFlood(t *testing.T, f *testbed) {
 		f.requireAccepted(t, good)
 	}
 	all.Wait()
-	// Four hubs of the testbed fetch keys from the issuer's URL, and other attacks cause such
-	// fetches as well.
+	// Four hubs of the testbed fetch keys from the issuer's URL, and other attacks also cause such
+	// fetches.
 	most := 4 * mostFetches(time.Since(f.began))
 	t.Logf("%d fetches by four hubs, %d allowed", f.fetched.Load(), most)
 	require.LessOrEqual(t, f.fetched.Load(), most)
 }
 
-// mostFetches returns how often one hub may request the keys of an issuer, regardless of the tokens
+// mostFetches returns how often a hub may request the keys of an issuer, regardless of the tokens
 // that it receives: once at its start and once per six seconds.
 func mostFetches(running time.Duration) int64 { return 2 + int64(running/(6*time.Second)) }
 
@@ -181,8 +181,8 @@ func (f *testbed) floodUnknownKeys(t *testing.T, p *hubtest.Process, attacker in
 	}
 }
 
-// requireUnknownKey requires that a token with an unknown key gets a temporary refusal: only after
-// the hub has fetched the keys can it decide whether the token is valid.
+// requireUnknownKey requires that a token with an unknown key gets a temporary refusal, because the
+// hub must fetch the keys before it can decide whether the token is valid.
 func (f *testbed) requireUnknownKey(t *testing.T, token string) {
 	t.Helper()
 	for _, route := range []string{pollNow, "POST /publish"} {

@@ -67,8 +67,8 @@ func (i *rotatingIssuer) serve(keys map[string]*rsa.PrivateKey) {
 	i.keys.Store(&set)
 }
 
-// Clients can send invalid tokens with any key ID. They must not delay tokens with known keys, and
-// delay tokens with new keys by a few seconds at most.
+// Clients can send invalid tokens with any key ID. These must not delay tokens with known keys, and
+// may delay tokens with new keys by a few seconds at most.
 func rotationUnderFlood(t *testing.T, f *testbed) {
 	source := newRotatingIssuer(t)
 	source.serve(map[string]*rsa.PrivateKey{"old": f.rsa})
@@ -101,11 +101,11 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 		require.Equal(t, http.StatusOK, ask(pollNow, known).status)
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Logf("a token of the new key was accepted after %v and %d refusals", time.Since(rotated).Round(time.Millisecond), retries)
+	t.Logf("a token with the new key was accepted after %v and %d refusals", time.Since(rotated).Round(time.Millisecond), retries)
 	require.LessOrEqual(t, source.fetches.Load(), mostFetches(time.Since(begin)))
 	t.Logf("%d fetches in %v", source.fetches.Load(), time.Since(begin).Round(time.Second))
 
-	// An issuer that serves an empty set of keys counts as unavailable.
+	// An issuer that serves an empty set of keys is considered unavailable.
 	source.serve(nil)
 	fetches := source.fetches.Load()
 	require.Eventually(t, func() bool { return source.fetches.Load() > fetches }, hubtest.Patience, 10*time.Millisecond)
@@ -114,8 +114,8 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 }
 
 // requireRetryLater sends a valid token, whose key the hub does not know yet, to every route. It
-// requires a 503 with Retry-After or, for an EventSource or WebSocket in a browser, an answer after
-// which the client tries again.
+// requires a 503 with Retry-After or, for an EventSource or a WebSocket in a browser, an answer
+// after which the client retries.
 func (f *testbed) requireRetryLater(t *testing.T, p *hubtest.Process, token string) {
 	t.Helper()
 	for _, target := range tokenRoutes {

@@ -44,8 +44,8 @@ func (f *testbed) exclusive(t *testing.T) {
 }
 
 func spoofedAddress(t *testing.T, f *testbed) {
-	// A client that is not a trusted proxy is counted under its own address, whatever its headers
-	// claim. The limit is 3 connections, and the watch holds one of them.
+	// A client that is not a trusted proxy is counted under its own address, regardless of its
+	// headers. The limit is 3 connections, and the watch holds one of them.
 	for i, status := range []int{200, 200, 503} {
 		address := fmt.Sprintf("198.51.100.%d", i)
 		x := f.start(t, request{hub: f.plain, line: "GET /sse", token: f.tokens["one"], header: []string{
@@ -53,10 +53,10 @@ func spoofedAddress(t *testing.T, f *testbed) {
 		require.Equal(t, status, x.status)
 	}
 	require.NotContains(t, f.do(t, request{hub: f.plain, line: "POST /session", token: f.tokens["one"],
-		header: []string{"X-Forwarded-Proto: https"}}).header.Get("Set-Cookie"), "Secure", "nor is it over TLS")
+		header: []string{"X-Forwarded-Proto: https"}}).header.Get("Set-Cookie"), "Secure", "X-Forwarded-Proto of an untrusted client is ignored")
 
-	// In a proxy's header, the last address that is not a proxy's own is the client's. The
-	// addresses before it may be invented by the client.
+	// In the header of a proxy, the last address that is not a proxy is that of the client. The
+	// client may have invented the addresses before it.
 	f.exclusive(t)
 	const client = "203.0.113.1"
 	for _, who := range []string{"one", "one", "two"} {
@@ -93,7 +93,7 @@ func (f *testbed) requireLimited(t *testing.T, p *hubtest.Process, status int, t
 		case seen == nil:
 			require.NotEmpty(t, x.header.Get("Retry-After"), r.line)
 		case strings.HasPrefix(r.line, "GET /sse"):
-			require.NotNil(t, x.stream, "refused on the stream, because an EventSource would not reconnect")
+			require.NotNil(t, x.stream, "the refusal is sent as a stream, because an EventSource would not reconnect otherwise")
 		default:
 			require.Equal(t, 1013, x.code)
 		}
@@ -124,7 +124,7 @@ func tooManyConnections(t *testing.T, f *testbed) {
 		require.Equal(t, n+float64(times), count(limit), limit)
 	}
 	x := f.do(t, request{hub: f.strict, line: "POST /publish/still", token: f.tokens["one"], body: "1"})
-	require.Equal(t, http.StatusOK, x.status, "a publish is not a connection")
+	require.Equal(t, http.StatusOK, x.status, "a publish does not count as a connection")
 }
 
 // tooManyOfOneToken checks the default of --max-connections-per-token.

@@ -48,7 +48,7 @@ func escapeCodes(t *testing.T, f *testbed) {
 			}
 		}
 	}
-	// Hostile text may also be in a file, for example in the name of a token.
+	// Hostile strings may also be in a file, for example in the name of a token.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	broken := "tokens:\n"
@@ -86,8 +86,8 @@ func requireCleanLog(p *hubtest.Process, t *testing.T) {
 	}
 }
 
-// sendMisplacedTokens sends a token in parts of a request where tokens do not belong. Topics are
-// left out, because refusals repeat the topic.
+// sendMisplacedTokens sends a token in parts of a request that should not contain tokens, except in
+// topics, because refusals repeat the topic.
 func (f *testbed) sendMisplacedTokens(t *testing.T, p *hubtest.Process) {
 	token := f.secret(rand.Text() + rand.Text())
 	f.try(t, request{hub: p, line: "PUT /publish/" + token, body: "1"})
@@ -118,7 +118,7 @@ func (f *testbed) sendMisplacedTokens(t *testing.T, p *hubtest.Process) {
 		}
 	}
 	var x *exchange
-	require.Eventually(t, func() bool { // the hub may not yet have noticed that earlier connections have ended
+	require.Eventually(t, func() bool { // the hub may not have detected yet that earlier connections have ended
 		x = f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["master"]})
 		return x.status == http.StatusOK
 	}, hubtest.Patience, 100*time.Millisecond)
@@ -163,7 +163,7 @@ func (f *testbed) requireNoLeak(t *testing.T) {
 			said[name+page] = f.adminPage(t, p, page, nil)
 		}
 		said[name+"'s log"] = p.Log()
-		require.Contains(t, p.Log(), `refused`, "it is at debug level")
+		require.Contains(t, p.Log(), `refused`, "refusals are logged at debug level")
 		require.NotContains(t, p.Log(), "DATA RACE")
 		require.NotContains(t, p.Log(), "panic")
 	}
@@ -176,11 +176,11 @@ func (f *testbed) requireNoLeak(t *testing.T) {
 			blocks[secret[i:i+block]] = secret
 		}
 	}
-	t.Logf("looking for %d tokens and secrets, %d parts of them", len(f.secrets), len(blocks))
+	t.Logf("searching for %d tokens and secrets, and for %d parts of them", len(f.secrets), len(blocks))
 	for where, text := range said {
 		for i := 0; i+block <= len(text); i++ {
 			if secret, found := blocks[text[i:i+block]]; found {
-				t.Errorf("%s has %q, a part of %q:\n%s", where, text[i:i+block], secret, text[max(0, i-200):min(len(text), i+200)])
+				t.Errorf("%s contains %q, a part of %q:\n%s", where, text[i:i+block], secret, text[max(0, i-200):min(len(text), i+200)])
 				break
 			}
 		}

@@ -13,7 +13,7 @@ var pageAttacks = []attack{
 	{"a path that net/http redirects, with the Host of another site", uncleanPath},
 }
 
-// otherSites are headers of requests that a page of another site makes. Browsers send them, and
+// otherSites lists headers of requests that a page of another site sends. Browsers send them, and
 // other clients may imitate browsers.
 var otherSites = [][]string{
 	{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site"}, {"Sec-Fetch-Site: "}, {"Sec-Fetch-Site: CROSS-SITE"},
@@ -56,7 +56,7 @@ func crossSiteGets(t *testing.T, f *testbed) {
 		good.hub = f.open
 		require.Equal(t, http.StatusOK, f.do(t, good).status, "%v", good)
 	}
-	// With authentication, such a header is no reason for a refusal: a page of another site has no
+	// With authentication, such a header does not cause a refusal: a page of another site has no
 	// token, and a client with a token may send any headers.
 	x := f.do(t, request{line: pollNow, token: f.tokens["master"], header: []string{"Sec-Fetch-Site: cross-site"}})
 	require.Equal(t, http.StatusOK, x.status)

@@ -37,8 +37,8 @@ type pollClient struct {
 	last   *lastAnswer
 }
 
-// lastAnswer is the newest answer that clients have received. Clients that share it do not decode the same
-// answer again, which takes long for large answers.
+// lastAnswer is the newest answer that clients have received. Clients share it, so that they need not decode the same
+// large answer again.
 type lastAnswer struct {
 	mu     sync.Mutex
 	body   []byte
@@ -88,8 +88,8 @@ func (c *pollClient) answer() (status int, answer decode.PollAnswer, err error) 
 	return response.StatusCode, answer, err
 }
 
-// events sends a poll from a position until the answer has events, and returns them. If asked is set, the first
-// poll was sent before the call.
+// events polls from a position until an answer contains events, and returns them. If asked is set, the first poll was
+// already sent before the call.
 func (c *pollClient) events(asked bool, query, cursor string) (answer decode.PollAnswer, err error) {
 	answer.Cursor = cursor
 	for len(answer.Events) == 0 {
@@ -107,13 +107,14 @@ func (c *pollClient) events(asked bool, query, cursor string) (answer decode.Pol
 	return answer, nil
 }
 
-// waitForPolls returns when the hub has accepted this number of polls since its start.
+// waitForPolls blocks until the hub has accepted n polls since its start.
 func waitForPolls(t *testing.T, p *hubtest.Process, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return int(p.Stats().Transports["longpoll"].Opened) >= n }, hubtest.Patience, 10*time.Millisecond)
 }
 
-// keptPolls lets one poll after the other wait, each on a connection of its own that then stays open.
+// keptPolls starts polls that wait, one after the other, each on a new connection that then stays
+// open.
 func keptPolls(t *testing.T, _ *testbed) {
 	p := hubtest.LimitFiles(t, hubtest.Start, 300, hubtest.Binary(t, hubtest.AnyPorts...))
 	for i := range 400 {
@@ -139,8 +140,8 @@ func keptPolls(t *testing.T, _ *testbed) {
 	require.NotContains(t, p.Log(), "too many open files")
 }
 
-// unreadPolls publishes an event that fits into no socket buffer to many polls that wait. Their clients read it after
-// other clients were served.
+// unreadPolls publishes an event that is larger than the socket buffers to many waiting polls. Their clients read it
+// after other clients were served.
 func unreadPolls(t *testing.T, f *testbed) {
 	const polls, query = 300, "wait=50&topic=slow.large"
 	c := f.newSlowClients(t, "--write-timeout", "10m")
@@ -165,10 +166,10 @@ func unreadPolls(t *testing.T, f *testbed) {
 				return err
 			}
 			if len(answer.Events) != 1 || !bytes.Equal(answer.Events[0].Data, want) {
-				return fmt.Errorf("%d events, which differ from the one published", len(answer.Events))
+				return fmt.Errorf("%d events, which differ from the published one", len(answer.Events))
 			}
 			return slow[i].ask(query + "&cursor=" + answer.Cursor)
-		}), "every client receives everything")
+		}), "every client receives the whole event")
 	}
 }
 
@@ -197,8 +198,8 @@ func newSilentIssuer(t *testing.T, key *rsa.PrivateKey) *silentIssuer {
 	return s
 }
 
-// keylessPolls sends tokens with unknown keys as the next requests of connections that were parked. The hub waits for the
-// keys, and serves another client meanwhile.
+// keylessPolls sends tokens with unknown keys as the next requests of connections that were parked. While the hub waits
+// for the keys, it serves another client.
 func keylessPolls(t *testing.T, f *testbed) {
 	source := newSilentIssuer(t, f.rsa)
 	p := hubtest.Start(t, hubtest.Program(t, []string{"TRIVIUM_JWKS_URL=" + source.url},
@@ -219,7 +220,7 @@ func keylessPolls(t *testing.T, f *testbed) {
 	first := dialPoll(t, p, unknown(-1), "127.0.0.1")
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	asking.Go(func() { // the hub fetches the keys again at most once in six seconds, and refuses unknown ones at once until then
+	asking.Go(func() { // the hub fetches the keys again after six seconds at the earliest, and until then refuses unknown keys immediately
 		for source.fetches.Load() < 2 && first.ask("wait=0") == nil {
 			if _, _, err := first.answer(); err != nil {
 				return

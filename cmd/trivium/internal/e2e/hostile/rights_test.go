@@ -22,8 +22,8 @@ var rightAttacks = []attack{
 	{"a cursor, last, since or Last-Event-ID over topics without the right to read them", foreignHistory},
 }
 
-// wider are filters to which the token "narrow" has no right, and invalid filters, by the status of
-// the refusal.
+// wider maps the status of a refusal to filters: those to which the token "narrow" has no right,
+// and invalid ones.
 var wider = map[int][]string{
 	http.StatusForbidden: {
 		">", "*", "*.*", "*.>", "*.b", "a.*", "a.>", "a", "b", "a.b.c", "a.b.>", "a.b.*", "x", "x.>", "x.*.*", "x.y.z", "x.*.>", "open", "open2.>", "*.x",
@@ -151,15 +151,15 @@ func halfRights(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusForbidden, f.command(t, socket, `{"op":"subscribe","topic":"a.b","last":5}`).Problem.Status)
 	require.Equal(t, decode.OpAck, f.command(t, socket, `{"op":"publish","topic":"half.rights","data":1}`).Op)
 	m := f.command(t, socket, `{"op":"ping"}`)
-	require.Equal(t, decode.OpAck, m.Op, "the publisher must not receive its own event")
+	require.Equal(t, decode.OpAck, m.Op, "the publisher does not receive its own event")
 	// A JWT without these claims has no rights.
 	bare := f.jwt(map[string]string{"subscribe": "", "publish": ""})
 	f.requireRefusedAt(t, pollNow, http.StatusForbidden, bare)
 	f.requireRefusedAt(t, "POST /publish", http.StatusForbidden, bare)
 }
 
-// foreignHistory uses a hub of its own that retains 16 events. The token has the right to read some of the
-// removed events, but not all.
+// foreignHistory starts a hub that retains 16 events. The token has the right to read some of the removed events, but
+// not all.
 func foreignHistory(t *testing.T, f *testbed) {
 	narrow := f.tokens["narrow"]
 	p := f.tenants(t, "--retain-events", "16", "--heartbeat", "50ms")
@@ -171,8 +171,8 @@ func foreignHistory(t *testing.T, f *testbed) {
 	}
 	publishAs(p, t, f, "x.seen")
 	epoch, _, _ := strings.Cut(own, "-")
-	// history returns the topics of the events that the token receives after this start, and the
-	// gap, if any.
+	// history returns the topics of the events that the token receives after a start, and the gap,
+	// if any.
 	history := func(query, header string) (topics []string, gap *hub.Gap) {
 		x := f.do(t, request{hub: p, line: pollNow + "&" + query, token: narrow, header: lines(header)})
 		require.Equal(t, http.StatusOK, x.status, query)
@@ -211,8 +211,8 @@ func foreignHistory(t *testing.T, f *testbed) {
 		require.Equal(t, c.gap, gap != nil, c)
 		require.True(t, gap == nil || gap.Certain)
 	}
-	// If the start is not in this hub's log, every client gets a gap, regardless of which events
-	// were removed.
+	// For a start that is not in this hub's log, a gap must not reveal that events were removed
+	// which the token may not read.
 	for _, other := range []string{"cursor=00000000-1", "cursor=" + epoch + "-0", "since=1h"} {
 		topics, gap := history("topic=a.b&"+other, "")
 		require.Empty(t, topics, other)

@@ -88,7 +88,7 @@ func (c *slowClients) measureGrowth(t *testing.T) (grown int64) {
 	return grown
 }
 
-// delivered waits until the hub has written this number of events to the slow streams.
+// delivered waits until the hub has written the given number of events to the slow streams.
 func (c *slowClients) delivered(t *testing.T, events int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -168,7 +168,7 @@ func stalledStreams(t *testing.T, f *testbed) {
 			}
 		}
 		return nil
-	}), "every client receives everything")
+	}), "every client receives the whole event")
 	require.Eventually(t, func() bool { return c.p.Stats().Subscribed.SlowBytes == 0 }, hubtest.Patience, 10*time.Millisecond)
 }
 
@@ -204,15 +204,15 @@ func stalledPolls(t *testing.T, f *testbed) {
 		}
 		answer, err := decode.DecodePollAnswer(body)
 		if err == nil && (len(answer.Events) != 1 || string(answer.Events[0].Data) != quoted(large(100))) {
-			err = fmt.Errorf("%d bytes, which differ from the event", len(body))
+			err = fmt.Errorf("received %d bytes that differ from the event", len(body))
 		}
 		return err
-	}), "every client receives everything")
+	}), "every client receives the whole event")
 }
 
 // stalledApart stalls each stream in a different event, until retention removes these events. The
-// hub keeps as many of them in memory as it has room for. It must disconnect the other streams,
-// count them, and report the gap when they resume.
+// hub keeps as many of the events in memory as its limit allows. It must disconnect the other
+// streams, count them, and report the gap when they resume.
 func stalledApart(t *testing.T, f *testbed) {
 	const streams, share = 100, 16 * hubtest.Mebibyte
 	c := f.newSlowClients(t, "--retain-bytes", "8MiB")
@@ -223,7 +223,7 @@ func stalledApart(t *testing.T, f *testbed) {
 		c.delivered(t, i+1)
 	}
 	grown, held := c.measureGrowth(t), c.p.Stats().Subscribed.SlowBytes
-	t.Logf("%d streams, each within another event: %d MiB, of which %d bytes are events", streams, grown>>20, held)
+	t.Logf("%d streams, each within a different event: %d MiB, of which %d bytes are events", streams, grown>>20, held)
 	require.Less(t, grown, int64(80*hubtest.Mebibyte))
 	require.LessOrEqual(t, held, int64(share))
 	cut := parallel(streams, func(i int) error {
@@ -232,7 +232,7 @@ func stalledApart(t *testing.T, f *testbed) {
 			slowClients[i].conn.Close()
 			return err
 		case data != quoted(large(i)):
-			return fmt.Errorf("stream %d: %d bytes, which differ from the event", i, len(data))
+			return fmt.Errorf("stream %d: received %d bytes that differ from the event", i, len(data))
 		}
 		slowClients[i].conn.Close()
 		return nil
@@ -240,7 +240,7 @@ func stalledApart(t *testing.T, f *testbed) {
 	for _, err := range cut {
 		require.Equal(t, io.ErrUnexpectedEOF, err)
 	}
-	require.GreaterOrEqual(t, streams-len(cut), 15, "streams whose event was kept receive all of it")
+	require.GreaterOrEqual(t, streams-len(cut), 15, "streams whose event was kept receive the whole event")
 	require.EqualValues(t, len(cut), c.p.Stats().Transports["sse"].Closed["no_room"])
 	c.measureGrowth(t)
 }

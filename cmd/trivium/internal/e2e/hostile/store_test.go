@@ -33,8 +33,8 @@ func (f *testbed) tenants(t *testing.T, args ...string) *hubtest.Process {
 	return p
 }
 
-// readingEverything replays the whole log with one token in two encodings. No event of another
-// token may be removed because of that.
+// readingEverything replays the whole log with one token in two encodings. This must not cause the
+// removal of events of other tokens.
 func readingEverything(t *testing.T, f *testbed) {
 	const limit, size = 4 << 20, 1000
 	p := f.tenants(t, "--retain-bytes", fmt.Sprint(limit))
@@ -43,7 +43,7 @@ func readingEverything(t *testing.T, f *testbed) {
 		header: []string{"Content-Type: application/x-ndjson"}, body: strings.Repeat(line, 2*limit/size)})
 	require.Equal(t, http.StatusOK, x.status, x.body)
 	before := p.Stats().Events
-	require.Positive(t, before.Removed["bytes"], "the log is full")
+	require.Positive(t, before.Removed["bytes"], "the log is full, so that retention removes events")
 
 	epoch, _, _ := strings.Cut(p.Stats().Position, "-")
 	query := fmt.Sprintf("?topic=history&cursor=%s-%d", epoch, before.Published-uint64(before.Retained))
@@ -75,8 +75,8 @@ func readingEverything(t *testing.T, f *testbed) {
 	require.GreaterOrEqual(t, after.Retained, before.Retained-1)
 }
 
-// takingAllKeys publishes with one token, under a new idempotency key each time, until it is
-// refused. Other tokens must still be able to use keys, and no key may be forgotten.
+// takingAllKeys publishes with one token and a new idempotency key for each event, until it is
+// refused. Other tokens must still be able to use keys, and no key may be removed early.
 func takingAllKeys(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	publish := func(name, key string) request {
@@ -114,7 +114,7 @@ func takingAllKeys(t *testing.T, f *testbed) {
 	}
 	conn.Close()
 	require.Less(t, taken, keys/2)
-	require.Equal(t, http.StatusOK, f.do(t, publish("one", "0")).status, "a repeated key gets the first answer")
+	require.Equal(t, http.StatusOK, f.do(t, publish("one", "0")).status, "a repeated key gets the answer of the first publish")
 	for i := range 100 {
 		x := f.do(t, publish("two", fmt.Sprint(i)))
 		require.Equal(t, http.StatusOK, x.status, x.body)
@@ -126,12 +126,12 @@ func takingAllKeys(t *testing.T, f *testbed) {
 // and that an array answered with 503 is not in the log.
 func manyArrays(t *testing.T, f *testbed) {
 	for try := 1; !tryManyArrays(t, f); try++ {
-		require.Less(t, try, 3, "the victim is refused each time")
+		require.Less(t, try, 3, "the other token is not refused in every attempt")
 		t.Log("the disk was too slow for the engine's timeouts")
 	}
 }
 
-// tryManyArrays returns false if the hub refused events of the victim.
+// tryManyArrays returns false if the hub refused events of the other token.
 func tryManyArrays(t *testing.T, f *testbed) bool {
 	const arrays, rounds, events, size = 24, 2, 16, 1_000_000
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir(), "--retain-bytes", "1GiB")
@@ -168,7 +168,7 @@ func tryManyArrays(t *testing.T, f *testbed) bool {
 			refused++
 		}
 	}
-	t.Logf("%d publishes of the victim, %d refused, the slowest took %v; the stream was followed anew %d times; the arrays were answered with %v",
+	t.Logf("%d publishes of the victim, %d refused, the slowest took %v; the hub restarted reading the stream %d times; the arrays were answered with %v",
 		n, refused, slowest, strings.Count(p.Log(), "following the stream failed, retrying"), statuses)
 	if refused > 0 {
 		attack.Wait()

@@ -39,7 +39,7 @@ type testbed struct {
 	mu          sync.Mutex
 	tokensFile  string // tokens file of the hub main
 	textFile    string // tokens file of the hub text
-	quietFile   string // tokens file of the other hubs; never changed
+	quietFile   string // tokens file of the other hubs; it never changes
 	revokedFile string
 	entries     []tokenEntry
 	revoked     []string
@@ -57,8 +57,8 @@ type tokenEntry struct {
 	name, subscribe, publish, more string
 }
 
-// testbedTokens are the tokens of the hubs. An attack that changes a token uses one that no other
-// attack uses.
+// testbedTokens lists the tokens of the hubs. An attack that changes a token must use one that no
+// other attack uses.
 var testbedTokens = []tokenEntry{
 	{name: "master", subscribe: `">"`, publish: `">"`},
 	{name: "narrow", subscribe: `a.b, "x.*", "open.>", "caf` + "\u00e9" + `"`, publish: `a.b, "x.*"`},
@@ -91,7 +91,7 @@ func newTestbed(t *testing.T) *testbed {
 	f.udpKey = []byte(f.secret(rand.Text()))
 	f.tokensFile, f.quietFile = file("tokens.yaml", f.tokensText()), file("quiet.yaml", f.tokensText())
 	f.textFile = file("text.yaml", f.tokensText())
-	f.revokedFile = file("revoked", "# nobody yet\n")
+	f.revokedFile = file("revoked", "# none yet\n")
 	access := []string{
 		"--jwt-secret-file", file("secret", string(f.hmacKey)), "--jwt-key-file", file("keys.pem", f.pem),
 		"--jwt-issuer", issuerName, "--jwt-audience", audience, "--revoked-file", f.revokedFile,
@@ -125,7 +125,7 @@ func newTestbed(t *testing.T) *testbed {
 }
 
 // serve starts another hub with the tokens files of the testbed. It holds the lock, so that no
-// attack changes the files meanwhile.
+// attack changes the files while the hub starts.
 func (f *testbed) serve(t *testing.T, cmd *exec.Cmd) *hubtest.Process {
 	t.Helper()
 	f.mu.Lock()
@@ -137,7 +137,7 @@ func (f *testbed) hubs() map[string]*hubtest.Process {
 	return map[string]*hubtest.Process{"main": f.main, "open": f.open, "lenient": f.lenient, "strict": f.strict, "plain": f.plain, "text": f.text}
 }
 
-// secret records a text that must not appear in any output of a hub, and returns it.
+// secret records a string that must not appear in any output of a hub, and returns it.
 func (f *testbed) secret(s string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,7 +168,7 @@ func (f *testbed) change(t *testing.T, name string, change func(*tokenEntry) boo
 	replace(t, f.tokensFile, f.tokensText())
 }
 
-// revoke adds the ID of a JWT to the list of revoked ones.
+// revoke adds the ID of a JWT to the file of revoked tokens.
 func (f *testbed) revoke(t *testing.T, id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -182,7 +182,7 @@ func replace(t *testing.T, path, text string) {
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-// breach is contained in the data of every event that the hub must refuse.
+// breach is part of the data of every event that the hub must refuse.
 const breach = "breach"
 
 func breachIn(topic string) string { return `{"topic":"` + topic + `","data":"` + breach + `"}` }
@@ -208,7 +208,7 @@ func (f *testbed) watch(t *testing.T, p *hubtest.Process) {
 			e, err := w.stream.Next()
 			switch {
 			case err != nil || e.Type == "trivium.gap":
-				w.found = append(w.found, fmt.Sprintf("no breach, but it could not be seen: %v %v", err, e))
+				w.found = append(w.found, fmt.Sprintf("the watch ended with an error, so a breach may be undetected: %v %v", err, e))
 				return
 			case e.Topic == "end.of.watch":
 				return

@@ -33,7 +33,7 @@ var tokenAttacks = []attack{
 	{"claims of a wrong type, duplicate claims, and missing claims", wrongClaims},
 }
 
-// tokenRoutes are all routes that require a token.
+// tokenRoutes lists all routes that require a token.
 var tokenRoutes = []string{"GET /sse", "GET /ws", pollNow, "POST /publish/hostile", "POST /publish", "POST /session"}
 
 // requireRefusedEverywhere requires that every route refuses a token with the status.
@@ -65,8 +65,8 @@ func (f *testbed) requireRefused(t *testing.T, token string) {
 	f.requireRefusedAt(t, "POST /publish", http.StatusUnauthorized, token)
 }
 
-// requireAccepted requires that a token is accepted. It shows that similar tokens are refused only
-// for their difference.
+// requireAccepted requires that a token is accepted. This shows that similar tokens are refused
+// only because of their difference.
 func (f *testbed) requireAccepted(t *testing.T, token string, header ...string) {
 	t.Helper()
 	x := f.do(t, request{line: pollNow, token: token, header: header})
@@ -165,7 +165,7 @@ func (f *testbed) tryPlaces(t *testing.T, status int, target string, in map[int]
 	}
 	x := f.do(t, r)
 	require.Equal(t, status, x.status, "%s %v %s", target, in, x.body)
-	require.NotContains(t, fmt.Sprint(x.header), f.tokens["master"], "it is echoed")
+	require.NotContains(t, fmt.Sprint(x.header), f.tokens["master"], "the answer does not contain the token")
 }
 
 func tokenPlaces(t *testing.T, f *testbed) {
@@ -181,7 +181,7 @@ func tokenPlaces(t *testing.T, f *testbed) {
 			for j := range i {
 				switch {
 				case j == subprotocol && target != "GET /ws":
-				case i == cookie: // a token in any other place has precedence
+				case i == cookie: // a token in any other place takes precedence
 					f.tryPlaces(t, http.StatusOK, target, map[int]string{i: wrong, j: right})
 					f.tryPlaces(t, http.StatusUnauthorized, target, map[int]string{i: right, j: wrong})
 				default:
@@ -204,7 +204,7 @@ func tokenPlaces(t *testing.T, f *testbed) {
 	require.Equal(t, "trivium.v1", x.header.Get("Sec-WebSocket-Protocol"))
 	x = f.do(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
 	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie does not create a session")
-	// A password of basic authentication has the lowest precedence, together with a cookie.
+	// A password of basic authentication and a cookie have the lowest precedence.
 	for _, target := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		basic := "Authorization: Basic " + hubtest.Basic("anybody", right)
 		f.requireRefusedAt(t, target, http.StatusUnauthorized, "", "Authorization: Basic "+hubtest.Basic(right, wrong))
@@ -256,7 +256,7 @@ func dots(t *testing.T, f *testbed) {
 	f.command(t, x, `{"op":"ping"}`) // the connection is still open
 	go func() { _, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+many+`"}`))) }()
 	code := 0
-	for code == 0 { // events of other attacks may arrive first
+	for code == 0 { // events of other attacks may arrive before
 		var err error
 		_, code, err = x.message()
 		require.NoError(t, err)

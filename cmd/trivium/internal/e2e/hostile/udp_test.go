@@ -61,7 +61,7 @@ func hostileDatagrams(t *testing.T, f *testbed) {
 		udp.Sign(nil, []byte{0}, now, []byte(evil)), bytes.Replace(good, []byte("1}"), []byte(`"`+breach+`"}`), 1),
 		append(bytes.Clone(fresh), '\n'), append([]byte(" "), fresh...), fresh[1:], fresh[:len(fresh)-1], later(fresh, " "), later(fresh, "1"), later(fresh, "-"),
 		append([]byte(strings.Repeat("0", 64)+" "), fresh[65:]...), bytes.Replace(fresh, []byte(" "), []byte("\t"), 1), bytes.Repeat([]byte("."), 60_000),
-		// These datagrams have a valid signature, but no valid time.
+		// These datagrams have a valid signature but an invalid time.
 		signed(f.udpKey, "never "+evil), signed(f.udpKey, " "+evil), signed(f.udpKey, evil), signed(f.udpKey, "1e12 "+evil), signed(f.udpKey, "99999999999999999999 "+evil),
 	}
 	udp := f.datagrams(t, f.main, append(append([][]byte{good}, replayed...), forged...)...)

@@ -69,7 +69,7 @@ func (f *tokenLoad) end(t *testing.T, status int, ended time.Time) {
 		require.Zero(t, h.after, h.where)
 		require.Greater(t, len(h.numbers), under, h.where)
 		for i, n := range h.numbers {
-			require.Equal(t, h.numbers[0]+i, n, "%s: each event, once", h.where)
+			require.Equal(t, h.numbers[0]+i, n, "%s: each event is delivered once", h.where)
 		}
 		f.requireRefusedAt(t, strings.Replace(h.where, "/poll?", "/poll?wait=0&", 1), status, token)
 	}
@@ -79,11 +79,11 @@ func (f *tokenLoad) end(t *testing.T, status int, ended time.Time) {
 	}
 	f.requireRefusedAt(t, "POST /publish", status, token)
 	before := busy.sent.Load()
-	require.Eventually(t, func() bool { return busy.sent.Load() > before+under }, hubtest.Patience, time.Millisecond, "other tokens are not affected")
+	require.Eventually(t, func() bool { return busy.sent.Load() > before+under }, hubtest.Patience, time.Millisecond, "publishing with another token continues")
 	require.Greater(t, busy.stop(t), 2*under)
 }
 
-// main.publishPartly starts a request with a stream of events, and stops sending in the middle of an
+// publishPartly starts a request with a stream of events, and stops sending in the middle of an
 // event.
 func (f *testbed) publishPartly(t *testing.T, token, line string) *load {
 	x := f.send(t, f.main.HTTP, "")

@@ -67,7 +67,7 @@ func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 			all.Go(func() {
 				answer, took, err := f.sendSlowly(x, strings.ReplaceAll(first, "HOST", address), more)
 				if err != nil || took > most+allowed-promised || strings.Count(answer, "HTTP/1.1") > 2 {
-					t.Errorf("%q was cut after %v: %v, %q", first, took, err, answer)
+					t.Errorf("%q: the connection was closed after %v: %v, %q", first, took, err, answer)
 				}
 			})
 		}
@@ -105,7 +105,7 @@ func slowBody(t *testing.T, f *testbed) {
 		}
 	}
 	f.requireCutOff(t, attempts)
-	// A stream starts although the body of its request does not arrive within the read timeout, and the body is not
+	// A stream starts even if the body of its request does not arrive within the read timeout, and the body is not
 	// interpreted as another request.
 	for _, line := range []string{"GET /sse", "GET /ws?subscribe=none"} {
 		begin := time.Now()
@@ -146,50 +146,50 @@ func smuggling(t *testing.T, f *testbed) {
 	x := f.send(t, f.main.HTTP, strings.Replace(hidden, breach, "inside", 1))
 	response, err := http.ReadResponse(x.reader, nil)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, response.StatusCode, "the same request is accepted if it is not hidden")
+	require.Equal(t, http.StatusOK, response.StatusCode, "the request is accepted if it is not hidden in another one")
 	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden)
 	length := fmt.Sprintf("Content-Length: %d", len(hidden))
 	for name, c := range map[string]struct{ line, header, body string }{
-		"length with chunks":         {"POST /publish/outer", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
-		"chunks with length":         {"POST /publish/outer", "Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n" + hidden},
-		"and of a GET":               {pollNow, "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
-		"chunks, refused":            {"POST /publish/outer?access_token=x", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
-		"two lengths":                {"POST /publish/outer", "Content-Length: 0\r\n" + length, hidden},
-		"two lengths, turned":        {"POST /publish/outer", length + "\r\nContent-Length: 0", hidden},
-		"two lengths in one":         {"POST /publish/outer", "Content-Length: 0, 5", hidden},
-		"a length with a sign":       {"POST /publish/outer", "Content-Length: +0", hidden},
-		"a length below nothing":     {"POST /publish/outer", "Content-Length: -1", hidden},
-		"a length in hex":            {"POST /publish/outer", "Content-Length: 0x0", hidden},
-		"a length of no number":      {"POST /publish/outer", "Content-Length: ", hidden},
-		"a length over 64 bits":      {"POST /publish/outer", "Content-Length: 18446744073709551616", hidden},
-		"another encoding":           {"POST /publish/outer", "Transfer-Encoding: xchunked", chunk + hidden},
-		"another encoding, length":   {"POST /publish/outer", "Content-Length: 0\r\nTransfer-Encoding: xchunked", hidden},
-		"chunked twice":              {"POST /publish/outer", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
-		"chunked and identity":       {"POST /publish/outer", "Transfer-Encoding: chunked, identity\r\nContent-Length: 0", hidden},
-		"identity":                   {"POST /publish/outer", "Transfer-Encoding: identity\r\nContent-Length: 0", hidden},
-		"chunked with a tab":         {"POST /publish/outer", "Transfer-Encoding:\tchunked\r\nContent-Length: 5", "0\r\n\r\n" + hidden},
-		"chunked with a space":       {"POST /publish/outer", "Transfer-Encoding : chunked\r\nContent-Length: 0", hidden},
-		"chunked with an odd byte":   {"POST /publish/outer", "Transfer-Encoding: \x0bchunked\r\nContent-Length: 0", hidden},
-		"chunked in quotes":          {"POST /publish/outer", "Transfer-Encoding: \"chunked\"\r\nContent-Length: 0", hidden},
-		"chunked on a folded line":   {"POST /publish/outer", "Transfer-Encoding:\r\n chunked\r\nContent-Length: 5", "0\r\n\r\n" + hidden},
-		"a header behind a bare LF":  {"POST /publish/outer", "Content-Length: 5\r\nX: y\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
-		"a header behind a bare CR":  {"POST /publish/outer", "Content-Length: 0\r\nX: y\rTransfer-Encoding: chunked", hidden},
-		"a header behind a NUL":      {"POST /publish/outer", "Content-Length: 0\r\nX: y\x00Transfer-Encoding: chunked", hidden},
-		"a chunk behind a bare LF":   {"POST /publish/outer", "Transfer-Encoding: chunked", "1;x\nx\r\n1\r\n0\r\n0\r\n\r\n" + hidden},
-		"a chunk size over 64 bits":  {"POST /publish/outer", "Transfer-Encoding: chunked", "10000000000000000\r\n" + hidden},
-		"a chunk size with a sign":   {"POST /publish/outer", "Transfer-Encoding: chunked", "+0\r\n\r\n" + hidden},
-		"a chunk without its end":    {"POST /publish/outer", "Transfer-Encoding: chunked", "1\r\n1XX0\r\n\r\n" + hidden},
-		"a trailer":                  {"POST /publish/outer", "Transfer-Encoding: chunked\r\nTrailer: Content-Length", "1\r\n1\r\n0\r\n" + length + "\r\n\r\n" + hidden},
-		"hidden in a body":           {"POST /publish/outer", length, hidden},
-		"hidden in a refused body":   {"POST /publish/outer?access_token=x", length, hidden},
-		"hidden in a foreign body":   {"POST /publish/outer", "Origin: https://evil.test\r\n" + length, hidden},
-		"hidden in the body of GET":  {pollNow, length, hidden},
-		"hidden behind a stream":     {"GET /sse?access_token=x", length, hidden},
-		"hidden behind a WebSocket":  {"GET /ws?access_token=x", strings.Join(upgrade, "\r\n") + "\r\n" + length, hidden},
-		"hidden behind an upgrade":   {pollNow, "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n" + length, hidden},
-		"hidden where none is asked": {"POST /publish/outer", "Expect: 100-continue\r\n" + length, hidden},
-		"a line in the target":       {"GET /poll?wait=0%0d%0a%0d%0a" + hidden[:20], length, hidden},
-		"HTTP/0.9":                   {"GET /poll?wait=0\r\n\r\n", length, hidden},
+		"length with chunks":                {"POST /publish/outer", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"chunks with length":                {"POST /publish/outer", "Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n" + hidden},
+		"length with chunks in a GET":       {pollNow, "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"chunks, refused":                   {"POST /publish/outer?access_token=x", "Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"two lengths":                       {"POST /publish/outer", "Content-Length: 0\r\n" + length, hidden},
+		"two lengths, in reverse order":     {"POST /publish/outer", length + "\r\nContent-Length: 0", hidden},
+		"two lengths in one":                {"POST /publish/outer", "Content-Length: 0, 5", hidden},
+		"a length with a sign":              {"POST /publish/outer", "Content-Length: +0", hidden},
+		"a negative length":                 {"POST /publish/outer", "Content-Length: -1", hidden},
+		"a length in hex":                   {"POST /publish/outer", "Content-Length: 0x0", hidden},
+		"an empty length":                   {"POST /publish/outer", "Content-Length: ", hidden},
+		"a length over 64 bits":             {"POST /publish/outer", "Content-Length: 18446744073709551616", hidden},
+		"another encoding":                  {"POST /publish/outer", "Transfer-Encoding: xchunked", chunk + hidden},
+		"another encoding, length":          {"POST /publish/outer", "Content-Length: 0\r\nTransfer-Encoding: xchunked", hidden},
+		"chunked twice":                     {"POST /publish/outer", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"chunked and identity":              {"POST /publish/outer", "Transfer-Encoding: chunked, identity\r\nContent-Length: 0", hidden},
+		"identity":                          {"POST /publish/outer", "Transfer-Encoding: identity\r\nContent-Length: 0", hidden},
+		"chunked with a tab":                {"POST /publish/outer", "Transfer-Encoding:\tchunked\r\nContent-Length: 5", "0\r\n\r\n" + hidden},
+		"chunked with a space":              {"POST /publish/outer", "Transfer-Encoding : chunked\r\nContent-Length: 0", hidden},
+		"chunked with an odd byte":          {"POST /publish/outer", "Transfer-Encoding: \x0bchunked\r\nContent-Length: 0", hidden},
+		"chunked in quotes":                 {"POST /publish/outer", "Transfer-Encoding: \"chunked\"\r\nContent-Length: 0", hidden},
+		"chunked on a folded line":          {"POST /publish/outer", "Transfer-Encoding:\r\n chunked\r\nContent-Length: 5", "0\r\n\r\n" + hidden},
+		"a header behind a bare LF":         {"POST /publish/outer", "Content-Length: 5\r\nX: y\nTransfer-Encoding: chunked", "0\r\n\r\n" + hidden},
+		"a header behind a bare CR":         {"POST /publish/outer", "Content-Length: 0\r\nX: y\rTransfer-Encoding: chunked", hidden},
+		"a header behind a NUL":             {"POST /publish/outer", "Content-Length: 0\r\nX: y\x00Transfer-Encoding: chunked", hidden},
+		"a chunk behind a bare LF":          {"POST /publish/outer", "Transfer-Encoding: chunked", "1;x\nx\r\n1\r\n0\r\n0\r\n\r\n" + hidden},
+		"a chunk size over 64 bits":         {"POST /publish/outer", "Transfer-Encoding: chunked", "10000000000000000\r\n" + hidden},
+		"a chunk size with a sign":          {"POST /publish/outer", "Transfer-Encoding: chunked", "+0\r\n\r\n" + hidden},
+		"a chunk without its end":           {"POST /publish/outer", "Transfer-Encoding: chunked", "1\r\n1XX0\r\n\r\n" + hidden},
+		"a trailer":                         {"POST /publish/outer", "Transfer-Encoding: chunked\r\nTrailer: Content-Length", "1\r\n1\r\n0\r\n" + length + "\r\n\r\n" + hidden},
+		"hidden in a body":                  {"POST /publish/outer", length, hidden},
+		"hidden in a refused body":          {"POST /publish/outer?access_token=x", length, hidden},
+		"hidden in a foreign body":          {"POST /publish/outer", "Origin: https://evil.test\r\n" + length, hidden},
+		"hidden in the body of GET":         {pollNow, length, hidden},
+		"hidden behind a stream":            {"GET /sse?access_token=x", length, hidden},
+		"hidden behind a WebSocket":         {"GET /ws?access_token=x", strings.Join(upgrade, "\r\n") + "\r\n" + length, hidden},
+		"hidden behind an upgrade":          {pollNow, "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n" + length, hidden},
+		"hidden after Expect: 100-continue": {"POST /publish/outer", "Expect: 100-continue\r\n" + length, hidden},
+		"a line break in the target":        {"GET /poll?wait=0%0d%0a%0d%0a" + hidden[:20], length, hidden},
+		"HTTP/0.9":                          {"GET /poll?wait=0\r\n\r\n", length, hidden},
 	} {
 		header := "Host: " + f.main.HTTP + "\r\n" + authorization + "\r\nContent-Type: application/octet-stream\r\n"
 		if strings.Contains(c.line, "access_token") {
@@ -225,7 +225,7 @@ func smuggling(t *testing.T, f *testbed) {
 		read(opened)
 		after := f.do(t, request{line: "POST /publish/smuggled.after", token: f.tokens["master"], body: `"after"`})
 		require.Equal(t, http.StatusOK, after.status)
-		read(`"after"`) // a WebSocket may be closed instead, because the bytes are not a frame
+		read(`"after"`) // a WebSocket may be closed instead, because the bytes are not a valid frame
 		require.Equal(t, 1, bytes.Count(answers, []byte("HTTP/1.1 ")), "%s: %s", line, answers)
 	}
 }
@@ -240,7 +240,7 @@ func compressionBomb(t *testing.T, f *testbed) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, w.Flush())
-	require.Less(t, bomb.Len(), 64<<10, "the compressed size must not cause the refusal")
+	require.Less(t, bomb.Len(), 64<<10, "the compressed size is within the limits")
 	payload := bytes.TrimSuffix(bomb.Bytes(), []byte("\x00\x00\xff\xff"))
 	// The memory of this hub is measured, so it has no other clients and is built without the race
 	// detector.
@@ -262,5 +262,5 @@ func compressionBomb(t *testing.T, f *testbed) {
 	}
 	grown := p.Resident() - before
 	t.Logf("resident memory grew by %d KiB", grown>>10)
-	require.Less(t, grown, int64(32<<20), "less than the expanded size of one message")
+	require.Less(t, grown, int64(32<<20), "the hub uses less memory than the expanded size of one message")
 }

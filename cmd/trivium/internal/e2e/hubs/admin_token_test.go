@@ -41,7 +41,7 @@ func TestAdminToken(t *testing.T) {
 	require.Equal(t, http.StatusOK, status(first, "trivium.monitoring:3002", ""))
 	require.Equal(t, http.StatusUnauthorized, status("", "", ""))
 	require.Equal(t, http.StatusUnauthorized, status("", "trivium.monitoring:3002", ""))
-	require.Equal(t, http.StatusUnauthorized, status(p.Token, "", ""), "the token of the main listener")
+	require.Equal(t, http.StatusUnauthorized, status(p.Token, "", ""), "the admin listener refuses the token of the main listener")
 	require.Equal(t, http.StatusForbidden, status(first, "", "cross-site"))
 
 	erase := []string{"erase", "--admin-url", "http://" + p.Admin, "1f0c9a77-42"}

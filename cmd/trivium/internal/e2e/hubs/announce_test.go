@@ -9,8 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// The hub prints a token that it created at its start only if its output is a terminal, or if
-// --print-token is set. A journal gets a hint instead, which explains how to obtain a token.
+// The hub prints a generated token only if its output is a terminal or --print-token is set.
+// Otherwise, for example in a journal, it explains how to create a token.
 func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
 	args := slices.DeleteFunc(slices.Clone(hubtest.AnyPorts), func(arg string) bool { return arg == "--print-token" })
 	p := hubtest.Start(t, hubtest.Program(t, nil, args...))
@@ -26,7 +26,7 @@ func TestFixedToken(t *testing.T) {
 	require.Contains(t, p.Log(), "TOKEN stands for the token of --token or TRIVIUM_TOKEN.")
 	require.NotContains(t, p.Log(), "development")
 	require.Contains(t, p.Log(), "/demo/examples/#token=TOKEN\n")
-	require.NotContains(t, p.Log(), "/demo/#token") // the tested program has no demo page
+	require.NotContains(t, p.Log(), "/demo/#token") // the tested binary has no demo page
 	p.Token = "development"
 	p.Publish("application/json", `{"topic":"a","data":1}`)
 	p.Token = "other"

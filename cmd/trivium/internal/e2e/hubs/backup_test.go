@@ -11,8 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// A hub that is started on a restored backup has all events that were in the log at the time of the
-// backup, under a new epoch.
+// The log of a hub that is started on a restored backup contains all events that were in the log at
+// the time of the backup, in a new epoch.
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -21,9 +21,9 @@ import (
 )
 
 // setClockAhead sets the wall clock of one process ahead by whole seconds. A Go program reads the
-// clock through a function that the kernel maps into each process, so a preloaded library cannot
-// change it. setClockAhead overwrites this function with code that makes the system call and adds
-// the seconds to the result. It returns false if the kernel forbids writing to the process.
+// clock with a function that the kernel maps into each process (the vdso), so a preloaded library
+// cannot change it. setClockAhead overwrites this function with code that makes the system call and
+// adds the seconds to the result. It returns false if the kernel forbids writing to the process.
 func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
 	t.Helper()
 	memory, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0)
@@ -57,7 +57,7 @@ func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
 	return false
 }
 
-// vdsoOf returns where the kernel's functions are mapped in the memory of a process.
+// vdsoOf returns the address at which the vdso is mapped in the memory of a process.
 func vdsoOf(t *testing.T, pid int) (start, size int64) {
 	t.Helper()
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
@@ -70,7 +70,7 @@ func vdsoOf(t *testing.T, pid int) (start, size int64) {
 			return start, end - start
 		}
 	}
-	require.FailNow(t, "the process has no vdso")
+	require.FailNow(t, "the memory map of the process contains no vdso")
 	return 0, 0
 }
 
@@ -99,7 +99,7 @@ func TestSetClockAhead(t *testing.T) {
 	now := serverTime(t, place)
 	require.WithinDuration(t, time.Now(), now, hubtest.Patience)
 	if !setClockAhead(t, server.Process.Pid, time.Hour) {
-		t.Log("the kernel forbids to change the memory of another process")
+		t.Log("the kernel does not permit writing to the memory of another process")
 		return
 	}
 	require.WithinDuration(t, time.Now().Add(time.Hour), serverTime(t, place), hubtest.Patience)
@@ -107,11 +107,11 @@ func TestSetClockAhead(t *testing.T) {
 	require.WithinDuration(t, time.Now(), serverTime(t, place), hubtest.Patience)
 }
 
-// If the leader's clock was an hour ahead for a while, a start by time never begins too late. That
-// holds on a hub that followed the stream during that time, and on a hub that started later.
+// If the leader's clock was an hour ahead for a while, a start by time never begins too late,
+// neither on a hub that read the stream during that time nor on a hub that started later.
 func TestSinceInClockSkew(t *testing.T) {
 	if testing.Short() {
-		t.Skip("many events take long")
+		t.Skip("many events take a long time")
 	}
 	t.Parallel()
 	place := natstest.Place{Name: "skew", Port: testkit.FreePorts(t, 1)[0], Store: t.TempDir()}
@@ -134,7 +134,7 @@ func TestSinceInClockSkew(t *testing.T) {
 	}
 	before := publish(3000)
 	if !setClockAhead(t, server.Process.Pid, time.Hour) {
-		t.Log("the kernel forbids to change the memory of another process")
+		t.Log("the kernel does not permit writing to the memory of another process")
 		return
 	}
 	ahead := publish(3000) - before
@@ -151,13 +151,13 @@ func TestSinceInClockSkew(t *testing.T) {
 			since := timeOf(seq)
 			want := seq
 			if seq > before+ahead {
-				want = before + 1 // events with times an hour ahead count as later than the start
+				want = before + 1 // events with times an hour ahead are later than the start
 			}
 			answer := p.Poll("wait=50&max=1&since=" + url.QueryEscape(since.Format(time.RFC3339Nano)))
 			require.Nil(t, answer.Gap)
 			require.NotEmpty(t, answer.Events, "%s, since the time of %d", name, seq)
 			require.LessOrEqual(t, answer.Events[0].ID.Seq, want, "%s, since the time of %d", name, seq)
-			t.Logf("%s, since the time of %d: begins at %d, the first that is no earlier is %d at most", name, seq, answer.Events[0].ID.Seq, want)
+			t.Logf("%s, since the time of %d: begins at %d, want %d at most", name, seq, answer.Events[0].ID.Seq, want)
 		}
 	}
 }

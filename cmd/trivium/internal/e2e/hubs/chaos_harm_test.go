@@ -24,8 +24,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
 )
 
-// faults has one function for each kind of fault. The function causes the fault, waits, and repairs
-// it.
+// faults contains one function for each kind of fault. The function causes the fault, waits, and
+// repairs it.
 var faults = []func(*chaos, time.Duration){
 	(*chaos).killServer, (*chaos).killHub, (*chaos).cutHub, (*chaos).pauseServer,
 	(*chaos).pauseWhileDown, (*chaos).slowLinks, (*chaos).damageReplica, (*chaos).startBeforeNATS,
@@ -51,7 +51,7 @@ func (c *chaos) killHub(hold time.Duration) {
 
 func (c *chaos) cutHub(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
-	c.t.Logf("hub %d is cut off for %v", i, hold)
+	c.t.Logf("hub %d is disconnected from NATS for %v", i, hold)
 	c.withToxics(i, hold, `{"name":"hole","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 }
 
@@ -105,7 +105,7 @@ func (c *chaos) pauseWhileDown(hold time.Duration) {
 	c.startNATS(down)
 }
 
-// startBeforeNATS starts a hub while its connections to NATS are cut off.
+// startBeforeNATS starts a hub while it cannot connect to NATS.
 func (c *chaos) startBeforeNATS(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d is started %v before it reaches NATS", i, hold)
@@ -128,14 +128,14 @@ func (c *chaos) startBeforeNATS(hold time.Duration) {
 }
 
 // damageReplica damages the files of a server that is not the stream's leader. It then repairs the
-// server as the hub's log advises: it deletes the server's copy of the stream, and the server
-// fetches a new one from the other servers.
+// server as the hub's log advises: it deletes the server's copy of the stream, which the server
+// then copies from the other servers.
 func (c *chaos) damageReplica(hold time.Duration) {
 	i := c.follower()
 	c.t.Logf("NATS server %d has damaged files for %v", i, hold)
 	c.killNATS(i)
 	stream := filepath.Join(c.places[i].Store, "jetstream", "$G", "streams", "trivium")
-	for len(blocksIn(c.t, stream)) == 0 { // the server has not written any message yet
+	for len(blocksIn(c.t, stream)) == 0 { // waits until the server has written a message
 		c.startNATS(i)
 		c.untilCurrent()
 		c.killNATS(i)

@@ -13,12 +13,12 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// restoreStore stops a server, replaces its store with an earlier copy, as restoring a disk
-// snapshot does, and starts the server. The server then fetches the missing messages from the other
+// restoreStore stops a server, replaces its store with an older copy, as a restored disk snapshot
+// would, and starts the server. The server then fetches the missing messages from the other
 // servers.
 func (c *chaos) restoreStore(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
-	c.t.Logf("NATS server %d has its store put back by %v", i, hold)
+	c.t.Logf("the store of NATS server %d is restored from a copy that is %v old", i, hold)
 	dir, before := c.places[i].Store, c.t.TempDir()
 	c.killNATS(i)
 	require.NoError(c.t, os.CopyFS(before, os.DirFS(dir)))
@@ -61,9 +61,9 @@ func (c *chaos) deny(subjects []string) {
 func (c *chaos) leaderClockAhead(hold time.Duration) {
 	for begin := time.Now(); ; {
 		i := c.leader()
-		c.t.Logf("NATS server %d, the leader, has its clock an hour ahead for %v", i, hold)
+		c.t.Logf("the clock of NATS server %d, the leader, is an hour ahead for %v", i, hold)
 		if !setClockAhead(c.t, c.nats[i].Process.Pid, time.Hour) {
-			c.t.Logf("  not done: no process has a clock of its own on this system")
+			c.t.Logf("  skipped: on this system, the clock of a single process cannot be set")
 			return
 		}
 		info, err := c.stream()
@@ -75,6 +75,6 @@ func (c *chaos) leaderClockAhead(hold time.Duration) {
 		if isLeader {
 			return
 		}
-		require.Less(c.t, time.Since(begin), hubtest.Patience, "the stream has no lasting leader: %v", err)
+		require.Less(c.t, time.Since(begin), hubtest.Patience, "the server stays the stream's leader: %v", err)
 	}
 }

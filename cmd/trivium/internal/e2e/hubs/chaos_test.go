@@ -28,7 +28,8 @@ import (
 
 const clusterSize = 3 // number of NATS servers, and of hubs
 
-// chaos is a cluster with hubs, the faults caused in it, and what publishers and subscribers observed.
+// chaos is a cluster with hubs, the faults caused in it, and the observations of publishers and
+// subscribers.
 type chaos struct {
 	t       *testing.T
 	rng     *rand.Rand // used only by the test's goroutine
@@ -85,7 +86,7 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 			"serve", "--http", c.where[i], "--udp", "off", "--admin", "off", "--auth", "none", "--heartbeat", "500ms", "--read-timeout", "10m",
 			"--engine", "nats", "--nats-url", strings.Join(urls, ","), "--replicas", "3", "--log-format", "json",
 			"--retain-events", "1000000", "--retain-bytes", "1GiB",
-			"--retain-age", "24h", // while a server's clock is ahead, no events may expire
+			"--retain-age", "24h", // so that no events expire while a server's clock is ahead
 		}
 		c.startHub(i)
 	}
@@ -138,10 +139,10 @@ func (c *chaos) publish(rng *rand.Rand, key string, data ...string) {
 				break
 			}
 			if took := time.Since(begin); took > 5*time.Second {
-				c.t.Logf("  %s was answered %s after %v", key, response.Status, took.Round(time.Millisecond))
+				c.t.Logf("  publish of %s: status %s after %v", key, response.Status, took.Round(time.Millisecond))
 			}
 			if response.StatusCode < 409 {
-				c.t.Errorf("publish was answered with %s", response.Status)
+				c.t.Errorf("publish failed with status %s", response.Status)
 			}
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -172,7 +173,7 @@ func (c *chaos) subscriber(rng *rand.Rand, i int) {
 	transportReaders := []func(context.Context, string) error{s.poll, s.sse, s.websocket}
 	for c.stop.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.stop, time.Duration(200+rng.IntN(2000))*time.Millisecond)
-		_ = transportReaders[i%len(transportReaders)](ctx, c.where[rng.IntN(clusterSize)]) // after an error, the next round uses another hub
+		_ = transportReaders[i%len(transportReaders)](ctx, c.where[rng.IntN(clusterSize)]) // after an error, the next iteration uses another hub
 		cancel()
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -184,7 +185,7 @@ func (c *chaos) subscriber(rng *rand.Rand, i int) {
 // them within ten seconds.
 func TestChaos(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a cluster takes long")
+		t.Skip("tests with a cluster take a long time")
 	}
 	t.Parallel()
 	steps, hold, within := 4, 1000, hubtest.Patience
@@ -209,9 +210,9 @@ func TestChaos(t *testing.T) {
 		healed := time.Now()
 		marker := fmt.Sprint("healed.", step)
 		c.publish(c.rng, marker, marker)
-		t.Logf("  published %v after healing", time.Since(healed).Round(time.Millisecond))
+		t.Logf("  published %v after the repair", time.Since(healed).Round(time.Millisecond))
 		for !c.allHave(marker) {
-			require.Less(t, time.Since(healed), within, "received after the repair")
+			require.Less(t, time.Since(healed), within, "all subscribers receive all events soon after the repair")
 			time.Sleep(10 * time.Millisecond)
 		}
 		t.Logf("  all subscribers are up to date %v after the repair", time.Since(healed).Round(time.Millisecond))
@@ -255,10 +256,10 @@ func (c *chaos) checkResults() {
 	counts := map[string]int{}
 	for _, s := range c.seen[0][:common] {
 		counts[s.data]++
-		require.Equal(c.t, 1, counts[s.data], "%s came twice", s.data)
+		require.Equal(c.t, 1, counts[s.data], "%s was delivered once", s.data)
 	}
 	for i, seen := range c.seen {
-		require.Equal(c.t, c.seen[0][:common], seen[:common], "subscribers 0 and %d", i)
+		require.Equal(c.t, c.seen[0][:common], seen[:common], "subscribers 0 and %d received the same events", i)
 	}
 	// Every acknowledged event must be in the log, including those after the last observation.
 	all := map[string]bool{}
@@ -267,18 +268,18 @@ func (c *chaos) checkResults() {
 		answer := c.hubs[0].Poll("wait=3&max=1000&cursor=" + cursor)
 		require.Nil(c.t, answer.Gap)
 		if len(answer.Events) == 0 && (containsAll(all, c.acked) || time.Since(begin) > hubtest.Patience) {
-			break // otherwise the hub may only be slow
+			break // the newest event was read; otherwise the hub may be slow
 		}
 		cursor = answer.Cursor
 		for _, e := range answer.Events {
 			data, err := strconv.Unquote(string(e.Data))
 			require.NoError(c.t, err)
-			require.False(c.t, all[data], "%s is there twice", data)
+			require.False(c.t, all[data], "%s is in the log once", data)
 			all[data] = true
 		}
 	}
 	for data := range c.acked {
-		require.True(c.t, all[data], "%s was acknowledged", data)
+		require.True(c.t, all[data], "%s, which was acknowledged, is in the log", data)
 	}
-	c.t.Logf("%d events acknowledged, %d in the log, %d read by all", len(c.acked), len(all), common)
+	c.t.Logf("%d events acknowledged, %d in the log, %d read by all subscribers", len(c.acked), len(all), common)
 }

@@ -54,7 +54,7 @@ func buildState(p *hubtest.Process) (state, detail string) {
 // directory outside of the checkout.
 func TestDemoUnderGoRun(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it builds the program and the page")
+		t.Skip("the test builds trivium and the demo page, which takes a long time")
 	}
 	t.Parallel()
 	cmd := exec.Command("go", append([]string{"run", "-C", hubtest.ModuleRoot(t), "./cmd/trivium"}, hubtest.AnyPorts...)...)
@@ -86,7 +86,7 @@ func TestDemoUnderGoRun(t *testing.T) {
 	require.Contains(t, p.Log(), `"msg":"ended"`)
 }
 
-// The demo page needs no token. Its other routes have the access rules of every route without
+// The demo page needs no token. Its routes follow the access rules of all routes without
 // authentication.
 func TestDemoGrantsNoAccess(t *testing.T) {
 	closed := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
@@ -99,7 +99,7 @@ func TestDemoGrantsNoAccess(t *testing.T) {
 		status int
 	}{
 		"page":               {p: closed, path: "/demo/", status: 200},
-		"way to it":          {p: closed, path: "/demo", status: 200},
+		"redirect":           {p: closed, path: "/demo", status: 200},
 		"examples":           {p: closed, path: "/demo/examples/", status: 200},
 		"unknown":            {p: closed, path: "/demo/nowhere", status: 404},
 		"not yet":            {p: closed, path: "/demo/app.wasm", status: 404},
@@ -107,7 +107,7 @@ func TestDemoGrantsNoAccess(t *testing.T) {
 		"rebound host":       {p: open, path: "/demo/", header: http.Header{"Host": {"evil.test"}}, status: 421},
 		"rebound host below": {p: open, path: "/demo/build", header: http.Header{"Host": {"evil.test"}}, status: 421},
 		"off":                {p: off, path: "/demo/", status: 404},
-		"off, the way to it": {p: off, path: "/demo", status: 404},
+		"off, redirect":      {p: off, path: "/demo", status: 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			response, _ := getPage(c.p, c.path, c.header)
@@ -120,8 +120,8 @@ func TestDemoGrantsNoAccess(t *testing.T) {
 	status, _ := closed.Request(http.MethodPost, "http://"+closed.HTTP+"/demo/", "", "")
 	require.Equal(t, http.StatusMethodNotAllowed, status)
 
-	require.NotContains(t, open.Log(), "/demo/\n", "a page without its program is not announced")
-	require.Contains(t, open.Log(), "/demo/examples/\n", "the examples need no program")
+	require.NotContains(t, open.Log(), "/demo/\n", "a page without its WebAssembly binary is not announced")
+	require.Contains(t, open.Log(), "/demo/examples/\n", "the examples are announced, because they need no WebAssembly binary")
 	require.NotContains(t, off.Log(), "/demo/")
 	_, named := getPage(closed, "/", nil)
 	require.Contains(t, named, "/demo/")
@@ -168,5 +168,5 @@ func TestOnlyGoRunBuilds(t *testing.T) {
 	require.Zero(t, code, p.Log())
 	toolchain, err := strconv.Atoi(strings.TrimSpace(string(pid)))
 	require.NoError(t, err)
-	require.ErrorIs(t, syscall.Kill(toolchain, 0), syscall.ESRCH, "the toolchain is still running")
+	require.ErrorIs(t, syscall.Kill(toolchain, 0), syscall.ESRCH, "the toolchain has ended")
 }

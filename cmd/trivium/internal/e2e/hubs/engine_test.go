@@ -27,14 +27,14 @@ func embedded(t *testing.T, store string, args ...string) *hubtest.Process {
 }
 
 // After a restart, a subscriber resumes from its cursor and idempotency keys are still known. While
-// a process uses a store, a second process on the same store is refused.
+// a process uses a store, a second process with the same store does not start.
 func TestRestartKeepsCursors(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
 	p := embedded(t, store)
 	first := hubtest.IDOf(t, p.Publish("application/json", `{"topic":"a","data":1}`))
 	p.Publish("application/json", `[{"topic":"b","data":2},{"topic":"a","data":3}]`)
-	for dropped := uint64(0); p.Stats().UDP.Events == 0; dropped = p.Stats().UDP.Dropped["engine"] { // if the log does not answer in time
+	for dropped := uint64(0); p.Stats().UDP.Events == 0; dropped = p.Stats().UDP.Dropped["engine"] { // sent again if the log does not answer in time
 		p.Datagram(`{"topic":"a","data":4}`)
 		require.Eventually(t, func() bool { s := p.Stats().UDP; return s.Events > 0 || s.Dropped["engine"] > dropped }, hubtest.Patience, 10*time.Millisecond)
 	}
@@ -100,7 +100,7 @@ func (l *loadPublisher) run(publisher int) {
 		var receipt struct{ ID string }
 		err = json.NewDecoder(response.Body).Decode(&receipt)
 		response.Body.Close()
-		if response.StatusCode == http.StatusServiceUnavailable { // the disk is slow, and the events may be in the log or not
+		if response.StatusCode == http.StatusServiceUnavailable { // the disk is slow, and the events may or may not be in the log
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
@@ -134,12 +134,12 @@ func (l *loadPublisher) follow(stream *decode.SSEDecoder) map[string]string {
 	}
 }
 
-// The test kills the program repeatedly under load. After each restart, all acknowledged events are
-// in the log, every cursor is valid, and no ID is assigned twice, including IDs that were delivered
+// The test kills the hub repeatedly under load. After each restart, all acknowledged events are in
+// the log, every cursor is valid, and no ID is assigned twice, including IDs that were delivered
 // but not acknowledged.
 func TestKillLosesNothing(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it starts a hub again and again")
+		t.Skip("the test restarts a hub many times, which takes a long time")
 	}
 	t.Parallel()
 	const stores = 4 // tested in parallel
@@ -184,7 +184,7 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 			epoch, _, _ = strings.Cut(cursor, "-")
 		}
 		cursor = catchUp(p, cursor, known)
-		require.True(t, strings.HasPrefix(cursor, epoch), "killed, and the epoch is another")
+		require.True(t, strings.HasPrefix(cursor, epoch), "the epoch is unchanged after a kill")
 		l := &loadPublisher{p: p, round: round, acked: map[string]string{}}
 		stream := p.SSE("cursor=" + cursor)
 		seen := make(chan map[string]string, 1)
@@ -198,7 +198,7 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 			defer l.mu.Unlock()
 			return len(l.acked) > 1
 		}, hubtest.Patience, time.Millisecond)
-		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) // lets the publishers work for a while
+		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond) // time for the publishers to publish
 		p.Signal(syscall.SIGKILL)
 		publishers.Wait()
 		p.Wait()
@@ -213,9 +213,9 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 	all := map[string]string{}
 	catchUp(begin(), epoch+"-0", all)
 	for id, data := range known {
-		require.Equal(t, data, all[id], "what was acknowledged or seen as %s", id)
+		require.Equal(t, data, all[id], "data of the event %s, which was acknowledged or delivered", id)
 	}
-	t.Logf("%d events known, %d there", len(known), len(all))
+	t.Logf("%d events known, %d in the log", len(known), len(all))
 	require.Greater(t, len(known), rounds)
 }
 
@@ -225,7 +225,7 @@ func catchUp(p *hubtest.Process, cursor string, known map[string]string) string 
 	p.T.Helper()
 	begin := time.Now()
 	for last := uint64(0); ; {
-		answer := p.Poll("wait=2&max=1000&cursor=" + cursor) // without events if the hub is slow
+		answer := p.Poll("wait=2&max=1000&cursor=" + cursor) // contains no events if the hub is slow
 		require.Nil(p.T, answer.Gap, "after %s", cursor)
 		cursor = answer.Cursor
 		for _, e := range answer.Events {
@@ -239,6 +239,6 @@ func catchUp(p *hubtest.Process, cursor string, known map[string]string) string 
 		if cursor == newest {
 			return cursor
 		}
-		require.Less(p.T, time.Since(begin), hubtest.Patience, "at %s, and the newest event is %s", cursor, newest)
+		require.Less(p.T, time.Since(begin), hubtest.Patience, "the reader reaches the newest event: it is at %s, the newest is %s", cursor, newest)
 	}
 }

@@ -26,7 +26,7 @@ func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool
 
 // An event that was erased through the admin listener is not delivered over any transport, and
 // causes no gap. Other listeners refuse to erase, and the error for an event that cannot be erased
-// gives the reason.
+// contains the reason.
 func TestErase(t *testing.T) {
 	for _, engine := range []string{settings.EngineMemory, settings.EngineEmbedded} {
 		t.Run(engine, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestErase(t *testing.T) {
 				require.Contains(t, []int{http.StatusForbidden, http.StatusMisdirectedRequest}, status, text)
 			}
 			status, _ := p.Request(http.MethodDelete, "http://"+p.HTTP+"/events/"+ids[1], "", "")
-			require.Equal(t, http.StatusNotFound, status, "the main listener must not erase")
+			require.Equal(t, http.StatusNotFound, status, "the main listener does not erase")
 			status, _ = p.Request(http.MethodGet, "http://"+p.Admin+"/events/"+ids[1], "", "")
 			require.Equal(t, http.StatusMethodNotAllowed, status)
 			require.Len(t, p.Poll("wait=0&last=10").Events, 5)
@@ -106,7 +106,7 @@ func requireNoneOf(t *testing.T, p *hubtest.Process, ids []string) {
 			require.NoError(t, err)
 			require.NotEqual(t, "trivium.gap", e.Type)
 			return e.Data, e.Topic != ""
-		}), "sse after %d", i)
+		}), "events over SSE after event %d", i)
 		conn := p.WebSocket(query)
 		require.Equal(t, want, dataAfter(t, `"secret 4"`, func() (string, bool) {
 			m := p.Message(conn)
@@ -115,7 +115,7 @@ func requireNoneOf(t *testing.T, p *hubtest.Process, ids []string) {
 				return "", false
 			}
 			return string(m.Event.Data), true
-		}), "websocket after %d", i)
+		}), "events over WebSocket after event %d", i)
 		require.NoError(t, conn.CloseNow())
 		answer := p.Poll(query + "&wait=0")
 		require.Nil(t, answer.Gap)
@@ -123,6 +123,6 @@ func requireNoneOf(t *testing.T, p *hubtest.Process, ids []string) {
 		for _, e := range answer.Events {
 			got = append(got, string(e.Data))
 		}
-		require.Equal(t, want, got, "poll after %d", i)
+		require.Equal(t, want, got, "events over long-poll after event %d", i)
 	}
 }

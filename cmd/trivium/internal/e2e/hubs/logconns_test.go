@@ -22,7 +22,8 @@ type logLine struct {
 	Connections, Cut                                  int
 }
 
-// loggedLine waits until the log has a line that fits accepts, and returns the line.
+// loggedLine waits until the log contains a line for which fits returns true, and returns that
+// line.
 func loggedLine(p *hubtest.Process, fits func(logLine) bool) (found logLine) {
 	p.T.Helper()
 	require.Eventually(p.T, func() bool {
@@ -38,7 +39,8 @@ func loggedLine(p *hubtest.Process, fits func(logLine) bool) (found logLine) {
 	return found
 }
 
-// closedLine waits for the log line that a connection of the transport was closed for the reason.
+// closedLine waits for the log line of a connection of the transport that was closed for the
+// reason.
 func closedLine(p *hubtest.Process, transport, reason string) logLine {
 	p.T.Helper()
 	return loggedLine(p, func(l logLine) bool {

@@ -22,7 +22,7 @@ import (
 // containerMemory is the memory of the smallest container in which the default settings must work.
 const containerMemory = 128 * hubtest.Mebibyte
 
-// limitOf returns the memory limit of the Go runtime in a container with this much memory.
+// limitOf returns the memory limit of the Go runtime in a container with the given memory.
 func limitOf(memory int64) int64 { return int64(float64(memory) * server.MemoryShare) }
 
 // newCgroup creates a memory cgroup below this process's own and returns its directory. The error
@@ -48,20 +48,20 @@ func newCgroup(t *testing.T, limit int64) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	t.Cleanup(func() { // the process in it has ended by then, and the kernel removes it from the cgroup soon after
+	t.Cleanup(func() { // its process has ended, and the kernel removes the process from the cgroup soon afterwards
 		require.Eventually(t, func() bool { return os.Remove(dir) == nil }, hubtest.Patience, 10*time.Millisecond)
 	})
 	return dir, os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(limit, 10)), 0o600)
 }
 
-// contain runs the command in a cgroup with the limit, and returns true. If no cgroup can be
-// created, it returns the command with the settings that the hub would derive from the limit, and
-// false; only the memory that the kernel cannot reclaim is then checked.
+// contain returns a command that runs cmd in a cgroup with the limit, and true. If no cgroup can be
+// created, it returns cmd with the settings that the hub would derive from the limit, and false.
+// Tests then check only the memory that the kernel cannot reclaim.
 func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
 	t.Helper()
 	dir, err := newCgroup(t, limit)
 	if err != nil {
-		t.Logf("no cgroup can be made, so GOMEMLIMIT stands for it: %v", err)
+		t.Logf("no cgroup can be created, so GOMEMLIMIT is used instead: %v", err)
 		cmd.Env = append(cmd.Env, fmt.Sprintf("GOMEMLIMIT=%d", limitOf(limit)))
 		return cmd, false
 	}
@@ -105,19 +105,19 @@ func TestDefaultsFitContainer(t *testing.T) {
 
 // embeddedMemory is the memory of the smallest container for the embedded engine. Its NATS server
 // keeps blocks of the log in memory for ten seconds after their last use: the whole log, if it is
-// read faster than that.
+// read within ten seconds.
 const embeddedMemory = 192 * hubtest.Mebibyte
 
 // This is TestDefaultsFitContainer for the embedded engine. The container's memory limits the
 // in-memory log, and replays read older events from the store.
 func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("filling a log takes long")
+		t.Skip("filling a log takes a long time")
 	}
 	args := append(hubtest.AnyPorts, "--auth", "none", "--log-level", "info", "--engine", "embedded", "--store", t.TempDir())
 	cmd, contained := contain(t, hubtest.Binary(t, args...), embeddedMemory)
 	p := hubtest.Start(t, cmd)
-	const inStore = 60_000 // of the 65,536 events that the store retains
+	const inStore = 60_000 // number of events in the store, which retains 65,536
 	fillAndReplay(p, embeddedMemory, inStore)
 	s := p.Stats()
 	require.Less(t, s.Events.Retained, inStore)
@@ -127,7 +127,7 @@ func TestDefaultsFitContainerEmbedded(t *testing.T) {
 }
 
 // fillAndReplay publishes until retention removes events from memory. It then repeatedly replays
-// the newest events: inStore of them, or as many as are in memory if inStore is 0.
+// the newest inStore events, or, if inStore is 0, all events in memory.
 func fillAndReplay(p *hubtest.Process, memory int64, inStore int) {
 	filling := strings.Repeat("x", 900)
 	fill := func(n int) {

@@ -20,11 +20,11 @@ import (
 )
 
 // Twenty connected readers read nothing while 80 MB are published. Other readers are not delayed,
-// and memory stays bounded. A slow reader that starts to read again gets all retained events, and a
-// gap for the removed ones.
+// and memory stays bounded. A slow reader that starts to read again receives all retained events,
+// and a gap for the removed ones.
 func TestSlowReadersDelayNobody(t *testing.T) {
 	if testing.Short() {
-		t.Skip("80 MB take long")
+		t.Skip("publishing 80 MB takes a long time")
 	}
 	const retained, events, size = 2000, 20_000, 4000
 	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--retain-events", strconv.Itoa(retained))...))
@@ -60,8 +60,8 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 		}
 	}()
 	filling := strings.Repeat("x", size)
-	// Events are published in batches, so that the fast reader can keep up: all processes of the
-	// test share two cores.
+	// The test publishes in batches, so that the fast reader can keep up on a machine with two
+	// cores.
 	for i := 0; i < events; i += retained / 2 {
 		p.PublishLines(retained/2, func(j int) string {
 			return fmt.Sprintf(`{"topic":"t","data":"%d %s","text":true}`, i+j, filling)
@@ -101,16 +101,16 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 	require.Equal(t, retained, after)
 }
 
-// A million events on topics that come and go leave the hub's memory as it was before.
+// The hub's memory does not grow with a million events on changing topics.
 func TestMemoryStaysFlat(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a million events take long")
+		t.Skip("a million events take a long time")
 	}
 	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--retain-events", "1000", "--gap-topics", "1000")...))
 	p.PublishLines(100_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
 	warm := p.Resident()
 	p.PublishLines(1_000_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
-	require.Less(t, p.Resident()-warm, int64(16*hubtest.Mebibyte), "a million lines")
+	require.Less(t, p.Resident()-warm, int64(16*hubtest.Mebibyte), "growth of the memory with a million lines")
 	p.PublishLines(500_000, func(i int) string { return fmt.Sprintf(`{"topic":"come.and.go.%d","data":%d}`, i, i) })
 	require.Less(t, p.Resident()-warm, int64(16*hubtest.Mebibyte), "500,000 topics")
 	s := p.Stats()

@@ -13,7 +13,7 @@ import (
 )
 
 // While a NATS server is down, the metrics, /stats and /readyz report it, and publishes are refused
-// and counted. With the memory engine this never happens.
+// and counted. With the memory engine, the hub is always ready.
 func TestEngineUnavailable(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none")...))
 	p.HasMetrics("trivium_engine_up 1", "trivium_engine_refused_total 0")

@@ -11,7 +11,7 @@ import (
 )
 
 // The hub raises the soft limit of open files to the hard limit. If the hard limit is too low for
-// --max-connections, the hub logs that and lowers --max-connections.
+// --max-connections, the hub logs a warning and lowers --max-connections.
 func TestLowLimitOfOpenFiles(t *testing.T) {
 	p := hubtest.LimitFiles(t, hubtest.Start, 300, hubtest.Binary(t, hubtest.AnyPorts...))
 	require.Contains(t, p.Log(), `"max_connections":100000,"lowered_to":177`)

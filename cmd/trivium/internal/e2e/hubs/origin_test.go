@@ -71,13 +71,13 @@ func TestForeignOriginNamesSetting(t *testing.T) {
 			warnings = append(warnings, entry)
 		}
 	}
-	require.Len(t, warnings, 1, "once a minute")
+	require.Len(t, warnings, 1, "the warning is logged once per minute")
 	require.Equal(t, "refused a page of another origin", warnings[0]["msg"])
 	require.Equal(t, "origin https://app.example.com does not match "+own+seen+advice, warnings[0]["detail"])
 	require.Equal(t, "/poll", warnings[0]["route"])
 }
 
-// Cross-origin requests may have the headers that tracing and AJAX libraries add.
+// Cross-origin requests may contain the headers that tracing and AJAX libraries add.
 func TestHeadersOfPages(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--origin", "https://app.example.com", "--cors-header", "X-Tenant", "--cors-header=x-request-id")...))
 	for names, status := range map[string]int{

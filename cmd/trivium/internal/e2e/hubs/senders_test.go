@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Requests as widespread senders make them are published with the intended type, key and data.
+// Requests of widespread senders are published with the intended type, key and data.
 func TestRequestsOfCommonSenders(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	socket := p.WebSocket("topic=>")

@@ -79,7 +79,7 @@ func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
 	window := 8 * time.Second
 	for !drainDelivers(t, window) {
-		require.Less(t, window, 2*time.Minute, "the drain ended before its clients were done")
+		require.Less(t, window, 2*time.Minute, "the clients are done before a drain of two minutes ends")
 		window *= 4
 	}
 }
@@ -87,8 +87,8 @@ func TestDrainDeliversEverything(t *testing.T) {
 // drainEvents is the number of events of 400 KB in a drain: more than the kernel buffers for a stalled reader.
 const drainEvents = 40
 
-// drainDelivers publishes events and drains the hub. It returns false if the machine is too slow for this window: the
-// drain ended before the test's last request, or while a second reader was not done.
+// drainDelivers publishes events and drains the hub. It returns false if the machine is too slow for the window: if the
+// drain ended before the last request of the test, or while a reader other than the stalled one was not done.
 func drainDelivers(t *testing.T, window time.Duration) bool {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", window.String(), "--auth", "none")...))
 	stream, socket := p.SSE(""), p.WebSocket("")
@@ -128,7 +128,7 @@ func drainDelivers(t *testing.T, window time.Duration) bool {
 	code, _ := p.Wait()
 	require.Zero(t, code)
 	ended := loggedLine(p, func(l logLine) bool { return l.Msg == "ended" })
-	pollCameLate := last.status == http.StatusServiceUnavailable // the poll before it had waited 60 s
+	pollCameLate := last.status == http.StatusServiceUnavailable // the previous poll had waited 60 s
 	if ended.Cut > 1 || took >= window || pollCameLate {
 		return false
 	}
@@ -137,14 +137,14 @@ func drainDelivers(t *testing.T, window time.Duration) bool {
 	require.Equal(t, http.StatusServiceUnavailable, ready.status)
 	require.Equal(t, http.StatusServiceUnavailable, poll.status)
 	require.Equal(t, http.StatusOK, late.status, "the hub accepts events until the last reader is disconnected")
-	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "some clients would not reconnect after a clean end")
+	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "the body ends without its last chunk, because some clients would not reconnect after a regular end")
 	require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(ws.err))
 	require.Equal(t, []int{drainEvents, 1}, []int{sse.seen["big"], sse.seen["trivium.goaway"]})
 	require.Equal(t, []int{drainEvents, 1}, []int{ws.seen["big"], ws.seen[decode.OpGoaway]})
 	return true
 }
 
-// drainAnswer is the answer to a request. It is empty if there is none.
+// drainAnswer is the answer to a request, or empty if the request failed.
 type drainAnswer struct {
 	status int
 	header http.Header
@@ -163,7 +163,7 @@ func askDuringDrain(p *hubtest.Process, method, path, body string) drainAnswer {
 	return drainAnswer{response.StatusCode, response.Header}
 }
 
-// drainedReader is what a reader has received until its connection ended.
+// drainedReader holds the results of a reader whose connection has ended.
 type drainedReader struct {
 	seen map[string]int // number of messages, by topic or type
 	err  error
@@ -195,7 +195,7 @@ func readSocket(socket *websocket.Conn) drainedReader {
 	return r
 }
 
-// A second signal ends a drain at once.
+// A second signal ends a drain immediately.
 func TestSecondSignalEndsDrain(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", "1h")...))
 	p.SSE("")
@@ -242,28 +242,28 @@ func TestAccessControl(t *testing.T) {
 		admin        bool
 		status       int
 	}{
-		"no token":               {p: closed, path: "/poll?wait=0", status: 401},
-		"no token to publish":    {p: closed, method: "POST", path: "/publish/a", status: 401},
-		"wrong token":            {p: closed, path: "/sse?access_token=wrong", status: 401},
-		"two tokens":             {p: closed, path: "/poll?access_token=a", header: http.Header{"Authorization": {"Bearer b"}}, status: 400},
-		"token in the query":     {p: closed, path: "/poll?wait=0&access_token=" + closed.Token, status: 200},
-		"health needs none":      {p: closed, path: "/healthz", status: 200},
-		"readiness needs none":   {p: closed, path: "/readyz", status: 200},
-		"foreign page, token":    {p: closed, path: "/poll?access_token=" + closed.Token, header: foreign, status: 403},
-		"foreign page, open hub": {p: open, method: "POST", path: "/publish/a", header: foreign, status: 403},
-		"null is foreign":        {p: open, path: "/sse", header: http.Header{"Origin": {"null"}}, status: 403},
-		"rebound host":           {p: open, path: "/poll?wait=0", host: "evil.test", status: 421},
-		"host by name":           {p: open, path: "/poll?wait=0", host: "hub.test:99", status: 200},
-		"rebound host, admin":    {p: closed, path: "/stats", host: "evil.test", admin: true, status: 421},
-		"stats on main listener": {p: open, path: "/stats", status: 404},
-		"no such method":         {p: open, method: "PUT", path: "/publish/a", status: 405},
-		"probe by HEAD":          {p: open, method: "HEAD", path: "/poll", status: 200},
-		"no token, by HEAD":      {p: closed, method: "HEAD", path: "/poll", status: 401},
-		"probe by OPTIONS":       {p: closed, method: "OPTIONS", path: "/", status: 204},
-		"OPTIONS of a route":     {p: open, method: "OPTIONS", path: "/publish/a", status: 204},
-		"trivium.js":             {p: closed, path: "/trivium.js", status: 200},
-		"types of trivium.js":    {p: closed, path: "/trivium.d.ts", status: 200},
-		"icon":                   {p: closed, path: "/favicon.ico", status: 204},
+		"no token":                 {p: closed, path: "/poll?wait=0", status: 401},
+		"publish without a token":  {p: closed, method: "POST", path: "/publish/a", status: 401},
+		"wrong token":              {p: closed, path: "/sse?access_token=wrong", status: 401},
+		"two tokens":               {p: closed, path: "/poll?access_token=a", header: http.Header{"Authorization": {"Bearer b"}}, status: 400},
+		"token in the query":       {p: closed, path: "/poll?wait=0&access_token=" + closed.Token, status: 200},
+		"health needs no token":    {p: closed, path: "/healthz", status: 200},
+		"readiness needs no token": {p: closed, path: "/readyz", status: 200},
+		"foreign page, token":      {p: closed, path: "/poll?access_token=" + closed.Token, header: foreign, status: 403},
+		"foreign page, open hub":   {p: open, method: "POST", path: "/publish/a", header: foreign, status: 403},
+		"null page, open hub":      {p: open, path: "/sse", header: http.Header{"Origin": {"null"}}, status: 403},
+		"rebound host":             {p: open, path: "/poll?wait=0", host: "evil.test", status: 421},
+		"host by name":             {p: open, path: "/poll?wait=0", host: "hub.test:99", status: 200},
+		"rebound host, admin":      {p: closed, path: "/stats", host: "evil.test", admin: true, status: 421},
+		"stats on main listener":   {p: open, path: "/stats", status: 404},
+		"unknown method":           {p: open, method: "PUT", path: "/publish/a", status: 405},
+		"probe by HEAD":            {p: open, method: "HEAD", path: "/poll", status: 200},
+		"no token, by HEAD":        {p: closed, method: "HEAD", path: "/poll", status: 401},
+		"probe by OPTIONS":         {p: closed, method: "OPTIONS", path: "/", status: 204},
+		"OPTIONS of a route":       {p: open, method: "OPTIONS", path: "/publish/a", status: 204},
+		"trivium.js":               {p: closed, path: "/trivium.js", status: 200},
+		"types of trivium.js":      {p: closed, path: "/trivium.d.ts", status: 200},
+		"icon":                     {p: closed, path: "/favicon.ico", status: 204},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := c.p.HTTP

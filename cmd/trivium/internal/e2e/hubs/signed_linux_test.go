@@ -21,7 +21,7 @@ func TestSignedOncePerCluster(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, secret, 0o600))
 	args := append(hubtest.AnyPorts, "--auth", "none", "--engine", "nats", "--udp-secret-file", path, "--max-event-bytes", "64KiB")
 	for !signedOnce(t, secret, append(args, "--nats-url", natstest.Serve(t).ClientURL())) {
-		t.Log("a hub dropped datagrams, because NATS did not answer in time")
+		t.Log("a hub dropped datagrams because NATS did not answer in time")
 	}
 	skewed := hubtest.Start(t, hubtest.Program(t, nil, append(args, "--nats-url", natstest.Serve(t).ClientURL(), "--udp-skew", "2m")...))
 	require.Contains(t, skewed.Log(), "remembers signed datagrams")
@@ -56,8 +56,8 @@ func signedOnce(t *testing.T, secret []byte, args []string) bool {
 		}
 		return events, replayed, dropped
 	}
-	// Each hub recognizes a datagram that it has published by its own cache, and one that the other
-	// hub has published by the event in the stream.
+	// A hub recognizes a datagram that it has published itself by its own cache, and a datagram
+	// that the other hub has published by the event in the stream.
 	require.Eventually(t, func() bool {
 		events, replayed, dropped := count()
 		return dropped > 0 || events+replayed >= 2*datagrams+2*datagrams+2*datagrams

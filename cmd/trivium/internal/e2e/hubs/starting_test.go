@@ -17,8 +17,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// serveUnready starts the program with the engine nats at natsPort, and waits until the program is live. It does not
-// wait until the hub has started.
+// serveUnready starts a hub with the engine nats at natsPort, and waits until the process is live. It does not wait
+// until the hub is ready.
 func serveUnready(t *testing.T, natsPort int) *hubtest.Process {
 	t.Helper()
 	ports := testkit.FreePorts(t, 2)
@@ -37,7 +37,7 @@ func serveUnready(t *testing.T, natsPort int) *hubtest.Process {
 	return p
 }
 
-// A hub that is started before NATS is live but not ready, and asks clients to retry. It becomes
+// A hub that is started before NATS is live but not ready, and tells clients to retry. It becomes
 // ready when NATS is available.
 func TestServeWaitsForNATS(t *testing.T) {
 	natsPort := testkit.FreePorts(t, 1)[0]
@@ -53,7 +53,7 @@ func TestServeWaitsForNATS(t *testing.T) {
 	response, err := p.Client.Do(r)
 	require.NoError(t, err)
 	response.Body.Close()
-	require.Equal(t, http.StatusOK, response.StatusCode, "an EventSource reconnects")
+	require.Equal(t, http.StatusOK, response.StatusCode, "an EventSource gets status 200, after which it reconnects")
 	require.Eventually(t, func() bool { return strings.Contains(p.Log(), "NATS is unavailable; not ready, trying again") },
 		hubtest.Patience, 10*time.Millisecond)
 

@@ -21,8 +21,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// pollLimit is how much later than its wait a poll of these tests may be answered. A hub on an idle machine needs at
-// most a second, which TestPollIsOnTimeWhileLogStalls checks with a fake clock.
+// pollLimit is the maximum delay of a poll's answer after its wait time. A hub on an idle machine needs at most a
+// second, which TestPollIsOnTimeWhileLogStalls checks with a fake clock.
 const pollLimit = time.Minute
 
 // pollResult is the answer to a poll.
@@ -36,7 +36,7 @@ type pollResult struct {
 	err        error
 }
 
-// pollAll sends each query with each wait, all at once, and returns the answers.
+// pollAll sends all queries with all waits at the same time, and returns the answers.
 func pollAll(p *hubtest.Process, waits []int, queries ...string) []pollResult {
 	results := make([]pollResult, len(waits)*len(queries))
 	var polling sync.WaitGroup
@@ -59,7 +59,7 @@ func pollAll(p *hubtest.Process, waits []int, queries ...string) []pollResult {
 	return results
 }
 
-// stoppableNATS is a NATS server in a process of its own.
+// stoppableNATS starts a NATS server in a separate process.
 func stoppableNATS(t *testing.T) (server *exec.Cmd, port int) {
 	port = testkit.FreePorts(t, 1)[0]
 	server = natstest.Start(t, natstest.Place{Name: "n", Port: port, Store: t.TempDir()})
@@ -70,8 +70,8 @@ func stoppableNATS(t *testing.T) (server *exec.Cmd, port int) {
 	return server, port
 }
 
-// While NATS is stopped, each poll is answered: with the events that the hub has in memory, with
-// none, or with 503. Afterwards all events can be read.
+// While NATS is stopped, each poll is answered: with the events in the hub's memory, without
+// events, or with 503. Afterwards all events can be read.
 func TestPollsAreAnsweredWhileNATSIsStopped(t *testing.T) {
 	t.Parallel()
 	server, port := stoppableNATS(t)
@@ -83,7 +83,7 @@ func TestPollsAreAnsweredWhileNATSIsStopped(t *testing.T) {
 	large := fmt.Sprintf(`{"topic":"large","data":%q}`, strings.Repeat("x", 1<<20-100))
 	p.PublishLines(8*9, func(int) string { return large }) // 72 MiB: the old events leave the in-memory log
 	p.Publish("application/json", `{"topic":"new","data":1}`)
-	require.Less(t, p.Stats().Events.Retained, 8*9, "the old events are only in the log of NATS")
+	require.Less(t, p.Stats().Events.Retained, 8*9, "the in-memory log no longer contains the old events")
 	newest := p.Newest()
 	epoch, _, _ := strings.Cut(newest, "-")
 
@@ -117,7 +117,7 @@ func TestPollsAreAnsweredWhileNATSIsStopped(t *testing.T) {
 	require.Equal(t, old, read)
 }
 
-// A hub that starts while NATS is stopped answers each poll with 503 at once, and starts when NATS continues.
+// A hub that starts while NATS is stopped answers each poll with 503 immediately, and starts when NATS continues.
 func TestPollsAreAnsweredWhileHubStarts(t *testing.T) {
 	t.Parallel()
 	server, port := stoppableNATS(t)

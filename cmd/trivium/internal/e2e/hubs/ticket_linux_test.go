@@ -54,9 +54,9 @@ func TestTicketIsAcceptedOnceByAnyHub(t *testing.T) {
 		t.Cleanup(func() { response.Body.Close() })
 		return response
 	}
-	// inTime returns the answer to a request with a new ticket. It repeats the request with another
-	// ticket if the machine was so busy that the ticket has expired, or that the other hub or NATS
-	// did not answer within two seconds.
+	// inTime returns the answer to a request with a new ticket. On a busy machine, the ticket may
+	// expire, or the other hub or NATS may not answer within two seconds. The function then repeats
+	// the request with another ticket.
 	inTime := func(p *hubtest.Process, path string) (*http.Response, string) {
 		for {
 			begin, text := time.Now(), ticket()
@@ -80,7 +80,7 @@ func TestTicketIsAcceptedOnceByAnyHub(t *testing.T) {
 		response, poll := inTime(p, "/poll?wait=0&")
 		require.Equal(t, http.StatusOK, response.StatusCode)
 		requireUsed(poll)
-		for hello := (decode.Message{}); hello.Op != decode.OpHello; { // a late answer is an error message, as in inTime
+		for hello := (decode.Message{}); hello.Op != decode.OpHello; { // a late answer is an error message; see inTime
 			socket := ticket()
 			conn, _, err := websocket.Dial(ctx, "ws://"+p.HTTP+"/ws?ticket="+socket, &websocket.DialOptions{HTTPClient: p.Client})
 			if err != nil {
@@ -93,7 +93,7 @@ func TestTicketIsAcceptedOnceByAnyHub(t *testing.T) {
 		}
 	}
 	response, _ := inTime(other, "/sse?topic=b&")
-	require.Equal(t, http.StatusForbidden, response.StatusCode, "a ticket has the rights of its token")
+	require.Equal(t, http.StatusForbidden, response.StatusCode, "a ticket has only the rights of its token")
 	response, last := inTime(other, "/sse?")
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	events := decode.NewSSEDecoder(response.Body)

@@ -30,7 +30,7 @@ func TestTrafficMetrics(t *testing.T) {
 		_, err := stream.Next()
 		require.NoError(t, err)
 	}
-	for _, key := range []string{"k", "k"} { // the hub does not publish the second event
+	for _, key := range []string{"k", "k"} { // the hub does not publish the second event, because the key is the same
 		require.NoError(t, socket.Write(t.Context(), websocket.MessageText,
 			[]byte(`{"op":"publish","idempotency_key":"`+key+`","topic":"b","data":3,"ref":"p1"}`)))
 		for p.Message(socket).Op != decode.OpAck {
@@ -48,8 +48,8 @@ func TestTrafficMetrics(t *testing.T) {
 	}
 }
 
-// TestReloadFailureMetrics checks that the metrics count each file that cannot be used, and that a
-// gauge is set until the file is valid again.
+// TestReloadFailureMetrics checks that the metrics count each invalid file, and that a gauge is set
+// until the file is valid again.
 func TestReloadFailureMetrics(t *testing.T) {
 	t.Parallel()
 	tokens := filepath.Join(t.TempDir(), "tokens.yaml")

@@ -104,12 +104,12 @@ func sendUntilRefused(p *hubtest.Process, conn *websocket.Conn, data string) ref
 	}
 }
 
-// longDrain makes it unlikely that the hub disconnects a client before the client's next publish. The hub disconnects
-// its clients at random moments within the drain.
+// longDrain makes it unlikely that the hub disconnects a client before the client's next publish, because the hub
+// disconnects its clients at random times within the drain.
 var longDrain = []string{"--drain", "20h"}
 
 // When the stream is deleted or the disk is full, the hub stops. Before that, it answers each
-// publish in progress, on every route, that storage is unavailable.
+// publish in progress, on every route, with the error that storage is unavailable.
 func TestPublishInProgressIsAnswered(t *testing.T) {
 	for _, row := range []struct {
 		name  string

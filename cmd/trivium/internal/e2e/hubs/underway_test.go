@@ -29,7 +29,8 @@ func publishPartly(p *hubtest.Process, header, part string) net.Conn {
 }
 
 // While the body of a request is incomplete, another request with the same idempotency key is
-// refused, because the key is in use. When the first request is aborted, the key is free.
+// refused, because the key is in use. After the first request is aborted, the key can be used
+// again.
 func TestKeyInUseIsRefused(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none")...))
 	first := publishPartly(p, "Content-Type: application/json\r\nIdempotency-Key: k", `{"topic":"a",`)
