@@ -13,7 +13,11 @@ type Conn interface {
 	// TryWrite writes the bytes that the connection accepts without blocking, and returns their
 	// number. If the number is less than len(p) and the error is nil, writing the rest would block.
 	TryWrite(p []byte) (int, error)
-	// Write writes all of p. It fails if no byte could be written for timeout.
+	// Buffered reports whether the connection holds bytes that it has accepted and not sent. A call of
+	// Write sends them, even if it has nothing else to write.
+	Buffered() bool
+	// Write writes all of p. It fails if no byte could be written for timeout. Afterwards, nothing of p is
+	// buffered.
 	Write(p []byte, timeout time.Duration) error
 	// PeerClosed reports whether the peer has closed the connection, if that can be detected
 	// without reading.
@@ -48,9 +52,9 @@ type TryWriter interface {
 }
 
 // NewConn returns the Conn of a hijacked connection, from which no other goroutine reads. If the
-// platform and the connection support direct writes (TCP on Linux, a TryWriter), the Conn uses
-// them. Otherwise it is a portable Conn, see NewPortableConn. The kernel closes a TCP connection if
-// the peer acknowledges nothing for several times timeout.
+// platform and the connection support direct writes (TCP on Linux, a TryWriter), the
+// Conn uses them. Otherwise it is a portable Conn, see NewPortableConn. The kernel
+// closes a TCP connection if the peer acknowledges nothing for several times timeout.
 func NewConn(c net.Conn, timeout time.Duration) Conn {
 	ReleaseTLSBuffers(c)
 	if g, ok := c.(*progressConn); ok && g.direct != nil {
@@ -82,6 +86,8 @@ type netConn struct {
 }
 
 func (c *netConn) TryWrite([]byte) (int, error) { return 0, nil }
+
+func (c *netConn) Buffered() bool { return false }
 
 func (c *netConn) Write(p []byte, timeout time.Duration) error {
 	return writeAll(c.Conn, p, timeout, nil)

@@ -51,6 +51,8 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 // another connection. Writer.mu ensures that.
 func (d *direct) TryWrite(p []byte) (int, error) { return send(uintptr(d.fd), p) }
 
+func (d *direct) Buffered() bool { return false }
+
 // trySafely is like TryWrite, but Close may run at the same time.
 func (d *direct) trySafely(p []byte) (int, error) {
 	a := attempts.Get().(*attempt)

@@ -75,7 +75,8 @@ func (p *portion) isEmpty() bool {
 	return !p.partial.isSet() && len(p.bytes) == 0 && len(p.events) == 0
 }
 
-// nextPortion returns the next portion to write. ok is false if the drain goroutine must end.
+// nextPortion returns the next portion to write. An empty one sends what the connection holds. ok is
+// false if the drain goroutine must end.
 func (w *Writer) nextPortion() (p portion, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,6 +90,9 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 			break
 		}
 		w.yieldToWorkers()
+	}
+	if w.state < stateEnded && w.conn.Buffered() {
+		return portion{}, true
 	}
 	w.writing = false
 	w.signalStateChange()

@@ -80,6 +80,7 @@ func TestEndSkipsUnreadEvents(t *testing.T) {
 type nullConn struct{ connection.Conn }
 
 func (nullConn) TryWrite(p []byte) (int, error)    { return len(p), nil }
+func (nullConn) Buffered() bool                    { return false }
 func (nullConn) Write([]byte, time.Duration) error { return nil }
 func (nullConn) PeerClosed() bool                  { return false }
 func (nullConn) End() bool                         { return true }

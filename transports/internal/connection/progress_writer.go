@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// progressWriter is the Conn of a connection from a Listener that has no direct writes, such as one
-// with TLS. Writes fail only if the progressConn below it makes no progress.
+// progressWriter is the Conn of a connection from a Listener that has no direct writes, with TLS or
+// without. Writes fail only if the progressConn below it makes no progress.
 type progressWriter struct {
 	conn     net.Conn // a progressConn, or TLS above it
 	progress *progressConn
@@ -24,6 +24,8 @@ func progressConnOf(c net.Conn) *progressConn {
 }
 
 func (c *progressWriter) TryWrite([]byte) (int, error) { return 0, nil }
+
+func (c *progressWriter) Buffered() bool { return false }
 
 // Write ignores its timeout: the Listener's WriteTimeout applies.
 func (c *progressWriter) Write(p []byte, _ time.Duration) error {

@@ -24,6 +24,8 @@ func NewResponseConn(w http.ResponseWriter) Conn {
 
 func (c *responseConn) TryWrite([]byte) (int, error) { return 0, nil }
 
+func (c *responseConn) Buffered() bool { return false }
+
 // responseChunk is the maximum number of bytes of one write. It is small, so that progress within a
 // large message is detected: a peer that accepts 4 KiB within the write timeout is not stalled.
 const responseChunk = 4 << 10

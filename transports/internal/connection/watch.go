@@ -30,10 +30,14 @@ func unwrapConn(c Conn) Conn {
 	return c
 }
 
-// RearmReadable enables one more call of the Reader of NotifyReadable.
+// RearmReadable enables one more call of the Reader of NotifyReadable. It also sends what the
+// connection has written by itself during a read, as TLS does to change its keys.
 func (w *Writer) RearmReadable() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.state < stateEnded && !w.writing && w.conn.Buffered() {
+		w.startDrain()
+	}
 	if w.state != stateClosed {
 		w.rearmWatch()
 	}

@@ -168,6 +168,9 @@ func (w *Writer) Ready(batch *hub.Batch) {
 		}
 		w.sub.Advance(batch.Events[end-1].ID.Seq)
 		w.countDelivered(end - start)
+		if w.writing { // the drain goroutine also reads the remaining events
+			return
+		}
 		start = end
 	}
 	w.sub.Advance(batch.To)
@@ -195,11 +198,15 @@ func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 	}
 }
 
-// tryWrite writes the bytes that the connection accepts without blocking, and counts them.
+// tryWrite writes the bytes that the connection accepts without blocking, and counts them. If the
+// connection holds the end of b instead of sending it, tryWrite starts the drain goroutine.
 func (w *Writer) tryWrite(b []byte) (int, error) {
 	n, err := w.conn.TryWrite(b)
 	w.cfg.Counters.Bytes.Add(uint64(n))
 	w.record.Count(0, n)
+	if err == nil && n == len(b) && w.conn.Buffered() {
+		w.startDrain()
+	}
 	return n, err
 }
 

@@ -1,0 +1,168 @@
+package connection_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trivium-hub/trivium/auth"
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/connection"
+	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
+)
+
+// holdingConn is a Conn that holds everything that TryWrite accepts, until Write sends it.
+type holdingConn struct {
+	connection.Conn
+	entered chan struct{} // receives a value when Write is called
+	proceed chan struct{} // Write blocks until it is closed
+
+	mu         sync.Mutex
+	held, sent string
+	ends       int
+	closed     bool
+}
+
+func (c *holdingConn) TryWrite(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held != "" {
+		return 0, nil
+	}
+	c.held = string(p)
+	return len(p), nil
+}
+
+func (c *holdingConn) Buffered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held != ""
+}
+
+func (c *holdingConn) Write(p []byte, _ time.Duration) error {
+	select {
+	case c.entered <- struct{}{}:
+	default:
+	}
+	<-c.proceed
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent += c.held + string(p)
+	c.held = ""
+	return nil
+}
+
+func (c *holdingConn) PeerClosed() bool { return false }
+
+// End leaves the connection open, as WebSocket does.
+func (c *holdingConn) End() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ends++
+	return false
+}
+
+func (c *holdingConn) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+}
+
+// state returns what was sent, and how often End was called.
+func (c *holdingConn) state() (sent string, ends int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent, c.ends
+}
+
+// startHolding starts a writer on a connection that holds its first bytes.
+func startHolding(t *testing.T) (*bench, *connection.Writer, *holdingConn) {
+	b, c, w := newBench(t, 0, longTimeout), &holdingConn{entered: make(chan struct{}, 1), proceed: make(chan struct{})}, connection.New()
+	filters := hub.NewFilterSet(hub.Everything)
+	s, err := b.hub.Subscribe(hub.Request{Filters: filters}, w)
+	require.NoError(t, err)
+	require.True(t, w.Start(&b.cfg, tt.NewToken(&auth.Grant{Subscribe: filters}), s, c, []byte("open\n")))
+	return b, w, c
+}
+
+// requireSent blocks until the connection has sent these bytes.
+func (c *holdingConn) requireSent(t *testing.T, want string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		sent, _ := c.state()
+		return sent == want
+	}, longTimeout, time.Millisecond)
+}
+
+// Bytes that a connection has accepted and holds are sent without further events, and before everything else.
+func TestHeldBytesAreSentFirst(t *testing.T) {
+	b, w, c := startHolding(t)
+	require.True(t, c.Buffered())
+	close(c.proceed)
+	c.requireSent(t, "open\n")
+	b.publish(0, 1, 10)
+	c.requireSent(t, "open\nevent \"0\"\n")
+	w.WriteControl([]byte("message\n"))
+	c.requireSent(t, "open\nevent \"0\"\nmessage\n")
+	require.EqualValues(t, 1, b.counters.Delivered.Load())
+}
+
+// While a write is blocked, events and messages wait for the bytes that are held.
+func TestEverythingWaitsForHeldBytes(t *testing.T) {
+	b, w, c := startHolding(t)
+	<-c.entered
+	b.publish(0, 3, 10)
+	w.WriteControl([]byte("message\n"))
+	w.Goaway(time.Second)
+	sent, _ := c.state()
+	require.Empty(t, sent)
+	close(c.proceed)
+	c.requireSent(t, "open\nmessage\nevent \"0\"\nevent \"1\"\nevent \"2\"\ngoaway "+b.hub.Position().String()+"\n")
+}
+
+// The end follows the bytes that are held. Bytes that the connection holds afterwards, because the peer has changed its
+// keys, do not end the stream again.
+func TestEndAfterHeldBytes(t *testing.T) {
+	_, w, c := startHolding(t)
+	w.EndWith([]byte("bye\n"), connection.ClosedRefused)
+	close(c.proceed)
+	c.requireSent(t, "open\nbye\n")
+	require.Eventually(t, func() bool {
+		_, ends := c.state()
+		return ends == 1
+	}, longTimeout, time.Millisecond)
+	_, err := c.TryWrite([]byte("keys\n"))
+	require.NoError(t, err)
+	w.RearmReadable()
+	w.CloseAfterEnd()
+	w.Wait()
+	sent, ends := c.state()
+	require.Equal(t, "open\nbye\n", sent)
+	require.Equal(t, 1, ends)
+	require.True(t, c.closed)
+}
+
+// RearmReadable sends what the connection has written by itself during a read.
+func TestRearmReadableSendsHeldBytes(t *testing.T) {
+	_, w, c := startHolding(t)
+	close(c.proceed)
+	c.requireSent(t, "open\n")
+	accepted, err := c.TryWrite([]byte("keys\n"))
+	require.NoError(t, err)
+	require.Equal(t, len("keys\n"), accepted)
+	w.RearmReadable()
+	c.requireSent(t, "open\nkeys\n")
+}
+
+// Close does not wait for bytes that are held.
+func TestCloseDropsHeldBytes(t *testing.T) {
+	_, w, c := startHolding(t)
+	w.Close()
+	require.True(t, c.closed)
+	close(c.proceed)
+	w.Wait()
+	_, ends := c.state()
+	require.Zero(t, ends)
+}
