@@ -16,7 +16,13 @@ import (
 // An idle connection has no goroutine, whether or not its client has sent something. A close by the
 // client is detected without a heartbeat.
 func TestIdle(t *testing.T) {
-	s := tt.Start(t, tt.Config{})
+	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) { testIdle(t, tt.Config{TLS: secure}) })
+	}
+}
+
+func testIdle(t *testing.T, cfg tt.Config) {
+	s := tt.Start(t, cfg)
 	dial(t, s).Close()
 	const n = 100
 	settled := func(most int) {
@@ -46,7 +52,14 @@ func TestIdle(t *testing.T) {
 
 // Connections are opened and closed, some with unread input, while others are active.
 func TestConnectionsOpenAndClose(t *testing.T) {
-	s := tt.Start(t, tt.Config{Heartbeat: 20 * time.Millisecond, MessageRate: 1e6})
+	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			openAndClose(t, tt.Start(t, tt.Config{Heartbeat: 20 * time.Millisecond, MessageRate: 1e6, TLS: secure}))
+		})
+	}
+}
+
+func openAndClose(t *testing.T, s *tt.Server) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {

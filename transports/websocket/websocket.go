@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"cmp"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -160,8 +161,10 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 		deflate: u.deflate,
 	}
 	config := s.h.writerConfigs[s.h.codec(u.deflate, cloudEvents)]
-	conn := lingeringConn{connection.NewPortableConn(u.conn), s}
-	if !s.h.cfg.Portable {
+	conn := lingeringConn{session: s}
+	if s.h.cfg.Portable {
+		conn.Conn = connection.NewPortableConn(u.conn)
+	} else {
 		conn.Conn = connection.NewConn(u.conn, s.h.shared.WriteTimeout)
 	}
 	id := uuid.NewString()
@@ -174,7 +177,9 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 		return
 	}
 	early := u.early // so that the rest of the request can be freed
-	if len(early) > 0 || !s.out.NotifyReadable(s) {
+	// TLS may hold early input too, which NotifyReadable passes to s.
+	_, secured := u.conn.(*tls.Conn)
+	if secured || len(early) > 0 || !s.out.NotifyReadable(s) {
 		s.h.shared.Registry.Go(func() { s.readLoop(early) })
 	}
 }

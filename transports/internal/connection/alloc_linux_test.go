@@ -2,6 +2,7 @@ package connection_test
 
 import (
 	"bufio"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,8 +26,25 @@ func (m *measure) Ready(batch *hub.Batch) {
 	})
 }
 
+// poolsForget reports whether a sync.Pool drops some of its values, as it does with the race detector.
+func poolsForget() bool {
+	pool := sync.Pool{New: func() any { return new([64]byte) }}
+	return testing.AllocsPerRun(10, func() {
+		for range 100 {
+			pool.Put(pool.Get())
+		}
+	}) > 0
+}
+
 func TestDeliveryAllocatesNothing(t *testing.T) {
+	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) { countAllocations(t, secure) })
+	}
+}
+
+func countAllocations(t *testing.T, secure bool) {
 	b := newBench(t, 0, longTimeout)
+	b.secure = secure
 	m := &measure{allocs: make(chan float64, 1)}
 	var readers []reader
 	for i := range 50 {
@@ -41,7 +59,11 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 		readers = append(readers, reader{t, bufio.NewReader(client)})
 	}
 	b.publish(0, 1, 100)
-	require.Zero(t, <-m.allocs)
+	allowed := 0.0
+	if secure && poolsForget() {
+		allowed = 5 // TLS and direct writes use a pool each, whose values have up to three allocations
+	}
+	require.LessOrEqual(t, <-m.allocs, allowed)
 	for _, r := range readers {
 		require.Equal(t, "open", r.line())
 		require.Equal(t, 0, r.number(r.line(), 100))

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -52,13 +53,20 @@ type TryWriter interface {
 }
 
 // NewConn returns the Conn of a hijacked connection, from which no other goroutine reads. If the
-// platform and the connection support direct writes (TCP on Linux, a TryWriter), the
-// Conn uses them. Otherwise it is a portable Conn, see NewPortableConn. The kernel
+// platform and the connection support direct writes (TCP on Linux, with or without TLS, or a
+// TryWriter), the Conn uses them. Otherwise it is a portable Conn, see NewPortableConn. The kernel
 // closes a TCP connection if the peer acknowledges nothing for several times timeout.
 func NewConn(c net.Conn, timeout time.Duration) Conn {
 	ReleaseTLSBuffers(c)
-	if g, ok := c.(*progressConn); ok && g.direct != nil {
-		return g.direct
+	switch c := c.(type) {
+	case *progressConn:
+		if c.direct != nil {
+			return c.direct
+		}
+	case *tls.Conn:
+		if conn, ok := newTLSConn(c); ok {
+			return conn
+		}
 	}
 	if t, ok := c.(TryWriter); ok {
 		return &tryConn{netConn{c}, t}
@@ -75,6 +83,7 @@ func NewConn(c net.Conn, timeout time.Duration) Conn {
 func NewPortableConn(c net.Conn) Conn {
 	ReleaseTLSBuffers(c)
 	if g := progressConnOf(c); g != nil {
+		g.nonblocking = nil // NewConn may have been called before
 		return &progressWriter{c, g}
 	}
 	return &netConn{c}

@@ -9,8 +9,13 @@
 // workers skip the connection. A slow connection therefore uses one goroutine, one chunk of memory,
 // and at most one event that retention has already removed.
 //
-// A Conn that cannot write without blocking (TLS, HTTP/2, systems other than Linux) accepts nothing
+// A Conn that cannot write without blocking (HTTP/2, systems other than Linux) accepts nothing
 // directly, so the drain goroutine does all its writes. The Writer's code is the same for both.
+//
+// With TLS over a socket with direct writes, a worker encrypts. crypto/tls cannot continue a write
+// that failed, so the connection below it accepts every record, and holds the bytes that the socket
+// does not accept. While it holds some, workers skip the connection, and the drain goroutine sends them.
+// Reads do not block either: the connection below TLS returns a temporary error instead.
 //
 // A server accepts its connections from a Listener, which works below TLS and HTTP/2. It closes a
 // connection whose writes make no progress, but not one whose writes are slow. A deadline above TLS

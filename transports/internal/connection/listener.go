@@ -78,7 +78,9 @@ type progressConn struct {
 	// yet. The goroutine that reads owns it. It is nil if the connection was not returned.
 	returned *[]byte
 
-	writing sync.Mutex // held by the current write; guards direct and failed
+	nonblocking *nonblocking // nil: reads and writes block. Static after NewConn, which sets it for TLS over direct writes
+
+	writing sync.Mutex // held by the current write; guards direct, failed and nonblocking.unsent
 	failed  error      // error of a write of which only a part was sent; later writes return it
 
 	mu       sync.Mutex    // guards the fields below
@@ -110,6 +112,9 @@ func (c *progressConn) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if c.nonblocking != nil && c.nonblocking.reads {
+		return c.tryRead(p)
+	}
 	return c.Conn.Read(p)
 }
 
@@ -121,10 +126,19 @@ func (c *progressConn) Write(p []byte) (int, error) {
 	if c.failed != nil {
 		return 0, c.failed
 	}
-	n, err := c.write(p)
+	if c.nonblocking != nil {
+		return c.writeOrHold(p)
+	}
+	n, err := c.writeAndClose(p)
 	if err != nil && (n > 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 		c.failed = err
 	}
+	return n, err
+}
+
+// writeAndClose writes p, and closes the connection if the peer makes no progress.
+func (c *progressConn) writeAndClose(p []byte) (int, error) {
+	n, err := c.write(p)
 	if noWait, _ := c.writeState(); err == ErrNoProgress && !noWait {
 		c.Conn.Close()
 	}

@@ -17,10 +17,32 @@ type TryReader interface {
 // NotifyReadable calls r when there is input, so that no goroutine has to block in a read. It
 // returns false if the connection cannot be watched or is closed; the caller must then read in a
 // goroutine. A Conn may wrap the Conn from NewConn if it has a method Unwrap.
+//
+// A connection with TLS may hold input that it has decrypted or received already, which the poller does not see. So
+// NotifyReadable first calls r itself; the goroutine that calls NotifyReadable must be able to execute what was read.
 func (w *Writer) NotifyReadable(r Reader) bool {
+	c := unwrapConn(w.conn)
+	over, isTLS := c.(earlyReader)
+	if isTLS {
+		over.beginTryReads()
+		r.Readable(over)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.state != stateClosed && w.startWatch(unwrapConn(w.conn), r)
+	watched := w.state != stateClosed && w.startWatch(c, r)
+	if isTLS && !watched {
+		over.endTryReads()
+	}
+	return watched
+}
+
+// earlyReader is a connection that may hold input which was received before the connection is watched.
+type earlyReader interface {
+	TryReader
+	// beginTryReads makes reads of the net.Conn return instead of blocking, so that TryRead may be called.
+	beginTryReads()
+	// endTryReads makes them block again.
+	endTryReads()
 }
 
 func unwrapConn(c Conn) Conn {

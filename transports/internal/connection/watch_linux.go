@@ -31,6 +31,8 @@ type watched interface {
 	// connection and poller.mu are held.
 	watching() *watch
 	socket() *direct
+	// input returns what the Reader reads from.
+	input() TryReader
 	// onPeerClosed is called if the connection is watched without a Reader, and the peer has closed.
 	onPeerClosed()
 }
@@ -101,7 +103,7 @@ func (p *poller) dispatch(e *unix.EpollEvent, parked []*Parked) []*Parked {
 	case r == nil:
 		p.registry.Go(o.onPeerClosed)
 	default:
-		p.registry.Go(func() { r.Readable(o.socket()) })
+		p.registry.Go(func() { r.Readable(o.input()) })
 	}
 	return parked
 }
@@ -206,9 +208,17 @@ func (r *Registry) forget(o watched) {
 	}
 }
 
+// watchable is a Conn with direct writes, with or without TLS.
+type watchable interface {
+	TryReader
+	socket() *direct
+}
+
+func (d *direct) socket() *direct { return d }
+
 // startWatch watches the Writer's connection, if it has direct writes.
 func (w *Writer) startWatch(c Conn, r Reader) bool {
-	if _, ok := c.(*direct); !ok {
+	if _, ok := c.(watchable); !ok {
 		return false
 	}
 	return w.cfg.Registry.startWatch(w, r)
@@ -219,7 +229,9 @@ func (w *Writer) isWatched() bool { return w.watch.generation != 0 }
 
 func (w *Writer) watching() *watch { return &w.watch }
 
-func (w *Writer) socket() *direct { return unwrapConn(w.conn).(*direct) }
+func (w *Writer) socket() *direct { return unwrapConn(w.conn).(watchable).socket() }
+
+func (w *Writer) input() TryReader { return unwrapConn(w.conn).(watchable) }
 
 func (w *Writer) rearmWatch() { w.cfg.Registry.rearmWatch(w) }
 
@@ -242,5 +254,7 @@ func (w *Writer) onPeerClosed() {
 func (p *Parked) watching() *watch { return &p.watch }
 
 func (p *Parked) socket() *direct { return p.conn.direct.(*direct) }
+
+func (p *Parked) input() TryReader { return p }
 
 func (p *Parked) onPeerClosed() {} // a Parked connection has a Reader

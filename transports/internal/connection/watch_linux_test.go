@@ -2,6 +2,7 @@ package connection_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"testing"
 	"time"
@@ -13,10 +14,24 @@ import (
 // closed only its write side, everything that is queued is written first.
 func TestPeerCloseIsWatched(t *testing.T) {
 	t.Parallel()
+	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			watchPeerClose(t, secure)
+		})
+	}
+}
+
+func watchPeerClose(t *testing.T, secure bool) {
 	b := newBench(t, 0, longTimeout)
+	b.secure = secure
 	client := b.stall(1, 1<<20)[0] // the client closes while the writer is writing
 	b.publish(1, 30, 100_000)
-	require.NoError(t, client.(*net.TCPConn).CloseWrite())
+	raw := client
+	if over, ok := client.(*tls.Conn); ok {
+		raw = over.NetConn()
+	}
+	require.NoError(t, raw.(*net.TCPConn).CloseWrite())
 	r := reader{t, bufio.NewReader(client)}
 	require.Equal(t, "open", r.line())
 	require.Equal(t, 0, r.number(r.line(), 1<<20))

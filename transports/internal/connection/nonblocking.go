@@ -1,0 +1,121 @@
+package connection
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// maxUnsent is the maximum number of bytes that are held for one connection. A tlsConn writes no events while bytes are held,
+// so anything above that is what TLS itself writes to answer a peer that does not read.
+const maxUnsent = 64 << 10
+
+// nonblocking is the state of a progressConn that TLS reads and writes without blocking. TLS can continue after a temporary
+// error of a read. It cannot continue a write that failed, so a write accepts everything, and holds what the kernel has not
+// accepted.
+type nonblocking struct {
+	reading sync.Mutex // held by TryRead: the poller starts its goroutines one after the other, but shares no lock with them
+
+	reads  bool        // whether reads do not block either; owned by the goroutine that reads
+	unsent []byte      // bytes to send before all others; guarded by progressConn.writing
+	holds  atomic.Bool // unsent is not empty, or a write has failed
+}
+
+// hold replaces the unsent bytes. progressConn.writing must be held.
+func (n *nonblocking) hold(unsent []byte) {
+	if len(unsent) == 0 {
+		unsent = nil // frees the memory
+	}
+	n.unsent = unsent
+	n.holds.Store(unsent != nil)
+}
+
+// errWouldBlock is the error of a read that would block. It is a temporary net.Error, after which TLS can read on.
+var errWouldBlock net.Error = wouldBlock{}
+
+type wouldBlock struct{}
+
+func (wouldBlock) Error() string   { return "the read would block" }
+func (wouldBlock) Timeout() bool   { return true }
+func (wouldBlock) Temporary() bool { return true }
+
+// tryRead reads the input that has arrived.
+func (c *progressConn) tryRead(p []byte) (int, error) {
+	n, err := c.direct.(TryReader).TryRead(p)
+	if n == 0 && err == nil && len(p) > 0 {
+		return 0, errWouldBlock
+	}
+	return n, err
+}
+
+// writeOrHold writes p without blocking, and holds the bytes that the kernel does not accept. After stopWaiting it drops
+// them instead, and all later writes fail. writing must be held.
+func (c *progressConn) writeOrHold(p []byte) (n int, err error) {
+	noWait, _ := c.writeState()
+	if noWait && c.nonblocking.holds.Load() {
+		err = c.sendUnsent()
+	}
+	if err == nil && !c.nonblocking.holds.Load() {
+		n, err = c.direct.trySafely(p)
+	}
+	if err == nil && n < len(p) && (noWait || len(c.nonblocking.unsent)+len(p)-n > maxUnsent) {
+		err = ErrNoProgress
+	}
+	if err != nil {
+		return n, c.fail(err)
+	}
+	if n < len(p) {
+		c.nonblocking.hold(append(c.nonblocking.unsent, p[n:]...))
+	}
+	return len(p), nil
+}
+
+// fail drops the held bytes and makes all later writes fail. holds stays set, so that the Writer notices the failure of a
+// write that TLS did by itself. writing must be held.
+func (c *progressConn) fail(err error) error {
+	c.failed = err
+	c.nonblocking.unsent = nil
+	c.nonblocking.holds.Store(true)
+	return err
+}
+
+// sendUnsent sends the held bytes that the kernel accepts at once. writing must be held.
+func (c *progressConn) sendUnsent() error {
+	n, err := c.direct.trySafely(c.nonblocking.unsent)
+	if err != nil {
+		return c.fail(err)
+	}
+	c.nonblocking.hold(c.nonblocking.unsent[n:])
+	return nil
+}
+
+// tryFlush sends the held bytes that the kernel accepts at once, and reports whether none are left.
+func (c *progressConn) tryFlush() (bool, error) {
+	if !c.nonblocking.holds.Load() {
+		return true, nil
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.failed != nil {
+		return false, c.failed
+	}
+	err := c.sendUnsent()
+	return err == nil && !c.nonblocking.holds.Load(), err
+}
+
+// flush sends the held bytes. It blocks like a write without TLS, and writes of TLS wait for it.
+func (c *progressConn) flush() error {
+	if !c.nonblocking.holds.Load() {
+		return nil
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.failed != nil || !c.nonblocking.holds.Load() {
+		return c.failed
+	}
+	if _, err := c.writeAndClose(c.nonblocking.unsent); err != nil {
+		return c.fail(err)
+	}
+	c.nonblocking.hold(nil)
+	return nil
+}

@@ -1,0 +1,115 @@
+package connection
+
+import (
+	"crypto/tls"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tlsConn is a connection with TLS over direct writes. It is written and read without blocking: the progressConn below
+// TLS holds what the kernel does not accept, and answers a read that would block with an error after which TLS can read on.
+//
+// The lock order is Writer.mu, nonblocking.reading, the locks of tls.Conn, progressConn.writing, progressConn.mu.
+type tlsConn struct {
+	conn     *tls.Conn
+	progress *progressConn
+}
+
+// newTLSConn returns the Conn of a connection with TLS, if a Listener with direct writes has accepted it.
+func newTLSConn(c *tls.Conn) (Conn, bool) {
+	g := progressConnOf(c)
+	if g == nil {
+		return nil, false
+	}
+	if _, ok := g.direct.(*direct); !ok {
+		return nil, false
+	}
+	g.nonblocking = new(nonblocking)
+	return &tlsConn{c, g}, true
+}
+
+// maxEncrypted is the maximum number of bytes that are encrypted before the kernel must have accepted them. It is the size
+// of the largest record.
+const maxEncrypted = 16 << 10
+
+// TryWrite implements Conn. Once bytes are held, it encrypts no more.
+func (c *tlsConn) TryWrite(p []byte) (n int, err error) {
+	if sent, err := c.progress.tryFlush(); !sent {
+		return 0, err
+	}
+	for n < len(p) && !c.Buffered() {
+		k, err := c.conn.Write(p[n:min(n+maxEncrypted, len(p))])
+		n += k
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Buffered implements Conn.
+func (c *tlsConn) Buffered() bool { return c.progress.nonblocking.holds.Load() }
+
+// Write implements Conn. It ignores its timeout: the Listener's WriteTimeout applies.
+func (c *tlsConn) Write(p []byte, _ time.Duration) error {
+	for {
+		if err := c.progress.flush(); err != nil || len(p) == 0 {
+			return err
+		}
+		n, err := c.conn.Write(p[:min(maxEncrypted, len(p))])
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+}
+
+// TryRead implements TryReader. TLS may have decrypted more than p has space for, so the caller must read until TryRead
+// returns less than len(p), before it waits for input. It may write, because TLS answers some messages itself.
+func (c *tlsConn) TryRead(p []byte) (n int, err error) {
+	c.progress.nonblocking.reading.Lock()
+	defer c.progress.nonblocking.reading.Unlock()
+	for n < len(p) {
+		k, err := c.conn.Read(p[n:])
+		n += k
+		if err == errWouldBlock {
+			ReleaseTLSBuffers(c.conn) // a read leaves at least 576 bytes
+			break
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// PeerClosed implements Conn. The input is not read, so the end of the stream may come after unread bytes.
+func (c *tlsConn) PeerClosed() bool { return c.socket().hungUp() }
+
+func (c *tlsConn) End() bool { return true }
+
+// Close sends TLS's close_notify only if that does not block. TLS itself would wait for seconds if
+// the peer does not read, while Writer.mu is held.
+func (c *tlsConn) Close() {
+	c.progress.stopWaiting()
+	c.conn.Close()
+}
+
+func (c *tlsConn) socket() *direct { return c.progress.direct.(*direct) }
+
+// beginTryReads implements earlyReader.
+func (c *tlsConn) beginTryReads() { c.progress.nonblocking.reads = true }
+
+// endTryReads implements earlyReader.
+func (c *tlsConn) endTryReads() { c.progress.nonblocking.reads = false }
+
+// hungUp reports whether the peer has closed the connection or its write side.
+func (d *direct) hungUp() (hungUp bool) {
+	closed := d.raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(fds, 0)
+		hungUp = err == nil && n > 0
+	})
+	return hungUp || closed != nil
+}
