@@ -6,7 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// For each limit, an idle connection gives its place to another one that the limit would refuse, and is notified.
+// For each limit, a new connection that would exceed it is accepted, and an idle connection is notified that it must
+// close.
 func TestIdleConnectionsGiveUpTheirPlace(t *testing.T) {
 	for limit, limits := range map[Limit]struct {
 		all   ConnectionLimits

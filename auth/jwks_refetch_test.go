@@ -91,7 +91,7 @@ func TestRotationUnderFlood(t *testing.T) {
 				if err == nil {
 					break
 				}
-				require.ErrorIs(t, err, ErrUnavailable, "never 401")
+				require.ErrorIs(t, err, ErrUnavailable, "the refusal is always temporary")
 				time.Sleep(10 * time.Millisecond)
 			}
 			require.LessOrEqual(t, time.Since(rotated), refetchInterval+200*time.Millisecond)

@@ -56,7 +56,7 @@ func (v *jwtVectors) token(t testing.TB, name string) string {
 			return vector.Token
 		}
 	}
-	require.Fail(t, "no such vector", name)
+	require.Fail(t, "the vectors contain no such name", name)
 	return ""
 }
 
@@ -261,7 +261,7 @@ func FuzzJWT(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token string) {
 		c, err := j.Verify(t.Context(), nil, token)
 		if err == nil {
-			require.True(t, good[token], "%q passes", token)
+			require.True(t, good[token], "%q was accepted, but is not a valid token", token)
 			return
 		}
 		require.Nil(t, c)

@@ -231,7 +231,7 @@ func TestQueryIsParsedOnce(t *testing.T) {
 		first.Set("mark", "1")
 		again, err := Query(r)
 		require.NoError(t, err)
-		require.True(t, again.Has("mark"), "parsed twice")
+		require.True(t, again.Has("mark"), "a second call returns the result of the first")
 		r.URL.RawQuery = "topic=b"
 		changed, err := Query(r)
 		require.NoError(t, err)

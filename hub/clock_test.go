@@ -29,7 +29,7 @@ func clockLog(t *testing.T) (*Hub, *logEngine, []*Event) {
 		got = append(got, live.next(t).Events...)
 	}
 	require.Len(t, got, 300)
-	require.True(t, got[200].Time.Before(got[199].Time), "times decrease")
+	require.True(t, got[200].Time.Before(got[199].Time), "the time of event 201 is earlier than that of event 200")
 	return h, l, got
 }
 

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// These are the limits of an event's members (docs/protocol.md#events).
+// Limits of the members of an event (docs/protocol.md#events).
 const (
 	MaxTypeLen          = 128     // bytes
 	MaxKeyLen           = 128     // bytes
@@ -19,7 +19,7 @@ const (
 // Encoding is the kind of an event's data.
 type Encoding uint8
 
-// These are the kinds of data. JSON data is one RFC 8259 text without surrounding white space.
+// Kinds of data. JSON data is one JSON value (RFC 8259) without surrounding white space.
 const (
 	JSON Encoding = iota
 	Text
@@ -45,8 +45,8 @@ type Event struct {
 	// then static.
 	superseded bool
 
-	// Erases is the seq of the event that this element erases; the element itself is then not an event. See
-	// Engine.Start. It is zero in published events.
+	// Erases is the seq of the event that this element erases. Such an element is not an event; see Engine.Start.
+	// Erases is zero in published events.
 	Erases uint64
 
 	encodings atomic.Pointer[encoding] // written with encodingCache.mu held
@@ -57,8 +57,8 @@ type Event struct {
 	// the next.
 
 	maxTime int64 // the latest Time up to this event; used for searches by time and for loss marks
-	// ageTime is like maxTime, but never ahead of this machine's clock; used for retention by age. The memory
-	// engine sets it to that clock beforehand, so that the in-memory log need not read the clock again.
+	// ageTime is like maxTime, but never later than this machine's clock. It is used for retention by age. The memory
+	// engine sets it to the clock reading of the publish, so that the in-memory log need not read the clock again.
 	ageTime int64
 }
 

@@ -173,7 +173,7 @@ type topicTokens struct {
 // hashSeed is random, so that clients cannot construct tokens with equal hashes.
 var hashSeed = maphash.MakeSeed()
 
-// split sets text and splits it into tokens.
+// split sets the topic to text, and splits it into tokens.
 func (t *topicTokens) split(text string) {
 	t.begin(text)
 	for rest, more := text, true; more; {
@@ -188,7 +188,7 @@ func (t *topicTokens) split(text string) {
 	}
 }
 
-// begin sets text. The caller sets the tokens.
+// begin sets the topic to text. The caller sets the tokens.
 func (t *topicTokens) begin(text string) {
 	t.text, t.n, t.hashed, t.reserved = text, 0, 0, strings.HasPrefix(text, "$")
 }

@@ -17,7 +17,7 @@ type Retention struct {
 	GapTopics int
 }
 
-// These are the defaults of Retention.
+// Defaults of Retention.
 const (
 	DefaultRetainEvents = 65536
 	DefaultRetainBytes  = 64 << 20

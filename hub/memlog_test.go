@@ -129,8 +129,8 @@ func (m *memlogModel) requireLosses(t *rapid.T, set FilterSet, conflate bool, co
 	truth, wantCertain, wantPossible := m.losses(set, conflate, counts)
 	// The in-memory log may report a certain loss that the model has forgotten, because the
 	// aggregates of several topics keep losses longer.
-	require.True(t, certain || !wantCertain, "certain")
-	require.Equal(t, wantPossible, possible, "possible")
+	require.True(t, certain || !wantCertain, "every certain loss of the model is reported as certain")
+	require.Equal(t, wantPossible, possible, "possible losses equal those of the model")
 	require.True(t, possible || !truth, "every loss is reported")
 	require.True(t, truth || !certain, "nothing is certain without a loss")
 	if m.keep.GapTopics >= len(windowTopics) {
@@ -170,7 +170,7 @@ func (m *memlogModel) since(t *rapid.T) {
 	require.Equal(t, ids(want), ids(m.eventsAfter(set, from, false)))
 }
 
-// A hub that starts on a longer log does not know which events came before the in-memory log, nor
+// A hub that starts on a longer log does not know which events preceded the in-memory log, nor
 // their times. A start by time therefore reports a possible loss, unless the time is after the
 // first known event.
 func TestSinceBeforeTheKnownEvents(t *testing.T) {

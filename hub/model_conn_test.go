@@ -19,7 +19,7 @@ type conn struct {
 	sub *Subscription
 	// writing is set while a drain owns the connection, as in a connection writer: Ready then does
 	// nothing until the drain has read everything. With a Wakeup, writing is set while there is
-	// more to read and no new wakeup will come.
+	// more to read and no further wakeup will follow.
 	writing bool
 	closed  bool
 

@@ -9,7 +9,7 @@ import (
 // A subscriber whose filters match few events reads the log faster through a MatchReader, in
 // filtered chunks. A filtered chunk contains only the elements that concern the filters. A separate
 // goroutine reads them, so that a slow read does not delay other subscribers. If such a read fails
-// or takes long, the subscriber reads unfiltered chunks, as other subscribers do.
+// or times out, the subscriber reads unfiltered chunks, as other subscribers do.
 
 // matchRule determines when filtered chunks are read.
 type matchRule struct {
@@ -24,7 +24,7 @@ var defaultMatchRule = matchRule{share: 64, chunks: 2, distance: 8 * chunkEvents
 const (
 	// matchTimeout limits how long a query may wait for a filtered chunk.
 	matchTimeout = time.Second
-	// If the read of a filtered chunk fails or takes too long, the subscriber reads unfiltered chunks for matchBackoff
+	// If the read of a filtered chunk fails or times out, the subscriber reads unfiltered chunks for matchBackoff
 	// times the time that it has waited.
 	matchBackoff = 8
 )

@@ -201,7 +201,7 @@ func TestManyReadersScan(t *testing.T) {
 	}
 	limit := 100 / int(defaultMatchRule.cost)
 	for i := range 2 * limit {
-		require.Equal(t, i < limit, ask(), "%d wait", i)
+		require.Equal(t, i < limit, ask(), "%d queries wait", i)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // memory that they occupy. TRIVIUM_LONG=1 retains five times as many events.
 func TestRetainedBytesMatchTheHeap(t *testing.T) {
 	if testing.Short() {
-		t.Skip("measures memory, which takes long")
+		t.Skip("the test measures memory, which takes a long time")
 	}
 	n := 4_000
 	if os.Getenv("TRIVIUM_LONG") != "" {

@@ -51,7 +51,7 @@ type locatedStart struct {
 	position uint64 // position of a start by time
 }
 
-// Locate returns the request with a determined start. That may take long for a start with Last or Since. Subscribe and
+// Locate returns the request with a determined start. That may take a long time for a start with Last or Since. Subscribe and
 // Restart call it themselves. If the caller of Restart holds a lock that its Sink needs, it must call Locate first,
 // without the lock.
 func (h *Hub) Locate(r Request) Request {

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// patience is the timeout of waits for events that must come.
+// patience is the timeout of a wait for something that must happen.
 const patience = 3 * time.Minute
 
 // serve starts a server with an API, with or without API.Listener.

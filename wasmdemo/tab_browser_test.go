@@ -168,7 +168,7 @@ func (b *tab) await(expression string) {
 	}
 }
 
-// contains waits until a node contains a text.
+// contains waits until a node contains a string.
 func (b *tab) contains(selector, text string) {
 	b.Helper()
 	b.await("document.querySelector(" + strconv.Quote(selector) + ").innerText.replaceAll('\\u00a0', ' ').includes(" + strconv.Quote(text) + ")")

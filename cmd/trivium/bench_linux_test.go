@@ -126,7 +126,7 @@ func TestBenchEngine(t *testing.T) {
 	})
 	info, err := outside.Jsz(nil)
 	require.NoError(t, err)
-	require.Zero(t, info.Streams, "streams remain")
+	require.Zero(t, info.Streams, "the bench has deleted its streams")
 }
 
 // A hub with TLS and one with HTTP/2 are measured beside the same hub without TLS.

@@ -122,5 +122,5 @@ func TestAdaptersNeedOnlyAHub(t *testing.T) {
 			return
 		}
 	}
-	require.Fail(t, "no CloudEvent")
+	require.Fail(t, "the stream contains a CloudEvent")
 }

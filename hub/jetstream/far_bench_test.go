@@ -108,7 +108,7 @@ func read(b *testing.B, h *hub.Hub, topic string, start hub.Start, most int) (n 
 			select {
 			case <-wakeup:
 			case <-time.After(enginetest.Patience):
-				b.Fatal("nothing comes")
+				b.Fatal("no event was delivered in time")
 			}
 		case !batch.More:
 			return n

@@ -66,7 +66,7 @@ func NestedDeeper(b []byte, limit int) bool {
 // MaxDepth is the maximum nesting that encoding/json accepts.
 const MaxDepth = 10000
 
-// ErrorDetail describes the error in a text that is not Valid.
+// ErrorDetail describes why b is not Valid.
 func ErrorDetail(b []byte) string {
 	if NestedDeeper(b, MaxDepth) {
 		return TooDeepDetail

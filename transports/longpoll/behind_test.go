@@ -94,7 +94,7 @@ func TestPollOlderThanInMemoryLog(t *testing.T) {
 		answer := find(t, s, "wait=0&"+query)
 		require.Equal(t, first, string(answer.Events[0].Data), query)
 		if last := answer.Events[len(answer.Events)-1]; string(last.Data) != "903" {
-			require.Equal(t, last.ID.String(), answer.Cursor, "more wait")
+			require.Equal(t, last.ID.String(), answer.Cursor, "the cursor is the last event, because the answer does not contain all events")
 		}
 	}
 }
@@ -112,7 +112,7 @@ func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 			}
 		}
 	}
-	require.Fail(t, "no events", query)
+	require.Fail(t, "an answer contains events", query)
 	return wire.PollAnswer{}
 }
 

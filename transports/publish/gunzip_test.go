@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// flushed compresses texts into one gzip stream with a flush after each. It returns the compressed
-// bytes of each text and of the end.
+// flushed compresses strings into one gzip stream with a flush after each. It returns the
+// compressed bytes of each string, and those of the end of the stream.
 func flushed(texts ...string) (parts [][]byte) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)

@@ -31,7 +31,8 @@ func deflated(t *testing.T, level int, parts ...[]byte) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff"))
 }
 
-// TestInflate decompresses texts of many levels of compression. TRIVIUM_LONG=1 compresses each text with all levels.
+// TestInflate decompresses messages that were compressed with different levels. With TRIVIUM_LONG=1, each message is
+// compressed with all levels.
 func TestInflate(t *testing.T) {
 	var levels []int
 	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {

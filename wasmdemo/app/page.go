@@ -217,8 +217,8 @@ func (p *page) setHindrance(hindrance string) {
 	p.drawTrouble()
 }
 
-// drawTrouble shows the most important problem. Being offline comes first, because the browser does
-// not tell a page why a connection failed.
+// drawTrouble shows the most important problem. Being offline is the most important
+// one, because the browser does not tell a page why a connection failed.
 func (p *page) drawTrouble() {
 	trouble := p.hindrance
 	if !window.Get("navigator").Get("onLine").Bool() {

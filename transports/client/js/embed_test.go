@@ -106,7 +106,7 @@ func TestSize(t *testing.T) {
 		require.Equal(t, "gzip", w.Header().Get("Content-Encoding"))
 		return w.Body.Len()
 	}
-	require.LessOrEqual(t, size(scriptName), 4608, "the core")
+	require.LessOrEqual(t, size(scriptName), 4608, "the core has at most 4608 bytes")
 	require.LessOrEqual(t, size(scriptName)+size("trivium-tabs.js"), 6144, "the core with tab sharing has at most 6144 bytes")
 	for name, f := range files {
 		t.Logf("%s: %d bytes after gzip", name, size(name))

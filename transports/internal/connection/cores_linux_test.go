@@ -50,7 +50,8 @@ func BenchmarkTopicCores(b *testing.B) {
 	reportCores(b, subscribers*events, cpu, wall)
 }
 
-// reportCores reports the deliveries per second and the CPU time of each, for operations of this many deliveries.
+// reportCores reports the deliveries per second and the CPU time per delivery. An operation of the benchmark is perOp
+// deliveries.
 func reportCores(b *testing.B, perOp int, cpu, wall time.Duration) {
 	deliveries := float64(b.N * perOp)
 	b.ReportMetric(deliveries/wall.Seconds(), "deliveries/s")

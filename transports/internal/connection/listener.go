@@ -46,7 +46,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // Close implements net.Listener. After Close, a write with a deadline does not wait for the peer:
 // such a write is the closing alert of TLS. A server closes its listeners first and then its idle
-// connections one by one, so that waiting for each would take long.
+// connections one by one, so that waiting for each would take a long time.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
 	if l.counted.Swap(false) {

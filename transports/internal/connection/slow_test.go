@@ -18,7 +18,7 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// slowTimeout is the timeout of waits for results that must come. It is long enough for a busy
+// slowTimeout is the timeout of waits for results that must occur. It is long enough for a busy
 // machine.
 const slowTimeout = 3 * time.Minute
 

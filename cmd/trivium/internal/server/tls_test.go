@@ -200,8 +200,8 @@ func TestH2C(t *testing.T) {
 	payload := make([]byte, int(header[1])<<8|int(header[2]))
 	_, err = io.ReadFull(conn, payload)
 	require.NoError(t, err)
-	require.Contains(t, string(payload), "\x00\x03\x00\x00\x00\xfa", "250 MAX_CONCURRENT_STREAMS")
-	require.Contains(t, string(payload), "\x00\x05\x00\x00\x40\x00", "16 KiB MAX_FRAME_SIZE")
+	require.Contains(t, string(payload), "\x00\x03\x00\x00\x00\xfa", "MAX_CONCURRENT_STREAMS is 250")
+	require.Contains(t, string(payload), "\x00\x05\x00\x00\x40\x00", "MAX_FRAME_SIZE is 16 KiB")
 
 	for _, on := range []bool{true, false} {
 		client := &http.Client{Transport: &http.Transport{}}

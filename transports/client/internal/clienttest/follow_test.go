@@ -151,7 +151,7 @@ func (f *follower) wait(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// reach waits until the event with this number of the topic has arrived.
+// reach waits until event n of the topic has arrived.
 func (f *follower) reach(t *testing.T, topic string, n int) {
 	t.Helper()
 	f.wait(t, fmt.Sprintf("%s %d", topic, n), func() bool { return f.last[topic] >= n })

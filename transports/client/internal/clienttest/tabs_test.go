@@ -185,7 +185,7 @@ func (g *tabs) connected(want int, list ...*tab) (leader *tab, others []*tab) {
 			}
 		}
 		return count == want
-	}, patience, 50*time.Millisecond, "%d connections", want)
+	}, patience, 50*time.Millisecond, "the tabs have %d connections", want)
 	return leader, others
 }
 
@@ -249,7 +249,7 @@ func TestTabs(t *testing.T) {
 	g.check(all...)
 	leader, others = g.leader(all...)
 
-	t.Log("the leader is left, and restored by the browser")
+	t.Log("the leader navigates to another page, and the browser restores it later")
 	require.NoError(t, chromedp.Do(leader.ctx, chromedp.Navigate(g.harness.server.URL+"/page/plain.js")))
 	g.publish("a.1", 20, all...)
 	g.check(others...)

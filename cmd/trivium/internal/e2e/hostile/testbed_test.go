@@ -44,7 +44,7 @@ type testbed struct {
 	entries     []tokenEntry
 	revoked     []string
 	secrets     []string
-	answers     []string // texts of all refusals
+	answers     []string // bodies of all refusals
 	watched     []*watch
 }
 

@@ -65,7 +65,7 @@ func hostileDatagrams(t *testing.T, f *testbed) {
 		signed(f.udpKey, "never "+evil), signed(f.udpKey, " "+evil), signed(f.udpKey, evil), signed(f.udpKey, "1e12 "+evil), signed(f.udpKey, "99999999999999999999 "+evil),
 	}
 	udp := f.datagrams(t, f.main, append(append([][]byte{good}, replayed...), forged...)...)
-	require.EqualValues(t, 1, udp.Events, "the first")
+	require.EqualValues(t, 1, udp.Events, "only the first datagram is published")
 	require.EqualValues(t, len(replayed), udp.Dropped["replayed"])
 	require.EqualValues(t, len(forged), udp.Dropped["signature"])
 	for _, reason := range []string{"malformed", "too_large", "topic", "type", "sender", "kernel"} {
