@@ -65,7 +65,7 @@ func run(args []string, con *console) int {
 		return exitDone
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintln(con.Err, "trivium: "+terminal.Harmless(line)) // parts of the text may come from a hub or a proxy
+		fmt.Fprintln(con.Err, "trivium: "+terminal.Harmless(line)) // parts of the line may be from a hub or a proxy
 	}
 	var usage *settings.UsageError
 	if errors.As(err, &usage) {

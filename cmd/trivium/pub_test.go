@@ -221,7 +221,7 @@ func TestSignatureTimeIncreases(t *testing.T) {
 	}
 }
 
-// TestEnvelopeRoundTrip checks that any data is encoded as one JSON text that decodes to the same data.
+// TestEnvelopeRoundTrip checks that any data is encoded as one JSON value that decodes to the same data.
 func TestEnvelopeRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := []byte(rapid.OneOf(

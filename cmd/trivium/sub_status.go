@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// statusReporter reports the connection's state: in a status line on a terminal, otherwise in a line of its own
+// statusReporter reports the connection's state: in a status line on a terminal, otherwise in a separate line
 // when the connection is lost or restored. Gaps are always reported in a line.
 type statusReporter struct {
 	out          io.Writer

@@ -16,7 +16,7 @@ import (
 const (
 	// jwtLife is the default lifetime of a JWT.
 	jwtLife = time.Hour
-	// maxTokenFile is the maximum size of a file, in bytes. Package auth has a limit of its own.
+	// maxTokenFile is the maximum size of a file, in bytes. Package auth has a separate limit.
 	maxTokenFile = 16 << 20
 )
 

@@ -22,7 +22,7 @@ func TestChecker(t *testing.T) {
 		{"an old one again", []uint32{0, 1, 2, 3, 0, 4, 5}, Tally{Duplicated: 1}},
 		{"two swapped", []uint32{0, 2, 1, 3, 4, 5}, Tally{Reordered: 1}},
 		{"a late one twice", []uint32{0, 2, 1, 1, 3, 4, 5}, Tally{Reordered: 1, Duplicated: 1}},
-		{"the middle of a gap comes late", []uint32{0, 4, 2, 5}, Tally{Reordered: 1, Lost: 2}},
+		{"the middle of a gap arrives late", []uint32{0, 4, 2, 5}, Tally{Reordered: 1, Lost: 2}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

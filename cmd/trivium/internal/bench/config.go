@@ -186,7 +186,7 @@ func (s spec) result() *Result {
 	return &Result{Scenario: s.scenario, Transport: s.transport, Secure: s.secure, Engine: s.engine, Subscribers: s.subscribers, Rate: s.rate, Size: s.size, Rounds: s.rounds}
 }
 
-// sides returns the number of servers that take turns. Each has all the subscribers.
+// sides returns the number of servers that are measured alternately. Each has all the subscribers.
 func (s spec) sides() int {
 	switch {
 	case s.scenario == Hubs, s.secure != "" && s.scenario == Fanout:

@@ -11,7 +11,7 @@ const (
 	againstJetStream = "JetStream"
 )
 
-// alone returns the same measurement with a single subscriber, which has a topic of its own.
+// alone returns the same measurement with a single subscriber, which has its own topic.
 func (s spec) alone() spec {
 	s.scenario, s.subscribers = Topics, 1
 	return s

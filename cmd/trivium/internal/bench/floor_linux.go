@@ -32,7 +32,7 @@ var floorEnviron = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1"}
 type floor struct {
 	listener, udp int
 	socket        bool // WebSocket frames; otherwise SSE
-	topics        bool // each subscriber has a topic of its own
+	topics        bool // each subscriber has its own topic
 	fds           []int
 	frame         []byte // frame of an event; all events have the same size
 	data          int    // offset of the data in frame

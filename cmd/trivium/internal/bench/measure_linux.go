@@ -101,7 +101,7 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// work returns the work of a scenario for this time: events at its rate, or bursts.
+// work returns the work of a scenario for the given time: events at its rate, or bursts.
 func (d *side) work(s spec, length time.Duration) func() error {
 	if s.rate > 0 {
 		return func() error { return d.published(s.rate, max(1, int(length.Seconds()*float64(s.rate)))) }

@@ -234,8 +234,8 @@ func (m *million) rest(figures *Million, d time.Duration) error {
 	return nil
 }
 
-// events publishes one event to all subscribers in each round, and measures it beside the floor: writes of the same
-// bytes to as many memoryConns.
+// events publishes one event to all subscribers in each round. For comparison it measures the floor: writes of the
+// same bytes to as many memoryConns.
 func (m *million) events(result *Result, rounds int) error {
 	m.floorConns = make([]memoryConn, m.n)
 	for i := range m.floorConns {

@@ -87,7 +87,7 @@ func openMemory(*Config) (*publisher, error) {
 	return &publisher{some: some, done: func() error { return nil }, end: h.Close}, nil
 }
 
-// openHub opens a hub with the configured engine, whose log has the retention.
+// openHub opens a hub with the configured engine and the given retention of its log.
 func openHub(cfg *Config, keep hub.Retention) (*hub.Hub, error) {
 	engine, err := jetstream.New(jetstream.Config{
 		Store: cfg.Store, URL: cfg.NATSURL, Stream: cfg.Stream, Replicas: cfg.Replicas, MaxEventSize: engineEventBytes, Retention: keep,

@@ -21,7 +21,7 @@ const (
 
 // replayRetention returns a retention that removes none of the n events of replay.
 func replayRetention(n, size int) hub.Retention {
-	const overhead = 1 << 10 // bytes that each event needs in the log besides its data
+	const overhead = 1 << 10 // bytes that each event needs in the log in addition to its data
 	return hub.Retention{
 		Events: n + fillerBytes/fillerSize + 1000,
 		Bytes:  int64(n)*int64(size+overhead) + 2*fillerBytes,
@@ -190,7 +190,7 @@ func relayLog(log []string, delay time.Duration) (relays []*relay, relayed []str
 			return relays, nil, errors.New("--nats-url is not a list of URLs") // the error may contain a password
 		}
 		if u.Scheme != "nats" {
-			return relays, nil, errors.New("replay needs URLs of the form nats://host:port, since it delays the connections")
+			return relays, nil, errors.New("replay needs URLs of the form nats://host:port, because it delays the connections")
 		}
 		if u.Port() == "" {
 			u.Host += ":4222"

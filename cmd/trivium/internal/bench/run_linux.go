@@ -116,9 +116,9 @@ func system() string {
 	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
 }
 
-// allow raises the limit on open files to what hub and floor need together. If that is not
-// possible, it raises the limit to what one of them needs, and their connections take turns as
-// well.
+// allow raises the limit on open files to the number that hub and floor need together. If that is not
+// possible, it raises the limit to what one of them needs, and only one of them has connections
+// at a time.
 func (r *runner) allow(specs []spec) (err error) {
 	most, all := 0, 0
 	for _, s := range specs {
@@ -325,7 +325,7 @@ func (d *side) published(rate, n int) error {
 // forever is longer than any call of pump lasts.
 const forever = 1 << 62
 
-// beside runs work, which calls pump, while the source publishes n events (0: until work returns).
+// beside runs work, which calls pump, and publishes n events at the same time (0: until work returns).
 // Then it reads the rest. The source sends its error to ended; beside waits for it.
 func (d *side) beside(rate, n int, ended chan error, work func() error) error {
 	ctx, cancel := context.WithCancel(d.r.ctx)

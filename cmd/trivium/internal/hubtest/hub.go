@@ -128,7 +128,7 @@ func (p *Process) Log() string {
 	return p.stderr.String()
 }
 
-// HasLogged waits until the log contains the text. The test reads the log from a pipe, so a line may
+// HasLogged waits until the log contains text. The test reads the log from a pipe, so a line may
 // arrive after the answer to the request that caused it.
 func (p *Process) HasLogged(text string) {
 	p.T.Helper()

@@ -63,7 +63,7 @@ func WriteFile(t *testing.T, path, text string) {
 }
 
 // ReplaceFile is WriteFile in a single step: a program that watches the file never reads only a part
-// of the text.
+// of the content.
 func ReplaceFile(t *testing.T, path, text string) {
 	t.Helper()
 	draft := path + ".draft"

@@ -63,7 +63,7 @@ func runManyInParallel() {
 // Program returns a command that runs the program with the arguments and only these environment variables.
 func Program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
-	// Otherwise the race detector sleeps for a second at the end.
+	// Without this setting, the race detector sleeps for a second at the end.
 	env = append([]string{"HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}, env...)
 	path := ""
 	if isProgram {
@@ -119,7 +119,7 @@ func (b *Info) in(t *testing.T) string {
 }
 
 // trackSources reads the directories of the module. go test reuses the result of a test binary only if the files that it
-// has read are unchanged, and does not know that the tests depend on the program.
+// has read are unchanged, and cannot detect that the tests depend on the program.
 func trackSources(root string) error {
 	return filepath.WalkDir(root, func(_ string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules") {

@@ -64,7 +64,7 @@ func (s *Server) Announce(w io.Writer, show bool) {
 	case s.cfg.Token != "":
 		fmt.Fprintf(&b, "\nTOKEN stands for the token of --token or TRIVIUM_TOKEN.\n")
 	default:
-		fmt.Fprintf(&b, "\nTOKEN was generated for this run. It is not shown, since standard error is not a terminal and a log would store it.\n"+
+		fmt.Fprintf(&b, "\nTOKEN was generated for this run. It is not shown, because standard error is not a terminal and a log would store it.\n"+
 			"To create a token: trivium token NAME --tokens FILE --subscribe '>' --publish '>', then serve with --tokens FILE.\n"+
 			"To show the generated token: --print-token.\n")
 	}

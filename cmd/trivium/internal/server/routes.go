@@ -167,7 +167,7 @@ func ready(api *transports.API, engineError func() error) http.HandlerFunc {
 		if err := engineError(); err != nil {
 			problem := problems.Of(err)
 			if rights, found := errors.AsType[*jetstream.RightsError](err); found {
-				problem.Detail = rights.Error() // the error names the rights that an operator must grant
+				problem.Detail = rights.Error() // the error contains the rights that an operator must grant
 			}
 			transports.WriteProblem(w, r, problem)
 			return

@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// source receives events on a socket of its own.
+// source receives events on its own socket.
 type source struct {
 	name    string // name in the log, /stats and /metrics
 	addr    net.Addr

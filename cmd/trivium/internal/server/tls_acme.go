@@ -31,7 +31,7 @@ func newACME(cfg *settings.TLSConfig, log *slog.Logger) (*tls.Config, error) {
 	if dir == "" {
 		caches, err := os.UserCacheDir()
 		if err != nil {
-			return nil, fmt.Errorf("--acme-cache: required, since the user has no cache directory: %w", err)
+			return nil, fmt.Errorf("--acme-cache: required, because the user has no cache directory: %w", err)
 		}
 		dir = filepath.Join(caches, "trivium", "acme")
 	}

@@ -46,7 +46,7 @@ func negatedName(flag *kong.Flag) string {
 	return EnvPrefix + "NO_" + strings.TrimPrefix(envName(flag), EnvPrefix)
 }
 
-// didYouMean returns a question that suggests the name most similar to a text, or "" if no name is
+// didYouMean returns a question that suggests the name most similar to text, or "" if no name is
 // similar.
 func didYouMean(text string, names []string) string {
 	best, distance := "", len(text)/3+1
@@ -61,7 +61,7 @@ func didYouMean(text string, names []string) string {
 	return fmt.Sprintf(", did you mean %q?", best)
 }
 
-// editDistance returns the Levenshtein distance of two texts in ASCII.
+// editDistance returns the Levenshtein distance of two ASCII strings.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

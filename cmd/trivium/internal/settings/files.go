@@ -18,7 +18,7 @@ const MaxSecretBytes = 1 << 20
 
 // ReadSecret returns the content of a file without the ASCII white space at its end, which editors and echo
 // append. It returns an error if the file cannot be read, is longer than MaxSecretBytes or has no other content. The
-// error names the file and contains no part of the secret; the caller adds the flag.
+// error contains the path of the file and no part of the secret; the caller adds the flag.
 func ReadSecret(path string) ([]byte, error) {
 	secret, err := ReadBounded(path, MaxSecretBytes)
 	if err != nil {

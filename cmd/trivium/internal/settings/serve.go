@@ -125,7 +125,7 @@ func (c *ServeConfig) checkListeners() []Fault {
 }
 
 // checkAdminApart returns a fault if the admin address equals the public one. Both may have port 0,
-// because each listener then gets a free port of its own.
+// because each listener then gets a different free port.
 func (c *ServeConfig) checkAdminApart() string {
 	if c.Admin == c.HTTP && !strings.HasSuffix(c.Admin, ":0") {
 		return fmt.Sprintf("want another address than --http, got %q for both", c.Admin)

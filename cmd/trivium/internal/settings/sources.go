@@ -227,8 +227,8 @@ func (s *Sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (
 	return item.value, nil
 }
 
-// negated returns the opposite of a boolean's text. It does not change any other text, which is
-// refused later.
+// negated returns the opposite of a boolean in text form. It does not change any other string,
+// which is refused later.
 func negated(text string) string {
 	switch strings.ToLower(text) {
 	case "true", "yes", "on", "1":
@@ -239,8 +239,8 @@ func negated(text string) string {
 	return text
 }
 
-// readFile reads the YAML file: one mapping from known keys to scalars or lists of scalars. It keeps the text of each
-// scalar without the conversions of YAML, so that flags parse "off" and "10" as on the command line.
+// readFile reads the YAML file: one mapping from known keys to scalars or lists of scalars. It keeps each
+// scalar as it is written, without the conversions of YAML, so that flags parse "off" and "10" as on the command line.
 func (s *Sources) readFile(known map[string]bool) {
 	data, err := os.ReadFile(s.path)
 	if err != nil {

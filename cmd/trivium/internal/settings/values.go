@@ -66,7 +66,7 @@ func checkField(s string) string {
 	return ""
 }
 
-// ErrorText returns the text of an error, or "" for nil.
+// ErrorText returns the message of an error, or "" for nil.
 func ErrorText(err error) string {
 	if err == nil {
 		return ""

@@ -29,7 +29,7 @@ type Snapshot struct {
 	Latency   Latency           `json:"delivery_latency"`
 	// Certificates are the times when the certificates of the main listener expire, by host.
 	Certificates map[string]time.Time `json:"certificates,omitempty" metric:"tls_certificate_expiry_timestamp_seconds" label:"host" help:"Time when a certificate of the main listener expires, in seconds since 1970. With --acme, a certificate is included after its first use."`
-	Files        map[string]File      `json:"files,omitempty" label:"setting"` // watched files, by the setting that names the file
+	Files        map[string]File      `json:"files,omitempty" label:"setting"` // watched files, by setting
 }
 
 // Engine describes the engine.
@@ -117,7 +117,7 @@ type Latency struct {
 	Buckets map[float64]uint64 `json:"-"`       // cumulative, by upper bound in seconds
 }
 
-// File describes the files that one setting, or a pair of settings, names.
+// File describes the files of one setting, or of a pair of settings.
 type File struct {
 	Failures uint64 `json:"failures" metric:"reload_failures_total" help:"Failed attempts to reread a changed file, by the setting of the file. The previous content stayed in use."`
 	Failed   bool   `json:"failed" metric:"reload_failed" help:"1 while a changed file is invalid and its previous content is still in use, by setting."`

@@ -1,3 +1,3 @@
-// Package terminal finds out whether a stream is a terminal, and escapes text that could control
-// one.
+// Package terminal detects whether a stream is a terminal, and escapes strings that could control
+// a terminal.
 package terminal

@@ -20,7 +20,7 @@ import (
 )
 
 // TestReadinessNamesLostRight takes the right to publish from the hub's NATS user. /readyz must
-// fail and name the right. When the user has the right again, the hub must continue.
+// fail with an error that contains the right. When the right is restored, the hub must continue.
 func TestReadinessNamesLostRight(t *testing.T) {
 	t.Parallel()
 	place := natstest.Place{Name: "n", Port: testkit.FreePorts(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}

@@ -32,7 +32,7 @@ func doRequest(p *hubtest.Process, method, url string, header http.Header) (*htt
 	return response, problem
 }
 
-// When the hub refuses a foreign origin, it names the setting to check: in the answer, and once per
+// When the hub refuses a foreign origin, it reports the setting to check: in the answer, and once per
 // minute in the log.
 func TestForeignOriginNamesSetting(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, "serve", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "127.0.0.1:0",
