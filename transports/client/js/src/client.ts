@@ -24,7 +24,7 @@ export function newClient(options: Options, inherited?: Inherited): Client {
     _received: cursor,
     _topics: topics && [...topics],
     _choice: options.transport ?? "auto",
-    _available: globalThis.WebSocket ? ["ws", "sse", "poll"] : ["sse", "poll"],
+    _available: (["ws", "sse", "poll"] as const).slice(globalThis.WebSocket ? 0 : 1),
     _step: 0,
     _searches: 0,
     _tries: 0,

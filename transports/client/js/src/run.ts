@@ -8,7 +8,7 @@ import { type Client, close, emit, endChange, reconnect, setState, transport } f
 import type { State } from "./subscription.js"
 import { backoff, startTimer } from "./timer.js"
 import { type Message, resumeAtOnce } from "./transport.js"
-import type { Wake } from "./wakes.js"
+import { Wake } from "./wakes.js"
 import { ws } from "./ws.js"
 
 /** Milliseconds after which an open connection counts as a success. */
@@ -113,10 +113,8 @@ async function deliver(c: Client, m: Message, link: Link): Promise<void> {
   if (event) {
     emit(c, "event", event)
     c._loops._pass(event)
-  } else if (op === "gap") {
-    emit(c, "gap", m as unknown as Gap)
-  } else if (op === "live" || op === "end") {
-    emit(c, op, { id })
+  } else {
+    emit(c, op as "gap" | "live", op === "gap" ? (m as unknown as Gap) : { id }) // positions have no handlers
   }
   c._loops._check()
 }
@@ -197,16 +195,16 @@ export function renewed(c: Client, token: string): void {
 
 /** Handles a change of the page or of the network. */
 export function pageReports(c: Client, wake: Wake): void {
-  if (wake === "sleep") {
+  if (wake === Wake.sleep) {
     // A suspended page loses its connection, and some browsers do not suspend a page that has one.
     c._store?._save(c._cursor)
     c._suspended = true
     c._tabs?._leave()
-  } else if (wake === "online") {
+  } else if (wake === Wake.online) {
     c._step = c._tries = 0
     if (c._suspended) return
   } else if (c._suspended) {
-    if (wake === "wake") return // it may become visible before it is resumed
+    if (wake === Wake.visible) return // it may become visible before it is resumed
     c._suspended = false
   } else if (c._state.phase !== "waiting" && !c._link?._isQuiet()) {
     return

@@ -1,10 +1,23 @@
-/**
- * A change of the page or of the network. `sleep`: the page is about to be suspended or left. `wake`: it has become visible.
- * `resume`: it is no longer suspended. `online`: the network is back.
- */
-export type Wake = "sleep" | "wake" | "resume" | "online"
+/** A change of the page or of the network. */
+export const enum Wake {
+  /** The page is about to be suspended or left. */
+  sleep,
+  /** The page has become visible. */
+  visible,
+  /** The page is no longer suspended. */
+  resume,
+  /** The network is back. */
+  online,
+}
 
-const wakes: Record<string, Wake> = { online: "online", freeze: "sleep", pagehide: "sleep", visibilitychange: "wake", pageshow: "resume", resume: "resume" }
+const wakes: Record<string, Wake> = {
+  online: Wake.online,
+  freeze: Wake.sleep,
+  pagehide: Wake.sleep,
+  visibilitychange: Wake.visible,
+  pageshow: Wake.resume,
+  resume: Wake.resume,
+}
 
 /** Calls f at each change, and returns a function that ends the calls. Outside a page there are no changes. */
 export function watchPage(f: (wake: Wake) => void): () => void {
