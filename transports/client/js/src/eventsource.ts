@@ -1,8 +1,6 @@
 import { readPushed, TriviumError } from "./injected.js"
-import { control, request, throwReason } from "./request.js"
+import { control, controls, request, throwReason } from "./request.js"
 import type { Transport } from "./transport.js"
-
-const controls = ["open", "heartbeat", "gap", "live", "end", "error", "goaway"]
 
 /** Reads with the browser's EventSource. It cannot set headers, so its URL has a one-time ticket instead of the token. */
 export const eventsource: Transport = async (c) => {

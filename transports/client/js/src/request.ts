@@ -21,6 +21,9 @@ export async function request(c: Connection, url: string, type: string, cursor =
   throw await answerError(answer)
 }
 
+/** The control messages of an event stream. The names in the stream begin with `trivium.`. */
+export const controls = ["open", "heartbeat", "gap", "live", "end", "error", "goaway"]
+
 /**
  * Returns a control message from its fields in an event stream. An event stream does not announce the time between
  * heartbeats, so the silence limit follows the measured time.
@@ -31,7 +34,9 @@ export function control(c: Connection, op: string, id: string | undefined, data:
     const now = (c._lastHeartbeat = Date.now())
     if (last) limits._silence = Math.min(Math.max(2.5 * (now - last), limits._minSilence), 8 * limits._minSilence)
   }
-  return { ...(JSON.parse(data) as object), op, id }
+  // The data may be empty. That of a message of a later version of the protocol, which is ignored, need not be JSON.
+  const members = data && controls.includes(op) ? (JSON.parse(data) as object) : {}
+  return { ...members, op, id }
 }
 
 /**

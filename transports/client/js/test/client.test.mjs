@@ -3,6 +3,7 @@ import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { createServer } from "node:http"
 import { after, test } from "node:test"
+import { EventSource } from "../dist/trivium-eventsource.js"
 import { connect, TriviumError, TriviumEvent } from "../dist/trivium.js"
 
 const closing = []
@@ -329,4 +330,27 @@ test("the limit of silence grows after a silent connection", async (t) => {
   t.mock.timers.tick(20_000)
   await phase("waiting")
   events.close()
+})
+
+test("control messages that the client does not know are ignored, and the reserved ones need no data", async () => {
+  const later = [["presence", "no JSON", {}], ["", "", {}], ["live", "", { id: "e-0" }], ["end", "", { id: "e-0" }]]
+  const url = await serve(
+    (request, response) => {
+      if (request.url.startsWith("/poll")) return json(response, '{"up_to_date":true,"state":{"events":[]},' + polled("e-1", { ...envelope(1), end: true }).slice(1))
+      response.writeHead(200, { "content-type": "text/event-stream" })
+      for (const [op, data] of [["open", "{}"], ...later]) response.write(`event: trivium.${op}\nid: e-0\ndata: ${data}\n\n`)
+      response.write(`data: ${JSON.stringify(envelope(1))}\n\n`)
+    },
+    acceptWith('{"op":"hello","id":"e-0"}', ...later.map(([op, note, members]) => JSON.stringify({ op, note, ...members })), JSON.stringify(envelope(1))),
+  )
+  globalThis.EventSource = EventSource
+  for (const transport of ["ws", "sse", "poll", "eventsource"]) {
+    const events = open({ url, transport })
+    const got = []
+    for (const name of ["live", "end", "error"]) events.on(name, ({ id }) => got.push(name + " " + id))
+    const { id } = await new Promise((done) => events.on("event", done))
+    assert.deepEqual([id, events.state.phase, ...got], ["e-1", "live", ...(transport === "poll" ? [] : ["live e-0", "end e-0"])], transport)
+    events.close()
+  }
+  delete globalThis.EventSource
 })
