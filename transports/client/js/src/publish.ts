@@ -3,6 +3,7 @@ import { backoff, closedError, inject, startTimer, TriviumError } from "./inject
 import { answerError } from "./request.js"
 import type { PublishOptions } from "./publishing.js"
 import type { Client } from "./state.js"
+import type { Timer } from "./timer.js"
 
 /** A publish that waits for the hub. */
 interface Waiting {
@@ -32,7 +33,7 @@ export class Publisher {
   private _queue: Waiting[] = []
   private _closed = false
   private _abort = new AbortController() // of the current request
-  private _wake = () => {} // ends the wait before a retry
+  private _wake: Timer // ends the wait before a retry
 
   constructor(
     private _client: Client,
@@ -56,7 +57,7 @@ export class Publisher {
   _close(): void {
     this._closed = true
     this._abort.abort()
-    this._wake()
+    this._wake?.()
     for (const { failed } of this._queue) failed(closedError())
   }
 
@@ -69,6 +70,7 @@ export class Publisher {
   private async _retry(w: Waiting): Promise<string> {
     for (let tries = 0; ; tries++) {
       let wait = backoff(tries, this._client._options.maxWait)
+      let isAsked = false // the hub asked for the wait
       try {
         return await this._attempt(w)
       } catch (e) {
@@ -76,6 +78,7 @@ export class Publisher {
         // Other errors come from fetch or from getToken, and are temporary.
         if (e instanceof TriviumError) {
           if (!e.temporary || e.code === "options" || [413, 414, 415, 431].includes(e.status)) throw e
+          isAsked = e.retryAfter > 0
           wait = Math.min(e.retryAfter, maxAsked) || wait
         }
         if (Date.now() + wait > w.until) throw e
@@ -86,6 +89,8 @@ export class Publisher {
           stop()
           done()
         }
+        // When the network is back, the client ends the wait.
+        this._client._publishing._wake = isAsked ? undefined : this._wake
       })
     }
   }

@@ -3,7 +3,7 @@ import { closedError, TriviumError } from "./error.js"
 import { load } from "./load.js"
 import type { Publisher } from "./publish.js"
 import type { Client } from "./state.js"
-import { backoff, startTimer } from "./timer.js"
+import { backoff, startTimer, type Timer } from "./timer.js"
 
 export interface PublishOptions {
   type?: string
@@ -21,8 +21,8 @@ export interface Publishing {
   /** The size of all payloads, in UTF-16 code units (JSON) or bytes (binary data). */
   _size: number
   _publisher?: Promise<Publisher> | undefined
-  /** Ends the wait before the next attempt to load the part. */
-  _wake?: () => void
+  /** Ends the wait before the next attempt to publish, or to load the part. It has no effect if there is no such wait. */
+  _wake?: Timer
 }
 
 /** The limit of `_size`. A single payload may be larger. */

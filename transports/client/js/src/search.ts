@@ -11,9 +11,13 @@ const lastSearch = 30 * 60_000
 type NewLink = (c: Client, name: TransportName, token: string, events: LinkEvents) => Link
 type Open = (name: TransportName, link: Link) => Promise<never>
 
-/** Loads the part that sends publishes while the network works, and starts the search for a better transport. */
+/**
+ * Loads the part that sends publishes while the network works, sends waiting publishes, and starts the search for a better
+ * transport.
+ */
 export function whenLive(c: Client, newLink: NewLink, open: Open, load: typeof loadPart): void {
   load("publish").catch(() => {})
+  c._publishing._wake?.()
   searchLater(c, newLink, open)
 }
 

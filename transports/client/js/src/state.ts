@@ -108,11 +108,12 @@ export function setState(c: Client, phase: State["phase"], more: Partial<State> 
   emit(c, "state", (c._state = { phase, transport: transport(c), ...more } as State))
 }
 
-/** Ends the current connection or wait. The next connection follows at once. */
+/** Ends the current connection and all waits. The next connection and waiting publishes follow at once. */
 export function reconnect(c: Client): void {
   c._link?._end(resumeAtOnce)
   c._progress?.()
   c._wake?.()
+  c._publishing._wake?.()
 }
 
 /** Ends a change of topics. With an error, the topics are those before the change again. */
@@ -138,7 +139,6 @@ export function close(c: Client, error?: Error): void {
   c._trial?._end(resumeAtOnce)
   if (!c._tap) c._auth._renewal?._close()
   c._tabs?._leave()
-  c._publishing._wake?.()
   c._publishing._publisher?.then((p) => p._close(), () => {})
   c._store?._save(c._cursor)
   endChange(c, error ?? closedError())

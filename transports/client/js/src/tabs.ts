@@ -76,6 +76,7 @@ function newTabs(c: Client, setState: typeof setClientState, close: typeof close
       if ("state" in m) {
         const { phase, ...more } = m.state
         if (phase !== "closed") setState(c, phase, more)
+        if (phase === "live") c._publishing._wake?.()
         return
       }
       const { op, id } = m

@@ -354,3 +354,54 @@ test("control messages that the client does not know are ignored, and the reserv
   }
   delete globalThis.EventSource
 })
+
+test("a waiting publish is sent when the network is back, but not before the time that the hub asked for", async () => {
+  const polls = []
+  const answers = [
+    (response) => response.writeHead(502).end(),
+    (response) => json(response, '{"id":"e-1"}'),
+    (response) => response.writeHead(502).end(),
+    (response) => json(response, '{"id":"e-2"}'),
+    (response) => response.writeHead(503, { "retry-after": "60", "content-type": "application/problem+json" }).end('{"type":"urn:trivium:problem:unavailable","status":503}'),
+  ]
+  let requests = 0
+  const url = await serve((request, response) => (request.url.startsWith("/poll") ? polls.push(response) : answers[requests++](response)))
+  const waits = []
+  const maxWait = 0.5
+  const real = globalThis.setTimeout
+  globalThis.setTimeout = (f, ms, ...args) => {
+    const isWait = (ms > 0 && ms < maxWait) || ms === 60_000
+    if (isWait) waits.push(ms)
+    return real(isWait ? () => {} : f, ms, ...args) // a wait does not end by itself
+  }
+  const until = async (ok) => {
+    while (!ok()) await new Promise(setImmediate)
+  }
+  try {
+    const events = open({ url, transport: "poll", maxWait })
+    const first = events.publish("t", 1)
+    await until(() => waits.length)
+    events.reconnect()
+    assert.equal(await first, "e-1")
+
+    waits.length = 0
+    const second = events.publish("t", 2)
+    await until(() => waits.length)
+    await until(() => polls.length === 2)
+    json(polls[1], polled("e-1"))
+    assert.equal(await second, "e-2")
+
+    waits.length = 0
+    const third = events.publish("t", 3)
+    await until(() => waits[0] === 60_000)
+    for (let turns = 0; turns < 100; turns++) {
+      events.reconnect()
+      await new Promise(setImmediate)
+    }
+    events.close()
+    await assert.rejects(third, { code: "closed" })
+    assert.equal(requests, 5)
+  } finally {
+    globalThis.setTimeout = real
+  }
+})
