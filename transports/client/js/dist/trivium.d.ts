@@ -10,7 +10,10 @@ export interface CursorStorage {
 	setItem(key: string, value: string): void;
 }
 export interface Options {
-	/** The hub's address, including the path under which it is mounted. Default: the origin of the page. */
+	/**
+	 * The hub's address, including the path under which it is mounted. In a page it may be a path, such as `/hub`. Default: the
+	 * origin of the page.
+	 */
 	url?: string | URL;
 	/** Topic filters, at most 64, such as `orders.eu`, `orders.*` or `orders.>`. Default: all topics that the token may read. */
 	topics?: readonly string[];
@@ -91,7 +94,8 @@ export declare class TriviumError extends Error {
 	readonly name = "TriviumError";
 	/**
 	 * @param code the code in the hub's problem document, such as `invalid-token`; a code of this client: `closed`,
-	 * `queue-full`, `options`, `network`, `key-expired`; or `""` for an answer that did not come from the hub.
+	 * `queue-full`, `options`, `network`, `key-expired`, `version` (the page must be reloaded), or `gap` (of a text stream);
+	 * or `""` for an answer that did not come from the hub.
 	 * @param status the status of the HTTP answer; 0 if there was none.
 	 * @param retryAfter the shortest wait before the next attempt, in milliseconds, if the hub asked for one; else 0.
 	 * @param parameter the parameter at fault, if the hub named one.

@@ -9,7 +9,8 @@ import { watchPage } from "./wakes.js"
 export function newClient(options: Options, inherited?: Inherited): Client {
   if (!inherited) checkOptions(options)
   const { silence = 40_000, maxWait = 30_000, openTimeout = 10_000, topics, token, cursor = "" } = options
-  const base = String(options.url ?? globalThis.location?.origin).replace(/\/*$/, "/")
+  let base = String(options.url ?? "/").replace(/\/*$/, "/")
+  if (base[0] === "/") base = globalThis.location?.origin + base
   if (!/^https?:/.test(base)) throw new TriviumError("url: want http:// or https://", "options")
   const c: Client = {
     _options: { ...options, maxWait, _openTimeout: openTimeout, _silence: silence, _minSilence: silence },

@@ -3,7 +3,8 @@ export class TriviumError extends Error {
   override readonly name = "TriviumError"
   /**
    * @param code the code in the hub's problem document, such as `invalid-token`; a code of this client: `closed`,
-   * `queue-full`, `options`, `network`, `key-expired`; or `""` for an answer that did not come from the hub.
+   * `queue-full`, `options`, `network`, `key-expired`, `version` (the page must be reloaded), or `gap` (of a text stream);
+   * or `""` for an answer that did not come from the hub.
    * @param status the status of the HTTP answer; 0 if there was none.
    * @param retryAfter the shortest wait before the next attempt, in milliseconds, if the hub asked for one; else 0.
    * @param parameter the parameter at fault, if the hub named one.

@@ -12,7 +12,10 @@ export interface CursorStorage {
 }
 
 export interface Options {
-  /** The hub's address, including the path under which it is mounted. Default: the origin of the page. */
+  /**
+   * The hub's address, including the path under which it is mounted. In a page it may be a path, such as `/hub`. Default: the
+   * origin of the page.
+   */
   url?: string | URL
   /** Topic filters, at most 64, such as `orders.eu`, `orders.*` or `orders.>`. Default: all topics that the token may read. */
   topics?: readonly string[]

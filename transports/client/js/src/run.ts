@@ -70,7 +70,7 @@ function linkOf(c: Client, name: TransportName, token: string, events: LinkEvent
 
 /** Opens a connection by a transport, and reads it. */
 async function open(name: TransportName, link: Link): Promise<never> {
-  return (name === "ws" ? ws : (await load("http"))[name])(link)
+  return name === "ws" ? ws(link) : (await load("http"))._open(name, link)
 }
 
 /** Returns the URL of a request. The URL class of React Native has no search parameters. */

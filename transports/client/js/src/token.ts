@@ -34,7 +34,7 @@ function newRenewal({ _auth: auth, _options: { getToken, maxWait }, _renewed: on
       const stop = startTimer(getTokenTimeout, () => failed(new TriviumError("getToken did not answer", "network")))
       void Promise.resolve().then(getToken).then(done, failed).finally(stop)
     })
-    const { token, expires } = typeof given === "string" ? { token: given, expires: undefined } : given
+    const { token = "", expires } = typeof given === "string" ? { token: given, expires: undefined } : ((given ?? {}) as Partial<Exclude<Token, string>>)
     const value = checkToken(token)
     const now = Date.now()
     const life = Number(expires ?? Number(claims(value)?.exp) * 1000) - now

@@ -405,3 +405,33 @@ test("a waiting publish is sent when the network is back, but not before the tim
     globalThis.setTimeout = real
   }
 })
+
+test("a path is an address at the origin of the page", async () => {
+  const asked = []
+  const url = await serve((request, response) => (asked.push(request.url.split("?")[0]), json(response, polled("e-1"))))
+  for (const wrong of [undefined, "/hub"]) assert.throws(() => connect({ url: wrong }), { code: "options", message: /^url: / })
+  globalThis.location = { origin: url }
+  for (const [path, want] of [["/hub", "/hub/poll"], ["/hub/", "/hub/poll"], ["/", "/poll"], [undefined, "/poll"]]) {
+    const events = open({ url: path, transport: "poll", topics: ["t"] })
+    await state(events, (s) => s.phase === "live")
+    assert.equal(asked.at(-1), want)
+    events.close()
+  }
+  delete globalThis.location
+})
+
+test("an unknown transport closes the client, and the error names the known ones", async () => {
+  const events = open({ url: "http://127.0.0.1:9", transport: "websocket" })
+  const error = await new Promise((done) => events.on("error", done))
+  assert.deepEqual([error.code, error.message], ["options", "transport: want auto, ws, sse, poll or eventsource"])
+})
+
+test("a getToken that returns nothing is called again", async () => {
+  for (const given of [undefined, null, {}]) {
+    let calls = 0
+    const events = open({ url: "http://127.0.0.1:9", getToken: () => (calls++, given) })
+    const { error } = await state(events, (s) => calls > 1 && s.phase === "waiting")
+    assert.match(error.message, /^token: want 1 to 8192 of A-Z/)
+    events.close()
+  }
+})

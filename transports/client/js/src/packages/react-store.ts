@@ -125,7 +125,8 @@ export class Store {
   async _history(topic: string, last: number): Promise<TriviumEvent[]> {
     await new Promise((done) => setTimeout(done)) // a connection that has just been accepted gets its position
     const position = this.#subscription?.cursor ?? ""
-    const base = String(this._options.url ?? globalThis.location?.origin).replace(/\/*$/, "/")
+    let base = String(this._options.url ?? "/").replace(/\/*$/, "/")
+    if (base[0] === "/") base = globalThis.location.origin + base
     const query = new URLSearchParams({ topic, last: String(last), max: "1000", wait: "0" })
     const answer = await fetch(base + "poll?" + query, { headers: this.#token ? { authorization: "Bearer " + this.#token } : {} })
     if (!answer.ok) throw new TriviumError("history: status " + answer.status, "", answer.status)
