@@ -5,6 +5,9 @@ import { publish } from "./publishing.js"
 import { close, type Handler, reconnect } from "./state.js"
 import type { Subscription } from "./subscription.js"
 
+/** The member that `for await` calls. Programs for engines without the symbol, such as Hermes, are compiled to call the second. */
+const asyncIterator: typeof Symbol.asyncIterator = Symbol.asyncIterator ?? "@@asyncIterator"
+
 /** Subscribes to topics of a hub. It returns at once, and connects in the background. */
 export function connect<T = unknown>(options: Options = {}): Subscription<T> {
   const c = newClient(options)
@@ -34,7 +37,7 @@ export function connect<T = unknown>(options: Options = {}): Subscription<T> {
     reconnect: restart,
     close: () => close(c),
     publish: (topic, data, options) => publish(c, topic, data, options),
-    [Symbol.asyncIterator]() {
+    [asyncIterator]() {
       const iterator = c._loops._iterator()
       c._progress?.()
       return iterator as AsyncIterator<TriviumEvent<T>, undefined>

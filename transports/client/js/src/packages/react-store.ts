@@ -127,7 +127,7 @@ export class Store {
     const position = this.#subscription?.cursor ?? ""
     let base = String(this._options.url ?? "/").replace(/\/*$/, "/")
     if (base[0] === "/") base = globalThis.location.origin + base
-    const query = new URLSearchParams({ topic, last: String(last), max: "1000", wait: "0" })
+    const query = `topic=${encodeURIComponent(topic)}&last=${last}&max=1000&wait=0` // React Native's URLSearchParams is incomplete
     const answer = await fetch(base + "poll?" + query, { headers: this.#token ? { authorization: "Bearer " + this.#token } : {} })
     if (!answer.ok) throw new TriviumError("history: status " + answer.status, "", answer.status)
     const { events = "", cursor = '""' } = parts(await answer.text())

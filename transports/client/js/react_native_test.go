@@ -1,0 +1,53 @@
+package js
+
+import (
+	"context"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// reactNativeOutput is the output of testdata/react-native/app.js.
+const reactNativeOutput = `/hub ws 1{"n":1} 2{"n":2} 3{"n":3} 4{"n":4} 5{"n":5} 6{"n":6}
+stored true
+continued 3
+closed
+/blocked/hub poll 1{"n":1} 2{"n":2} 3{"n":3} 4{"n":4} 5{"n":5} 6{"n":6}
+stored true
+continued 3
+closed
+refused missing-token 401
+refused options 405
+refused options 400
+`
+
+// TestReactNative runs a program that uses the npm package with the globals of React Native, which has no streams, in Node.js
+// and in Hermes. It checks that the client uses WebSocket, and long-poll where WebSockets are refused.
+func TestReactNative(t *testing.T) {
+	for _, engine := range []string{"node", "hermes"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			findNode(t)
+			if engine == "hermes" {
+				findModules(t, "testdata/react-native")
+			}
+			h := startHub(t)
+			h.routes.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) { h.conns.cut() })
+			h.routes.Handle("/blocked/", http.StripPrefix("/blocked", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/ws") {
+					http.Error(w, "no WebSockets here", http.StatusForbidden)
+					return
+				}
+				h.routes.ServeHTTP(w, r)
+			})))
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, "node", withSocket, "testdata/react-native/host.mjs", h.URL, testToken, engine).CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			require.Equal(t, reactNativeOutput, string(out))
+		})
+	}
+}
