@@ -114,6 +114,9 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	case f == nil:
 		http.NotFound(w, r)
 	case version == "":
+		if name == scriptName {
+			w.Header().Set("Content-Location", path.Base(Path()))
+		}
 		f.serve(w, r, revalidate)
 	case version == partsVersion:
 		f.serve(w, r, immutable)

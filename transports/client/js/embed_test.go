@@ -64,6 +64,8 @@ func TestHandler(t *testing.T) {
 		refused, _ := ask("POST", c.path)
 		require.Equal(t, http.StatusMethodNotAllowed, refused.StatusCode, c.path)
 	}
+	script, _ := ask("GET", "/below/trivium.js")
+	require.Equal(t, Path(), "/"+script.Header.Get("Content-Location"))
 	for _, path := range Paths() {
 		response, _ := ask("GET", path)
 		require.Equal(t, http.StatusOK, response.StatusCode, path)
