@@ -69,11 +69,13 @@ func testBuffered(t *testing.T, e *env) {
 	requireUpgrade(t, e, h, f)
 }
 
-// switches returns the number of switches in testSwitches. It is small without TRIVIUM_LONG.
+// switches returns the number of switches in testSwitches. It is smaller without TRIVIUM_LONG.
 func switches(e *env) int {
 	switch {
 	case e.long:
 		return 10_000
+	case os.Getenv(envTriviumJS) != "":
+		return 1000
 	case isNative:
 		return 400
 	}
