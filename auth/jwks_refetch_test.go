@@ -132,7 +132,7 @@ func TestUnknownKeyIsCheckedWithFreshKeys(t *testing.T) {
 		require.ErrorIs(t, verdicts["arrives during the fetch, unknown key"], ErrUnavailable)
 		require.NoError(t, verdicts["arrives during the fetch, fetched key"])
 
-		// During the interval no fetch is made. When it ends, one is made.
+		// The keys are not fetched during the interval. They are fetched once when it ends.
 		wait := fx.unavailableFor(t, fx.token(fx.new, "stranger"))
 		require.Equal(t, refetchInterval, wait)
 		time.Sleep(refetchInterval - time.Millisecond)

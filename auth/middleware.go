@@ -184,7 +184,8 @@ func (m *Middleware) accessFor(r *http.Request, token string) (*tokenAccess, err
 	return access, nil
 }
 
-// access returns the Access of a token, or on an open hub one with all rights. Done must be called.
+// access returns the Access of a token. On an open hub, it returns an Access with all rights. The
+// caller must call Done.
 func (m *Middleware) access(ctx context.Context, r *http.Request, token string) (*tokenAccess, error) {
 	reviews := m.sessions.generation()
 	credential, err := m.verify(ctx, r, token)

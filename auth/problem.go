@@ -40,7 +40,7 @@ func ProblemOf(err error) *problems.Problem {
 		return problems.InvalidToken(err.Error())
 	case errors.Is(err, ErrNotAuthorized):
 		return problems.Forbidden("this request is not authorized")
-	default: // the verifier could not decide
+	default: // the verifier could not check the token
 		return problems.Of(err)
 	}
 }

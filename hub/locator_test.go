@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// countedLog is a log that counts the calls for starts.
+// countedLog is a log that counts the calls that determine a start.
 type countedLog struct {
 	*sliceLog
 	calls map[string]int

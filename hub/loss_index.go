@@ -85,7 +85,7 @@ func (l *lossIndex) erase(seq uint64) {
 	}
 }
 
-// skipErased records that all events up to seq that retention has not removed were erased.
+// skipErased records that the events up to seq were erased, except those that retention has removed before.
 func (l *lossIndex) skipErased(seq uint64) {
 	for l.pending.len() > 0 && l.pending.at(0).seq <= seq {
 		l.pending.pop()

@@ -46,7 +46,7 @@ func (e *Engine) LastSeq(ctx context.Context) (uint64, error) {
 	return after.State.LastSeq, nil
 }
 
-// leads reports whether the leader has recently heard from most servers.
+// leads reports whether most servers have answered the leader recently.
 func leads(c *jetstream.ClusterInfo) bool {
 	following := 1
 	for _, r := range c.Replicas {

@@ -25,7 +25,7 @@ import (
 // end.
 const (
 	dialTimeout       = 10 * time.Second
-	headerTimeout     = 60 * time.Second // longer than the wait of a poll, whose answer begins only after it
+	headerTimeout     = 60 * time.Second // longer than a poll waits before its answer begins
 	closeFrameTimeout = 100 * time.Millisecond
 )
 

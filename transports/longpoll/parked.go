@@ -51,7 +51,7 @@ type pollConn struct {
 	poll     poll            // current poll; zero in the states idle and serving
 	response *response       // the response that is being written; nil unless the state is serving
 	access   auth.Access     // access of the last poll; nil unless the state is idle
-	notifier *notifier       // the holder of access
+	notifier *notifier       // the auth.Holder of access
 	current  *requestContext // context of the request; nil unless the state is serving
 	gone     chan struct{}   // closed when the peer has closed the connection, by Abort, and at the end of the request; nil until peerGone is called
 

@@ -96,7 +96,7 @@ func (c *holdingConn) requireSent(t *testing.T, want string) {
 	}, longTimeout, time.Millisecond)
 }
 
-// Bytes that a connection has accepted and holds are sent without further events, and before everything else.
+// Bytes that a connection has accepted and holds are sent before everything else, even if no further event is published.
 func TestHeldBytesAreSentFirst(t *testing.T) {
 	b, w, c := startHolding(t)
 	require.True(t, c.Buffered())
@@ -144,7 +144,7 @@ func TestEndAfterHeldBytes(t *testing.T) {
 	require.True(t, c.closed)
 }
 
-// RearmReadable sends what the connection has written by itself during a read.
+// RearmReadable sends the bytes that the connection holds because of a read: for example, TLS may change its keys.
 func TestRearmReadableSendsHeldBytes(t *testing.T) {
 	_, w, c := startHolding(t)
 	close(c.proceed)

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// maxUnsent is the maximum number of bytes that are held for one connection. A tlsConn writes no events while bytes are held,
-// so anything above that is what TLS itself writes to answer a peer that does not read.
+// maxUnsent is the maximum number of bytes that are held for one connection. A tlsConn writes no events while bytes are held.
+// Therefore only the answers of TLS itself, to a peer that does not read, can exceed the maximum.
 const maxUnsent = 64 << 10
 
 // nonblocking is the state of a progressConn that TLS reads and writes without blocking. TLS can continue after a temporary
@@ -30,7 +30,7 @@ func (n *nonblocking) hold(unsent []byte) {
 	n.holds.Store(unsent != nil)
 }
 
-// errWouldBlock is the error of a read that would block. It is a temporary net.Error, after which TLS can read on.
+// errWouldBlock is the error of a read that would block. It is a temporary net.Error, after which TLS can continue to read.
 var errWouldBlock net.Error = wouldBlock{}
 
 type wouldBlock struct{}
@@ -70,8 +70,8 @@ func (c *progressConn) writeOrHold(p []byte) (n int, err error) {
 	return len(p), nil
 }
 
-// fail drops the held bytes and makes all later writes fail. holds stays set, so that the Writer notices the failure of a
-// write that TLS did by itself. writing must be held.
+// fail drops the held bytes and makes all later writes fail. holds stays set, so that the Writer detects the failure of a
+// write that it did not request, such as an answer of TLS. writing must be held.
 func (c *progressConn) fail(err error) error {
 	c.failed = err
 	c.nonblocking.unsent = nil

@@ -27,7 +27,7 @@ func tlsBufferOffsets() (offsets []uintptr) {
 }
 
 // ReleaseTLSBuffers frees the buffers in which a connection with TLS has received records. Bytes that are still in them are
-// kept. It does nothing to other connections. Only the goroutine that reads from the connection may call it, between two reads.
+// kept. It has no effect on connections without TLS. Only the goroutine that reads from the connection may call it, between two reads.
 func ReleaseTLSBuffers(c net.Conn) {
 	over, ok := c.(*tls.Conn)
 	if !ok {

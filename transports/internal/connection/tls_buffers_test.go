@@ -42,7 +42,7 @@ func (c *fedConn) Read(p []byte) (int, error) {
 	return c.input.Read(p)
 }
 
-// tappedConn collects what is written to it.
+// tappedConn collects the bytes that are written to it.
 type tappedConn struct {
 	net.Conn
 	output *bytes.Buffer // nil: write to Conn
@@ -55,8 +55,8 @@ func (c *tappedConn) Write(p []byte) (int, error) {
 	return c.output.Write(p)
 }
 
-// fedTLS returns a connection with TLS after its handshake, the input of which the test provides, and a client that
-// encrypts into the returned buffer.
+// fedTLS returns a connection with TLS after its handshake, and a client. The test provides the input of the
+// connection. records receives the encrypted output of the client.
 func fedTLS(t *testing.T, version uint16) (server *tls.Conn, fed *fedConn, client *tls.Conn, records *bytes.Buffer) {
 	here, there := net.Pipe()
 	t.Cleanup(func() {

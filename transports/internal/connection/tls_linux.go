@@ -8,7 +8,8 @@ import (
 )
 
 // tlsConn is a connection with TLS over direct writes. It is written and read without blocking: the progressConn below
-// TLS holds what the kernel does not accept, and answers a read that would block with an error after which TLS can read on.
+// TLS holds the bytes that the kernel does not accept, and a read that would block returns an error after which TLS can
+// continue to read.
 //
 // The lock order is Writer.mu, nonblocking.reading, the locks of tls.Conn, progressConn.writing, progressConn.mu.
 type tlsConn struct {
@@ -33,7 +34,7 @@ func newTLSConn(c *tls.Conn) (Conn, bool) {
 // of the largest record.
 const maxEncrypted = 16 << 10
 
-// TryWrite implements Conn. Once bytes are held, it encrypts no more.
+// TryWrite implements Conn. It accepts no bytes while others are held.
 func (c *tlsConn) TryWrite(p []byte) (n int, err error) {
 	if sent, err := c.progress.tryFlush(); !sent {
 		return 0, err
@@ -84,7 +85,7 @@ func (c *tlsConn) TryRead(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// PeerClosed implements Conn. The input is not read, so the end of the stream may come after unread bytes.
+// PeerClosed implements Conn. The input is not read, so there may be unread bytes before the end of the stream.
 func (c *tlsConn) PeerClosed() bool { return c.socket().hungUp() }
 
 func (c *tlsConn) End() bool { return true }

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tlsTimeout is the timeout of waits for what must come, on a busy machine.
+// tlsTimeout is the timeout of a wait for something that must happen. It is long enough for a busy machine.
 const tlsTimeout = 3 * time.Minute
 
 // secured is a connection with TLS that is read and written without blocking, and its peer.
@@ -94,7 +94,7 @@ func (s *secured) read(n int) (got []byte, err error) {
 	return got, os.ErrDeadlineExceeded
 }
 
-// receive is read without an error.
+// receive is like read, and requires that there is no error.
 func (s *secured) receive(n int) []byte {
 	got, err := s.read(n)
 	require.NoError(s.t, err)
@@ -121,7 +121,7 @@ func (s *secured) fillHeld() (written []byte) {
 	return written
 }
 
-// The peer receives every byte, however often the connection blocks within a record.
+// The peer receives every byte, even if the connection blocks many times within a record.
 func TestTLSWritesEveryByte(t *testing.T) {
 	for name, config := range tlsVersions {
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestTLSWritesEveryByte(t *testing.T) {
 	}
 }
 
-// A message in many records, and each record in many segments, is read as it was sent.
+// A message is read correctly if it is sent in many records, each of them in many segments.
 func TestTLSReadsPartsOfRecords(t *testing.T) {
 	s := newSecured(t, tlsVersions["1.3"])
 	var got []byte
@@ -174,7 +174,7 @@ func TestTLSReadsPartsOfRecords(t *testing.T) {
 	require.Zero(t, retainedByTLS(s.server.conn))
 }
 
-// More than TryRead has space for is read by the next call.
+// If TryRead has no space for all input, the next call reads the rest.
 func TestTLSReadsRestOfRecord(t *testing.T) {
 	s := newSecured(t, tlsVersions["1.2"])
 	want := bytes.Repeat([]byte("0123456789"), 1000)
@@ -200,7 +200,8 @@ func TestTLSReadsBlockUnlessWatched(t *testing.T) {
 	require.Equal(t, "x", string(p[:n]))
 }
 
-// The peer changes its key and asks for another key of the server. The answer is sent, even if the connection is blocked.
+// The peer changes its key and requests that the server changes its own. The answer is sent, even if the connection is
+// blocked.
 func TestTLSAnswersKeyUpdates(t *testing.T) {
 	for name, blocked := range map[string]bool{"idle": false, "blocked": true} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +228,7 @@ func TestTLSAnswersKeyUpdates(t *testing.T) {
 	}
 }
 
-// A peer that asks for new keys again and again, and does not read, cannot make the hub hold any number of answers.
+// A peer that requests new keys repeatedly, and does not read, cannot make the hub hold an unlimited number of answers.
 func TestTLSLimitsKeyUpdates(t *testing.T) {
 	s := newSecured(t, tlsVersions["1.3"])
 	s.fillHeld()
@@ -244,13 +245,13 @@ func TestTLSLimitsKeyUpdates(t *testing.T) {
 	}
 	require.Error(t, failed)
 	require.LessOrEqual(t, rounds, maxUnsent/answer/together+1)
-	require.True(t, s.server.Buffered(), "the Writer must notice the failure")
+	require.True(t, s.server.Buffered(), "Buffered returns true, so that the Writer detects the failure")
 	require.ErrorIs(t, s.server.Write(nil, 0), ErrNoProgress)
 	_, err := s.server.TryWrite([]byte("x"))
 	require.ErrorIs(t, err, ErrNoProgress)
 }
 
-// A record that was changed on its way ends the connection, and the peer is sent an alert.
+// A record that was changed in transit ends the connection, and the peer receives an alert.
 func TestTLSRefusesChangedRecord(t *testing.T) {
 	s := newSecured(t, tlsVersions["1.3"])
 	b := s.write.data("x")
@@ -290,7 +291,7 @@ func TestTLSReadsEndOfStream(t *testing.T) {
 	}
 }
 
-// Close may be called while another goroutine reads or sends what is held.
+// Close may be called while another goroutine reads, or sends held bytes.
 func TestTLSCloseWhileReadingAndSending(t *testing.T) {
 	for range 20 {
 		s := newSecured(t, tlsVersions["1.3"])

@@ -26,8 +26,8 @@ type recordWriter struct {
 	sequence uint64
 }
 
-// newRecordWriter returns the writer of a client that has sent nothing after its handshake. keyLog is what the client has
-// written to tls.Config.KeyLogWriter.
+// newRecordWriter returns the writer of a client that has sent nothing after its handshake. keyLog contains the output
+// of the client to tls.Config.KeyLogWriter.
 func newRecordWriter(t *testing.T, client *tls.Conn, keyLog *bytes.Buffer) *recordWriter {
 	w := &recordWriter{t: t, suite: client.ConnectionState().CipherSuite}
 	for line := range strings.Lines(keyLog.String()) {
@@ -41,7 +41,7 @@ func newRecordWriter(t *testing.T, client *tls.Conn, keyLog *bytes.Buffer) *reco
 	return w
 }
 
-// useSecret derives the keys of a secret (section 7.3).
+// useSecret derives the keys from a secret (RFC 8446 section 7.3).
 func (w *recordWriter) useSecret(secret []byte) {
 	w.secret, w.iv, w.sequence = secret, w.expand(secret, "iv", 12), 0
 	var err error

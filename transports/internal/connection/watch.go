@@ -18,8 +18,8 @@ type TryReader interface {
 // returns false if the connection cannot be watched or is closed; the caller must then read in a
 // goroutine. A Conn may wrap the Conn from NewConn if it has a method Unwrap.
 //
-// A connection with TLS may hold input that it has decrypted or received already, which the poller does not see. So
-// NotifyReadable first calls r itself; the goroutine that calls NotifyReadable must be able to execute what was read.
+// A connection with TLS may hold input that it has already received or decrypted, which the poller does not
+// detect. Therefore NotifyReadable first calls r itself, in the goroutine of its caller.
 func (w *Writer) NotifyReadable(r Reader) bool {
 	c := unwrapConn(w.conn)
 	over, isTLS := c.(earlyReader)
@@ -41,7 +41,7 @@ type earlyReader interface {
 	TryReader
 	// beginTryReads makes reads of the net.Conn return instead of blocking, so that TryRead may be called.
 	beginTryReads()
-	// endTryReads makes them block again.
+	// endTryReads makes these reads block again.
 	endTryReads()
 }
 
@@ -52,8 +52,8 @@ func unwrapConn(c Conn) Conn {
 	return c
 }
 
-// RearmReadable enables one more call of the Reader of NotifyReadable. It also sends what the
-// connection has written by itself during a read, as TLS does to change its keys.
+// RearmReadable enables one more call of the Reader of NotifyReadable. It also sends bytes
+// that the connection holds because of a read: for example, TLS may change its keys.
 func (w *Writer) RearmReadable() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -71,7 +71,7 @@ type life struct {
 	number   int // position in the order in which the page received the lives
 	log      []entry
 	floor    uint64 // events up to this seq are removed
-	compared uint64 // number of compared events among the removed ones
+	compared uint64 // number of removed events that were compared
 	reported [Columns][]span
 }
 
@@ -219,7 +219,8 @@ func (p *Proof) advance(c int, seq uint64) {
 	s.seq = max(s.seq, seq)
 }
 
-// countMissed counts an event that a column has not received although it has passed its position.
+// countMissed counts an event that a column has not received, although the column has received a
+// later event.
 func (p *Proof) countMissed(c int, l *life, e *entry) {
 	bit := mask(1) << c
 	within := func(gap span) bool { return gap.after < e.seq && e.seq <= gap.last }
