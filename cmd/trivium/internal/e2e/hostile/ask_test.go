@@ -70,6 +70,13 @@ func (f *testbed) start(t *testing.T, r request) *exchange {
 		r.host = address
 	}
 	x := f.send(t, address, r.text())
+	f.readAnswer(t, x, r)
+	return x
+}
+
+// readAnswer reads the answer to a request. Of an endless answer it reads the beginning.
+func (f *testbed) readAnswer(t *testing.T, x *exchange, r request) {
+	t.Helper()
 	method, _, _ := strings.Cut(r.line, " ")
 	response, err := http.ReadResponse(x.reader, &http.Request{Method: method})
 	require.NoError(t, err, r.line)
@@ -92,7 +99,6 @@ func (f *testbed) start(t *testing.T, r request) *exchange {
 	if x.status >= 400 {
 		f.refused(fmt.Sprint(x.header, x.body))
 	}
-	return x
 }
 
 func (f *testbed) refused(answer string) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/decode"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
 )
 
 // incomingAttacks send endless data. The hub's memory and processor time must stay bounded, and
@@ -107,8 +108,6 @@ func endlessBodies(t *testing.T, f *testbed) {
 }
 
 func endlessMessages(t *testing.T, f *testbed) {
-	p := f.serveAlone(t, "--read-timeout", "10m") // no message may time out before the last one has been sent
-	before := p.Resident()
 	endless := func(p *hubtest.Process, sockets int) {
 		r := request{line: "GET /ws?subscribe=none", token: f.tokens["one"], host: p.HTTP}
 		text := r.text() + string(clientFrame(opText, []byte(strings.Repeat(" ", 60<<10))))
@@ -116,19 +115,30 @@ func endlessMessages(t *testing.T, f *testbed) {
 			f.send(t, p.HTTP, text)
 		}
 	}
+	// After the read timeout, this hub closes the WebSockets with an unfinished message and frees the memory of the
+	// messages. A slow machine needs seconds for a small request; the timeout of a
+	// message is six times as long.
+	const overdue = 20
+	brief := f.serveAlone(t, "--read-timeout", "4s")
+	endless(brief, overdue)
+	require.Eventually(t, func() bool {
+		var s stats.Snapshot
+		f.adminPage(t, brief, "/stats", &s)
+		return s.Transports["websocket"].Opened == overdue
+	}, hubtest.Patience, 50*time.Millisecond)
+
+	p := f.serveAlone(t, "--read-timeout", "10m") // no message may time out before the last one has been sent
+	before := p.Resident()
 	endless(p, 800)
 	f.waitRefusals(t, p, "receiving_per_token", 50)
 	f.requireBoundedMemory(t, p, before)
 	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["two"]})
 	m := f.command(t, x, `{"op":"publish","topic":"victim","data":"`+strings.Repeat("x", 60<<10)+`"}`)
 	require.Equal(t, decode.OpAck, m.Op)
-	// After the read timeout, the hub closes a WebSocket with an unfinished message and frees the
-	// memory of the message.
-	p = f.serveAlone(t, "--read-timeout", "4s") // a slow machine needs seconds for a small request; the timeout of a message is six times as long
-	endless(p, 20)
+
 	late := `trivium_websocket_refused_total{reason="receiving_time"}`
-	require.Eventually(t, func() bool { return f.metric(t, p, late) == 20 }, hubtest.Patience, 50*time.Millisecond)
-	require.Eventually(t, func() bool { return f.metric(t, p, "trivium_receiving_bytes") == 0 }, hubtest.Patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return f.metric(t, brief, late) == overdue }, hubtest.Patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return f.metric(t, brief, "trivium_receiving_bytes") == 0 }, hubtest.Patience, 50*time.Millisecond)
 }
 
 // manyFilters sends lists with too many filters. Refusing such a list must cost less than parsing

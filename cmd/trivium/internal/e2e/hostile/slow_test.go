@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -161,9 +162,10 @@ func stalledStreams(t *testing.T, f *testbed) {
 	t.Logf("%d streams: %d MiB before the event, %d MiB within it, %d bytes of it held", streams, idle>>20, grown>>20, c.p.Stats().Subscribed.SlowBytes)
 	require.Less(t, grown, int64(40*hubtest.Mebibyte))
 	c.publish(t, "slow.small", "after")
+	wanted := []string{quoted(large(100)), quoted("after")}
 	require.Empty(t, parallel(streams, func(i int) error {
-		for _, want := range []string{large(100), "after"} {
-			if data, err := slowClients[i].next(); err != nil || data != quoted(want) {
+		for _, want := range wanted {
+			if data, err := slowClients[i].next(); err != nil || data != want {
 				return fmt.Errorf("stream %d: %d bytes, %w", i, len(data), err)
 			}
 		}
@@ -193,6 +195,7 @@ func stalledPolls(t *testing.T, f *testbed) {
 	grown := c.measureGrowth(t)
 	t.Logf("%d polls: %d MiB, %d bytes of the event held", polls, grown>>20, c.p.Stats().Subscribed.SlowBytes)
 	require.Less(t, grown, int64(40*hubtest.Mebibyte))
+	want := []byte(quoted(large(100)))
 	require.Empty(t, parallel(polls, func(i int) error {
 		response, err := http.ReadResponse(slowClients[i], nil)
 		if err != nil {
@@ -203,7 +206,7 @@ func stalledPolls(t *testing.T, f *testbed) {
 			return err
 		}
 		answer, err := decode.DecodePollAnswer(body)
-		if err == nil && (len(answer.Events) != 1 || string(answer.Events[0].Data) != quoted(large(100))) {
+		if err == nil && (len(answer.Events) != 1 || !bytes.Equal(answer.Events[0].Data, want)) {
 			err = fmt.Errorf("received %d bytes that differ from the event", len(body))
 		}
 		return err
