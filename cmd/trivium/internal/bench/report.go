@@ -203,6 +203,9 @@ func (r *Report) Text(w io.Writer) error {
 		where = fmt.Sprintf("servers on %d cores, load on one of them", r.HubCPUs)
 	}
 	fmt.Fprintf(w, "trivium %s, %s, %d CPUs, %s\n", r.Version, r.System, r.CPUs, where)
+	if slices.ContainsFunc(r.Results, func(result *Result) bool { return result.Floor != nil && result.Engine == "" }) {
+		fmt.Fprintln(w, "The floor is the baseline: a loop of write(2) for as many sockets, or for long-poll a bare net/http handler.")
+	}
 	r.deliveryTable(w)
 	r.ingestTable(w)
 	r.engineTables(w)

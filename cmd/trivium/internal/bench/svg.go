@@ -53,8 +53,8 @@ func (r *Report) SVG(w io.Writer) error {
 			bar{"hub p99", hubColor, result.Hub.P99}, bar{against + " p99", floorColor, floor.P99}))
 	}
 	var b strings.Builder
-	y := chart(&b, 0, "CPU time per delivery (ingest: per event)", cpu)
-	y = chart(&b, y, "Latency", latency)
+	y := chart(&b, 0, "CPU time per delivery (ingest: per event), hub and baseline", cpu)
+	y = chart(&b, y, "Latency, hub and baseline", latency)
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">
 <rect width="100%%" height="100%%" fill="white"/>
 %s</svg>
