@@ -25,8 +25,6 @@ func TestBatchAllocatesNothing(t *testing.T) {
 	var events []*Event
 	for i := range (runs + 1) * burst {
 		e := &Event{ID: Cursor{1, uint64(i) + 1}, Topic: "a.b", Data: make([]byte, 200)}
-		e.cache = &l.cache
-		e.Encoded(0, encode) // caches the encoding
 		events = append(events, e)
 	}
 	var b Batch

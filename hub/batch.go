@@ -15,13 +15,13 @@ type Batch struct {
 	coalesced []coalescedWrite // buffers are reused by later batches
 }
 
-// coalescedWrite is a range of the batch's events in one wire format, copied together so that they can be written
+// coalescedWrite is a range of the batch's events in one encoding, copied together so that they can be written
 // at once.
 type coalescedWrite struct {
-	format     WireFormat
+	encoding   int
 	start, end int
 	bytes      []byte
-	buffer     []byte // the memory of bytes, unless bytes is the encoding of a single event
+	buffer     []byte // the memory of bytes, unless bytes are those of a single event
 }
 
 // maxCoalescedBytes limits the size of one coalesced write of several events.
@@ -41,29 +41,29 @@ func (b *Batch) eventBytes() (n int64) {
 	return n
 }
 
-// Coalesce returns the joined encodings of the events from index start on, and the index after the last of them. It
-// joins as many as fit in 64 KiB, but at least one. Calls with the same format and start return the same bytes, so
-// subscribers at the same position share them. The bytes of a single event are its encoding, which never changes; those
-// of several events are in a buffer that a later batch overwrites.
-func (b *Batch) Coalesce(format WireFormat, encode func(*Event) []byte, start int) (joined []byte, end int) {
+// Coalesce returns the joined bytes that encode returns for the events from index start on, and the index after the last of
+// them. It joins as many as fit in 64 KiB, but at least one. Calls with the same encoding, a number that the transports
+// choose, and the same start return the same bytes, so subscribers at the same position share them. The bytes of a single
+// event are those that encode returned; those of several events are in a buffer that a later batch overwrites.
+func (b *Batch) Coalesce(encoding int, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	for i := range b.coalesced {
-		if j := &b.coalesced[i]; j.format == format && j.start == start {
+		if j := &b.coalesced[i]; j.encoding == encoding && j.start == start {
 			return j.bytes, j.end
 		}
 	}
 	if len(b.coalesced) == maxCoalescedWrites {
-		return b.Events[start].Encoded(format, encode), start + 1
+		return encode(b.Events[start]), start + 1
 	}
 	j := b.addCoalesced()
 	if b.shared != nil {
-		j.format, j.start = format, start
-		j.bytes, j.end = b.shared.coalesce(format, encode, start)
+		j.encoding, j.start = encoding, start
+		j.bytes, j.end = b.shared.coalesce(encoding, encode, start)
 		return j.bytes, j.end
 	}
-	j.format, j.start, j.end = format, start, start+1
-	j.bytes = b.Events[start].Encoded(format, encode)
+	j.encoding, j.start, j.end = encoding, start, start+1
+	j.bytes = encode(b.Events[start])
 	for ; j.end < len(b.Events) && len(j.bytes) < maxCoalescedBytes; j.end++ {
-		piece := b.Events[j.end].Encoded(format, encode)
+		piece := encode(b.Events[j.end])
 		if len(j.bytes)+len(piece) > maxCoalescedBytes {
 			break
 		}

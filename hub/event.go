@@ -37,9 +37,6 @@ type Event struct {
 	Data     []byte
 	Encoding Encoding
 
-	cached bool // at least one encoding was cached; guarded by encodingCache.mu
-	// uncacheable is set when the event was erased: encodings made later are not cached. Guarded by encodingCache.mu.
-	uncacheable bool
 	// superseded is set when a newer event with the same topic and key is or was in the in-memory log; it is
 	// then guarded by Hub.mu. For an event of a replay chunk, it is set when the chunk has a newer one, and
 	// then static.
@@ -49,8 +46,9 @@ type Event struct {
 	// Erases is zero in published events.
 	Erases uint64
 
-	encodings atomic.Pointer[encoding] // written with encodingCache.mu held
-	cache     *encodingCache           // nil until the event is in the in-memory log; while it is nil, encodings are not cached
+	attachment atomic.Pointer[Attachment]
+	// removedTo is memlog.removedTo. It is set when the event is added to the in-memory log, and static from then on.
+	removedTo *atomic.Uint64
 
 	// These fields are set when the event is added to the in-memory log, and are static from then
 	// on. Both are in nanoseconds since 1970. Unlike Time, they never decrease from one event to
@@ -127,8 +125,8 @@ func validateLabel(parameter, s string, limit int) error {
 // Retention.Bytes.
 const eventSize = 192
 
-// size returns the bytes that the event counts toward Retention.Bytes. Cached encodings, and the index entries of
-// its topic and key, are counted elsewhere, see memlog.size.
+// size returns the bytes that the event counts toward Retention.Bytes. The index entries of its topic and key are
+// counted elsewhere, see memlog.size. Its attachment does not count.
 func (e *Event) size() int64 {
 	return int64(eventSize + len(e.Topic) + len(e.Type) + len(e.Key) + len(e.Data))
 }

@@ -22,7 +22,7 @@ import (
 // above it in this table.
 var layers = [][]string{
 	{
-		"doc", "cursor", "topic", "filterset", "masks", "event", "wire_format", "encodings", "deque", "errors", "engine", "memory", "publisher",
+		"doc", "cursor", "topic", "filterset", "masks", "event", "attachment", "deque", "errors", "engine", "memory", "publisher",
 		"latency", "paced",
 	},
 	{"memlog", "topics", "merge", "read", "loss_search", "loss_index"},

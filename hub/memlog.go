@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"sync/atomic"
 	"time"
 )
 
@@ -9,7 +10,7 @@ import (
 // newest event is removed only by age.
 type Retention struct {
 	Events int           // 0: DefaultRetainEvents
-	Bytes  int64         // 7/8 for events, 1/8 for their encodings; 0: DefaultRetainBytes
+	Bytes  int64         // memory of the events, without what transports attach to them; 0: DefaultRetainBytes
 	Age    time.Duration // 0: DefaultRetainAge
 	// GapTopics is the number of topics whose losses are remembered. Gaps are exact for these topics. Fewer topics
 	// are remembered if they have so many distinct tokens that the topic tree reaches its memory limit. 0:
@@ -39,17 +40,17 @@ func (r Retention) withDefaults() Retention {
 const maxRemovals = 64
 
 // memlog is the in-memory log: the retained events by seq and by topic, and the losses of topics. It is guarded by
-// Hub.mu, except for the encodings of its events.
+// Hub.mu, except for the attachments of its events.
 type memlog struct {
 	keep         Retention // static
 	visits       int       // static; maxVisits, except in tests
 	events       deque[*Event]
 	topics       topicTree
 	latest       map[conflationKey]*Event // newest retained event for each topic and key
-	cache        encodingCache
-	bytes        int64  // bytes of the events, see Event.size
-	lastSeq      uint64 // seq of the newest element that was added
-	lowWatermark uint64 // seq of the newest element that was removed: all later ones are retained
+	bytes        int64                    // bytes of the events, see Event.size
+	lastSeq      uint64                   // seq of the newest element that was added
+	lowWatermark uint64                   // seq of the newest element that was removed: all later ones are retained
+	removedTo    atomic.Uint64            // lowWatermark, for Event.Attach, which does not hold Hub.mu
 
 	adding addition
 
@@ -87,20 +88,21 @@ const (
 
 // newMemlog returns an empty in-memory log that begins after lowWatermark.
 func newMemlog(keep Retention, lowWatermark uint64) *memlog {
-	return &memlog{
+	l := &memlog{
 		keep:         keep,
 		visits:       maxVisits,
 		topics:       newTopicTree(keep.GapTopics, lowWatermark),
 		latest:       make(map[conflationKey]*Event),
-		cache:        encodingCache{limit: keep.Bytes / encodingShare, lowWatermark: lowWatermark},
 		lastSeq:      lowWatermark,
 		lowWatermark: lowWatermark,
 	}
+	l.removedTo.Store(lowWatermark)
+	return l
 }
 
 // add adds the next event of the log. The caller must call trim after one or more calls.
 func (l *memlog) add(e *Event) {
-	e.cache = &l.cache
+	e.removedTo = &l.removedTo
 	l.lastSeq = e.ID.Seq
 	l.setTimes(e)
 	l.events.push(e)
@@ -133,7 +135,6 @@ func (l *memlog) setTimes(e *Event) {
 
 // trim removes events that exceed the limits, at most maxRemovals, and reports whether none is left to remove.
 func (l *memlog) trim(now time.Time) (done bool) {
-	before := l.lowWatermark
 	horizon := now.Add(-l.keep.Age).UnixNano()
 	for removed := 0; !done && removed < maxRemovals; removed++ {
 		why, due := l.nextRemoval(horizon)
@@ -141,9 +142,6 @@ func (l *memlog) trim(now time.Time) (done bool) {
 			l.remove(why)
 		}
 		done = !due
-	}
-	if l.lowWatermark != before {
-		l.cache.release(l.lowWatermark)
 	}
 	return done
 }
@@ -161,13 +159,12 @@ func (l *memlog) nextRemoval(horizon int64) (why removal, due bool) {
 	case l.events.len() > l.keep.Events:
 		return removedByCount, true
 	default:
-		return removedByBytes, l.size() > l.keep.Bytes-l.cache.limit
+		return removedByBytes, l.size() > l.keep.Bytes
 	}
 }
 
 // clear removes events, at most maxRemovals, and reports whether the log is empty.
 func (l *memlog) clear() (done bool) {
-	defer func() { l.cache.release(l.lowWatermark) }()
 	for range maxRemovals {
 		if l.events.len() == 0 {
 			return true
@@ -192,7 +189,7 @@ func (l *memlog) remove(why removal) {
 	}
 }
 
-// drop removes the oldest event and returns it. The caller must call encodingCache.release to remove its encodings.
+// drop removes the oldest event, drops its attachment, and returns it.
 func (l *memlog) drop() *Event {
 	e := l.events.pop()
 	if e.Erases != 0 {
@@ -212,13 +209,19 @@ func (l *memlog) drop() *Event {
 		l.onRemoved(l.lowWatermark, e)
 	}
 	l.lowWatermark = e.ID.Seq
+	// Either the attachment of a concurrent call of Attach is found here, or Attach finds removedTo. An event without
+	// an attachment, as most have, is not written to, since it is in no CPU cache any more.
+	l.removedTo.Store(e.ID.Seq)
+	if e.attachment.Load() != nil {
+		e.dropAttachment()
+	}
 	return e
 }
 
 // latestSize is the memory of one entry of latest in bytes.
 const latestSize = 88
 
-// size returns the bytes that count toward Retention.Bytes, without the encodings. A topic or key counts once,
+// size returns the bytes that count toward Retention.Bytes. A topic or key counts once,
 // regardless of the number of its events. Topics with only a loss are not included; Retention.GapTopics limits
 // them.
 func (l *memlog) size() int64 {
@@ -273,6 +276,6 @@ func (l *memlog) erase(seq uint64) *Event {
 	}
 	l.bytes += placeholder.size() - e.size()
 	l.placeholders++
-	l.cache.erase(e, placeholder)
+	e.dropAttachment()
 	return e
 }

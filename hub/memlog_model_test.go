@@ -21,8 +21,9 @@ type memlogModel struct {
 type modelEvent struct {
 	*Event
 	removed   bool
-	live      bool               // when the event was removed, no newer event had its topic and key
-	encodings map[WireFormat]int // cached bytes by format
+	live      bool // when the event was removed, no newer event had its topic and key
+	attached  *Attachment
+	discarded int // number of calls of Discard
 }
 
 func (m *memlogModel) retained() []*modelEvent {
@@ -36,34 +37,8 @@ func (m *memlogModel) lastSeq() uint64 {
 	return m.events[len(m.events)-1].ID.Seq
 }
 
-func (e *modelEvent) encodingBytes() (n int64) {
-	for _, size := range e.encodings {
-		n += int64(size)
-	}
-	return n
-}
-
-// fitsCache reports whether an encoding of n bytes can be cached. It evicts encodings of older
-// events to make room.
-func (m *memlogModel) fitsCache(e *modelEvent, n int64) bool {
-	kept := m.retained()
-	if e.removed || n > m.keep.Bytes/encodingShare {
-		return false
-	}
-	for _, older := range kept {
-		if encodingBytes(kept)+n > m.keep.Bytes/encodingShare && older.ID.Seq < e.ID.Seq {
-			older.encodings = nil
-		}
-	}
-	return encodingBytes(kept)+n <= m.keep.Bytes/encodingShare
-}
-
-func encodingBytes(events []*modelEvent) (n int64) {
-	for _, e := range events {
-		n += e.encodingBytes()
-	}
-	return n
-}
+// Discard implements Owner.
+func (e *modelEvent) Discard() { e.discarded++ }
 
 // hasNewer reports whether an event with e's topic and key was added after e.
 func (m *memlogModel) hasNewer(e *modelEvent) bool {
@@ -86,13 +61,12 @@ func (m *memlogModel) trim() {
 			why = removedByAge
 		case len(kept) > max(1, m.keep.Events):
 			why = removedByCount
-		case len(kept) > 1 && bytes > m.keep.Bytes-m.keep.Bytes/encodingShare:
+		case len(kept) > 1 && bytes > m.keep.Bytes:
 			why = removedByBytes
 		default:
 			return
 		}
 		kept[0].removed, kept[0].live = true, !m.hasNewer(kept[0])
-		kept[0].encodings = nil
 		m.removed[why]++
 		kept = kept[1:]
 	}
@@ -151,11 +125,10 @@ func (m *memlogModel) check(t *rapid.T) {
 		if e.Key != "" {
 			latest[conflationKey{e.Topic, e.Key}] = e.Event
 		}
-		var size int64
-		for at := e.Event.encodings.Load(); at != nil; at = at.next {
-			size += int64(len(at.bytes))
-		}
-		require.Equal(t, e.encodingBytes(), size)
+	}
+	for _, e := range m.events {
+		require.Equal(t, e.removed && e.attached != nil, e.discarded == 1)
+		require.Equal(t, !e.removed && e.attached != nil, e.Attached() == Owner(e))
 	}
 	require.Equal(t, latest, l.latest)
 	require.Equal(t, len(topics), l.topics.retained)
@@ -164,8 +137,6 @@ func (m *memlogModel) check(t *rapid.T) {
 	}
 	require.Equal(t, bytes, l.bytes)
 	require.Equal(t, bytes+sharedSize(kept), l.size())
-	require.Equal(t, encodingBytes(kept), l.cache.bytes.Load())
-	require.LessOrEqual(t, l.cache.bytes.Load(), m.keep.Bytes/encodingShare)
 	require.LessOrEqual(t, l.topics.lossTopics, m.keep.GapTopics)
 	require.LessOrEqual(t, len(l.topics.byName), l.topics.retained+l.topics.lossTopics)
 	require.Equal(t, m.removed, l.removed)

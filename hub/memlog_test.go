@@ -1,11 +1,12 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -43,7 +44,7 @@ func TestMemlogModel(t *testing.T) {
 			"age": func(t *rapid.T) {
 				m.now = m.now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond)
 			},
-			"encode": m.encode,
+			"attach": m.attach,
 			"read":   m.read,
 			"lost":   m.lost,
 			"last":   m.last,
@@ -65,31 +66,27 @@ func (m *memlogModel) add(t *rapid.T) {
 	m.events = append(m.events, &modelEvent{Event: e})
 }
 
-// encode encodes a random event. It may be a removed one, which a reader may have read before the
-// removal.
-func (m *memlogModel) encode(t *rapid.T) {
+// attach attaches something to a random event, or detaches it. The event may be a removed one, which
+// a reader may have read before the removal.
+func (m *memlogModel) attach(t *rapid.T) {
 	if len(m.events) == 0 {
 		return
 	}
 	e := rapid.SampledFrom(m.events).Draw(t, "event")
-	format := WireFormat(rapid.IntRange(0, 6).Draw(t, "form"))
-	n := rapid.IntRange(0, 3000).Draw(t, "bytes")
-	if kept, ok := e.encodings[format]; ok {
-		n = kept
-	}
-	require.Len(t, e.Encoded(format, func(*Event) []byte { return make([]byte, n) }), n)
-	if _, again := e.encodings[format]; again {
+	if e.attached != nil && rapid.Bool().Draw(t, "detach") {
+		require.Equal(t, !e.removed, e.Detach(e.attached))
+		if !e.removed {
+			e.attached = nil
+		}
 		return
 	}
-	if !m.fitsCache(e, int64(n)) {
-		require.Nil(t, e.Event.encodingIn(format))
-		return
+	a := &Attachment{Owner: e}
+	require.False(t, e.Detach(a))
+	ok := !e.removed && e.attached == nil
+	require.Equal(t, ok, e.Attach(a))
+	if ok {
+		e.attached = a
 	}
-	require.NotNil(t, e.Event.encodingIn(format), "an encoding is cached if the cache has room")
-	if e.encodings == nil {
-		e.encodings = make(map[WireFormat]int)
-	}
-	e.encodings[format] = n
 }
 
 func (m *memlogModel) read(t *rapid.T) {
@@ -186,44 +183,6 @@ func TestSinceBeforeTheKnownEvents(t *testing.T) {
 	require.False(t, lost(start.Add(time.Second)))
 }
 
-// An encoding that is made during or after the removal of its event does not count toward the cache
-// budget.
-func TestEncodingsOfRemovedEventsAreNotCached(t *testing.T) {
-	l := newMemlog(Retention{Events: 1, Bytes: 1 << 20, Age: time.Hour, GapTopics: 1}, 0)
-	add := func(seq uint64) *Event {
-		e := &Event{ID: Cursor{1, seq}, Topic: "a", Time: time.Unix(1e9, 0)}
-		l.add(e)
-		l.trim(e.Time)
-		return e
-	}
-	first := add(1)
-	first.Encoded(0, func(*Event) []byte {
-		add(2)
-		return make([]byte, 100)
-	})
-	first.Encoded(1, func(*Event) []byte { return make([]byte, 100) })
-	require.Zero(t, l.cache.bytes.Load())
-
-	var readers sync.WaitGroup
-	taken := make(chan *Event, 16)
-	for range 2 {
-		readers.Go(func() {
-			for e := range taken {
-				e.Encoded(0, func(*Event) []byte { return make([]byte, 10) })
-			}
-		})
-	}
-	for seq := range uint64(5000) {
-		e := add(3 + seq)
-		taken <- e
-		taken <- e
-	}
-	close(taken)
-	readers.Wait()
-	kept := l.events.at(0).Encoded(0, func(*Event) []byte { return make([]byte, 10) })
-	require.Equal(t, int64(len(kept)), l.cache.bytes.Load())
-}
-
 // A resuming subscription visits only the missed events of its topic, even if other topics have
 // many events.
 func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
@@ -283,7 +242,6 @@ func TestRemovedTopicsLeaveNoMemory(t *testing.T) {
 	for seq := range uint64(500_000) {
 		e := &Event{ID: Cursor{1, seq + 1}, Topic: fmt.Sprint("t.", seq), Key: "k", Time: at}
 		w.add(e)
-		e.Encoded(0, func(*Event) []byte { return []byte("form") })
 		w.trim(at)
 	}
 	for range 2 { // in the second round, the remaining events have expired by age
@@ -306,7 +264,6 @@ func TestRemovedTopicsLeaveNoMemory(t *testing.T) {
 	require.Empty(t, w.latest)
 	require.LessOrEqual(t, len(w.events.ring), 1)
 	require.Zero(t, w.bytes)
-	require.Zero(t, w.cache.bytes.Load())
 	require.Equal(t, [3]uint64{499_000, 0, 1000}, w.removed)
 	certain, possible := w.losses(setOf("t.499999"), 499_000, false)
 	require.True(t, certain && possible)
@@ -351,4 +308,32 @@ func TestManyFiltersSelectLikeEach(t *testing.T) {
 		want := slices.ContainsFunc(set.Filters(), func(f Filter) bool { return f.Match(topic) })
 		require.Equal(t, want, set.Match(topic), topic)
 	}
+}
+
+// If many events expire at the same time, they are removed in pieces, and the lock is released
+// between two pieces.
+func TestRemovalIsBounded(t *testing.T) {
+	l := newMemlog(Retention{}.withDefaults(), 0)
+	at := time.Unix(1e9, 0)
+	for seq := range uint64(2*maxRemovals + 1) {
+		l.add(&Event{ID: Cursor{1, seq + 1}, Topic: "a", Time: at})
+	}
+	for _, left := range []int{maxRemovals + 1, 1} {
+		require.False(t, l.trim(at.Add(time.Hour)))
+		require.Equal(t, left, l.events.len())
+	}
+	require.True(t, l.trim(at.Add(time.Hour)))
+	require.Zero(t, l.events.len())
+
+	synctest.Test(t, func(t *testing.T) {
+		h, err := New(Config{})
+		require.NoError(t, err)
+		defer h.Close()
+		for range 5 * maxRemovals {
+			_, err := h.Publish(context.Background(), &Event{Topic: "a", Data: []byte("1")})
+			require.NoError(t, err)
+		}
+		time.Sleep(DefaultRetainAge + time.Second)
+		require.Zero(t, h.Stats().RetainedEvents, "all are removed in the end")
+	})
 }

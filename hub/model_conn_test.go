@@ -57,7 +57,7 @@ func (c *conn) Ready(batch *Batch) {
 		return
 	}
 	for start < len(batch.Events) {
-		b, end := batch.Coalesce(0, encodeModel, start)
+		b, end := batch.Coalesce(0, c.m.encode, start)
 		var want []byte
 		for _, e := range batch.Events[start:end] {
 			want = append(want, encodeModel(e)...)
@@ -90,6 +90,15 @@ func (c *conn) skip(seq uint64) {
 }
 
 func encodeModel(e *Event) []byte { return append(e.ID.AppendText(nil), '\n') }
+
+// encode encodes an event, and attaches something to it if it is in the in-memory log.
+func (m *model) encode(e *Event) []byte {
+	m.attached.Add(1)
+	if !attachTo(e, func() { m.attached.Add(-1) }) {
+		m.attached.Add(-1)
+	}
+	return encodeModel(e)
+}
 
 // read calls Read once, checks the result, and reports whether there is more to read.
 func (c *conn) read() bool {

@@ -147,11 +147,11 @@ func (b *sharedBatch) release() {
 
 // coalesce is Batch.Coalesce for all workers. The first caller encodes the events, other callers
 // wait for it.
-func (b *sharedBatch) coalesce(format WireFormat, encode func(*Event) []byte, start int) (joined []byte, end int) {
+func (b *sharedBatch) coalesce(encoding int, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := len(b.batch.coalesced)
-	joined, end = b.batch.Coalesce(format, encode, start)
+	joined, end = b.batch.Coalesce(encoding, encode, start)
 	if len(b.batch.coalesced) == n {
 		return joined, end
 	}

@@ -28,7 +28,7 @@ type Stats struct {
 	BatchBytes int64
 
 	RetainedEvents int
-	RetainedBytes  int64 // bytes of retained events and of their encodings
+	RetainedBytes  int64 // bytes of retained events, as limited by Retention.Bytes
 	RetainedTopics int
 	GapTopics      int    // topics whose losses are remembered for exact gaps
 	RemovedByCount uint64 // events removed by retention, by the limit that was reached
@@ -63,7 +63,7 @@ func (h *Hub) Stats() Stats {
 		FilterBytes:     h.filterBytes,
 		BatchBytes:      h.batches.bytes.Load(),
 		RetainedEvents:  l.events.len() - l.placeholders,
-		RetainedBytes:   l.size() + l.cache.bytes.Load(),
+		RetainedBytes:   l.size(),
 		RetainedTopics:  l.topics.retained,
 		GapTopics:       l.topics.lossTopics,
 		RemovedByCount:  l.removed[removedByCount],

@@ -78,7 +78,7 @@ func NewStarting(cfg Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{cfg: cfg, auth: middleware, registry: connection.NewRegistry(cfg.Heartbeat)}
+	a := &API{cfg: cfg, auth: middleware, registry: connection.NewRegistry(cfg.Heartbeat, cfg.EncodingBytes)}
 	a.counters.Transports = make(map[string]*connection.Counters)
 	for _, t := range transportTable {
 		a.counters.Transports[t.name] = new(connection.Counters)

@@ -51,7 +51,7 @@ func serve(t *testing.T, cfg transports.Config, listener bool) (*httptest.Server
 func TestMountedAPIServesEveryTransport(t *testing.T) {
 	for name, listener := range map[string]bool{"ordinary": false, "direct": true} {
 		t.Run(name, func(t *testing.T) {
-			server, h, _ := serve(t, transports.Config{}, listener)
+			server, h, api := serve(t, transports.Config{}, listener)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 
@@ -85,6 +85,7 @@ func TestMountedAPIServesEveryTransport(t *testing.T) {
 			require.NoError(t, err)
 			require.Contains(t, string(body), `"data":{"n":1}`)
 			require.Equal(t, uint64(1), h.Stats().Published)
+			require.Positive(t, api.Stats().EncodingBytes)
 		})
 	}
 }

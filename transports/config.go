@@ -45,6 +45,11 @@ type Config struct {
 	MaxMessageRate      float64 // maximum number of messages per second from a WebSocket client; 0: websocket.DefaultMessageRate
 	MaxMessageFragments int     // maximum number of frames of such a message; 0: websocket.DefaultMaxFragments
 
+	// EncodingBytes limits the memory of the encodings that are kept with the events of the hub's
+	// in-memory log, in addition to hub.Retention.Bytes. An event without a kept encoding is encoded
+	// again for each reader. 0: DefaultEncodingBytes.
+	EncodingBytes int64
+
 	// Disconnect disconnects a subscriber that falls behind retention. By default, it is sent a
 	// gap.
 	Disconnect bool
@@ -77,6 +82,7 @@ const (
 	DefaultWriteTimeout      = 10 * time.Second
 	DefaultReadTimeout       = 10 * time.Second
 	DefaultMaxTopics         = 64
+	DefaultEncodingBytes     = 8 << 20
 	DefaultCloudEventsSource = "urn:trivium:hub"
 )
 
@@ -133,6 +139,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxMessageBytes < 0 || c.MaxMessageRate < 0 || c.MaxMessageFragments < 0 {
 		faults = append(faults, errors.New("transports: Config.MaxMessageBytes, MaxMessageRate and MaxMessageFragments must not be negative"))
 	}
+	if c.EncodingBytes < 0 {
+		faults = append(faults, errors.New("transports: Config.EncodingBytes must not be negative"))
+	}
 	if c.CloudEventsSource != "" {
 		faults = append(faults, ValidateCloudEventsSource(c.CloudEventsSource))
 	}
@@ -143,6 +152,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxMessageBytes = cmp.Or(c.MaxMessageBytes, websocket.DefaultMaxMessage)
 	c.MaxMessageRate = cmp.Or(c.MaxMessageRate, websocket.DefaultMessageRate)
 	c.MaxMessageFragments = cmp.Or(c.MaxMessageFragments, websocket.DefaultMaxFragments)
+	c.EncodingBytes = cmp.Or(c.EncodingBytes, DefaultEncodingBytes)
 	c.CloudEventsSource = cmp.Or(c.CloudEventsSource, DefaultCloudEventsSource)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -16,6 +16,7 @@ type Stats struct {
 
 	Receiving        int64             // memory, in bytes, of bodies and messages that have partly arrived
 	ReceivingRefused map[string]uint64 // refused bodies and messages by limit: receiving, receiving_per_token and receiving_time
+	EncodingBytes    int64             // memory, in bytes, of the encodings that are kept with the events of the in-memory log
 	SlowBytes        int64             // memory, in bytes, of the encodings that slow connections hold
 }
 
@@ -42,6 +43,7 @@ func (a *API) Stats() Stats {
 		Published:         map[string]uint64{"http": c.PublishedHTTP.Load(), "websocket": c.PublishedWebSocket.Load()},
 		Problems:          c.Problems.ByCode(),
 		WebSocketRefusals: c.WebSocketRefusals.ByReason(),
+		EncodingBytes:     a.registry.EncodingCache().RetainedBytes(),
 		SlowBytes:         a.registry.EncodingCache().Bytes(),
 	}
 	for name, counters := range c.Transports {

@@ -44,6 +44,7 @@ func TestZeroConfigs(t *testing.T) {
 		"negative rate":     {fails(websocket.New(websocket.Config{MessageRate: -1})), "must not be negative"},
 		"negative line":     {fails(publish.New(publish.Config{Hub: new(hub.Hub), LineTimeout: -1})), "must not be negative"},
 		"negative message":  {fails(transports.New(transports.Config{Hub: new(hub.Hub), MaxMessageBytes: -1})), "must not be negative"},
+		"negative budget":   {fails(transports.New(transports.Config{Hub: new(hub.Hub), EncodingBytes: -1})), "Config.EncodingBytes must not be negative"},
 		"bad source":        {fails(transports.New(transports.Config{Hub: new(hub.Hub), CloudEventsSource: "a b"})), "CloudEventsSource"},
 	} {
 		require.ErrorContains(t, tc.err, tc.want, name)

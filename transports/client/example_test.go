@@ -27,7 +27,7 @@ func exampleHub() (url string, stop func()) {
 	if err != nil {
 		panic(err)
 	}
-	group := connection.NewRegistry(15 * time.Second)
+	group := connection.NewRegistry(15*time.Second, 0)
 	routes := http.NewServeMux()
 	routes.Handle("/ws", tt.Must(websocket.New(websocket.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute})))
 	routes.Handle("/sse", tt.Must(sse.New(sse.Config{Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Minute})))

@@ -96,7 +96,7 @@ func newRig(t tester, cfg rigConfig) *rig {
 	h, err := hub.New(cfg.Hub)
 	require.NoError(t, err)
 	r := &rig{
-		t: t, patience: 2 * tt.Patience, Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat),
+		t: t, patience: 2 * tt.Patience, Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat, 0),
 		conns: map[*cuttable]struct{}{}, proxies: map[string]http.HandlerFunc{}, requests: map[string]int{}, versions: map[string]int{},
 	}
 	publisher := tt.Must(publish.New(publish.Config{Hub: h}))

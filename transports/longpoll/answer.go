@@ -20,13 +20,13 @@ const maxCopied = 64 << 10 // bytes
 // envelopeFormat encodes the events of an answer as envelopes.
 type envelopeFormat struct{}
 
-func (envelopeFormat) Form() hub.WireFormat       { return wire.FormFrame }
+func (envelopeFormat) Form() wire.Form            { return wire.FormFrame }
 func (envelopeFormat) Encode(e *hub.Event) []byte { return wire.EncodeFrame(e) }
 
 // cloudEventFormat encodes events for ?format=cloudevents.
 type cloudEventFormat struct{ events wire.CloudEvents }
 
-func (cloudEventFormat) Form() hub.WireFormat         { return wire.FormFrameCloudEvent }
+func (cloudEventFormat) Form() wire.Form              { return wire.FormFrameCloudEvent }
 func (f cloudEventFormat) Encode(e *hub.Event) []byte { return f.events.EncodeFrame(e) }
 
 // answer holds the events of one answer as encodings, because retention may remove the events while

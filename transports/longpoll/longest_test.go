@@ -112,7 +112,7 @@ func TestPollIsOnTimeWhileLogStalls(t *testing.T) {
 					h, err := hub.New(hub.Config{Engine: engine})
 					require.NoError(t, err)
 					log.stalled.Store(true)
-					group := connection.NewRegistry(0)
+					group := connection.NewRegistry(0, 0)
 					token := tt.NewToken(&auth.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})
 					polls := tt.Must(longpoll.New(longpoll.Config{
 						Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Second,
@@ -150,7 +150,7 @@ func TestLongestPoll(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h, err := hub.New(hub.Config{Engine: row.engine})
 			require.NoError(t, err)
-			group := connection.NewRegistry(0)
+			group := connection.NewRegistry(0, 0)
 			token := tt.NewToken(&auth.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})
 			polls := tt.Must(longpoll.New(longpoll.Config{
 				Hub: h, Registry: group, Counters: new(connection.Counters), WriteTimeout: time.Second,

@@ -67,7 +67,7 @@ type Handler struct {
 // listener of a transports.API.
 func New(cfg Config) (*Handler, error) {
 	h := &Handler{cfg: cfg, idleTime: idleTime, times: deadlines{start: time.Now()}, shared: connection.Shared{
-		Hub: cfg.Hub, Registry: cmp.Or(cfg.Registry, connection.NewRegistry(0)), Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout,
+		Hub: cfg.Hub, Registry: cmp.Or(cfg.Registry, connection.NewRegistry(0, 0)), Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout,
 	}}
 	if err := h.shared.Complete("longpoll", 0); err != nil {
 		return nil, err

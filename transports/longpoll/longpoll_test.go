@@ -92,7 +92,7 @@ func TestWait(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h, err := hub.New(hub.Config{})
 			require.NoError(t, err)
-			registry := connection.NewRegistry(0)
+			registry := connection.NewRegistry(0, 0)
 			polls := tt.Must(longpoll.New(longpoll.Config{Hub: h, Registry: registry, Counters: new(connection.Counters), WriteTimeout: time.Second}))
 			r := httptest.NewRequest(http.MethodGet, "/poll?"+row.query, nil)
 			if row.prefer != "" {

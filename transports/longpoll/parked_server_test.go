@@ -33,7 +33,7 @@ func startOwn(t *testing.T, middleware func(http.Handler) http.Handler, wrap fun
 	t.Helper()
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
-	registry := connection.NewRegistry(0)
+	registry := connection.NewRegistry(0, 0)
 	handler := tt.Must(longpoll.New(longpoll.Config{Hub: h, Registry: registry, Counters: new(connection.Counters)}))
 	s := &tt.Server{Hub: h, Registry: registry, Token: tt.NewToken(&auth.Grant{Subscribe: hub.NewFilterSet(hub.Everything)})}
 	server := httptest.NewUnstartedServer(middleware(tt.Authorized(s.Token, handler)))

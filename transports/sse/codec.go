@@ -54,7 +54,7 @@ func formatOf(q url.Values) (format, *problems.Problem) {
 	return plainData, nil
 }
 
-func (c codec) Form() hub.WireFormat {
+func (c codec) Form() wire.Form {
 	switch c.format {
 	case envelopes:
 		return wire.FormSSEEnvelope

@@ -14,7 +14,7 @@ type codec struct {
 
 var _ connection.Codec = codec{}
 
-func (c codec) Form() hub.WireFormat {
+func (c codec) Form() wire.Form {
 	switch {
 	case c.cloudEvents != nil && c.deflate:
 		return wire.FormDeflateCloudEvent

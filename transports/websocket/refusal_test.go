@@ -45,7 +45,7 @@ func assembleHub(t testing.TB, hubConfig hub.Config, cfg websocket.Config) (s *w
 	require.NoError(t, err)
 	everything := hub.NewFilterSet(hub.Everything)
 	token := tt.NewToken(&auth.Grant{Subject: "test", Subscribe: everything, Publish: everything})
-	s = &watched{token: token, Server: &tt.Server{Hub: h, Registry: connection.NewRegistry(0)}}
+	s = &watched{token: token, Server: &tt.Server{Hub: h, Registry: connection.NewRegistry(0, 0)}}
 	cfg.Hub, cfg.Registry, cfg.Counters, cfg.Refusals = h, s.Registry, &s.WebSocket, &s.refusals
 	cfg.WriteTimeout = tt.Patience
 	s.handler = tt.Must(websocket.New(cfg))

@@ -47,7 +47,7 @@ func (s *Shared) Complete(transport string, heartbeat time.Duration) error {
 	s.WriteTimeout = cmp.Or(s.WriteTimeout, DefaultWriteTimeout)
 	s.Counters = cmp.Or(s.Counters, new(Counters))
 	if s.Registry == nil {
-		s.Registry, s.ownRegistry = NewRegistry(cmp.Or(heartbeat, DefaultHeartbeat)), true
+		s.Registry, s.ownRegistry = NewRegistry(cmp.Or(heartbeat, DefaultHeartbeat), 0), true
 	}
 	return nil
 }

@@ -192,7 +192,7 @@ func (w *Writer) appendBatch(dst []byte, b *hub.ReadResult) []byte {
 		dst = w.cfg.Codec.AppendMessage(dst, wire.GapMessage(b.Gap))
 	}
 	for _, e := range b.Events {
-		dst = append(dst, w.cfg.Codec.Unwrap(e.Encoded(w.cfg.Codec.Form(), w.cfg.Codec.Encode))...)
+		dst = append(dst, w.cfg.Codec.Unwrap(w.cache().Encoded(e, w.cfg.Codec))...)
 	}
 	w.countDelivered(len(b.Events))
 	return dst

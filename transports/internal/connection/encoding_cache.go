@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // These limit the encodings that slow connections are writing.
@@ -19,11 +20,15 @@ const (
 	smallData = 8 << 10 // bytes
 )
 
-// EncodingCache holds the encodings of events that connections are currently writing. Connections at
-// the same event share one encoding, which is written without copying. The cached bytes are limited
-// in total and per subject. A connection that would exceed a limit encodes the event again for each
-// chunk that it writes.
+// EncodingCache encodes each event once for all connections. It keeps the encodings of the newest
+// events in the in-memory log; see Encoded.
+//
+// It also holds the encodings of events that connections are currently writing, which may have left
+// the in-memory log. Connections at the same event share one encoding, which is written without
+// copying. The held bytes are limited in total and per subject. A connection that would exceed a
+// limit encodes the event again for each chunk that it writes.
 type EncodingCache struct {
+	retained    retainedEncodings
 	encodeSlots chan struct{} // one slot for each large event being encoded
 
 	mu       sync.Mutex
@@ -34,14 +39,14 @@ type EncodingCache struct {
 
 // Format encodes events in one wire format.
 type Format interface {
-	// Form identifies the slot in which the hub caches the result of Encode.
-	Form() hub.WireFormat
+	// Form identifies the result of Encode. Two formats with the same Form encode alike.
+	Form() wire.Form
 	Encode(*hub.Event) []byte
 }
 
 type encodingKey struct {
 	event hub.Cursor
-	form  hub.WireFormat
+	form  wire.Form
 }
 
 // CachedEncoding is the encoding of an event in one wire format. Connections hold it while they
@@ -60,15 +65,26 @@ type holder struct {
 	count   int
 }
 
-func newEncodingCache() *EncodingCache {
+// newEncodingCache returns a cache that keeps at most retainedBytes of encodings with the events of
+// the in-memory log.
+func newEncodingCache(retainedBytes int64) *EncodingCache {
 	return &EncodingCache{
+		retained:    retainedEncodings{limit: retainedBytes},
 		encodeSlots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		byKey:       make(map[encodingKey]*CachedEncoding),
 		subjects:    make(map[string]int64),
 	}
 }
 
-// Bytes returns the number of cached bytes.
+// RetainedBytes returns the memory of the encodings that are kept with the events of the in-memory
+// log, in bytes.
+func (s *EncodingCache) RetainedBytes() int64 {
+	s.retained.mu.Lock()
+	defer s.retained.mu.Unlock()
+	return s.retained.bytes
+}
+
+// Bytes returns the number of bytes that connections hold.
 func (s *EncodingCache) Bytes() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +176,7 @@ func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 // Bytes returns the encoding. The caller must not change the bytes, nor keep them after Release.
 func (x *CachedEncoding) Bytes() []byte { return x.bytes }
 
-// Encode returns the event in format f, for a caller that writes or copies it at once. At most
+// Encode is like Encoded, for a caller that may wait, and writes or copies the bytes at once. At most
 // GOMAXPROCS large events are encoded at the same time, because an encoder needs several times the
 // memory of its event.
 func (s *EncodingCache) Encode(e *hub.Event, f Format) []byte {
@@ -168,5 +184,5 @@ func (s *EncodingCache) Encode(e *hub.Event, f Format) []byte {
 		s.encodeSlots <- struct{}{}
 		defer func() { <-s.encodeSlots }()
 	}
-	return e.Encoded(f.Form(), f.Encode)
+	return s.Encoded(e, f)
 }

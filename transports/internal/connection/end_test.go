@@ -92,7 +92,7 @@ func TestStartWhileDraining(t *testing.T) {
 	require.NoError(t, err)
 	all := hub.NewFilterSet(hub.Everything)
 	for range 2000 {
-		registry := connection.NewRegistry(0)
+		registry := connection.NewRegistry(0, 0)
 		cfg := &connection.Config{Codec: lines{}, Counters: new(connection.Counters), Registry: registry, WriteTimeout: longTimeout}
 		token := tt.NewToken(&auth.Grant{Subscribe: all})
 		w := connection.New()
@@ -165,7 +165,7 @@ func TestDrainEndsWithLastMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := hub.New(hub.Config{})
 		require.NoError(t, err)
-		registry, all := connection.NewRegistry(0), hub.NewFilterSet(hub.Everything)
+		registry, all := connection.NewRegistry(0, 0), hub.NewFilterSet(hub.Everything)
 		cfg := &connection.Config{Codec: lines{}, Counters: new(connection.Counters), Registry: registry, WriteTimeout: longTimeout}
 		w := connection.New()
 		s, err := h.Subscribe(hub.Request{Filters: all}, w)

@@ -112,7 +112,7 @@ func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	codec := w.cfg.Codec
 	if len(e.Data) <= smallData {
 		w.countDelivered(1)
-		return c.append(codec.Unwrap(e.Encoded(codec.Form(), codec.Encode)))
+		return c.append(codec.Unwrap(w.cache().Encoded(e, codec)))
 	}
 	id := e.ID
 	held, b := w.cache().Acquire(e, codec, subject)

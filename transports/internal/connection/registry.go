@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"net/http"
@@ -37,9 +38,11 @@ type Registry struct {
 }
 
 // NewRegistry returns a registry that writes a heartbeat to each member at this interval; 0: never.
-// Close must be called.
-func NewRegistry(heartbeat time.Duration) *Registry {
-	g := &Registry{heartbeat: heartbeat, cache: newEncodingCache(), draining: make(chan struct{}), stop: make(chan struct{})}
+// It keeps at most encodingBytes of encodings with the events of the in-memory log; 0:
+// DefaultEncodingBytes. Close must be called.
+func NewRegistry(heartbeat time.Duration, encodingBytes int64) *Registry {
+	cache := newEncodingCache(cmp.Or(encodingBytes, DefaultEncodingBytes))
+	g := &Registry{heartbeat: heartbeat, cache: cache, draining: make(chan struct{}), stop: make(chan struct{})}
 	if heartbeat > 0 {
 		g.running.Go(g.runHeartbeats)
 	}
@@ -49,7 +52,7 @@ func NewRegistry(heartbeat time.Duration) *Registry {
 // Heartbeat returns the interval between two heartbeats of a member; 0: there are none.
 func (r *Registry) Heartbeat() time.Duration { return r.heartbeat }
 
-// EncodingCache returns the cache of encodings that slow connections hold.
+// EncodingCache returns the cache of the encodings that all connections share.
 func (r *Registry) EncodingCache() *EncodingCache { return r.cache }
 
 // Go runs f in a goroutine for which Close waits. After Close, Go calls f directly; all connections

@@ -153,9 +153,10 @@ func (w *Writer) Ready(batch *hub.Batch) {
 		w.startDrain()
 		return
 	}
-	format, encode := w.cfg.Codec.Form(), w.cfg.Codec.Encode
+	cache, codec := w.cache(), w.cfg.Codec
+	encoded := func(e *hub.Event) []byte { return cache.Encoded(e, codec) }
 	for start < len(batch.Events) {
-		b, end := batch.Coalesce(format, encode, start)
+		b, end := batch.Coalesce(int(codec.Form()), encoded, start)
 		n, err := w.tryWrite(b)
 		if err != nil {
 			w.closeOnError(err)
@@ -186,7 +187,7 @@ func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 		}
 		b := joined
 		if len(events) > 1 {
-			b = e.Encoded(w.cfg.Codec.Form(), w.cfg.Codec.Encode)
+			b = w.cache().Encoded(e, w.cfg.Codec)
 		}
 		w.sub.Advance(e.ID.Seq)
 		w.countDelivered(1)

@@ -35,7 +35,7 @@ const retained = 200
 // message.
 type lines struct{}
 
-func (lines) Form() hub.WireFormat       { return 0 }
+func (lines) Form() wire.Form            { return 0 }
 func (lines) Encode(e *hub.Event) []byte { return []byte("event " + string(e.Data) + "\n") }
 func (lines) Unwrap(b []byte) []byte     { return b }
 func (lines) AppendMessage(dst []byte, m wire.Message) []byte {
@@ -68,7 +68,7 @@ type bench struct {
 func newBench(t testing.TB, heartbeat, writeTimeout time.Duration) *bench {
 	h, err := hub.New(hub.Config{Retention: hub.Retention{Events: retained}})
 	require.NoError(t, err)
-	b := &bench{t: t, hub: h, registry: connection.NewRegistry(heartbeat)}
+	b := &bench{t: t, hub: h, registry: connection.NewRegistry(heartbeat, 0)}
 	b.cfg = connection.Config{Codec: lines{}, Counters: &b.counters, Registry: b.registry, WriteTimeout: writeTimeout}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -353,6 +353,6 @@ func TestCloseDoesNotWaitForPeers(t *testing.T) {
 		b.registry.Close()
 		require.Less(t, time.Since(start), longTimeout/2, "the close is detected well before the write timeout")
 		require.Zero(t, b.counters.Connections.Load())
-		b.registry = connection.NewRegistry(0) // the cleanup of the bench closes this registry
+		b.registry = connection.NewRegistry(0, 0) // the cleanup of the bench closes this registry
 	})
 }

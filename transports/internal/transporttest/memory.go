@@ -9,6 +9,7 @@ import (
 
 	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/transports/internal/connection"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
 // Heap measures the size of the live heap, in bytes, several times and returns the maximum.
@@ -29,7 +30,7 @@ const cacheSize = 32 << 20
 // filler is a format that encodes every event as the given number of bytes.
 type filler int
 
-func (filler) Form() hub.WireFormat       { return 0 }
+func (filler) Form() wire.Form            { return 0 }
 func (n filler) Encode(*hub.Event) []byte { return make([]byte, n) }
 
 // LeaveRoom fills the cache with encodings of another subject until only n bytes are free. release

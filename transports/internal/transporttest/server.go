@@ -72,7 +72,7 @@ func Start(t testing.TB, cfg Config) *Server {
 		h, err = newHub(cfg)
 	}
 	require.NoError(t, err)
-	s := &Server{Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat), Token: NewToken(cmp.Or(cfg.Grant, everything))}
+	s := &Server{Hub: h, Registry: connection.NewRegistry(cfg.Heartbeat, 0), Token: NewToken(cmp.Or(cfg.Grant, everything))}
 	s.serve(t, Authorized(s.Token, s.routes(cfg)), cfg)
 	return s
 }

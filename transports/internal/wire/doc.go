@@ -1,11 +1,10 @@
 // Package wire encodes and decodes the formats that the transports use. Encoders and decoders are
 // tested with the same tables (testdata/wire).
 //
-// Outgoing events are encoded as an envelope, an SSE block or a WebSocket frame. The hub caches
-// these bytes with the event (hub.Event.Form, slots FormSSE to FormDeflateCloudEvent), so an event
-// is encoded at most once for each format, regardless of the number of subscribers. The cached
-// bytes are ready for the socket: an SSE block is inside its HTTP/1.1 chunk, an envelope inside its
-// WebSocket frame. For transports with another framing (long-poll, HTTP/2, HTTP/1.0), FramePayload
+// Outgoing events are encoded as an envelope, an SSE block or a WebSocket frame. Package
+// connection keeps these bytes with the event, one for each Form, so an event is encoded at most
+// once for each format, regardless of the number of subscribers. The bytes are ready for the
+// socket: an SSE block is inside its HTTP/1.1 chunk, an envelope inside its WebSocket frame. For transports with another framing (long-poll, HTTP/2, HTTP/1.0), FramePayload
 // and Unchunk return the content of a frame or a chunk without a copy. The package also encodes the
 // control messages of docs/protocol.md#control-messages for SSE and for WebSocket.
 //

@@ -12,15 +12,18 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// Slots in which the hub caches the encodings of an event.
+// Form identifies one of the encodings of an event.
+type Form uint8
+
+// Encodings of an event.
 const (
-	FormSSE               hub.WireFormat = iota // EncodeSSE
-	FormSSEEnvelope                             // EncodeSSEEnvelope
-	FormFrame                                   // EncodeFrame
-	FormDeflate                                 // EncodeDeflate
-	FormSSECloudEvent                           // CloudEvents.EncodeSSE
-	FormFrameCloudEvent                         // CloudEvents.EncodeFrame
-	FormDeflateCloudEvent                       // CloudEvents.EncodeDeflate
+	FormSSE               Form = iota // EncodeSSE
+	FormSSEEnvelope                   // EncodeSSEEnvelope
+	FormFrame                         // EncodeFrame
+	FormDeflate                       // EncodeDeflate
+	FormSSECloudEvent                 // CloudEvents.EncodeSSE
+	FormFrameCloudEvent               // CloudEvents.EncodeFrame
+	FormDeflateCloudEvent             // CloudEvents.EncodeDeflate
 )
 
 // envelopeOverhead is an upper estimate of the size of an envelope without its data: the member

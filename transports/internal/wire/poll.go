@@ -24,15 +24,14 @@ func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {
 // PollEnd ends a long-poll's body.
 const PollEnd = "]}"
 
-// AppendPollAnswer appends a whole body. It extracts the envelopes from FormFrame, so that
-// long-polls and WebSockets share one encoding.
+// AppendPollAnswer appends a whole body.
 func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Event) []byte {
 	dst = AppendPollHead(dst, cursor, gap)
 	for i, e := range events {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, FramePayload(e.Encoded(FormFrame, EncodeFrame))...)
+		dst = append(dst, FramePayload(EncodeFrame(e))...)
 	}
 	return append(dst, PollEnd...)
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"strings"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
@@ -28,15 +27,14 @@ var engineTable = map[string]func(*settings.ServeConfig, hub.Config, hub.Retenti
 }
 
 // newHub opens the engine and starts the hub. The engine is nil with --engine memory.
-func newHub(cfg *settings.ServeConfig, log *slog.Logger) (*hub.Hub, durableEngine, error) {
-	memlog, durable := cfg.Retention(debug.SetMemoryLimit(-1))
-	config := hub.Config{MaxEventSize: cfg.MaxEventSize(), Retention: memlog}
+func newHub(cfg *settings.ServeConfig, retention settings.Retention, log *slog.Logger) (*hub.Hub, durableEngine, error) {
+	config := hub.Config{MaxEventSize: cfg.MaxEventSize(), Retention: retention.Memlog}
 	open := engineTable[cfg.Engine]
 	if open == nil {
 		h, err := hub.New(config)
 		return h, nil, err
 	}
-	engine, err := open(cfg, config, durable, log)
+	engine, err := open(cfg, config, retention.Log, log)
 	if err != nil {
 		return nil, nil, nameFlags(err)
 	}

@@ -44,7 +44,7 @@ func (o *observer) snapshot() stats.Snapshot {
 			Published:      h.Published,
 			Erased:         h.Erased,
 			Retained:       h.RetainedEvents,
-			RetainedBytes:  h.RetainedBytes,
+			RetainedBytes:  h.RetainedBytes + api.EncodingBytes,
 			RetainedTopics: h.RetainedTopics,
 			Removed: map[string]uint64{
 				"count": h.RemovedByCount,

@@ -64,7 +64,8 @@ func (s *Server) newAPI() (*transports.API, error) {
 		Heartbeat: cfg.Heartbeat, WriteTimeout: cfg.WriteTimeout, ReadTimeout: orUnlimited(cfg.ReadTimeout),
 		MaxTopics: orUnlimited(cfg.MaxTopics), Disconnect: cfg.Slow == "disconnect",
 		MaxMessageBytes: int64(cfg.MaxMessageBytes), MaxMessageRate: float64(cfg.MaxMessageRate), MaxMessageFragments: cfg.MaxMessageFragments,
-		CleanEnd: cfg.SSEEnd == "clean", Compression: cfg.WSCompression, CloudEventsSource: cfg.CloudEventsSource,
+		EncodingBytes: s.retention.Encodings,
+		CleanEnd:      cfg.SSEEnd == "clean", Compression: cfg.WSCompression, CloudEventsSource: cfg.CloudEventsSource,
 	})
 }
 

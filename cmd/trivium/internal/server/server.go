@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,10 +28,12 @@ const exitGrace = 500 * time.Millisecond
 
 // Server is a running hub with its listeners. It owns the goroutines that serve the listeners.
 type Server struct {
-	cfg    *settings.ServeConfig
-	log    *slog.Logger
-	files  *reload.Watcher
-	access *accessControl
+	cfg *settings.ServeConfig
+	// retention depends on the memory limit of the runtime, which must be set before New.
+	retention settings.Retention
+	log       *slog.Logger
+	files     *reload.Watcher
+	access    *accessControl
 
 	hub       *hub.Hub
 	engine    durableEngine // nil: memory
@@ -62,7 +65,9 @@ type Server struct {
 // New opens the listeners, the engine and the hub, and starts to serve. If it returns an error, it
 // has closed everything that it had opened.
 func New(cfg *settings.ServeConfig, stderr io.Writer) (_ *Server, err error) {
-	s := &Server{cfg: cfg, log: cfg.NewLogger(stderr), failed: make(chan error, 3)}
+	s := &Server{
+		cfg: cfg, retention: cfg.Retention(debug.SetMemoryLimit(-1)), log: cfg.NewLogger(stderr), failed: make(chan error, 3),
+	}
 	cfg.WarnOfDescriptors(s.log)
 	for _, warning := range cfg.Warnings() {
 		s.log.Warn("a setting is probably a mistake", "flag", warning.Setting, "reason", warning.Detail)

@@ -41,7 +41,7 @@ func (h *switchable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) openHub(ctx context.Context) (err error) {
 	begin := time.Now()
 	for pause := minEngineRetry; ; pause = min(2*pause, maxEngineRetry) {
-		s.hub, s.engine, err = newHub(s.cfg, s.log)
+		s.hub, s.engine, err = newHub(s.cfg, s.retention, s.log)
 		left := s.cfg.EngineWait - time.Since(begin)
 		switch {
 		case err == nil, s.cfg.Engine != settings.EngineNATS, !errors.Is(err, hub.ErrUnavailable):

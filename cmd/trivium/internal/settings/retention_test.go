@@ -30,3 +30,25 @@ func TestMaxEventSize(t *testing.T) {
 		require.Equal(t, row.want, c.MaxEventSize(), "%+v", row)
 	}
 }
+
+// The encodings have an eighth of the memory of the in-memory log. With a durable engine, that memory
+// is a share of the memory limit, and the durable log has all configured bytes.
+func TestRetentionShares(t *testing.T) {
+	const mebibyte = 1 << 20
+	for _, row := range []struct {
+		engine                 string
+		retain, limit          int64
+		memlog, encodings, log int64
+	}{
+		{EngineMemory, 64 * mebibyte, 100 * mebibyte, 56 * mebibyte, 8 * mebibyte, 64 * mebibyte},
+		{EngineMemory, 1, math.MaxInt64, 1, 1, 1}, // 0 would mean the default
+		{EngineMemory, 7, math.MaxInt64, 6, 1, 7},
+		{EngineEmbedded, 1 << 40, math.MaxInt64, 56 * mebibyte, 8 * mebibyte, 1 << 40},
+		{EngineEmbedded, 64 * mebibyte, 128 * mebibyte, 28 * mebibyte, 4 * mebibyte, 64 * mebibyte},
+		{EngineNATS, 64 * mebibyte, 0, mebibyte - mebibyte/8, mebibyte / 8, 64 * mebibyte},
+	} {
+		c := &ServeConfig{EngineConfig: EngineConfig{Engine: row.engine}, RetainBytes: Size(row.retain)}
+		r := c.Retention(row.limit)
+		require.Equal(t, [3]int64{row.memlog, row.encodings, row.log}, [3]int64{r.Memlog.Bytes, r.Encodings, r.Log.Bytes}, "%+v", row)
+	}
+}

@@ -1,0 +1,260 @@
+package connection
+
+import (
+	"container/heap"
+	"sync"
+	"sync/atomic"
+
+	"github.com/trivium-hub/trivium/hub"
+	"github.com/trivium-hub/trivium/transports/internal/wire"
+)
+
+// DefaultEncodingBytes is the default limit of the encodings that are kept with the events of the
+// in-memory log, in bytes.
+const DefaultEncodingBytes = 8 << 20
+
+// maxEvictions is the maximum number of events whose encodings one call of makeRoom evicts. It
+// limits how long retainedEncodings is locked.
+const maxEvictions = 256
+
+// These are the sizes of the structs, which count toward the limit like the encoded bytes.
+const (
+	eventEncodingsSize = 96 // bytes, with the first encoding
+	encodingSize       = 48 // bytes
+)
+
+// retainedEncodings limits the memory of the encodings that are kept with the events of the
+// in-memory log, and evicts the oldest. Encodings of newer events evict those of older events, but
+// not vice versa. So a replay of old events does not evict the encodings that live subscribers
+// share.
+//
+// No other lock is taken with mu held.
+type retainedEncodings struct {
+	limit int64 // static
+
+	mu    sync.Mutex
+	bytes int64 // of all encodings and their structs
+	// An event is added to the end of ascending if it is newer than all events there. This is the
+	// usual case and costs O(1). Other events are added to late.
+	ascending encodingList
+	late      encodingHeap
+}
+
+// eventEncodings is attached to an event and has its encodings. Readers need no lock: when it is
+// evicted, it is detached, and does not change otherwise.
+type eventEncodings struct {
+	hub.Attachment
+	budget *retainedEncodings // static
+	event  *hub.Event         // static
+
+	first []byte                   // the first encoding; static
+	more  atomic.Pointer[encoding] // further encodings, which are rare; written with budget.mu held
+
+	// guarded by budget.mu
+
+	older, newer *eventEncodings // in budget.ascending
+	index        int32           // in budget.late; notLate: it is in budget.ascending
+	counted      bool            // it is in one of the lists
+
+	form wire.Form // of first; static
+}
+
+// notLate is the index of an event that is not in retainedEncodings.late.
+const notLate = -1
+
+// encoding is an event's bytes in one wire format, an element of a linked list.
+type encoding struct {
+	bytes []byte
+	form  wire.Form
+	next  *encoding
+}
+
+// Encoded returns the event in format f. It calls Encode on first use, and keeps the bytes while the
+// event is in the in-memory log. Concurrent callers may both encode; one result is kept. The bytes
+// must not be changed. If there is no room for the bytes, the event is encoded anew for each caller.
+func (s *EncodingCache) Encoded(e *hub.Event, f Format) []byte {
+	form := f.Form()
+	kept, _ := e.Attached().(*eventEncodings)
+	if b, ok := kept.find(form); ok {
+		return b
+	}
+	b := f.Encode(e)
+	switch {
+	case !e.Retained():
+		return b
+	case kept != nil: // maybe of another registry of the same hub
+		return kept.budget.store(e, form, b)
+	default:
+		return s.retained.store(e, form, b)
+	}
+}
+
+// find returns the encoding in a wire format. x may be nil.
+func (x *eventEncodings) find(form wire.Form) (b []byte, ok bool) {
+	switch {
+	case x == nil:
+		return nil, false
+	case x.form == form:
+		return x.first, true
+	}
+	for at := x.more.Load(); at != nil; at = at.next {
+		if at.form == form {
+			return at.bytes, true
+		}
+	}
+	return nil, false
+}
+
+// size returns the bytes that x counts toward the limit.
+func (x *eventEncodings) size() int64 {
+	n := int64(len(x.first)) + eventEncodingsSize
+	for at := x.more.Load(); at != nil; at = at.next {
+		n += int64(len(at.bytes)) + encodingSize
+	}
+	return n
+}
+
+// store keeps the encoding b of the event if there is room for it. It returns b, or the
+// encoding that another caller has kept meanwhile.
+func (r *retainedEncodings) store(e *hub.Event, form wire.Form, b []byte) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x, _ := e.Attached().(*eventEncodings)
+	if found, ok := x.find(form); ok {
+		return found
+	}
+	switch size := int64(len(b)) + encodingSize; {
+	case x == nil:
+		r.attach(&eventEncodings{budget: r, event: e, first: b, form: form})
+	case x.budget == r && r.makeRoom(e.ID.Seq, size):
+		x.more.Store(&encoding{bytes: b, form: form, next: x.more.Load()})
+		r.bytes += size
+	}
+	return b
+}
+
+// attach attaches x to its event if there is room for it, unless the event has left the in-memory
+// log or another registry has attached something. Because mu is held, Discard waits until x is
+// counted.
+func (r *retainedEncodings) attach(x *eventEncodings) {
+	x.Owner = x
+	if !x.event.Attach(&x.Attachment) {
+		return
+	}
+	size := x.size()
+	if !r.makeRoom(x.event.ID.Seq, size) {
+		x.event.Detach(&x.Attachment)
+		return
+	}
+	x.counted = true
+	r.bytes += size
+	if newest := r.ascending.newest; newest == nil || newest.event.ID.Seq < x.event.ID.Seq {
+		x.index = notLate
+		r.ascending.push(x)
+	} else {
+		heap.Push(&r.late, x)
+	}
+}
+
+// Discard implements hub.Owner. The event has left the in-memory log.
+func (x *eventEncodings) Discard() {
+	x.budget.mu.Lock()
+	defer x.budget.mu.Unlock()
+	x.budget.remove(x)
+}
+
+// makeRoom evicts encodings of events older than seq until n more bytes are within the limit. It
+// reports whether they are. mu must be held.
+func (r *retainedEncodings) makeRoom(seq uint64, n int64) bool {
+	if n > r.limit {
+		return false
+	}
+	for evicted := 0; r.bytes+n > r.limit; evicted++ {
+		oldest := r.oldest()
+		if oldest == nil || oldest.event.ID.Seq >= seq || evicted == maxEvictions {
+			return false
+		}
+		oldest.event.Detach(&oldest.Attachment)
+		r.remove(oldest)
+	}
+	return true
+}
+
+// oldest returns the encodings of the oldest event that has any, or nil. mu must be held.
+func (r *retainedEncodings) oldest() *eventEncodings {
+	oldest := r.ascending.oldest
+	if len(r.late) > 0 && (oldest == nil || r.late[0].event.ID.Seq < oldest.event.ID.Seq) {
+		return r.late[0]
+	}
+	return oldest
+}
+
+// remove removes x from its list and from the count. mu must be held.
+func (r *retainedEncodings) remove(x *eventEncodings) {
+	switch {
+	case !x.counted:
+		return
+	case x.index == notLate:
+		r.ascending.remove(x)
+	default:
+		if heap.Remove(&r.late, int(x.index)); len(r.late) == 0 {
+			r.late = nil // free the memory after a replay
+		}
+	}
+	x.counted = false
+	r.bytes -= x.size()
+}
+
+// encodingList is a linked list of encodings of events, the oldest event first.
+type encodingList struct{ oldest, newest *eventEncodings }
+
+// push adds x, which must be newer than all elements.
+func (l *encodingList) push(x *eventEncodings) {
+	x.older = l.newest
+	if l.newest == nil {
+		l.oldest = x
+	} else {
+		l.newest.newer = x
+	}
+	l.newest = x
+}
+
+func (l *encodingList) remove(x *eventEncodings) {
+	if x.older == nil {
+		l.oldest = x.newer
+	} else {
+		x.older.newer = x.newer
+	}
+	if x.newer == nil {
+		l.newest = x.older
+	} else {
+		x.newer.older = x.older
+	}
+	x.older, x.newer = nil, nil
+}
+
+// encodingHeap implements heap.Interface, the encodings of the oldest event first.
+type encodingHeap []*eventEncodings
+
+func (h encodingHeap) Len() int           { return len(h) }
+func (h encodingHeap) Less(i, j int) bool { return h[i].event.ID.Seq < h[j].event.ID.Seq }
+func (h encodingHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = int32(i), int32(j)
+}
+
+// Push implements heap.Interface.
+func (h *encodingHeap) Push(x any) {
+	added := x.(*eventEncodings)
+	added.index = int32(len(*h))
+	*h = append(*h, added)
+}
+
+// Pop implements heap.Interface.
+func (h *encodingHeap) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return x
+}
