@@ -115,6 +115,17 @@ func (tb *tab) do(expression string) {
 	require.NoError(tb.tabs.t, err)
 }
 
+// awaitTrue waits until an expression is true in the tab.
+func (tb *tab) awaitTrue(expression string) {
+	tb.tabs.t.Helper()
+	require.Eventually(tb.tabs.t, func() bool {
+		ctx, cancel := context.WithTimeout(tb.ctx, patience)
+		defer cancel()
+		isTrue, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
+		return err == nil && isTrue
+	}, patience, 50*time.Millisecond, expression)
+}
+
 func (tb *tab) look() (tabView, error) {
 	ctx, cancel := context.WithTimeout(tb.ctx, patience)
 	defer cancel()
@@ -318,6 +329,16 @@ func TestTabsWithDifferentTopics(t *testing.T) {
 	g.check(bobA...)
 	g.check(others...)
 	g.check(annB...)
+
+	t.Log("a change of topics is refused")
+	for range 10 {
+		bobA[0].do(`events.setTopics(["a..b"]).catch(({ status }) => (globalThis.refusal = status))`)
+		bobA[0].awaitTrue("globalThis.refusal === 400")
+		bobA[0].do("globalThis.refusal = undefined")
+		g.publish("a.1", 1, append(bobA, others...)...)
+		g.check(bobA...)
+	}
+	g.leader(bobA...)
 
 	t.Log("a tab is slow")
 	slow := options("b.>", "ann", ">", time.Hour)

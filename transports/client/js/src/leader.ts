@@ -41,7 +41,7 @@ interface Member {
 /** The tabs with the same hub, topics and user. The tab that holds the lock is the leader, and has the connection. */
 export interface Group {
   _name: string
-  /** Opens the connection if this tab is the leader and has a position. */
+  /** Opens the connection if this tab is the leader. Not called before the hub has accepted the topics of the group. */
   _start(): void
   /** The connection, if this tab is the leader. */
   _connection: Client | undefined
@@ -65,6 +65,7 @@ export function join(c: Client, _name: string, close: typeof closeClient): Group
   let waiting: AbortController | undefined // undefined after the tab has left
   let shared: BroadcastChannel | undefined // set while this tab is the leader
   let release = () => {}
+  let accepted = false // the hub has accepted the topics
 
   const position = () => group._connection?._received ?? ""
   const send = (to: Member, message: Packet[3], before = position()) => {
@@ -96,7 +97,7 @@ export function join(c: Client, _name: string, close: typeof closeClient): Group
     shared = new BroadcastChannel(_name)
     shared.onmessage = reported
     shared.postMessage([""] satisfies Report)
-    group._start()
+    if (accepted) group._start()
   }
   const end = () => {
     shared?.close()
@@ -126,7 +127,8 @@ export function join(c: Client, _name: string, close: typeof closeClient): Group
     _name,
     _connection: undefined,
     _start() {
-      if (!shared || group._connection || !c._received) return
+      accepted = true
+      if (!shared || group._connection) return
       const options = { ...c._options, tabs: false, storage: undefined, cursor: c._received, topics: c._topics, transport: c._choice }
       const connection = (group._connection = c._newClient(options as Client["_options"], {
         _auth: c._auth,
