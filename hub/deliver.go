@@ -9,7 +9,7 @@ import (
 // Limits of one step of deliver.
 const (
 	maxDelivered = 128  // number of events that are matched before they are added
-	maxMatches   = 4096 // number of matches after which the events are added; the matches of the last event may exceed it
+	maxMatches   = 4096 // number of matches after which the matched events are added; exceeded if the last event matches many groups
 	maxSteps     = 512  // number of topic tokens and groups that are processed while the lock is held once
 )
 

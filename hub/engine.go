@@ -81,8 +81,8 @@ type BatchPublisher interface {
 	PublishEach(ctx context.Context, events []*Event) (Cursor, error)
 }
 
-// OrderedPublisher is implemented by engines that publish a batch cheaper than one atomic array, and store the
-// events in order.
+// OrderedPublisher is implemented by engines that publish a batch at a lower cost than one atomic array, and
+// store the events in order.
 type OrderedPublisher interface {
 	// PublishInOrder publishes as Publish does, but need not be atomic. If the error is a *PartialError, its
 	// Stored field counts the leading events that are in the log. The other events may be stored or not.

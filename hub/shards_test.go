@@ -229,7 +229,7 @@ func TestSharedBatchMemoryIsLimited(t *testing.T) {
 	}
 }
 
-// A shard that has not been offered an event yet does not receive it after the event was erased.
+// If an event is erased before it is offered to a shard, the shard does not receive it.
 func TestEraseReachesWaitingShards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startShards(t, 6, Config{Workers: 1})

@@ -183,8 +183,8 @@ func (a *API) Listener(l net.Listener) net.Listener {
 func WasParked(c net.Conn) bool { return connection.WasParked(c) }
 
 // ReleaseTLSBuffers frees the memory that the handshake of a connection with TLS has used for received bytes. A hook
-// http.Server.ConnState may call it when a connection is http.StateActive for the first time: no goroutine but the hook's
-// reads from the connection then. It must not be called at http.StateIdle.
+// http.Server.ConnState may call it when a connection is http.StateActive for the first time, because no other goroutine
+// reads from the connection at that time. It must not be called at http.StateIdle.
 func ReleaseTLSBuffers(c net.Conn) { connection.ReleaseTLSBuffers(c) }
 
 // Context returns a context for http.Server.BaseContext. Stats then includes the problems with

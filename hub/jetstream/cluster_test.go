@@ -235,7 +235,7 @@ func testDeletedStream(t *testing.T, c *cluster) {
 }
 
 // testLostEvents checks that a new epoch begins if the servers have lost delivered events, as after a power loss.
-// Without it, their sequences would be assigned to other events.
+// In the old epoch, the sequences of these events would be assigned to other events.
 func testLostEvents(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})

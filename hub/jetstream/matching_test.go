@@ -100,7 +100,7 @@ func TestReadMatchingEqualsAScan(t *testing.T) {
 				return e.ReadMatching(t.Context(), set, seq, through, limit)
 			})
 			require.Equal(t, want, got, name)
-			for _, seq := range erased { // an erased event is not a loss, but a read may include it in a lost range around it
+			for _, seq := range erased { // an erased event is not lost, but a read may report a lost range that includes it
 				delete(wantGone, seq)
 				delete(gotGone, seq)
 			}

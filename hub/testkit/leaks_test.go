@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// results are tests that start a goroutine and return a code.
+// results is a test run that starts a goroutine and returns a code.
 type results struct {
 	code int
 	end  <-chan time.Time // ends the goroutine

@@ -43,7 +43,7 @@ func TestPublishByteForByte(t *testing.T) {
 			require.WithinDuration(t, time.Now(), got.Time, time.Minute)
 			last, want.ID, want.Time = got.ID, got.ID, got.Time
 			require.Equal(t, want, got)
-			_ = append(got.Data, "what a program does with its own"...) // the program may append to its data without changing other events
+			_ = append(got.Data, "appended by the program"...) // the program may append to its data without changing other events
 		}
 		require.Equal(t, last, id)
 	})

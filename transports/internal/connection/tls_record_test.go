@@ -59,7 +59,7 @@ func (w *recordWriter) useSecret(secret []byte) {
 	require.NoError(w.t, err)
 }
 
-// expand is HKDF-Expand-Label without a context (section 7.1).
+// expand is HKDF-Expand-Label without a context (RFC 8446 section 7.1).
 func (w *recordWriter) expand(secret []byte, label string, size int) []byte {
 	label = "tls13 " + label
 	info := append([]byte{0, byte(size), byte(len(label))}, label...)

@@ -20,7 +20,7 @@ type Series struct {
 // Unique returns a random hexadecimal string. It is not a secret. Package uuid is not used, because
 // it would add much code to the page.
 func Unique() string {
-	const long = 1 << 63 // the string always has 16 digits
+	const long = 1 << 63 // with this bit, a number has 16 hexadecimal digits
 	return strconv.FormatUint(long|rand.Uint64(), 16) + strconv.FormatUint(long|rand.Uint64(), 16)
 }
 
