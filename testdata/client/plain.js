@@ -36,13 +36,13 @@ const transports = {
   },
 
   poll(hub, opened, event) {
-    const letGo = new AbortController(), tab = Math.random().toString(36).slice(2)
+    const controller = new AbortController(), tab = Math.random().toString(36).slice(2)
     const loop = async () => {
-      for (let cursor = ""; !letGo.signal.aborted;) {
+      for (let cursor = ""; !controller.signal.aborted;) {
         try {
           const answer = await fetch(`${hub}/poll?topic=>&wait=${cursor ? 25 : 0}&tab=${tab}`, {
             headers: { "Authorization": `Bearer ${token}`, ...(cursor && { "Last-Event-ID": cursor }) },
-            signal: letGo.signal,
+            signal: controller.signal,
           })
           const batch = await answer.json()
           cursor = batch.cursor
@@ -54,14 +54,14 @@ const transports = {
       }
     }
     loop()
-    return () => letGo.abort()
+    return () => controller.abort()
   },
 }
 
 // until waits for a condition that callbacks make true.
 async function until(what, condition) {
   for (const begin = Date.now(); !condition(); await new Promise(soon => setTimeout(soon, 10))) {
-    if (Date.now() - begin > 180_000) throw new Error(`it did not come: ${what}`)
+    if (Date.now() - begin > 180_000) throw new Error(`timeout: ${what}`)
   }
 }
 

@@ -4,7 +4,7 @@ if (suite.env.TRIVIUM_JS) globalThis.trivium = await import(suite.env.TRIVIUM_JS
 const go = new Go()
 go.argv = ["suite", ...suite.args]
 go.env = suite.env
-let code = "it did not say"
+let code = "the suite has not called exit"
 go.exit = it => { code = it }
 try {
   const { instance } = await WebAssembly.instantiateStreaming(fetch("suite.wasm"), go.importObject)

@@ -29,7 +29,7 @@ const gaps = []
 let restored = 0
 const note = (e) => got.push(e.topic + " " + e.data.n)
 if (options.held) {
-  const gate = new Promise((done) => (globalThis.letGo = done))
+  const gate = new Promise((done) => (globalThis.startReading = done))
   void (async () => {
     for await (const e of events) {
       await gate

@@ -347,7 +347,7 @@ func TestTabsWithDifferentTopics(t *testing.T) {
 	g.publish("b.1", 5000, append(annB, held)...)
 	g.check(annB...)
 	g.publish("b.1", 20, append(annB, held)...)
-	held.do("letGo()")
+	held.do("startReading()")
 	g.check(append(annB, held)...)
 	g.leader(append(annB, held)...)
 }
