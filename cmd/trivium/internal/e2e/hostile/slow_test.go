@@ -126,6 +126,35 @@ func (x *exchange) next() (data string, err error) {
 	}
 }
 
+// lastFrame is the newest event that WebSocket clients have received. Clients that share it do not decode the
+// same event again, which takes long for large events.
+type lastFrame struct {
+	mu      sync.Mutex
+	payload []byte
+	data    string
+}
+
+// next reads an event of the exchange and returns its data.
+func (l *lastFrame) next(x *exchange) (data string, err error) {
+	if x.stream != nil {
+		return x.next()
+	}
+	opcode, payload, err := x.frame()
+	if err != nil || opcode != opText {
+		return "", fmt.Errorf("opcode %d, %w", opcode, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !bytes.Equal(payload, l.payload) {
+		m, err := decode.DecodeMessage(payload)
+		if err != nil || m.Event == nil {
+			return "", fmt.Errorf("%q is no event, %w", m.Op, err)
+		}
+		l.payload, l.data = payload, string(m.Event.Data)
+	}
+	return l.data, nil
+}
+
 // parallel calls f for the numbers 0 to n-1, several at a time, and returns the errors.
 func parallel(n int, f func(i int) error) (errs []error) {
 	var all sync.WaitGroup
@@ -163,9 +192,10 @@ func stalledStreams(t *testing.T, f *testbed) {
 	require.Less(t, grown, int64(40*hubtest.Mebibyte))
 	c.publish(t, "slow.small", "after")
 	wanted := []string{quoted(large(100)), quoted("after")}
+	decoded := []*lastFrame{{}, {}}
 	require.Empty(t, parallel(streams, func(i int) error {
-		for _, want := range wanted {
-			if data, err := slowClients[i].next(); err != nil || data != want {
+		for at, want := range wanted {
+			if data, err := decoded[at].next(slowClients[i]); err != nil || data != want {
 				return fmt.Errorf("stream %d: %d bytes, %w", i, len(data), err)
 			}
 		}
@@ -195,7 +225,7 @@ func stalledPolls(t *testing.T, f *testbed) {
 	grown := c.measureGrowth(t)
 	t.Logf("%d polls: %d MiB, %d bytes of the event held", polls, grown>>20, c.p.Stats().Subscribed.SlowBytes)
 	require.Less(t, grown, int64(40*hubtest.Mebibyte))
-	want := []byte(quoted(large(100)))
+	want, last := []byte(quoted(large(100))), new(lastAnswer)
 	require.Empty(t, parallel(polls, func(i int) error {
 		response, err := http.ReadResponse(slowClients[i], nil)
 		if err != nil {
@@ -205,7 +235,7 @@ func stalledPolls(t *testing.T, f *testbed) {
 		if err != nil {
 			return err
 		}
-		answer, err := decode.DecodePollAnswer(body)
+		answer, err := last.decode(body)
 		if err == nil && (len(answer.Events) != 1 || !bytes.Equal(answer.Events[0].Data, want)) {
 			err = fmt.Errorf("received %d bytes that differ from the event", len(body))
 		}
