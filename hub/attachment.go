@@ -1,14 +1,15 @@
 package hub
 
-// Attachment is embedded in what a transport keeps with an event, such as its encodings, so that keeping it allocates
-// nothing more. The hub does not look at it.
+// Attachment is a part of an object that a transport keeps with an event, for example of the encodings of the event.
+// The object embeds the Attachment, so that attaching it needs no further allocation. The hub does not use the object
+// itself.
 type Attachment struct {
-	Owner Owner // static once attached
+	Owner Owner // the object; static after it was attached
 }
 
 // Owner is notified when its Attachment is dropped because the event has left the in-memory log.
 type Owner interface {
-	// Discard is called at most once, and not if Detach has removed the attachment before. It must not block, nor
+	// Discard is called at most once. It is not called if Detach has removed the attachment before. It must not block, nor
 	// call the hub, because Hub.mu may be held.
 	Discard()
 }
@@ -45,7 +46,7 @@ func (e *Event) Attach(a *Attachment) bool {
 // Detach removes a without notifying its owner. It reports false if the event does not have a.
 func (e *Event) Detach(a *Attachment) bool { return e.attachment.CompareAndSwap(a, nil) }
 
-// dropAttachment drops the attachment and notifies its owner. The event gets no other one.
+// dropAttachment drops the attachment and notifies its owner. The event accepts no further attachment.
 func (e *Event) dropAttachment() {
 	if a := e.attachment.Swap(noMore); a != nil && a != noMore {
 		a.Owner.Discard()

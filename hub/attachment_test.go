@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testOwner is an Owner with its Attachment, as a transport has it.
+// testOwner is an Owner that embeds its Attachment.
 type testOwner struct {
 	Attachment
 	discard func()
@@ -40,7 +40,7 @@ func TestErasureDropsAttachment(t *testing.T) {
 	require.NoError(t, err)
 	discarded := 0
 	require.True(t, attachTo(published, func() { discarded++ }))
-	require.False(t, attachTo(published, nil), "it has one")
+	require.False(t, attachTo(published, nil), "an event accepts only one attachment")
 	require.NotNil(t, published.Attached())
 	require.True(t, published.Retained())
 	require.NoError(t, h.Erase(context.Background(), id))
@@ -50,8 +50,8 @@ func TestErasureDropsAttachment(t *testing.T) {
 	require.False(t, attachTo(published, nil))
 }
 
-// Each attachment is either detached or discarded, once, if readers attach and detach while events
-// are removed.
+// If readers attach and detach while events are removed, each attachment is either detached or
+// discarded, and only once.
 func TestAttachmentsDuringRemoval(t *testing.T) {
 	l := newMemlog(Retention{Events: 1, Bytes: 1 << 20, Age: time.Hour, GapTopics: 1}, 0)
 	var attached, detached, discarded atomic.Int64

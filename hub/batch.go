@@ -2,9 +2,9 @@ package hub
 
 import "slices"
 
-// Batch is a sequence of events that a group offers to its subscribers. It belongs to one fan-out worker, also if other
-// workers offer the same events to other shards of the group: a Sink
-// must not use the batch, or bytes of several events that Coalesce returned, after Ready has returned.
+// Batch is a sequence of events that a group offers to its subscribers. It belongs to one fan-out worker, even if
+// other workers offer the same events to other shards of the group. After Ready has returned, a Sink must not use the
+// batch, nor bytes of several events that Coalesce has returned.
 type Batch struct {
 	// Events are all events in (From, To] that match the group's filters, in order.
 	From, To uint64
@@ -41,10 +41,11 @@ func (b *Batch) eventBytes() (n int64) {
 	return n
 }
 
-// Coalesce returns the joined bytes that encode returns for the events from index start on, and the index after the last of
-// them. It joins as many as fit in 64 KiB, but at least one. Calls with the same encoding, a number that the transports
-// choose, and the same start return the same bytes, so subscribers at the same position share them. The bytes of a single
-// event are those that encode returned; those of several events are in a buffer that a later batch overwrites.
+// Coalesce encodes events from index start on, as many as fit in 64 KiB, but at least one. It returns their joined bytes,
+// and the index after the last of them. encoding is a number that the transports have chosen for the function encode.
+// Calls with the same encoding and start return the same bytes, so that subscribers at the same position share them. The
+// bytes of a single event are the result of encode. The bytes of several events are in a buffer that a later batch
+// overwrites.
 func (b *Batch) Coalesce(encoding int, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	for i := range b.coalesced {
 		if j := &b.coalesced[i]; j.encoding == encoding && j.start == start {
@@ -87,8 +88,8 @@ func (b *Batch) addCoalesced() *coalescedWrite {
 	return &b.coalesced[len(b.coalesced)-1]
 }
 
-// maxCoalescedWrites limits the coalesced writes of a batch, and so the memory of a worker to 2 MiB. Past the
-// limit, Coalesce returns single events.
+// maxCoalescedWrites is the maximum number of coalesced writes of a batch. It limits the memory of a worker to 2 MiB.
+// When it is reached, Coalesce returns single events.
 const maxCoalescedWrites = 32
 
 // dropEvents clears the batch, so that an idle worker keeps no events in memory.

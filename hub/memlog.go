@@ -10,7 +10,7 @@ import (
 // newest event is removed only by age.
 type Retention struct {
 	Events int           // 0: DefaultRetainEvents
-	Bytes  int64         // memory of the events, without what transports attach to them; 0: DefaultRetainBytes
+	Bytes  int64         // memory of the events without their attachments; 0: DefaultRetainBytes
 	Age    time.Duration // 0: DefaultRetainAge
 	// GapTopics is the number of topics whose losses are remembered. Gaps are exact for these topics. Fewer topics
 	// are remembered if they have so many distinct tokens that the topic tree reaches its memory limit. 0:
@@ -209,8 +209,9 @@ func (l *memlog) drop() *Event {
 		l.onRemoved(l.lowWatermark, e)
 	}
 	l.lowWatermark = e.ID.Seq
-	// Either the attachment of a concurrent call of Attach is found here, or Attach finds removedTo. An event without
-	// an attachment, as most have, is not written to, since it is in no CPU cache any more.
+	// If Attach is called at the same time, either this function finds the attachment, or Attach finds the new value
+	// of removedTo. Most events have no attachment. Such an event is not changed, because it is probably no longer in
+	// a CPU cache, and a write would load it.
 	l.removedTo.Store(e.ID.Seq)
 	if e.attachment.Load() != nil {
 		e.dropAttachment()
@@ -221,9 +222,8 @@ func (l *memlog) drop() *Event {
 // latestSize is the memory of one entry of latest in bytes.
 const latestSize = 88
 
-// size returns the bytes that count toward Retention.Bytes. A topic or key counts once,
-// regardless of the number of its events. Topics with only a loss are not included; Retention.GapTopics limits
-// them.
+// size returns the bytes that count toward Retention.Bytes. A topic or key counts once, regardless of the number of its
+// events. Topics with only a loss are not included; Retention.GapTopics limits them.
 func (l *memlog) size() int64 {
 	return l.bytes + l.topics.topicBytes + int64(len(l.latest))*latestSize
 }

@@ -66,8 +66,8 @@ func (m *memlogModel) add(t *rapid.T) {
 	m.events = append(m.events, &modelEvent{Event: e})
 }
 
-// attach attaches something to a random event, or detaches it. The event may be a removed one, which
-// a reader may have read before the removal.
+// attach adds an attachment to a random event, or detaches it. The event may be one that was removed,
+// because a reader may have read it before the removal.
 func (m *memlogModel) attach(t *rapid.T) {
 	if len(m.events) == 0 {
 		return

@@ -91,7 +91,7 @@ func (c *conn) skip(seq uint64) {
 
 func encodeModel(e *Event) []byte { return append(e.ID.AppendText(nil), '\n') }
 
-// encode encodes an event, and attaches something to it if it is in the in-memory log.
+// encode encodes an event, and adds an attachment to the event if it is in the in-memory log.
 func (m *model) encode(e *Event) []byte {
 	m.attached.Add(1)
 	if !attachTo(e, func() { m.attached.Add(-1) }) {

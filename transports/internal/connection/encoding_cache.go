@@ -39,7 +39,7 @@ type EncodingCache struct {
 
 // Format encodes events in one wire format.
 type Format interface {
-	// Form identifies the result of Encode. Two formats with the same Form encode alike.
+	// Form identifies the result of Encode. Two formats with the same Form return the same bytes.
 	Form() wire.Form
 	Encode(*hub.Event) []byte
 }

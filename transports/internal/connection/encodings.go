@@ -17,7 +17,7 @@ const DefaultEncodingBytes = 8 << 20
 // limits how long retainedEncodings is locked.
 const maxEvictions = 256
 
-// These are the sizes of the structs, which count toward the limit like the encoded bytes.
+// Sizes of the structs, which count toward the limit in addition to the encoded bytes.
 const (
 	eventEncodingsSize = 96 // bytes, with the first encoding
 	encodingSize       = 48 // bytes
@@ -25,8 +25,8 @@ const (
 
 // retainedEncodings limits the memory of the encodings that are kept with the events of the
 // in-memory log, and evicts the oldest. Encodings of newer events evict those of older events, but
-// not vice versa. So a replay of old events does not evict the encodings that live subscribers
-// share.
+// not vice versa. Therefore a replay of old events does not evict the encodings that live
+// subscribers share.
 //
 // No other lock is taken with mu held.
 type retainedEncodings struct {
@@ -40,8 +40,8 @@ type retainedEncodings struct {
 	late      encodingHeap
 }
 
-// eventEncodings is attached to an event and has its encodings. Readers need no lock: when it is
-// evicted, it is detached, and does not change otherwise.
+// eventEncodings holds the encodings of an event, and is attached to the event. Readers need no
+// lock, because an eventEncodings that was evicted is only detached from its event, not changed.
 type eventEncodings struct {
 	hub.Attachment
 	budget *retainedEncodings // static
@@ -71,7 +71,7 @@ type encoding struct {
 
 // Encoded returns the event in format f. It calls Encode on first use, and keeps the bytes while the
 // event is in the in-memory log. Concurrent callers may both encode; one result is kept. The bytes
-// must not be changed. If there is no room for the bytes, the event is encoded anew for each caller.
+// must not be changed. If there is no room for the bytes, the event is encoded again for each caller.
 func (s *EncodingCache) Encoded(e *hub.Event, f Format) []byte {
 	form := f.Form()
 	kept, _ := e.Attached().(*eventEncodings)
@@ -82,7 +82,7 @@ func (s *EncodingCache) Encoded(e *hub.Event, f Format) []byte {
 	switch {
 	case !e.Retained():
 		return b
-	case kept != nil: // maybe of another registry of the same hub
+	case kept != nil: // the encodings may be those of another registry of the same hub
 		return kept.budget.store(e, form, b)
 	default:
 		return s.retained.store(e, form, b)
@@ -134,7 +134,7 @@ func (r *retainedEncodings) store(e *hub.Event, form wire.Form, b []byte) []byte
 }
 
 // attach attaches x to its event if there is room for it, unless the event has left the in-memory
-// log or another registry has attached something. Because mu is held, Discard waits until x is
+// log or already has an attachment of another registry. Because mu is held, Discard waits until x is
 // counted.
 func (r *retainedEncodings) attach(x *eventEncodings) {
 	x.Owner = x
@@ -164,7 +164,7 @@ func (x *eventEncodings) Discard() {
 }
 
 // makeRoom evicts encodings of events older than seq until n more bytes are within the limit. It
-// reports whether they are. mu must be held.
+// returns false if this is not possible with maxEvictions evictions. mu must be held.
 func (r *retainedEncodings) makeRoom(seq uint64, n int64) bool {
 	if n > r.limit {
 		return false

@@ -53,8 +53,8 @@ func kept(e *hub.Event, form wire.Form) []byte {
 	return b
 }
 
-// budgetModel is a naive model of retainedEncodings: it knows the size of each kept encoding, and
-// visits all events to answer a question.
+// budgetModel is a naive model of retainedEncodings: it records the size of each kept encoding, and
+// each of its methods visits all events.
 type budgetModel struct {
 	*eventLog
 	cache   *EncodingCache
@@ -64,7 +64,7 @@ type budgetModel struct {
 }
 
 // TestEncodingBudgetModel publishes, encodes, erases and removes events at random. Encodings of newer
-// events evict those of older ones, never the reverse. Events that were erased or removed have none.
+// events evict those of older ones, but not vice versa. Erased and removed events have no encodings.
 func TestEncodingBudgetModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		keep := rapid.IntRange(1, 12).Draw(t, "events")
@@ -103,7 +103,7 @@ func (m *budgetModel) erase(t *rapid.T) {
 	m.erased[i], m.encoded[i] = true, nil
 }
 
-// sizeOf returns the bytes that encodings of an event take.
+// sizeOf returns the memory of the encodings of an event, in bytes.
 func sizeOf(encodings map[wire.Form]int) (n int64) {
 	for _, bytes := range encodings {
 		n += int64(bytes) + encodingSize
@@ -121,8 +121,8 @@ func (m *budgetModel) bytes() (n int64) {
 	return n
 }
 
-// encode encodes a random event. It may be a removed one, which a reader may have read before the
-// removal.
+// encode encodes a random event. The event may be one that was removed, because a reader may have
+// read it before the removal.
 func (m *budgetModel) encode(t *rapid.T) {
 	if len(m.events) == 0 {
 		return
@@ -169,8 +169,8 @@ func (m *budgetModel) check(t *rapid.T) {
 	require.LessOrEqual(t, m.cache.RetainedBytes(), m.cache.retained.limit)
 }
 
-// Reading removes no events: the encodings have a limit of their own. A replay of old events evicts
-// none of newer ones.
+// Reads cause no removal of events, because the encodings have a separate limit. A replay of old
+// events does not evict the encodings of newer events.
 func TestReplayEvictsNoNewerEncodings(t *testing.T) {
 	const n, limit = 1000, 64 << 10
 	l, c := newEventLog(t, hub.Retention{Events: n}), newEncodingCache(limit)
@@ -188,7 +188,7 @@ func TestReplayEvictsNoNewerEncodings(t *testing.T) {
 	bytes := c.RetainedBytes()
 	require.LessOrEqual(t, bytes, int64(limit))
 	require.Greater(t, bytes, int64(limit-2000))
-	first := 0 // of the newest events, which keep their encodings
+	first := 0 // index of the first event whose encoding is kept
 	for kept(l.events[first], 0) == nil {
 		first++
 	}
@@ -197,7 +197,7 @@ func TestReplayEvictsNoNewerEncodings(t *testing.T) {
 	}
 	c.Encoded(l.events[0], sized{0, 2000})
 	require.Nil(t, kept(l.events[0], 0))
-	require.Equal(t, bytes, c.RetainedBytes(), "nothing was evicted for the oldest")
+	require.Equal(t, bytes, c.RetainedBytes(), "an encoding of an older event evicts nothing")
 }
 
 func TestEvictionIsBounded(t *testing.T) {
@@ -213,7 +213,7 @@ func TestEvictionIsBounded(t *testing.T) {
 	large := l.events[small]
 	for left := 2; left > 0; left-- {
 		c.Encoded(large, sized{0, limit - eventEncodingsSize})
-		require.Nil(t, kept(large, 0), "making room would exceed maxEvictions")
+		require.Nil(t, kept(large, 0), "an encoding that needs more than maxEvictions evictions is not kept")
 		require.EqualValues(t, left*maxEvictions*(eventEncodingsSize+1), c.RetainedBytes())
 	}
 	c.Encoded(large, sized{0, limit - eventEncodingsSize})
@@ -228,8 +228,8 @@ func TestEncodingsCountTheirStructs(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(encoding{}), uintptr(encodingSize))
 }
 
-// Readers of two registries encode events of one hub while retention removes them. They share the
-// encodings, and nothing is counted when the events have been removed.
+// Readers of two registries encode events of one hub while retention removes the events. The readers
+// share the encodings. When all events are removed, the counted memory is zero.
 func TestEncodingsOfRemovedEventsAreNotKept(t *testing.T) {
 	l := newEventLog(t, hub.Retention{Events: 8})
 	defer l.hub.Close()
@@ -256,12 +256,12 @@ func TestEncodingsOfRemovedEventsAreNotKept(t *testing.T) {
 	require.LessOrEqual(t, caches[1].RetainedBytes(), int64(1<<10))
 	e := l.events[len(l.events)-1]
 	b := caches[0].Encoded(e, sized{5, 1})
-	require.Same(t, &b[0], &caches[1].Encoded(e, sized{5, 1})[0], "the registries share it")
+	require.Same(t, &b[0], &caches[1].Encoded(e, sized{5, 1})[0], "both registries return the same encoding")
 	for _, e := range l.events[len(l.events)-8:] {
 		require.NoError(t, l.hub.Erase(context.Background(), e.ID))
 	}
 	require.Zero(t, caches[0].RetainedBytes())
 	require.Zero(t, caches[1].RetainedBytes())
 	caches[0].Encoded(e, sized{0, 10})
-	require.Zero(t, caches[0].RetainedBytes(), "the event is no longer in memory")
+	require.Zero(t, caches[0].RetainedBytes(), "no memory is counted after the event has left the in-memory log")
 }
