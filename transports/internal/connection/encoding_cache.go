@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// These limit the encodings that slow connections are writing.
+// Limits of the encodings that slow connections are writing.
 const (
 	// maxCacheBytes is the maximum size of all encodings. A larger encoding is accepted if it is
 	// the only one.
@@ -146,7 +146,7 @@ func (s *EncodingCache) addHolder(x *CachedEncoding, subject string) *CachedEnco
 	return x
 }
 
-// Release ends a hold of a connection of subject, which Acquire began.
+// Release ends the hold that Acquire has given to a connection of subject.
 func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +176,7 @@ func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 // Bytes returns the encoding. The caller must not change the bytes, nor keep them after Release.
 func (x *CachedEncoding) Bytes() []byte { return x.bytes }
 
-// Encode is like Encoded, for a caller that may wait, and writes or copies the bytes at once. At most
+// Encode is like Encoded, but may block. The caller must write or copy the bytes immediately. At most
 // GOMAXPROCS large events are encoded at the same time, because an encoder needs several times the
 // memory of its event.
 func (s *EncodingCache) Encode(e *hub.Event, f Format) []byte {
