@@ -106,10 +106,9 @@ func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie
 }
 
 // findCookie returns the token in the session cookie. It ignores cookies of a request that may have
-// been sent by a page of a foreign origin, and it reads cookieName only if there is no cookie with
-// the name secureCookieName. The error is ErrCookieTooLong, or ErrTwoTokens if there are several
-// different cookies with one name. Another host of the same site can add a cookie with the name
-// cookieName.
+// been sent by a page of a foreign origin. It reads cookieName only if there is no cookie with the
+// name secureCookieName, because another host of the same site can set cookieName. The error is
+// ErrCookieTooLong, or ErrTwoTokens if cookies with one name have different values.
 func (m *Middleware) findCookie(r *http.Request) (token string, present bool, err error) {
 	cookies := r.CookiesNamed(secureCookieName)
 	if len(cookies) == 0 {

@@ -126,7 +126,7 @@ func describeOriginError(err error) error {
 	switch err := err.(type) {
 	case *cfgerrors.UnacceptableOriginPatternError:
 		if strings.HasPrefix(err.Value, "file:") {
-			return fmt.Errorf("origin %q: pages of files have the origin %s, like all pages that hide their origin", err.Value, nullOrigin)
+			return fmt.Errorf("origin %q: browsers send the origin %s for a page that was opened from a file; use %[2]s, which also allows sandboxed frames", err.Value, nullOrigin)
 		}
 		return fmt.Errorf("origin %q: want scheme://host or scheme://host:port as a browser writes it: lower case ASCII "+
 			"(punycode), no path, no default port, an IP address short and not behind https; the host may begin "+

@@ -308,7 +308,7 @@ func TestOriginPatterns(t *testing.T) {
 	const form = "want scheme://host or scheme://host:port"
 	bad := map[string]string{
 		"*":                   "must be the only pattern",
-		"file:///home":        "have the origin null",
+		"file:///home":        "send the origin null",
 		"https://*.github.io": "public suffix",
 	}
 	for _, pattern := range []string{

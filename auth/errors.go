@@ -31,9 +31,9 @@ var (
 	ErrNotBearer = errors.New("a session requires the token as Authorization: Bearer")
 	// ErrMethod is returned for a method other than POST and DELETE on the route of sessions (405).
 	// The header Allow is set.
-	ErrMethod = errors.New("want POST, which creates a session, or DELETE, which ends it")
+	ErrMethod = errors.New("want the method POST to create a session, or DELETE to end it")
 	// ErrTicketMethod is returned for a method other than POST on the route of tickets (405).
-	ErrTicketMethod = errors.New("want POST, which issues a ticket")
+	ErrTicketMethod = errors.New("want the method POST to issue a ticket")
 	// ErrNotToken is returned if a client sends a token to renew a connection whose rights
 	// Config.Authorize has determined.
 	ErrNotToken = errors.New("the rights of this connection do not come from a token; to renew them, connect again")

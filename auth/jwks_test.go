@@ -296,7 +296,7 @@ func TestKeySetServed(t *testing.T) {
 }
 
 func TestKeySetURL(t *testing.T) {
-	const plainHTTP = "the key set: want an https URL; http is allowed for a loopback host only, unless it is allowed explicitly"
+	const plainHTTP = "the key set: want an https URL; http needs a loopback host, or must be allowed explicitly"
 	const noURL = "the key set: want a URL such as https://issuer.example/jwks.json"
 	for address, want := range map[string]string{
 		"https://issuer.example":           "",

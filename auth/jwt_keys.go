@@ -142,7 +142,8 @@ func publicKey(block *pem.Block) (key, error) {
 	return verifyingKey(public)
 }
 
-// verifyingKey returns the key for a public key, with the algorithm that its type determines.
+// verifyingKey returns a key that verifies signatures with the public key. The type of the public key
+// determines the algorithm.
 func verifyingKey(public any) (key, error) {
 	switch k := public.(type) {
 	case *rsa.PublicKey:

@@ -46,9 +46,9 @@ type CrossSite int
 // Policies for cross-site requests without an Origin.
 const (
 	CrossSiteAllowed CrossSite = iota
-	// CrossSiteNavigation refuses all such requests except navigations, for example by a link.
+	// CrossSiteNavigation refuses these requests unless they are navigations, such as following a link.
 	CrossSiteNavigation
-	// CrossSiteRefused refuses all such requests.
+	// CrossSiteRefused refuses all these requests.
 	CrossSiteRefused
 )
 

@@ -136,7 +136,7 @@ func (h *Hub) load(log Log) error {
 		return err
 	}
 	if !h.waitDelivered(ctx, tip) {
-		return fmt.Errorf("not delivered within %v: %w", startTimeout, ErrUnavailable)
+		return fmt.Errorf("the engine did not deliver the newest event within %v: %w", startTimeout, ErrUnavailable)
 	}
 	h.stats.published.Store(0) // count from the start of this hub
 	h.detectTimeOverlap(ctx, log)

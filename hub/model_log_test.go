@@ -84,8 +84,8 @@ func (l *truth) Start(deliver func([]*Event)) (Cursor, error) {
 	})
 }
 
-// erase delivers an erasure. If the hub does not retain the event afterwards, retention may have
-// removed it before the erasure.
+// erase delivers an erasure. The event counts as erased only if it is in the range of the in-memory
+// log afterwards: otherwise, retention may have removed it before the erasure.
 func (l *truth) erase(erasure []*Event, deliver func([]*Event)) {
 	seq := erasure[0].Erases
 	l.mu.Lock()

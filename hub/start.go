@@ -15,7 +15,7 @@ type Start struct {
 	Cursor *Cursor
 	// ForeignCursor is a string that is not a cursor of any hub. It is treated as a cursor of another epoch.
 	ForeignCursor string
-	// Last is the number of the newest matching events with which the subscription starts, at most MaxLast.
+	// Last is how many of the newest matching events the subscription starts with, at most MaxLast.
 	Last int
 	// Since is the time of the start: the subscription starts with the first event whose time is
 	// Since or later. It may be a future time.

@@ -152,8 +152,8 @@ func newLanes() lanes {
 	return lanes{small: newLane(maxSmall, maxSmallWaiting), large: newLane(maxLarge, maxLargeWaiting)}
 }
 
-// enter blocks until there is room in the lane for publishes of this size. ctx contains the
-// publisher. The caller must call leave, which releases the room.
+// enter selects the lane by the size of the events, and blocks until the lane has room for them.
+// hub.PublisherOf(ctx) is the publisher. The caller must call leave to return the room.
 func (l *lanes) enter(ctx context.Context, events []*hub.Event) (leave func(), err error) {
 	n, in := int64(0), l.small
 	for _, e := range events {

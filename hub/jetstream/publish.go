@@ -135,7 +135,7 @@ func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(con
 
 // errUnverified is returned if nothing was sent because it is unknown whether the stream still
 // contains the delivered events.
-var errUnverified = errors.New("the stream could not be compared with the delivered events")
+var errUnverified = errors.New("nothing was published, because the hub could not check that the stream still has the delivered events")
 
 // publishVerified sends the messages once and waits for JetStream's answer. If the answer shows
 // that JetStream has assigned a sequence a second time, the engine fails.

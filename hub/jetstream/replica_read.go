@@ -134,7 +134,7 @@ func (e *Engine) insteadOf(leader string, after, through uint64, messages []stor
 		return nil
 	}
 	elements = append(elements, e.missing(after, through)...)
-	e.cfg.Logger.Warn("the stream's leader lacks events that another NATS server has; they are read from there",
+	e.cfg.Logger.Warn("the stream's leader lacks events; the hub reads them from another NATS server",
 		"leader", leader, "stream", e.cfg.Stream, "from", first, "to", after, "events", events)
 	e.replicas.leaderLacks(after, events)
 	return elements

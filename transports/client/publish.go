@@ -111,8 +111,8 @@ type publishCall struct {
 	lastErr         error     // error of the last attempt that was not canceled
 }
 
-// refusedByHub reports whether the attempt failed because the hub refused the events. It has then
-// certainly not accepted them.
+// refusedByHub reports whether the attempt failed because the hub refused the events. If so, the hub
+// has accepted none of them.
 func refusedByHub(err error) bool {
 	problem, ok := errors.AsType[*Problem](err)
 	return ok && problem.Code != ""

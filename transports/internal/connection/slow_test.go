@@ -98,9 +98,9 @@ func TestStalledReadersContinue(t *testing.T) {
 	}
 }
 
-// Retention removes an event while readers are stalled within it. Readers that hold the encoding of
-// the event receive all of it, and then a gap. If there was no memory for the encoding, the
-// connection is closed and counted.
+// Retention removes an event that stalled readers have received in part. Readers that hold its
+// encoding receive the rest, and then a gap. If there was no memory for the encoding, the hub closes
+// the connection and counts it.
 func TestEventRemovedWhileWriting(t *testing.T) {
 	const readers, size = 8, 1 << 20
 	for name, row := range map[string]struct{ room, cut int }{"held": {2 << 20, 0}, "no room": {0, readers}} {

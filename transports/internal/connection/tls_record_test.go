@@ -88,7 +88,7 @@ func (w *recordWriter) record(kind byte, data []byte) []byte {
 func (w *recordWriter) data(text string) []byte { return w.record(applicationDataRecord, []byte(text)) }
 
 // keyUpdate returns a message that changes the client's key, in two records, and asks the server to change its own
-// (section 4.6.3).
+// (RFC 8446, section 4.6.3).
 func (w *recordWriter) keyUpdate() []byte {
 	const keyUpdate, updateRequested = 24, 1
 	b := w.record(handshakeRecord, []byte{keyUpdate, 0})

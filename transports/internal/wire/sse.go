@@ -110,7 +110,7 @@ func AppendChunk(dst, block []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// Unchunk returns the block in a chunk that AppendChunk has appended, without a copy.
+// Unchunk returns the block in a chunk that AppendChunk has appended, without copying it.
 func Unchunk(chunk []byte) []byte {
 	start, end := bytes.IndexByte(chunk, '\n')+1, len(chunk)-len("\r\n")
 	return chunk[start:end:end]

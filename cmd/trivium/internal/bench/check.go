@@ -67,7 +67,7 @@ func (c *checker) accountCorrupt(t *Tally) int64 {
 	return 1
 }
 
-// accountMissing counts the events of a stream of n events that have not arrived as lost.
+// accountMissing adds to t.Lost the number of events that have not arrived, of a stream of n events.
 func (c *checker) accountMissing(n uint32, t *Tally) {
 	if n > c.next {
 		t.Lost += int64(n - c.next)

@@ -82,7 +82,7 @@ func (r *runner) startWithin(timeout time.Duration, on *unix.CPUSet, extra []str
 	select {
 	case err = <-where:
 	case <-time.After(timeout):
-		err = errors.New("timeout while waiting for it to listen")
+		err = fmt.Errorf("the program did not report its addresses within %v", timeout)
 	case <-r.ctx.Done():
 		err = context.Cause(r.ctx)
 	}

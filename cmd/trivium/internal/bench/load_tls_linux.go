@@ -169,11 +169,11 @@ func (d descriptor) Write(p []byte) (int, error) {
 }
 
 var (
-	errNoRoom = errors.New("no room for a request")
+	errNoRoom = errors.New("a request does not fit into the send buffer of the socket")
 	errClosed = errors.New("the hub closed the connection")
 )
 
-// These methods complete net.Conn. The load closes the socket.
+// The remaining methods of net.Conn do nothing. In particular, Close does not close the socket: the load generator does.
 
 func (descriptor) Close() error                     { return nil }
 func (descriptor) LocalAddr() net.Addr              { return &net.TCPAddr{} }

@@ -290,7 +290,7 @@ func (m *million) publish(stream uint32) error {
 	return err
 }
 
-// floor writes the newest event that a subscriber has received to all floorConns.
+// floor writes one event of the configured size to each of floorConns, without the hub. It is the baseline of the comparison.
 func (m *million) floor() error {
 	block := fmt.Sprintf("id: 00000000-00000\ntopic: %s\ndata: %0*d\n\n", topicOf(0), m.size, 0)
 	frame := fmt.Appendf(nil, "%x\r\n%s\r\n", len(block), block)

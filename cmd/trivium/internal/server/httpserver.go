@@ -41,7 +41,7 @@ func closeAfterChunked(next http.Handler) http.Handler {
 func (s *Server) limitBodyTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && s.cfg.ReadTimeout > 0 {
-			// The error is ignored: without a connection, as in tests, there is nothing to wait for.
+			// This fails if there is no connection, as in tests. Then there is no body to wait for.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout))
 		}
 		next.ServeHTTP(w, r)

@@ -89,7 +89,7 @@ func (s *Server) shareTickets() {
 	}
 	engine := jetStreamOf(s.engine)
 	if err := engine.ServePeers(s.access.tickets.ID(), s.access.tickets.Answer); err != nil {
-		s.log.Warn("other hubs cannot accept the tickets of this one", "error", err.Error())
+		s.log.Warn("cannot share tickets: other hubs will refuse tickets that this hub issues", "error", err.Error())
 	}
 	s.access.tickets.SetPeers(engine)
 }

@@ -11,7 +11,7 @@ import (
 const Columns = 3
 
 const (
-	maxLog    = 200_000 // maximum number of events of one life that wait for a column, of 16 bytes each
+	maxLog    = 200_000 // maximum number of events of one epoch that wait for a column, of 16 bytes each
 	keepKnown = 4_096   // number of events that are kept after all columns have passed them, to distinguish doubled events from late ones
 )
 
@@ -25,8 +25,8 @@ const (
 // A Proof is not safe for concurrent use.
 type Proof struct {
 	columns  [Columns]place
-	lives    int    // number of lives of the log so far
-	compared uint64 // number of compared events in lives that all columns have left
+	epochs   int    // number of epochs of the log so far
+	compared uint64 // number of compared events in epochs that all columns have left
 }
 
 // Tally counts a column's events.
@@ -60,15 +60,15 @@ func (r Report) Faulty() bool {
 
 // place is a column's position.
 type place struct {
-	life *life
-	seq  uint64 // position in that life: every event up to it was received or missed
+	epochLog *epochLog
+	seq      uint64 // position in that epoch: every event up to it was received or missed
 	Tally
 }
 
-// life is an epoch of the log. At least one column is in it.
-type life struct {
+// epochLog holds the events of one epoch of the log. At least one column is in that epoch.
+type epochLog struct {
 	epoch    hub.Epoch
-	number   int // position in the order in which the page received the lives
+	number   int // position in the order in which the page received the epochs
 	log      []entry
 	floor    uint64 // events up to this seq are removed
 	compared uint64 // number of removed events that were compared
@@ -89,32 +89,32 @@ type span struct{ after, last uint64 }
 // Start discards everything. All columns start after the cursor.
 func (p *Proof) Start(at hub.Cursor) {
 	*p = Proof{}
-	l := p.lifeOf(at.Epoch)
+	l := p.epochLogOf(at.Epoch)
 	for c := range p.columns {
-		p.columns[c] = place{life: l, seq: at.Seq}
+		p.columns[c] = place{epochLog: l, seq: at.Seq}
 	}
 }
 
-// lifeOf returns the life of an epoch, and creates it if necessary.
-func (p *Proof) lifeOf(epoch hub.Epoch) *life {
+// epochLogOf returns the log of an epoch, and creates it if necessary.
+func (p *Proof) epochLogOf(epoch hub.Epoch) *epochLog {
 	for _, column := range p.columns {
-		if column.life != nil && column.life.epoch == epoch {
-			return column.life
+		if column.epochLog != nil && column.epochLog.epoch == epoch {
+			return column.epochLog
 		}
 	}
-	p.lives++
-	return &life{epoch: epoch, number: p.lives}
+	p.epochs++
+	return &epochLog{epoch: epoch, number: p.epochs}
 }
 
 // Event records an event of a column.
 func (p *Proof) Event(c int, id hub.Cursor) {
 	s := &p.columns[c]
 	s.Got++
-	if s.life.epoch != id.Epoch {
+	if s.epochLog.epoch != id.Epoch {
 		s.Disorder++
 		p.move(c, hub.Cursor{Epoch: id.Epoch, Seq: max(id.Seq, 1) - 1})
 	}
-	l := s.life
+	l := s.epochLog
 	if id.Seq <= l.floor {
 		if id.Seq > s.seq {
 			s.Unchecked++
@@ -154,21 +154,21 @@ func (p *Proof) Gap(c int, resumed hub.Cursor) {
 	s := &p.columns[c]
 	s.Gaps++
 	p.move(c, resumed)
-	p.trim(s.life)
+	p.trim(s.epochLog)
 }
 
 // Position records that a column has received everything up to the cursor.
 func (p *Proof) Position(c int, at hub.Cursor) {
-	if s := &p.columns[c]; s.life.epoch == at.Epoch && at.Seq > s.seq {
+	if s := &p.columns[c]; s.epochLog.epoch == at.Epoch && at.Seq > s.seq {
 		p.advance(c, at.Seq)
-		p.trim(s.life)
+		p.trim(s.epochLog)
 	}
 }
 
 // move moves a column to a position after a reported gap.
 func (p *Proof) move(c int, to hub.Cursor) {
 	s := &p.columns[c]
-	l := s.life
+	l := s.epochLog
 	if l.epoch == to.Epoch && to.Seq < s.seq { // the new log ends before the column's position
 		for at, _ := l.find(to.Seq + 1); at < len(l.log); at++ {
 			l.log[at].got &^= 1 << c
@@ -178,21 +178,21 @@ func (p *Proof) move(c int, to hub.Cursor) {
 	}
 	if l.epoch != to.Epoch {
 		p.recordGap(c, l, span{s.seq, math.MaxUint64})
-		s.life, s.seq = p.lifeOf(to.Epoch), 0
+		s.epochLog, s.seq = p.epochLogOf(to.Epoch), 0
 		if !p.hasColumns(l) {
 			p.compared += l.compared + uint64(len(l.log))
 		}
 	}
-	p.recordGap(c, s.life, span{s.seq, to.Seq})
+	p.recordGap(c, s.epochLog, span{s.seq, to.Seq})
 	s.seq = to.Seq
 }
 
-func (p *Proof) hasColumns(l *life) bool {
-	return slices.ContainsFunc(p.columns[:], func(s place) bool { return s.life == l })
+func (p *Proof) hasColumns(l *epochLog) bool {
+	return slices.ContainsFunc(p.columns[:], func(s place) bool { return s.epochLog == l })
 }
 
 // recordGap records a gap, because other columns may receive events in it later.
-func (p *Proof) recordGap(c int, l *life, gap span) {
+func (p *Proof) recordGap(c int, l *epochLog, gap span) {
 	const enough = 64 // if a column has more gaps, only the newest are kept
 	l.reported[c] = append(l.reported[c], gap)
 	if len(l.reported[c]) > enough {
@@ -210,10 +210,10 @@ func (p *Proof) recordGap(c int, l *life, gap span) {
 // missed.
 func (p *Proof) advance(c int, seq uint64) {
 	s := &p.columns[c]
-	from, _ := s.life.find(s.seq + 1)
-	for at := from; at < len(s.life.log) && s.life.log[at].seq <= seq; at++ {
-		if s.life.log[at].got&(1<<c) == 0 {
-			p.countMissed(c, s.life, &s.life.log[at])
+	from, _ := s.epochLog.find(s.seq + 1)
+	for at := from; at < len(s.epochLog.log) && s.epochLog.log[at].seq <= seq; at++ {
+		if s.epochLog.log[at].got&(1<<c) == 0 {
+			p.countMissed(c, s.epochLog, &s.epochLog.log[at])
 		}
 	}
 	s.seq = max(s.seq, seq)
@@ -221,7 +221,7 @@ func (p *Proof) advance(c int, seq uint64) {
 
 // countMissed counts an event that a column has not received, although the column has received a
 // later event.
-func (p *Proof) countMissed(c int, l *life, e *entry) {
+func (p *Proof) countMissed(c int, l *epochLog, e *entry) {
 	bit := mask(1) << c
 	within := func(gap span) bool { return gap.after < e.seq && e.seq <= gap.last }
 	switch {
@@ -249,28 +249,28 @@ func (p *Proof) undoMissed(c int, e *entry) {
 }
 
 // hasPassed reports whether a column has passed an event's position.
-func (p *Proof) hasPassed(c int, l *life, seq uint64) bool {
+func (p *Proof) hasPassed(c int, l *epochLog, seq uint64) bool {
 	s := &p.columns[c]
-	if s.life == l {
+	if s.epochLog == l {
 		return seq <= s.seq
 	}
-	return s.life.number > l.number
+	return s.epochLog.number > l.number
 }
 
-// position is a position in the log: a life, and a sequence number in it.
+// position is the number of an epoch, and a sequence number in that epoch.
 type position struct {
-	life int
-	seq  uint64
+	epoch int
+	seq   uint64
 }
 
 // newest returns the newest position of any column.
 func (p *Proof) newest() (newest position) {
 	for _, s := range p.columns {
-		if s.life == nil {
+		if s.epochLog == nil {
 			continue
 		}
-		at := position{s.life.number, s.seq}
-		if at.life > newest.life || at.life == newest.life && at.seq > newest.seq {
+		at := position{s.epochLog.number, s.seq}
+		if at.epoch > newest.epoch || at.epoch == newest.epoch && at.seq > newest.seq {
 			newest = at
 		}
 	}
@@ -280,21 +280,21 @@ func (p *Proof) newest() (newest position) {
 // reached reports whether a column has reached a position.
 func (p *Proof) reached(c int, at position) bool {
 	s := &p.columns[c]
-	if s.life == nil || s.life.number < at.life {
+	if s.epochLog == nil || s.epochLog.number < at.epoch {
 		return false
 	}
-	return s.life.number > at.life || s.seq >= at.seq
+	return s.epochLog.number > at.epoch || s.seq >= at.seq
 }
 
 // trim removes entries that all columns have passed, except the newest, and the oldest entries beyond maxLog.
-func (p *Proof) trim(l *life) {
+func (p *Proof) trim(l *epochLog) {
 	passed := len(l.log)
 	for c := range p.columns {
 		switch s := &p.columns[c]; {
-		case s.life == l:
+		case s.epochLog == l:
 			at, _ := l.find(s.seq + 1)
 			passed = min(passed, at)
-		case s.life.number < l.number:
+		case s.epochLog.number < l.number:
 			passed = 0
 		}
 	}
@@ -310,7 +310,7 @@ func (p *Proof) trim(l *life) {
 	l.log = append([]entry(nil), l.log[n:]...)
 }
 
-func (l *life) find(seq uint64) (at int, known bool) {
+func (l *epochLog) find(seq uint64) (at int, known bool) {
 	return slices.BinarySearchFunc(l.log, seq, func(e entry, seq uint64) int {
 		switch {
 		case e.seq < seq:
@@ -328,38 +328,38 @@ func (p *Proof) Report() Report {
 	for c := range p.columns {
 		s := &p.columns[c]
 		r.Columns[c] = s.Tally
-		if s.life == nil {
+		if s.epochLog == nil {
 			continue
 		}
 		for other, o := range p.columns {
-			first := !slices.ContainsFunc(p.columns[:other], func(s place) bool { return s.life == o.life })
+			first := !slices.ContainsFunc(p.columns[:other], func(s place) bool { return s.epochLog == o.epochLog })
 			switch {
 			case !first:
-			case o.life == s.life:
-				at, _ := s.life.find(s.seq + 1)
-				r.Columns[c].Behind += uint64(len(s.life.log) - at)
-			case o.life.number > s.life.number:
-				r.Columns[c].Behind += uint64(len(o.life.log))
+			case o.epochLog == s.epochLog:
+				at, _ := s.epochLog.find(s.seq + 1)
+				r.Columns[c].Behind += uint64(len(s.epochLog.log) - at)
+			case o.epochLog.number > s.epochLog.number:
+				r.Columns[c].Behind += uint64(len(o.epochLog.log))
 			}
 		}
 	}
 	for c, s := range p.columns {
-		if s.life != nil && !slices.ContainsFunc(p.columns[:c], func(o place) bool { return o.life == s.life }) {
-			r.Compared += p.comparedIn(s.life)
+		if s.epochLog != nil && !slices.ContainsFunc(p.columns[:c], func(o place) bool { return o.epochLog == s.epochLog }) {
+			r.Compared += p.comparedIn(s.epochLog)
 		}
 	}
 	return r
 }
 
-// comparedIn returns the number of events of a life that all columns have passed.
-func (p *Proof) comparedIn(l *life) uint64 {
+// comparedIn returns the number of events of an epoch that all columns have passed.
+func (p *Proof) comparedIn(l *epochLog) uint64 {
 	passed := len(l.log)
 	for _, s := range p.columns {
 		switch {
-		case s.life == l:
+		case s.epochLog == l:
 			at, _ := l.find(s.seq + 1)
 			passed = min(passed, at)
-		case s.life.number < l.number:
+		case s.epochLog.number < l.number:
 			return l.compared
 		}
 	}

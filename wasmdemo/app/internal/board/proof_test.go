@@ -110,7 +110,7 @@ func TestFaultIsFound(t *testing.T) {
 			p.Event(c, r.log[r.at[c]])
 			r.at[c] += 2
 		}, func(t Tally) uint64 { return t.Disorder }},
-		"another life without a gap": {0, func(p *Proof, c int, r *delivery) {
+		"another epoch without a gap": {0, func(p *Proof, c int, r *delivery) {
 			p.Event(c, hub.Cursor{Epoch: 8, Seq: 1})
 			for i := range r.log { // the hub restarts, and the other columns get a gap
 				r.log[i].Epoch = 8
@@ -177,7 +177,7 @@ func TestRestartOfTheHubIsNoFault(t *testing.T) {
 	p.Gap(0, at(2, 0))
 	p.Event(0, at(2, 1))
 	p.Event(0, at(2, 2))
-	require.Equal(t, uint64(6), p.Report().Columns[1].Behind, "the column is behind by 4 events of the old life and 2 of the new one")
+	require.Equal(t, uint64(6), p.Report().Columns[1].Behind, "the column is behind by 4 events of the old epoch and 2 of the new one")
 	p.Gap(1, at(2, 0))
 	p.Event(1, at(2, 1))
 	p.Gap(2, at(2, 1)) // in the new epoch, retention has also removed an event
@@ -199,7 +199,7 @@ func TestProofIsBounded(t *testing.T) {
 	for seq := uint64(1); seq <= events; seq++ {
 		p.Event(0, hub.Cursor{Epoch: 1, Seq: seq})
 		p.Event(1, hub.Cursor{Epoch: 1, Seq: seq})
-		if len(p.columns[0].life.log) > maxLog {
+		if len(p.columns[0].epochLog.log) > maxLog {
 			require.FailNow(t, "the proof keeps too many entries")
 		}
 	}
@@ -210,5 +210,5 @@ func TestProofIsBounded(t *testing.T) {
 	require.False(t, r.Faulty(), "%+v", r)
 	require.NotZero(t, r.Columns[2].Unchecked)
 	require.Equal(t, uint64(events), r.Compared+r.Columns[2].Unchecked)
-	require.LessOrEqual(t, len(p.columns[0].life.log), 2*keepKnown)
+	require.LessOrEqual(t, len(p.columns[0].epochLog.log), 2*keepKnown)
 }

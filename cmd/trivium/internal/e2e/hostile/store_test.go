@@ -75,8 +75,9 @@ func readingEverything(t *testing.T, f *testbed) {
 	require.GreaterOrEqual(t, after.Retained, before.Retained-1)
 }
 
-// takingAllKeys publishes with one token and a new idempotency key for each event, until it is
-// refused. Other tokens must still be able to use keys, and no key may be removed early.
+// takingAllKeys publishes events with one token, each with a new idempotency key, until the hub
+// refuses a publish. It then requires that other tokens can still use keys, and that no key was
+// removed early.
 func takingAllKeys(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	publish := func(name, key string) request {
