@@ -157,32 +157,32 @@ func checkClose(payload []byte) *violation {
 // that (RFC 6455, section 7.1.1), and its own close frame would no longer be recognized.
 func (s *session) directionEnded() {
 	if s.endedDirections.Add(1) == 2 {
-		_ = connection.CloseWrite(s.conn) // fails only on a broken connection
+		_ = s.conn.CloseWrite() // fails only on a broken connection
 	}
 }
 
 // lingeringConn is the Conn of the Writer. After the close frame is written, it stays open until
 // the peer's close frame is read. The reader also detects that the peer has closed the connection.
 type lingeringConn struct {
-	connection.Conn
+	connection.Duplex
 	session *session
 }
 
-func (l lingeringConn) Unwrap() connection.Conn { return l.Conn }
+func (l *lingeringConn) Unwrap() connection.Conn { return l.Duplex }
 
-func (l lingeringConn) PeerClosed() bool { return false }
+func (l *lingeringConn) PeerClosed() bool { return false }
 
-func (l lingeringConn) End() bool {
+func (l *lingeringConn) End() bool {
 	l.session.closeTimer = time.AfterFunc(closeTimeout, l.session.out.Close)
 	l.session.directionEnded()
 	return false
 }
 
-func (l lingeringConn) Close() {
+func (l *lingeringConn) Close() {
 	l.session.ended.Store(true)
 	l.session.finishIncoming()
 	if l.session.closeTimer != nil {
 		l.session.closeTimer.Stop()
 	}
-	l.Conn.Close()
+	l.Duplex.Close()
 }

@@ -3,7 +3,6 @@ package websocket
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -35,7 +34,7 @@ type session struct {
 	// Static after start.
 
 	h    *Handler
-	conn net.Conn
+	conn lingeringConn
 	out  *connection.Writer
 
 	// Owned by the goroutine that reads; there is one at a time.

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -154,26 +153,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // start writes the hello message and starts reading.
 func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents bool) {
-	s.conn = u.conn
 	s.frames = frameReader{
 		limits:  &s.h.cfg,
 		limiter: rate.NewLimiter(rate.Limit(s.h.cfg.MessageRate), max(1, int(s.h.cfg.MessageRate))),
 		deflate: u.deflate,
 	}
 	config := s.h.writerConfigs[s.h.codec(u.deflate, cloudEvents)]
-	conn := lingeringConn{session: s}
-	if s.h.cfg.Portable {
-		conn.Conn = connection.NewPortableConn(u.conn)
-	} else {
-		conn.Conn = connection.NewConn(u.conn, s.h.shared.WriteTimeout)
-	}
+	s.conn = lingeringConn{s.h.newConn(u), s}
 	id := uuid.NewString()
 	s.out.LogTo(s.h.cfg.Log.NewRecord(id, s.access.Client()))
 	hello := wire.Message{Op: wire.OpHello, ID: subscription.Cursor(), Session: id, Heartbeat: s.h.shared.Registry.Heartbeat()}
-	if !s.out.Start(config, s.access, subscription, conn, config.Codec.AppendMessage(nil, hello)) {
+	if !s.out.Start(config, s.access, subscription, &s.conn, config.Codec.AppendMessage(nil, hello)) {
 		s.access.Release(s.out)
 		subscription.Close()
-		sendLastMessage(u.conn, wire.Message{Op: wire.OpGoaway, Retry: problems.RetryDelay()})
+		sendLastMessage(s.conn.Duplex, wire.Message{Op: wire.OpGoaway, Retry: problems.RetryDelay()})
 		return
 	}
 	early := u.early // so that the rest of the request can be freed
@@ -182,6 +175,14 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 	if secured || len(early) > 0 || !s.out.NotifyReadable(s) {
 		s.h.shared.Registry.Go(func() { s.readLoop(early) })
 	}
+}
+
+// newConn returns the connection after the handshake.
+func (h *Handler) newConn(u *upgrade) connection.Duplex {
+	if h.cfg.Portable {
+		return connection.NewPortableConn(u.conn)
+	}
+	return connection.NewConn(u.conn, h.shared.WriteTimeout)
 }
 
 // parseQuery parses the query: the initial subscription, and whether events are sent as CloudEvents.
@@ -262,7 +263,7 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 	}
 	h.shared.Registry.Go(func() {
 		defer h.rejected.release()
-		sendLastMessage(u.conn, last)
+		sendLastMessage(connection.NewPortableConn(u.conn), last)
 	})
 }
 
@@ -289,12 +290,10 @@ const rejectedCloseTimeout = time.Second
 
 // sendLastMessage writes the last message to a connection that has no Writer, and closes the
 // connection.
-func sendLastMessage(conn net.Conn, last wire.Message) {
-	defer connection.NewPortableConn(conn).Close() // does not block
-	if err := conn.SetDeadline(time.Now().Add(rejectedCloseTimeout)); err != nil {
-		return
-	}
-	if _, err := conn.Write(codec{}.AppendMessage(nil, last)); err == nil {
+func sendLastMessage(conn connection.Duplex, last wire.Message) {
+	defer conn.Close() // does not block
+	defer time.AfterFunc(rejectedCloseTimeout, conn.Close).Stop()
+	if conn.Write(codec{}.AppendMessage(nil, last), rejectedCloseTimeout) == nil {
 		// Closing a socket with unread input would reset the connection, and the peer could lose
 		// the last message.
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))

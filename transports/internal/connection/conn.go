@@ -3,6 +3,7 @@ package connection
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -30,6 +31,16 @@ type Conn interface {
 	Close()
 }
 
+// Duplex is a Conn from which its owner can also read.
+type Duplex interface {
+	Conn
+	// Read blocks until there is input or the connection is closed. Only one goroutine at a time may
+	// call it.
+	Read(p []byte) (int, error)
+	// CloseWrite closes the write side without blocking. Nothing may be written afterwards.
+	CloseWrite() error
+}
+
 // ErrNoProgress is the error of a write if the connection accepted no byte for the write timeout.
 var ErrNoProgress = errors.New("no progress in writing")
 
@@ -39,11 +50,19 @@ const sendBuffer = 64 << 10
 
 // socket is a Conn with direct writes, as the platform provides it.
 type socket interface {
-	Conn
+	Duplex
 	// trySafely is like TryWrite, but may be called during Close.
 	trySafely(p []byte) (int, error)
 	// progressed reports whether the peer has acknowledged data since the previous call.
 	progressed() bool
+	// takeOver takes the socket over from package net and returns it. It returns nil and changes nothing
+	// if that is not possible, or was done before.
+	takeOver() socket
+	// CloseRead closes the read side.
+	CloseRead() error
+	// abort ends the connection in both directions. If the socket was taken over, abort leaves the
+	// descriptor open, so that it may be called at any time.
+	abort() error
 }
 
 // TryWriter is implemented by a net.Conn that is not a socket but supports writes without blocking, for example one in
@@ -55,13 +74,14 @@ type TryWriter interface {
 // NewConn returns the Conn of a hijacked connection, from which no other goroutine reads. If the
 // platform and the connection support direct writes (TCP on Linux, with or without TLS, or a
 // TryWriter), the Conn uses them. Otherwise it is a portable Conn, see NewPortableConn. The kernel
-// closes a TCP connection if the peer acknowledges nothing for several times timeout.
-func NewConn(c net.Conn, timeout time.Duration) Conn {
+// closes a TCP connection if the peer acknowledges nothing for several times timeout. A TCP connection
+// from a Listener is taken over from package net, which saves memory, and c must not be used any more.
+func NewConn(c net.Conn, timeout time.Duration) Duplex {
 	ReleaseTLSBuffers(c)
 	switch c := c.(type) {
 	case *progressConn:
 		if c.direct != nil {
-			return c.direct
+			return c.takeOver()
 		}
 	case *tls.Conn:
 		if conn, ok := newTLSConn(c); ok {
@@ -80,7 +100,7 @@ func NewConn(c net.Conn, timeout time.Duration) Conn {
 // NewPortableConn is like NewConn, but the Conn has no direct writes. On a connection from a
 // Listener, it distinguishes a slow peer from a peer that makes no progress. On other connections,
 // it recognizes only progress that frees space in the kernel's buffer, and with TLS none.
-func NewPortableConn(c net.Conn) Conn {
+func NewPortableConn(c net.Conn) Duplex {
 	ReleaseTLSBuffers(c)
 	if g := progressConnOf(c); g != nil {
 		g.nonblocking = nil // NewConn may have been called before
@@ -108,6 +128,15 @@ func (c *netConn) End() bool { return true }
 
 func (c *netConn) Close() { c.Conn.Close() }
 
+func (c *netConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // tryConn is the Conn of a TryWriter.
 type tryConn struct {
 	netConn
@@ -116,9 +145,15 @@ type tryConn struct {
 
 func (c *tryConn) TryWrite(p []byte) (int, error) { return c.direct.TryWrite(p) }
 
+// deadlineWriter is a net.Conn or an *os.File.
+type deadlineWriter interface {
+	io.Writer
+	SetWriteDeadline(time.Time) error
+}
+
 // writeAll writes p. Each write that makes progress extends the deadline. progressed, which may be
 // nil, reports progress that is not visible in the number of written bytes.
-func writeAll(c net.Conn, p []byte, timeout time.Duration, progressed func() bool) error {
+func writeAll(c deadlineWriter, p []byte, timeout time.Duration, progressed func() bool) error {
 	for len(p) > 0 {
 		if err := c.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 			return err

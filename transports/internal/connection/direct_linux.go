@@ -17,9 +17,9 @@ import (
 // such a reader from a stalled peer.
 const tcpUserTimeoutFactor = 4
 
-// direct is a TCP socket that is written without the runtime's poller: a write that would block
-// returns instead. It makes system calls with the file descriptor and avoids the locks of package
-// net: each lock is another cache line that every delivery would have to load.
+// direct is a socket of package net that is written without the runtime's poller: a write that would
+// block returns instead. It makes system calls with the file descriptor and avoids the locks of
+// package net: each lock is another cache line that every delivery would have to load.
 type direct struct {
 	conn   *net.TCPConn
 	raw    syscall.RawConn
@@ -158,13 +158,25 @@ func receive(fd uintptr, p []byte) (int, error) {
 // PeerClosed checks whether the peer has ended the stream, without consuming input.
 func (d *direct) PeerClosed() bool {
 	var gone bool
-	err := d.raw.Control(func(fd uintptr) {
-		var one [1]byte
-		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		gone = n == 0 && err == nil || err != nil && err != unix.EAGAIN && err != unix.EINTR
-	})
+	err := d.raw.Control(func(fd uintptr) { gone = peerClosed(fd) })
 	return gone || err != nil
 }
+
+func peerClosed(fd uintptr) bool {
+	var one [1]byte
+	n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n == 0 && err == nil || err != nil && err != unix.EAGAIN && err != unix.EINTR
+}
+
+func (d *direct) control(f func(fd uintptr)) error { return d.raw.Control(f) }
+
+func (d *direct) Read(p []byte) (int, error) { return d.conn.Read(p) }
+
+func (d *direct) CloseRead() error { return d.conn.CloseRead() }
+
+func (d *direct) CloseWrite() error { return d.conn.CloseWrite() }
+
+func (d *direct) abort() error { return d.conn.Close() }
 
 func (d *direct) End() bool { return true }
 

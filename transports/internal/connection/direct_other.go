@@ -12,4 +12,4 @@ import (
 func newDirect(net.Conn, time.Duration) (socket, bool) { return nil, false }
 
 // newTLSConn returns false for the same reason.
-func newTLSConn(*tls.Conn) (Conn, bool) { return nil, false }
+func newTLSConn(*tls.Conn) (Duplex, bool) { return nil, false }

@@ -72,7 +72,7 @@ var pastDeadline = time.Unix(1, 0)
 type progressConn struct {
 	net.Conn // the socket
 	listener *Listener
-	direct   socket // nil: no direct writes
+	direct   socket // nil: no direct writes; changed by takeOver, with writing and mu held
 
 	// returned is input that was read before the connection was returned to net/http, and that net/http has not read
 	// yet. The goroutine that reads owns it. It is nil if the connection was not returned.
@@ -80,7 +80,7 @@ type progressConn struct {
 
 	nonblocking *nonblocking // nil: reads and writes block. Static after NewConn, which sets it for TLS over direct writes
 
-	writing sync.Mutex // held by the current write; guards direct, failed and nonblocking.unsent
+	writing sync.Mutex // held by the current write; guards failed and nonblocking.unsent
 	failed  error      // error of a write of which only a part was sent; later writes return it
 
 	mu       sync.Mutex    // guards the fields below
@@ -252,8 +252,39 @@ func (c *progressConn) SetDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
+// takeOver takes the socket over from package net, if that is possible, and returns it for the new
+// owner of the connection. A program may have kept c, so its methods that close it still work.
+func (c *progressConn) takeOver() Duplex {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if taken := c.direct.takeOver(); taken != nil {
+		c.direct = taken
+	}
+	return c.direct
+}
+
+// directSocket returns direct to goroutines that do not own the connection.
+func (c *progressConn) directSocket() socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.direct
+}
+
+// Close closes the connection. If it was taken over, Close shuts it down, and its new owner then closes it.
+func (c *progressConn) Close() error {
+	if direct := c.directSocket(); direct != nil {
+		return direct.abort()
+	}
+	return c.Conn.Close()
+}
+
 // CloseRead closes the read side of the connection; the write side stays open.
 func (c *progressConn) CloseRead() error {
+	if direct := c.directSocket(); direct != nil {
+		return direct.CloseRead()
+	}
 	if half, ok := c.Conn.(interface{ CloseRead() error }); ok {
 		return half.CloseRead()
 	}
@@ -262,8 +293,8 @@ func (c *progressConn) CloseRead() error {
 
 // CloseWrite closes the write side of the connection; the read side stays open.
 func (c *progressConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
+	if direct := c.directSocket(); direct != nil {
+		return direct.CloseWrite()
 	}
-	return nil
+	return closeWrite(c.Conn)
 }

@@ -16,7 +16,7 @@ import (
 // acknowledging is a socket that accepts no bytes directly. progressed returns the values in script
 // one after the other, and false after the last.
 type acknowledging struct {
-	Conn
+	socket
 	script []bool
 }
 
@@ -132,7 +132,7 @@ func TestTLSCloseDoesNotBlock(t *testing.T) {
 				_, _ = conn.TryWrite([]byte("x")) // with direct writes, the connection holds it
 				conn.Close()
 			},
-			"close write": func(_ *Listener, c *tls.Conn) { _ = CloseWrite(c) },
+			"close write": func(_ *Listener, c *tls.Conn) { _ = NewPortableConn(c).CloseWrite() },
 			"shutdown":    func(l *Listener, c *tls.Conn) { l.Close(); c.Close() },
 		} {
 			t.Run(name+"/"+end, func(t *testing.T) {

@@ -44,14 +44,10 @@ func (c *progressWriter) Close() {
 	c.conn.Close()
 }
 
-// CloseWrite closes the write side of c without blocking, if c supports that. Afterwards nothing
-// may be written to c.
-func CloseWrite(c net.Conn) error {
-	if g := progressConnOf(c); g != nil {
-		g.stopWaiting()
-	}
-	if half, ok := c.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
+// CloseWrite closes the write side without blocking.
+func (c *progressWriter) CloseWrite() error {
+	c.progress.stopWaiting()
+	return closeWrite(c.conn)
 }
+
+func (c *progressWriter) Read(p []byte) (int, error) { return c.conn.Read(p) }

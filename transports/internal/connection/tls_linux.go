@@ -18,7 +18,7 @@ type tlsConn struct {
 }
 
 // newTLSConn returns the Conn of a connection with TLS, if a Listener with direct writes has accepted it.
-func newTLSConn(c *tls.Conn) (Conn, bool) {
+func newTLSConn(c *tls.Conn) (Duplex, bool) {
 	g := progressConnOf(c)
 	if g == nil {
 		return nil, false
@@ -86,7 +86,7 @@ func (c *tlsConn) TryRead(p []byte) (n int, err error) {
 }
 
 // PeerClosed implements Conn. The input is not read, so there may be unread bytes before the end of the stream.
-func (c *tlsConn) PeerClosed() bool { return c.socket().hungUp() }
+func (c *tlsConn) PeerClosed() bool { return c.progress.direct.(*direct).hungUp() }
 
 func (c *tlsConn) End() bool { return true }
 
@@ -97,7 +97,16 @@ func (c *tlsConn) Close() {
 	c.conn.Close()
 }
 
-func (c *tlsConn) socket() *direct { return c.progress.direct.(*direct) }
+// CloseWrite implements Duplex.
+func (c *tlsConn) CloseWrite() error {
+	c.progress.stopWaiting()
+	return c.conn.CloseWrite()
+}
+
+// Read implements Duplex.
+func (c *tlsConn) Read(p []byte) (int, error) { return c.conn.Read(p) }
+
+func (c *tlsConn) socket() pollable { return c.progress.direct.(*direct) }
 
 // beginTryReads implements earlyReader.
 func (c *tlsConn) beginTryReads() { c.progress.nonblocking.reads = true }

@@ -30,11 +30,18 @@ type watched interface {
 	// watching returns the watch of the connection, which changes only while the lock of the
 	// connection and poller.mu are held.
 	watching() *watch
-	socket() *direct
+	socket() pollable
 	// input returns what the Reader reads from.
 	input() TryReader
 	// onPeerClosed is called if the connection is watched without a Reader, and the peer has closed.
 	onPeerClosed()
+}
+
+// pollable is a socket that the poller can watch.
+type pollable interface {
+	// control calls f with the file descriptor, which stays open until f returns. If the socket is
+	// closed, control returns an error.
+	control(f func(fd uintptr)) error
 }
 
 // watch is the registration of a connection with the poller.
@@ -165,7 +172,7 @@ func (p *poller) update(o watched, op int) error {
 	if w.reader != nil {
 		c.event.Events |= unix.EPOLLIN
 	}
-	if closed := o.socket().raw.Control(c.once); closed != nil {
+	if closed := o.socket().control(c.once); closed != nil {
 		return closed
 	}
 	return c.err
@@ -211,10 +218,12 @@ func (r *Registry) forget(o watched) {
 // watchable is a Conn with direct writes, with or without TLS.
 type watchable interface {
 	TryReader
-	socket() *direct
+	socket() pollable
 }
 
-func (d *direct) socket() *direct { return d }
+func (d *direct) socket() pollable { return d }
+
+func (d *descriptor) socket() pollable { return d }
 
 // startWatch watches the Writer's connection, if it has direct writes.
 func (w *Writer) startWatch(c Conn, r Reader) bool {
@@ -229,7 +238,7 @@ func (w *Writer) isWatched() bool { return w.watch.generation != 0 }
 
 func (w *Writer) watching() *watch { return &w.watch }
 
-func (w *Writer) socket() *direct { return unwrapConn(w.conn).(watchable).socket() }
+func (w *Writer) socket() pollable { return unwrapConn(w.conn).(watchable).socket() }
 
 func (w *Writer) input() TryReader { return unwrapConn(w.conn).(watchable) }
 
@@ -253,7 +262,7 @@ func (w *Writer) onPeerClosed() {
 
 func (p *Parked) watching() *watch { return &p.watch }
 
-func (p *Parked) socket() *direct { return p.conn.direct.(*direct) }
+func (p *Parked) socket() pollable { return p.conn.direct.(pollable) }
 
 func (p *Parked) input() TryReader { return p }
 
