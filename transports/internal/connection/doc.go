@@ -26,13 +26,13 @@
 // that there is something to read, so that no goroutine has to block in a read. A Parked connection
 // has no Writer: it waits for its owner's next HTTP request, and can be given back to its server.
 //
-// An idle connection with direct writes from a Listener is not a net.Conn, which would use more memory
-// than everything else: its socket is taken over from package net as a descriptor. The Writer owns the
-// descriptor and closes it under Writer.mu, so that no write reaches another connection that got its
-// number. Other goroutines use it under the descriptor's own lock.
+// The socket of a connection without TLS that a Listener has accepted is taken over from package net as
+// a descriptor: a net.TCPConn would use more memory than the rest of an idle connection. The Writer owns
+// the descriptor and closes it under Writer.mu, so that no write reaches another connection that gets
+// its number. Other goroutines use it under the descriptor's own lock.
 //
 // Writer.mu guards the position, the state of the Writer and everything queued. The lock order is
-// Writer.mu, then Hub.mu, Registry.mu or poller.mu. Nothing is written after the end of a stream.
+// Writer.mu, then Hub.mu, Registry.mu, poller.mu or descriptor.mu. Nothing is written after the end of a stream.
 //
 // All goroutines belong to the Registry: its heartbeat, its poller, the drain goroutines of its
 // connections, and the readers that the poller starts. Registry.Close closes every connection and
