@@ -188,6 +188,7 @@ func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
 	case http.StateNew:
 		o.add(conn)
 		o.admit(conn)
+		o.startHandshake(conn)
 	case http.StateActive, http.StateIdle:
 		o.mu.Lock()
 		defer o.mu.Unlock()
