@@ -207,7 +207,7 @@ func testDamagedLeader(t *testing.T, c *cluster) {
 		require.Len(t, r.Events, events)
 		require.NoError(t, behind.Close())
 	}
-	require.Positive(t, log.count("the stream's leader lacks events that another NATS server has"))
+	require.Positive(t, log.count("the stream's leader lacks events; the hub reads them from another NATS server"))
 	lead()
 	require.Eventually(t, func() bool {
 		e.compareOnce(t.Context(), 1500)
