@@ -29,15 +29,23 @@ func BenchmarkTopicCores(b *testing.B) {
 		require.NoError(b, err)
 		require.NoError(b, clients[i].SetDeadline(time.Time{}))
 	}
-	buf := make([]byte, events*lineOf(benchSize))
+	measureCores(b, clients, events, func() {
+		want := bench.counters.Delivered.Load() + subscribers
+		for bench.publish(100, 1, benchSize); bench.counters.Delivered.Load() < want; {
+			time.Sleep(100 * time.Microsecond)
+		}
+	})
+}
+
+// measureCores reports the deliveries per second and the CPU time per delivery. deliver sends one event to each of the
+// clients. An operation of the benchmark is n calls of deliver, after which the clients read the events.
+func measureCores(b *testing.B, clients []net.Conn, n int, deliver func()) {
+	buf := make([]byte, int64(n)*lineOf(benchSize))
 	var cpu, wall time.Duration
 	for b.Loop() {
 		used, begin := processCPU(), time.Now()
-		for range events {
-			want := bench.counters.Delivered.Load() + subscribers
-			for bench.publish(100, 1, benchSize); bench.counters.Delivered.Load() < want; {
-				time.Sleep(100 * time.Microsecond)
-			}
+		for range n {
+			deliver()
 		}
 		cpu, wall = cpu+processCPU()-used, wall+time.Since(begin)
 		b.StopTimer()
@@ -47,13 +55,7 @@ func BenchmarkTopicCores(b *testing.B) {
 		}
 		b.StartTimer()
 	}
-	reportCores(b, subscribers*events, cpu, wall)
-}
-
-// reportCores reports the deliveries per second and the CPU time per delivery. An operation of the benchmark is perOp
-// deliveries.
-func reportCores(b *testing.B, perOp int, cpu, wall time.Duration) {
-	deliveries := float64(b.N * perOp)
+	deliveries := float64(b.N * len(clients) * n)
 	b.ReportMetric(deliveries/wall.Seconds(), "deliveries/s")
 	b.ReportMetric(float64(cpu.Microseconds())/deliveries, "cpu-us/delivery")
 	b.ReportMetric(cpu.Seconds()/wall.Seconds(), "cores")
@@ -84,31 +86,18 @@ func BenchmarkTopicCoresFloor(b *testing.B) {
 		b.Cleanup(func() { _, _ = clients[i].Close(), server.Close() })
 	}
 	line := bytes.Repeat([]byte("x"), int(lineOf(benchSize)))
-	buf := make([]byte, events*len(line))
-	var cpu, wall time.Duration
-	for b.Loop() {
-		used, begin := processCPU(), time.Now()
-		for range events {
-			var writers sync.WaitGroup
-			for part := range slices.Chunk(servers, subscribers/runtime.GOMAXPROCS(0)) {
-				writers.Go(func() {
-					for _, s := range part {
-						_ = s.Write(func(fd uintptr) bool {
-							n, err := unix.Write(int(fd), line)
-							return n == len(line) && err == nil
-						})
-					}
-				})
-			}
-			writers.Wait()
+	measureCores(b, clients, events, func() {
+		var writers sync.WaitGroup
+		for part := range slices.Chunk(servers, subscribers/runtime.GOMAXPROCS(0)) {
+			writers.Go(func() {
+				for _, s := range part {
+					_ = s.Write(func(fd uintptr) bool {
+						n, err := unix.Write(int(fd), line)
+						return n == len(line) && err == nil
+					})
+				}
+			})
 		}
-		cpu, wall = cpu+processCPU()-used, wall+time.Since(begin)
-		b.StopTimer()
-		for _, c := range clients {
-			_, err := io.ReadFull(c, buf)
-			require.NoError(b, err)
-		}
-		b.StartTimer()
-	}
-	reportCores(b, subscribers*events, cpu, wall)
+		writers.Wait()
+	})
 }
