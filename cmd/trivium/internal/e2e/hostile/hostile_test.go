@@ -82,7 +82,7 @@ func longestFirst() []attack {
 
 // leakAttack is the name of the last test, which searches the output that all other attacks have
 // caused.
-const leakAttack = "a token or a secret in the log, a metric or an error"
+const leakAttack = "a search for tokens and secrets in the log, metrics and errors"
 
 // docs/security.md lists exactly the names of the attacks.
 func TestSecurityListed(t *testing.T) {
