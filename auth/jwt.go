@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // JWTConfig configures a JWT verifier. It must have at least one source of keys. A token may be
@@ -86,7 +84,7 @@ func (j *JWT) SetKeys(k Keys) error {
 // an *UnavailableError if the keys are unavailable, no fetch is allowed yet, or too many requests
 // wait.
 func (j *JWT) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
-	if !syntax.IsToken(token) || strings.Count(token, ".") != 2 {
+	if !isToken(token) || strings.Count(token, ".") != 2 {
 		return nil, ErrBadToken
 	}
 	payload, err := j.verifySignature(token)

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-
-	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // Config configures a Middleware.
@@ -208,7 +206,7 @@ func (m *Middleware) verify(ctx context.Context, r *http.Request, token string) 
 		return nil, ErrNotToken
 	case m.config.Verifier == nil:
 		return anonymous, nil
-	case !syntax.IsToken(token):
+	case !isToken(token):
 		return nil, ErrTokenSyntax
 	}
 	return m.config.Verifier.Verify(ctx, r, token)

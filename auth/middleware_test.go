@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/hub/syntax"
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
@@ -259,9 +258,22 @@ func TestQueryIsParsedOnce(t *testing.T) {
 	}
 }
 
+func TestCheckToken(t *testing.T) {
+	for c := range 256 {
+		isLetter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		want := isLetter || strings.ContainsRune("-._~", rune(c))
+		for _, text := range []string{string([]byte{byte(c)}), string([]byte{'a', byte(c), 'b'})} {
+			require.Equal(t, want, CheckToken(text) == nil, "%q", text)
+		}
+	}
+	require.Equal(t, ErrTokenSyntax, CheckToken(""))
+	require.NoError(t, CheckToken(strings.Repeat("a", 8192)))
+	require.Equal(t, ErrTokenSyntax, CheckToken(strings.Repeat("a", 8193)))
+}
+
 func TestNewToken(t *testing.T) {
 	token := NewToken()
-	require.True(t, syntax.IsToken(token))
+	require.NoError(t, CheckToken(token))
 	require.GreaterOrEqual(t, len(token), 26, "128 bits in base32")
 	require.NotEqual(t, token, NewToken())
 }

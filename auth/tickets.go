@@ -13,8 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // Limits of tickets.
@@ -158,7 +156,7 @@ func (t *Tickets) take(hash [sha256.Size]byte) (token string, ok bool) {
 func (t *Tickets) Redeem(ctx context.Context, client netip.Prefix, text string) (token string, err error) {
 	hash := sha256.Sum256([]byte(text))
 	id, secret, ok := strings.Cut(text, ".")
-	if !ok || len(id) != len(t.id) || len(secret) > 64 || !syntax.IsToken(text) {
+	if !ok || len(id) != len(t.id) || len(secret) > 64 || !isToken(text) {
 		return "", ErrTicket
 	}
 	t.mu.Lock()

@@ -13,11 +13,10 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // MaxTokenLen is the maximum length of a token in bytes.
-const MaxTokenLen = syntax.MaxToken
+const MaxTokenLen = 8 << 10
 
 // Places of a token other than Authorization, and the subprotocol that the hub selects.
 const (
@@ -60,10 +59,16 @@ func everything(subject string) *Grant {
 
 // CheckToken returns an error if s cannot be used as a token in every place of a request.
 func CheckToken(s string) error {
-	if !syntax.IsToken(s) {
+	if !isToken(s) {
 		return ErrTokenSyntax
 	}
 	return nil
+}
+
+// isToken reports whether s can be a token (docs/protocol.md#authentication). Tokens are sent in the same places as
+// cursors, and therefore consist of the same characters.
+func isToken(s string) bool {
+	return s != "" && len(s) <= MaxTokenLen && strings.Trim(s, hub.CursorChars) == ""
 }
 
 // findToken returns the token of a request, unless it is in a cookie. The error is ErrTwoTokens or

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // Epoch identifies one lifetime of the log. Cursors of different epochs cannot be compared.
@@ -26,6 +27,19 @@ type Cursor struct {
 const MaxCursorLen = epochLen + 1 + 20
 
 const epochLen = 8
+
+// CursorChars are the characters that a cursor may contain. They need no escape in URLs, headers and cookies (the
+// unreserved characters of RFC 3986 section 2.3).
+const CursorChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+
+// maxForeignCursorLen is the maximum length of a cursor of any hub, in bytes.
+const maxForeignCursorLen = 64
+
+// IsCursor reports whether s has the syntax that the protocol prescribes for cursors of all hubs, whatever their
+// implementation (docs/protocol.md#cursors). ParseCursor checks the stricter syntax of this package's cursors.
+func IsCursor(s string) bool {
+	return s != "" && len(s) <= maxForeignCursorLen && strings.Trim(s, CursorChars) == ""
+}
 
 // ErrCursor is returned by ParseCursor for a string that is not a cursor.
 var ErrCursor = errors.New("a cursor must be 8 lower-case hexadecimal digits, a hyphen and a decimal number, such as 1f0c9a77-42")

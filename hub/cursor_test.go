@@ -4,12 +4,11 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-
-	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 var cursorTable = []struct {
@@ -65,8 +64,21 @@ func TestCursorRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c, again)
 		require.LessOrEqual(t, len(c.String()), MaxCursorLen)
-		require.True(t, syntax.IsCursor(c.String()))
+		require.True(t, IsCursor(c.String()))
 	})
+}
+
+func TestIsCursor(t *testing.T) {
+	for c := range 256 {
+		isLetter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		want := isLetter || strings.ContainsRune("-._~", rune(c))
+		for _, text := range []string{string([]byte{byte(c)}), string([]byte{'a', byte(c), 'b'})} {
+			require.Equal(t, want, IsCursor(text), "%q", text)
+		}
+	}
+	require.False(t, IsCursor(""))
+	require.True(t, IsCursor(strings.Repeat("a", 64)))
+	require.False(t, IsCursor(strings.Repeat("a", 65)))
 }
 
 func FuzzCursor(f *testing.F) {

@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"time"
 	"unicode/utf8"
-
-	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // Start specifies where a subscription begins. At most one field may be set. With the zero Start, a subscription begins
@@ -156,7 +154,7 @@ func (s *Subscription) startAfter(c *Cursor, text string) {
 // startForeign sets a start with a cursor that is not in this log.
 func (s *Subscription) startForeign(reason GapReason, after string) {
 	f := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
-	if !syntax.IsCursor(after) {
+	if !IsCursor(after) {
 		f.cursor = Cursor{Epoch: ^s.hub.epoch}.String() // a cursor of another epoch has the same effect as the original string, and contains only safe characters
 	}
 	if len(after) > maxAfterLen || !utf8.ValidString(after) {

@@ -258,7 +258,7 @@ func TestImportRulesHaveCases(t *testing.T) {
 
 // publicPackages lists the packages that other programs can import.
 var publicPackages = []string{
-	"hub", "hub/jetstream", "hub/enginetest", "hub/jsonscan", "hub/syntax", "hub/testkit", "auth",
+	"hub", "hub/jetstream", "hub/enginetest", "hub/jsonscan", "hub/testkit", "auth",
 	"transports", "transports/problems", "transports/client",
 	"transports/sse", "transports/websocket", "transports/longpoll", "transports/publish", "transports/udp",
 	"transports/client/js", // the client for browsers

@@ -3,7 +3,7 @@ package client
 import (
 	"strings"
 
-	"github.com/trivium-hub/trivium/hub/syntax"
+	"github.com/trivium-hub/trivium/hub"
 )
 
 // address is a parsed URL. It replaces net/url, whose imports would make a WebAssembly binary 5 %
@@ -37,7 +37,7 @@ func escape(s string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; syntax.IsUnreserved(c) {
+		if c := s[i]; strings.IndexByte(hub.CursorChars, c) >= 0 {
 			b.WriteByte(c)
 		} else {
 			b.Write([]byte{'%', digits[c>>4], digits[c&0xf]})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/hub/syntax"
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
@@ -111,7 +110,7 @@ func (n *conn) get(ctx context.Context, path string, q query, accept, cursor str
 // checkID checks an ID against docs/protocol.md#cursors, because the client will send it in a
 // header and a URL.
 func checkID(id string) error {
-	if !syntax.IsCursor(id) {
+	if !hub.IsCursor(id) {
 		return errID
 	}
 	return nil

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub/jsonscan"
-	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 const (
@@ -144,10 +143,18 @@ func renewalTime(token Token, now time.Time, minInterval time.Duration) time.Tim
 
 // checkToken returns a *FinalError for a malformed token. The error does not contain the token.
 func checkToken(token string) error {
-	if !syntax.IsToken(token) {
+	if !IsToken(token) {
 		return &FinalError{Err: errTokenSyntax}
 	}
 	return nil
+}
+
+const maxTokenLen = 8 << 10 // in bytes
+
+// IsToken reports whether a hub accepts the syntax of a token (docs/protocol.md#authentication). Programs can use it to
+// check a token that a user has entered.
+func IsToken(token string) bool {
+	return token != "" && len(token) <= maxTokenLen && escape(token) == token
 }
 
 var errTokenSyntax = errors.New("the token must be 1 to 8192 of the characters A-Z a-z 0-9 - . _ ~")

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -212,6 +213,17 @@ func TestRightWithdrawnIsFinal(t *testing.T) {
 		r.revise("sesame-open", &auth.Grant{Subject: "test"})
 		require.Equal(t, 403, r.ended(c).Status)
 	})
+}
+
+// TestIsToken checks that client and hub accept the same tokens.
+func TestIsToken(t *testing.T) {
+	texts := []string{"", "aZ0-._~", "é", strings.Repeat("a", auth.MaxTokenLen), strings.Repeat("a", auth.MaxTokenLen+1)}
+	for c := range 256 {
+		texts = append(texts, string([]byte{byte(c)}), string([]byte{'a', byte(c), 'b'}))
+	}
+	for _, text := range texts {
+		require.Equal(t, auth.CheckToken(text) == nil, client.IsToken(text), "%q", text)
+	}
 }
 
 // TestMalformedTokenIsNotSent checks that the client ends without a request if its token is

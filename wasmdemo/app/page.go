@@ -111,7 +111,7 @@ func (p *page) takeHandover() {
 
 // useToken continues with another token.
 func (p *page) useToken(token string) {
-	if !board.ValidToken(token) {
+	if !client.IsToken(token) {
 		p.askForToken("This is not a token: a token consists of letters, digits and - . _ ~")
 		return
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/hub/syntax"
 )
 
 // Form holds the fields of an event as the user has written them.
@@ -35,6 +34,3 @@ func (f Form) Event() (e *hub.Event, field, fault string) {
 	}
 	return e, "", ""
 }
-
-// ValidToken reports whether a token is well-formed (docs/protocol.md#authentication).
-func ValidToken(token string) bool { return syntax.IsToken(token) }

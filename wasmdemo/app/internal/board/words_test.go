@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -51,13 +50,6 @@ func TestFormNamesTheInvalidField(t *testing.T) {
 	e, field, _ = text.Event()
 	require.Equal(t, client.Text, e.Encoding)
 	require.Empty(t, field)
-}
-
-func TestValidToken(t *testing.T) {
-	require.True(t, ValidToken("aZ0-._~"))
-	for _, bad := range []string{"", "a b", `a"b`, "a\nb", "é", strings.Repeat("a", 8193)} {
-		require.False(t, ValidToken(bad), bad)
-	}
 }
 
 // TestSnippets checks the places of the token in the snippets. A browser test runs the snippets.
