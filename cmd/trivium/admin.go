@@ -13,7 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// AdminAccess holds the flags with which commands reach the admin listener of a hub.
+// AdminAccess holds the flags of the commands that send requests to the admin listener of a hub.
 type AdminAccess struct {
 	AdminURL       string `name:"admin-url" default:"http://127.0.0.1:3002" env:"TRIVIUM_ADMIN_URL" help:"URL of the hub's admin listener (its --admin), http or https."`
 	AdminTokenFile string `name:"admin-token-file" env:"TRIVIUM_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"File with the token of the admin listener, if the hub has --admin-token-file."`

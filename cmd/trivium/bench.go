@@ -29,7 +29,7 @@ const (
 	maxBenchEvents      = 100_000_000
 )
 
-// BenchCmd measures a hub and, as a baseline, the floor.
+// BenchCmd measures a hub and the floor, a minimal server that is the baseline.
 type BenchCmd struct {
 	Subscribers int           `placeholder:"N" help:"Number of subscribers. Default: 1000 or 10000, depending on the scenario."`
 	Rate        int           `placeholder:"N" help:"Events per second. Default: 100 for fanout; other scenarios have other defaults."`
@@ -110,7 +110,7 @@ func (c *BenchCmd) check() []settings.Fault {
 	return slices.Concat(faults, c.checkSecure(), c.checkTarget(), c.checkEngine())
 }
 
-// secure returns the ways to secure connections that are measured.
+// secure returns bench.TLS if --tls is set, and bench.HTTP2 if --http2 is set.
 func (c *BenchCmd) secure() (ways []string) {
 	if c.TLS {
 		ways = append(ways, bench.TLS)
@@ -224,7 +224,7 @@ func (c *BenchCmd) checkEngine() []settings.Fault {
 	return append(faults, settings.Faults("nats-url", settings.CheckNATS(c.NATSURL))...)
 }
 
-// Run measures, and prints the report.
+// Run runs the measurements and prints the report.
 func (c *BenchCmd) Run(con *console) error {
 	cfg, err := c.config(con)
 	if err != nil {
@@ -282,7 +282,7 @@ func (c *BenchCmd) config(con *console) (bench.Config, error) {
 	return cfg, err
 }
 
-// withoutSettings removes the environment variables of trivium, so that a measured hub runs with its default settings.
+// withoutSettings removes the variables that begin with TRIVIUM_, so that a measured hub runs with its default settings.
 func withoutSettings(environ []string) []string {
 	return slices.DeleteFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, settings.EnvPrefix) })
 }

@@ -14,10 +14,10 @@ import (
 type CAConfig struct {
 	CAFile string `name:"ca-file" env:"TRIVIUM_CA_FILE" placeholder:"FILE" help:"PEM file of certificate authorities to trust in addition to those of the system, for a hub whose certificate another authority has issued."`
 
-	authorities *x509.CertPool // set by checkCA; nil: those of the system
+	authorities *x509.CertPool // set by checkCA; nil: the certificate authorities of the system
 }
 
-// checkCA reads the file and returns its faults.
+// checkCA reads the file of --ca-file and returns the faults that it finds.
 func (c *CAConfig) checkCA() []settings.Fault {
 	if c.CAFile == "" {
 		return nil
@@ -37,10 +37,10 @@ func (c *CAConfig) checkCA() []settings.Fault {
 	return nil
 }
 
-// headerTimeout is the timeout until a response begins. A poll is answered within a minute.
+// headerTimeout is the maximum time to wait for the header of a response. The hub answers a long poll within a minute.
 const headerTimeout = 70 * time.Second
 
-// transport returns a transport that trusts the authorities.
+// transport returns an HTTP transport that trusts the certificates of c.authorities.
 func (c *CAConfig) transport() *http.Transport {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = headerTimeout

@@ -10,9 +10,9 @@ import (
 )
 
 // Other users can read the command line of a process, with ps or in /proc, but not its environment.
-// Therefore, if the arguments contain a secret, the process executes its own binary again: with ***
-// instead of the secret in the arguments, and with the original arguments in an environment
-// variable.
+// Therefore, if the arguments contain a secret, the process replaces itself by another execution of
+// its own binary. In the new arguments, *** replaces the secret; an environment variable contains
+// the original arguments.
 
 // hiddenArgs is the environment variable with the original values of the masked arguments: a JSON object that maps
 // the index of an argument to its value.
@@ -25,7 +25,7 @@ var (
 )
 
 // commandLine returns the program's arguments without its name. If they contain a secret that can be hidden, it does
-// not return: it replaces the process. Call it before anything is opened.
+// not return: it replaces the process. Call it before the process opens files or sockets.
 func commandLine() []string {
 	args := os.Args[1:]
 	hidden, found := os.LookupEnv(hiddenArgs)

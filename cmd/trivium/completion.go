@@ -134,7 +134,7 @@ func names(all []completed) string {
 }
 
 // cases returns the branches of a shell case statement, one per command. Each branch contains the
-// flags of the command, between before and after.
+// string before, the flags of the command and the string after.
 func cases(all []completed, before, after string) string {
 	var b strings.Builder
 	for _, c := range all {

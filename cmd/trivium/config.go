@@ -40,7 +40,7 @@ func (ConfigCmd) Run(con *console) error {
 	return err
 }
 
-// commentWidth is the width of comments in characters.
+// commentWidth is the maximum length of a comment line in the printed file, in characters.
 const commentWidth = 100
 
 // writeSetting writes a setting as a comment, with its default or, if it has none, with the

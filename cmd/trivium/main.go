@@ -1,12 +1,12 @@
 // Command trivium runs the hub, publishes and subscribes from a shell, creates tokens, and runs benchmarks.
 //
 // Only the packages in this directory read flags and environment variables, and only they connect
-// the other packages. The command owns the process: main starts no goroutine, a command's Run
-// returns after everything that it started has ended, and main converts the returned error to the
-// exit code.
+// the other packages. The main function starts no goroutine. The Run method of a command returns
+// after all goroutines and processes that it started have ended. The main function converts the
+// error that Run returns to the exit code.
 //
-// Settings come from flags, environment and a YAML file through one struct per command; see package settings. Package
-// server assembles a hub. This package has a file for each command.
+// Each command has a struct with its settings, which are read from flags, environment variables and a YAML file; see
+// package settings. Package server assembles a hub. This package has a file for each command.
 package main
 
 import (

@@ -22,11 +22,11 @@ import (
 )
 
 const (
-	// pubLinger is the time for which a request stays open for another line. It is shorter than any
-	// hub's --read-timeout, so that the request of a slow source does not fail.
+	// pubLinger is the time for which a request waits for another line of standard input. It is shorter
+	// than a hub's default --read-timeout, so that the hub does not time out if the lines arrive slowly.
 	pubLinger = time.Second
 	// pubMaxLine is the maximum length of a line of standard input, in bytes. It is far above the
-	// limit of an event, which the hub checks.
+	// maximum size of an event. The hub checks that size.
 	pubMaxLine = 64 << 20
 )
 
@@ -92,9 +92,9 @@ func (c *PubCmd) check() []settings.Fault {
 	return faults
 }
 
-// Run publishes and prints the result. If the hub refuses, the error is a *problem. If the hub
-// refuses a line of standard input, a goroutine stays blocked in Read; the process exits directly
-// afterwards.
+// Run publishes the events and prints the result. If the hub refuses an event, the error is a *problem.
+// If that event is a line of standard input, a goroutine stays blocked in Read until the process exits,
+// which happens directly after Run returns.
 func (c *PubCmd) Run(con *console) error {
 	one := c.Data != nil && *c.Data != "-"
 	switch {
@@ -159,7 +159,7 @@ func (c *PubCmd) sendLines(con *console) error {
 	return err
 }
 
-// udpSender sends datagrams to one hub. It signs them if there is a secret.
+// udpSender sends datagrams to one hub. It signs them if secret is not empty.
 type udpSender struct {
 	conn   net.Conn
 	secret []byte
@@ -176,8 +176,8 @@ func (c *PubCmd) dialUDP() (*udpSender, error) {
 
 func (s *udpSender) send(payload []byte) error {
 	if len(s.secret) > 0 {
-		// Each signature has a different time. Otherwise the hub would drop the second of two
-		// equal events as a replay.
+		// Each signature is made for a different time. Otherwise the hub would drop the second of two
+		// equal events as a replayed datagram.
 		s.last = max(s.last+1, time.Now().UnixNano())
 		payload = udp.Sign(nil, s.secret, time.Unix(0, s.last), payload)
 	}
@@ -185,9 +185,10 @@ func (s *udpSender) send(payload []byte) error {
 	return err
 }
 
-func (s *udpSender) close() { _ = s.conn.Close() } // Close errors do not matter: sent datagrams are on their way
+func (s *udpSender) close() { _ = s.conn.Close() } // an error of Close does not affect datagrams that were already sent
 
-// pubLines iterates over the non-blank lines of a stream, without line ends. A line is valid until the next one.
+// pubLines iterates over the non-blank lines of a stream, without line ends. A yielded line is valid until the next
+// iteration.
 func pubLines(in io.Reader) func(yield func([]byte, error) bool) {
 	return func(yield func([]byte, error) bool) {
 		scanner := bufio.NewScanner(in)
@@ -204,7 +205,7 @@ func pubLines(in io.Reader) func(yield func([]byte, error) bool) {
 }
 
 // envelope encodes an event as an envelope for publishing (docs/protocol.md#events). If the data
-// has one line, the envelope has one line. JSON data does not change.
+// contains no line break, neither does the envelope. JSON data is copied unchanged.
 func (c *PubCmd) envelope(data []byte) []byte {
 	e := &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.Key, Data: data}
 	switch {

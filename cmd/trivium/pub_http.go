@@ -23,14 +23,14 @@ type published struct {
 	Count int    `json:"count"`
 }
 
-// problem is a refusal by the hub. Line, if set, is the number of the refused line.
+// problem is the error that a hub returned instead of a result. Line, if set, is the number of the refused line.
 type problem struct {
 	problems.Problem
-	retryAfter string // seconds or a date; "": the hub sent none
+	retryAfter string // value of the header Retry-After: seconds or a date; "": the hub sent none
 }
 
-// Error returns the message of the hub or of a proxy, escaped so that it cannot control a terminal
-// or forge a line.
+// Error returns the message of the hub or of a proxy, with characters escaped that could control a
+// terminal or add a line to the output.
 func (p *problem) Error() string {
 	var b strings.Builder
 	if p.Line != nil {
@@ -92,13 +92,14 @@ func (p *pubClient) publish(data string) (published, error) {
 	return p.post(p.base.JoinPath("publish", url.PathEscape(p.cmd.Topic)), header, strings.NewReader(data))
 }
 
-// publishStream sends envelopes, one per line, until the body ends.
+// publishStream sends the envelopes in body, which contains one per line. It returns after body has ended.
 func (p *pubClient) publishStream(body io.Reader) (published, error) {
 	header := http.Header{"Content-Type": {"application/x-ndjson"}}
 	return p.post(p.base.JoinPath("publish"), header, body)
 }
 
-// post calls the transport directly, so that redirects are reported to the user and not followed.
+// post sends a POST request. It calls the transport directly, so that a redirect is reported to the user as an error
+// and not followed.
 func (p *pubClient) post(to *url.URL, header http.Header, body io.Reader) (published, error) {
 	request, err := http.NewRequest(http.MethodPost, to.String(), body)
 	if err != nil {
@@ -135,9 +136,9 @@ func readProblem(response *http.Response, body io.Reader) error {
 	return p
 }
 
-// publishLines posts each line of in as an event. A request ends when no line has arrived for
-// pubLinger, so that the hub soon confirms the lines of a slow source. The next line starts another
-// request. If publishLines returns an error, published describes the earlier requests.
+// publishLines publishes each line of in as an event. If in yields no line for the duration pubLinger,
+// the current request ends, so that the hub confirms its events; the next line starts another request.
+// If publishLines returns an error, the returned published describes the requests before the failed one.
 func publishLines(in io.Reader, encode func([]byte) []byte, post func(io.Reader) (published, error)) (published, error) {
 	lines, stop := make(chan []byte), make(chan struct{})
 	defer close(stop)
@@ -160,7 +161,8 @@ func publishLines(in io.Reader, encode func([]byte) []byte, post func(io.Reader)
 	return all, nil
 }
 
-// afterEvents adds count, the number of lines in earlier requests, to the line number of an error.
+// afterEvents adds count, the number of events in earlier requests, to the line number in err. If err has no line
+// number, afterEvents returns an error that also names the count.
 func afterEvents(count int, err error) error {
 	var refused *problem
 	if errors.As(err, &refused) && refused.Line != nil {
@@ -187,7 +189,8 @@ func feedLines(in io.Reader, encode func([]byte) []byte, lines chan<- []byte, st
 	return nil
 }
 
-// postBatch posts first and the lines that follow without a pause, in one request.
+// postBatch sends one request with the line first and all following lines, until none arrives for the duration
+// pubLinger.
 func postBatch(first []byte, lines <-chan []byte, post func(io.Reader) (published, error)) (published, error) {
 	type result struct {
 		published

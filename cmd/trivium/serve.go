@@ -23,15 +23,15 @@ func (ServeCmd) Help() string {
 
 func (c *ServeCmd) check() []settings.Fault { return c.Faults(server.FileChecker{}) }
 
-// Run serves until the first SIGTERM or SIGINT, and then drains. A second signal ends the process at once. SIGHUP
-// rereads the files of the settings.
+// Run runs the hub until the first SIGTERM or SIGINT, and then drains it. A second signal ends the process at once. On
+// SIGHUP, the hub reads the files named by its settings again.
 func (c *ServeCmd) Run(con *console) error {
 	server.LimitMemory(c.NewLogger(con.Err))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 	reread := make(chan os.Signal, 1)
-	signal.Notify(reread, syscall.SIGHUP) // not reset during the drain, because SIGHUP would end the process by default
+	signal.Notify(reread, syscall.SIGHUP) // also during the drain; by default, SIGHUP would end the process
 	defer signal.Stop(reread)
 	var s *server.Server
 	started := make(chan error, 1)
@@ -45,7 +45,7 @@ func (c *ServeCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-	case got := <-signals: // opening the engine may take minutes; it is canceled because the process exits
+	case got := <-signals: // opening the engine may take minutes; the exit of the process interrupts it
 		c.NewLogger(con.Err).Info("interrupted during startup", "signal", got.String())
 		return nil
 	}

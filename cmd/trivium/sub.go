@@ -109,7 +109,7 @@ func (c *SubCmd) check() []settings.Fault {
 	return faults
 }
 
-// parseSince parses Since as a duration or a time. It returns the fault, or "".
+// parseSince parses Since as a duration or a time. It returns a description of the fault, or "".
 func (c *SubCmd) parseSince() string {
 	if c.Since == "" {
 		return ""
@@ -139,8 +139,8 @@ func (c *SubCmd) clientConfig() client.Config {
 	return cfg
 }
 
-// Run prints events until --count is reached, a signal arrives or the output is closed. If the hub
-// refuses, the error is a *problem. A second signal ends the program at once.
+// Run prints events until --count is reached, a signal arrives or the reader of the output exits. If
+// the hub refuses the subscription, the error is a *problem. A second signal ends the process at once.
 func (c *SubCmd) Run(con *console) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -170,8 +170,7 @@ func (c *SubCmd) Run(con *console) error {
 	return s.run(ctx)
 }
 
-// turnTime is the time for which events are printed before the cursor is saved and the status is
-// updated.
+// turnTime is the interval at which the cursor is saved and the status line is updated.
 const turnTime = 250 * time.Millisecond
 
 // subscriber is one run of the command. It has a single goroutine, so that the saved cursor is never ahead of
@@ -189,7 +188,8 @@ type subscriber struct {
 // errEnough ends a run that has printed --count events.
 var errEnough = errors.New("enough")
 
-// run prints events until an error, saves the cursor, and returns the error to report.
+// run prints events and saves the cursor, until an error occurs or no more events are to be printed. It returns the
+// error to report.
 func (s *subscriber) run(ctx context.Context) error {
 	for {
 		s.status.report(s.client.State(), s.client.Stats())
@@ -212,7 +212,7 @@ func (s *subscriber) run(ctx context.Context) error {
 	}
 }
 
-// printForTurn prints events for turnTime. It returns an error if there are no more events to print.
+// printForTurn prints events for the duration turnTime. It returns an error if there are no more events to print.
 func (s *subscriber) printForTurn(ctx context.Context) error {
 	until, cancel := context.WithTimeout(ctx, turnTime)
 	defer cancel()
@@ -249,14 +249,14 @@ func (s *subscriber) print(e client.Event) error {
 	return nil
 }
 
-// isFailure reports whether an error means that the run has failed. It has not failed if enough
-// events were printed, a signal arrived, or the program that reads the output, such as head, has
-// exited.
+// isFailure reports whether an error means that the command has failed. It returns false if the
+// command has printed --count events, was stopped by a signal, or writes to a pipe whose reader,
+// such as head, has exited.
 func isFailure(err error) bool {
 	return !errors.Is(err, errEnough) && !errors.Is(err, context.Canceled) && !errors.Is(err, syscall.EPIPE)
 }
 
-// asProblem converts a final refusal to the error that pub reports.
+// asProblem converts the error of a subscription that the hub refused to a *problem, the error type of trivium pub.
 func asProblem(err error) error {
 	var final *client.FinalError
 	if !errors.As(err, &final) || final.Status == 0 {

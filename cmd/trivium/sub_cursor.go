@@ -14,13 +14,13 @@ import (
 // cursorFile is the file of --save-cursor: one line with a cursor.
 type cursorFile struct {
 	path string
-	kept string // content of the file; "": it is empty
+	kept string // cursor in the file; "": the file is empty or missing
 }
 
 // openCursorFile reads a file, which may be missing, and checks that it can be replaced.
 func openCursorFile(path string) (*cursorFile, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // without this, the symbolic link would be replaced
+		path = target // otherwise a save would replace the symbolic link by a regular file
 	}
 	f := &cursorFile{path: path}
 	info, err := os.Stat(path)
@@ -66,8 +66,8 @@ func (f *cursorFile) cursor() string {
 	return f.kept
 }
 
-// save replaces the file atomically: after a crash, it has either the old or the new cursor. An
-// empty cursor is not saved.
+// save replaces the file atomically: after a crash, the file contains either the old or the new
+// cursor. It does nothing if cursor is empty.
 func (f *cursorFile) save(cursor string) error {
 	if f == nil || cursor == "" || cursor == f.kept {
 		return nil

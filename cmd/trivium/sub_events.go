@@ -53,7 +53,7 @@ func (w *eventWriter) write(e client.Event) error {
 	return err
 }
 
-// eventOf converts an event of the client to one of the hub. It omits an id that no hub would send.
+// eventOf converts a client.Event to a hub.Event. It omits an ID that is not a valid cursor of a hub.
 func eventOf(e client.Event) *hub.Event {
 	id, _ := hub.ParseCursor(e.ID)
 	return &hub.Event{ID: id, Topic: e.Topic, Type: e.Type, Key: e.Key, Time: e.Time, Data: e.Data, Encoding: e.Encoding}
@@ -72,7 +72,8 @@ func appendGap(line []byte, gap *client.Gap) []byte {
 	return append(line, text...)
 }
 
-// oneLine replaces line breaks by spaces. In JSON, line breaks can only be between tokens.
+// oneLine replaces line breaks in JSON by spaces. This does not change values, because JSON strings cannot contain
+// unescaped line breaks.
 func oneLine(b []byte) []byte {
 	for i, c := range b {
 		if c == '\n' || c == '\r' {
@@ -82,7 +83,8 @@ func oneLine(b []byte) []byte {
 	return b
 }
 
-// appendPlain appends the data as one line. If the data has one line, it does not change.
+// appendPlain appends the data as one line. Data without line breaks is appended unchanged, except that binary data is
+// encoded as base64.
 func appendPlain(line []byte, e client.Event) []byte {
 	switch {
 	case e.Encoding == client.Binary:

@@ -14,12 +14,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// statusReporter reports the connection's state: in a status line on a terminal, otherwise in a separate line
-// when the connection is lost or restored. Gaps are always reported in a line.
+// statusReporter reports the state of the connection. On a terminal, it updates a status line. Otherwise it prints a
+// line whenever the connection is lost or restored. For each gap, it prints a line in both cases.
 type statusReporter struct {
 	out          io.Writer
 	line         *statusLine // nil: there is no status line
-	disconnected bool        // the loss of the connection was reported
+	disconnected bool        // the last printed line reported that the connection is lost
 	lastReason   string      // the last reported reason
 }
 
@@ -44,8 +44,8 @@ func (n *statusReporter) report(state client.State, stats client.Stats) {
 	}
 }
 
-// trying reports whether an attempt to connect has failed. With --transport auto, the client tries
-// the next transport without a wait.
+// trying reports whether the last attempt to connect failed. After a failure, the client waits, except
+// with --transport auto, when it may try the next transport at once.
 func trying(state client.State) bool {
 	return state.Phase == client.Waiting || state.Phase == client.Connecting && state.Reason != nil
 }
@@ -101,7 +101,8 @@ func newStatusLine(out io.Writer) *statusLine {
 	return &statusLine{out: out, width: width}
 }
 
-// draw replaces the line. It stays shorter than the terminal's width, because some terminals wrap a full line.
+// draw replaces the status line. The line stays shorter than the terminal's width, because some terminals wrap a line
+// that fills the width.
 func (l *statusLine) draw(state client.State, stats client.Stats) {
 	text := statusText(state, stats, l.rate.add(time.Now(), stats.Delivered))
 	text = text[:min(len(text), max(l.width()-1, 0))]
@@ -151,7 +152,7 @@ type sample struct {
 // rateWindow is the period over which the rate is measured.
 const rateWindow = 3 * time.Second
 
-// add records a count and returns the rate.
+// add records the number of events counted until now, and returns the rate.
 func (p *rateMeter) add(now time.Time, count uint64) float64 {
 	p.seen = append(p.seen, sample{now, count})
 	for len(p.seen) > 2 && now.Sub(p.seen[0].at) > rateWindow {

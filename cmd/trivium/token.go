@@ -16,7 +16,7 @@ import (
 const (
 	// jwtLife is the default lifetime of a JWT.
 	jwtLife = time.Hour
-	// maxTokenFile is the maximum size of a file, in bytes. Package auth has a separate limit.
+	// maxTokenFile is the maximum size of a tokens file or key file, in bytes. Package auth has limits of its own.
 	maxTokenFile = 16 << 20
 )
 
@@ -100,7 +100,7 @@ func parseFilters(target *[]hub.Filter, flag string, texts []string) []settings.
 	return faults
 }
 
-// parseExpires sets the expiry. It returns the fault, or "".
+// parseExpires sets c.expires from the value of --expires. It returns a description of the fault, or "".
 func (c *TokenCmd) parseExpires(now time.Time) string {
 	if c.Expires == "" {
 		if c.Tokens == "" {

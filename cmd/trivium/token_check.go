@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// checkCheck returns the invalid settings of token --check.
+// checkCheck returns the faults of the settings if --check is set.
 func (c *TokenCmd) checkCheck() (faults []settings.Fault) {
 	if c.Tokens == "" && c.JWTSecretFile == "" && c.JWTKeyFile == "" {
 		faults = append(faults, settings.Fault{Setting: "--check", Detail: "requires the hub's --tokens, --jwt-secret-file or --jwt-key-file"})
@@ -36,7 +36,7 @@ func (c *TokenCmd) checkCheck() (faults []settings.Fault) {
 	return faults
 }
 
-// runCheck prints the rights of a token. The error is the reason for which a hub refuses the token.
+// runCheck prints the rights of a token. If a hub would refuse the token, the returned error is the reason.
 func (c *TokenCmd) runCheck(con *console) error {
 	token := strings.TrimSpace(c.Check)
 	if token == "-" {
@@ -67,7 +67,7 @@ func (c *TokenCmd) runCheck(con *console) error {
 	return err
 }
 
-// verifier returns the verifier of a hub with the same files.
+// verifier returns a verifier that accepts the same tokens as a hub with the same files.
 func (c *TokenCmd) verifier() (auth.Verifier, error) {
 	var all []auth.Verifier
 	if c.Tokens != "" {

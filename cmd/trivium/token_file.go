@@ -12,11 +12,11 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// changeFile atomically replaces a file by the result of change. The file keeps its mode and owner. A new file
-// is accessible to its owner only, which is the owner of the directory if the process may set it: root creates
-// tokens in the directory of a hub that runs as another user. During the change, FILE.lock exists, so that concurrent
-// changes are not lost. If the file cannot be replaced, for example because it is mounted into a container, changeFile
-// appends to it.
+// changeFile atomically replaces a file by the result of change. The file keeps its mode and owner. A new file is
+// accessible to its owner only. If the process may set the owner, a new file belongs to the owner of the directory,
+// because root may create tokens in the directory of a hub that runs as another user. While changeFile runs, FILE.lock
+// exists, so that concurrent changes are not lost. If the file cannot be replaced, for example because it is mounted
+// into a container, changeFile appends to it.
 func changeFile(path string, change func(old []byte) ([]byte, error)) (err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // keeps the symbolic link
@@ -59,7 +59,7 @@ func changeFile(path string, change func(old []byte) ([]byte, error)) (err error
 	return nil
 }
 
-// lockPatience is the time to wait for another command that changes the file.
+// lockPatience is the maximum time to wait until another command that changes the file has removed its lock.
 const lockPatience = 2 * time.Second
 
 // openNew creates a file. If the file exists, openNew waits until it is removed.
@@ -76,7 +76,7 @@ func openNew(path string) (*os.File, error) {
 func replaceFile(path string, temp *os.File, text []byte, isNew bool) error {
 	if isNew {
 		if dir, err := os.Stat(filepath.Dir(path)); err == nil {
-			_ = keepOwner(temp, dir) // only root may
+			_ = keepOwner(temp, dir) // fails unless the process runs as root
 		}
 	} else {
 		info, err := os.Stat(path)

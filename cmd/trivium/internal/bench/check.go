@@ -2,7 +2,7 @@ package bench
 
 import "slices"
 
-// Tally counts the errors in the events that subscribers received.
+// Tally counts the events that subscribers did not receive exactly once, in order and unchanged.
 type Tally struct {
 	Lost       int64 `json:"lost"`
 	Duplicated int64 `json:"duplicated"`
@@ -30,8 +30,8 @@ type checker struct {
 	missing []span // ranges of skipped events, which may still arrive late
 }
 
-// account records an event with a valid checksum, and returns the number of events by which the
-// subscriber has advanced.
+// account records that an event with a valid checksum has arrived. It returns the number of events
+// by which the subscriber's position has advanced, which includes skipped events.
 func (c *checker) account(seq uint32, t *Tally) int64 {
 	switch {
 	case seq == c.next:
@@ -59,15 +59,16 @@ func (c *checker) account(seq uint32, t *Tally) int64 {
 	return 0
 }
 
-// accountCorrupt records an event with an invalid checksum. Its number is unknown, so it counts as
-// the next expected event.
+// accountCorrupt records that an event with an invalid checksum has arrived. Because its number is
+// unknown, it counts as the next expected event.
 func (c *checker) accountCorrupt(t *Tally) int64 {
 	t.Changed++
 	c.next++
 	return 1
 }
 
-// accountMissing adds to t.Lost the number of events that have not arrived, of a stream of n events.
+// accountMissing is called at the end of a stream of n events. It adds the number of events after the last received
+// event to t.Lost.
 func (c *checker) accountMissing(n uint32, t *Tally) {
 	if n > c.next {
 		t.Lost += int64(n - c.next)

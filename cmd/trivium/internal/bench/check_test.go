@@ -10,18 +10,18 @@ import (
 func TestChecker(t *testing.T) {
 	tests := []struct {
 		name string
-		got  []uint32 // sequence numbers received, of the 6 that were sent
+		got  []uint32 // numbers of the received events; events 0 to 5 were sent
 		want Tally
 	}{
-		{"all", []uint32{0, 1, 2, 3, 4, 5}, Tally{}},
-		{"one lost", []uint32{0, 1, 3, 4, 5}, Tally{Lost: 1}},
-		{"the first lost", []uint32{1, 2, 3, 4, 5}, Tally{Lost: 1}},
-		{"the end lost", []uint32{0, 1, 2}, Tally{Lost: 3}},
-		{"all lost", nil, Tally{Lost: 6}},
-		{"one twice", []uint32{0, 1, 1, 2, 3, 4, 5}, Tally{Duplicated: 1}},
-		{"an old one again", []uint32{0, 1, 2, 3, 0, 4, 5}, Tally{Duplicated: 1}},
-		{"two swapped", []uint32{0, 2, 1, 3, 4, 5}, Tally{Reordered: 1}},
-		{"a late one twice", []uint32{0, 2, 1, 1, 3, 4, 5}, Tally{Reordered: 1, Duplicated: 1}},
+		{"all received", []uint32{0, 1, 2, 3, 4, 5}, Tally{}},
+		{"one event lost", []uint32{0, 1, 3, 4, 5}, Tally{Lost: 1}},
+		{"first event lost", []uint32{1, 2, 3, 4, 5}, Tally{Lost: 1}},
+		{"last three events lost", []uint32{0, 1, 2}, Tally{Lost: 3}},
+		{"all events lost", nil, Tally{Lost: 6}},
+		{"one event duplicated", []uint32{0, 1, 1, 2, 3, 4, 5}, Tally{Duplicated: 1}},
+		{"old event duplicated", []uint32{0, 1, 2, 3, 0, 4, 5}, Tally{Duplicated: 1}},
+		{"two events swapped", []uint32{0, 2, 1, 3, 4, 5}, Tally{Reordered: 1}},
+		{"late event duplicated", []uint32{0, 2, 1, 1, 3, 4, 5}, Tally{Reordered: 1, Duplicated: 1}},
 		{"the middle of a gap arrives late", []uint32{0, 4, 2, 5}, Tally{Reordered: 1, Lost: 2}},
 	}
 	for _, tt := range tests {
@@ -47,7 +47,7 @@ func TestChecker(t *testing.T) {
 	require.Equal(t, Tally{Changed: 1}, got)
 }
 
-// TestCheckerAccounts checks that the checker's four counts add up for any sequence of events.
+// TestCheckerAccounts compares the checker's counts with a simple model, for random sequences of events.
 func TestCheckerAccounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const n = 12
@@ -74,7 +74,7 @@ func TestCheckerAccounts(t *testing.T) {
 	})
 }
 
-// TestStamp checks that a stamp survives encoding, and that a change of any byte is detected.
+// TestStamp checks that parseStamp returns the stamp that put has encoded, and that it detects a change of any byte.
 func TestStamp(t *testing.T) {
 	for _, size := range []int{MinSize, 128, 1000} {
 		want := stamp{stream: 7, seq: 1<<32 - 1, sent: 1 << 40}

@@ -19,20 +19,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startPatience is the timeout until a child listens.
+// startPatience is the maximum time to wait until a child process listens.
 const startPatience = 2 * time.Minute
 
-// Server is a server to which subscribers connect: a child, or a hub that already runs.
+// Server is a server to which subscribers connect: a child process, or a hub that is already running.
 type Server struct {
 	address
 	token string
 	child *exec.Cmd     // nil if the hub was already running
-	read  chan struct{} // closed at the end of its standard error
+	read  chan struct{} // closed when the child's standard error has been read to its end
 }
 
-// address is the line of JSON on standard error in which a child announces its listeners; for a hub
-// it is a line of its log. A child that publishes itself reports its measurements in such a line
-// too.
+// address is a line of JSON that a child writes to standard error when it listens. A hub writes this
+// line as part of its log. A child that publishes inside its own process reports its measurements in
+// a line of the same format.
 type address struct {
 	Message string        `json:"msg"`
 	HTTP    string        `json:"http"`
@@ -41,7 +41,7 @@ type address struct {
 	CPU     time.Duration `json:"cpu_ns"`
 	Wall    time.Duration `json:"wall_ns"`
 	Cursor  string        `json:"cursor"` // cursor before the first event of a replay
-	Result  *Result       `json:"result"` // of million
+	Result  *Result       `json:"result"` // result of the scenario million
 }
 
 const listening = "listening"
@@ -50,14 +50,14 @@ const listening = "listening"
 var hubFlags = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "off", "--auth", "token", "--print-token",
 	"--log-format", "json", "--log-level", "info"}
 
-// start runs this program as a child on the servers' core, and blocks until the child listens. The
-// caller must be locked to its thread: the kernel kills the child when the thread that started it
-// ends, so that no child outlives the benchmark.
+// start starts this program as a child process on the cores for servers, and blocks until the child
+// listens. The calling goroutine must be locked to its thread: the kernel kills the child when the
+// thread that started it ends, so that no child outlives the benchmark.
 func (r *runner) start(extra []string, args ...string) (*Server, error) {
 	return r.startWithin(startPatience, &r.cores.server, extra, args...)
 }
 
-// startWithin is start with another timeout and other cores.
+// startWithin is like start, but with the given timeout and cores.
 func (r *runner) startWithin(timeout time.Duration, on *unix.CPUSet, extra []string, args ...string) (*Server, error) {
 	cmd := exec.Command(r.cfg.Program, args...)
 	cmd.Env = append(append([]string{}, r.cfg.Environ...), extra...)
@@ -93,7 +93,7 @@ func (r *runner) startWithin(timeout time.Duration, on *unix.CPUSet, extra []str
 	return s, nil
 }
 
-// follow reads standard error until the child has announced its addresses.
+// follow reads the child's standard error until the line that contains its addresses.
 func (s *Server) follow(pipe io.Reader) error {
 	var said []string
 	for lines := bufio.NewScanner(pipe); lines.Scan(); {
@@ -154,16 +154,17 @@ func pssOf(pid int) (int64, error) {
 	return kib << 10, err
 }
 
-// cores are the processor cores on which the servers and the load run.
+// cores holds the processor cores on which the servers and the load run. The load is the publishers and subscribers.
 type cores struct {
-	pinned       bool // the servers and the load have a set of cores each; the two sets may overlap
+	pinned       bool // the servers run on one set of cores and the load on another; the sets may overlap
 	apart        bool // the two sets do not overlap
 	server, load unix.CPUSet
 	all          unix.CPUSet // all cores that this process may use
 }
 
-// newCores chooses the first n cores that this process may use for the servers (0: one, if there are two), and moves all its
-// threads to the next core, or to the last if there is none left. New threads stay on it too.
+// newCores reserves the first n available cores for the servers. If n is 0 and there are at least two cores, it reserves
+// one; if there is only one, it reserves none. It moves all threads of this process to the next core, or to the last
+// reserved core if no other is left. New threads of this process run on the same core.
 func newCores(n int) (*cores, error) {
 	c := &cores{}
 	if err := unix.SchedGetaffinity(0, &c.all); err != nil || n == 0 && c.all.Count() < 2 {
@@ -203,7 +204,7 @@ func (c *cores) enterLoad() { c.enter(&c.load) }
 // enter moves the calling thread to these cores. Children that the thread starts run there as well.
 func (c *cores) enter(set *unix.CPUSet) {
 	if c.pinned {
-		_ = unix.SchedSetaffinity(0, set) // succeeds, because newCores has set the same affinity
+		_ = unix.SchedSetaffinity(0, set) // cannot fail: the process is allowed to use these cores
 	}
 }
 

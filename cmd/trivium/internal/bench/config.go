@@ -8,9 +8,9 @@ import (
 
 // These are the names of the scenarios.
 const (
-	Fanout = "fanout" // every subscriber receives every event, at a steady rate
+	Fanout = "fanout" // every subscriber receives every event; events are published at a steady rate
 	Burst  = "burst"  // like fanout, at the highest possible rate
-	Idle   = "idle"   // connections that receive nothing: their memory, and idle CPU
+	Idle   = "idle"   // memory per connection that receives no events, and idle CPU
 	Topics = "topics" // each subscriber has its own topic
 	Slow   = "slow"   // fanout with 1 % of the subscribers stalled
 	Resume = "resume" // all subscribers reconnect at once
@@ -64,16 +64,16 @@ const (
 
 // These are the roles of child processes.
 const (
-	ChildFloor   = "floor"   // a loop of write(2) without anything else
+	ChildFloor   = "floor"   // writes events to sockets in a loop of write(2), and does nothing else
 	ChildHandler = "handler" // a net/http handler that waits for an event and answers
 	ChildPublish = "publish" // publishes inside its own process
 	ChildMillion = "million" // a hub with subscribers inside its own process
 
 	ChildNATS      = "nats"      // a NATS server
-	ChildEngine    = "engine"    // publishes inside its own process, with an engine
-	ChildJetStream = "jetstream" // publishes without a hub
-	ChildFill      = "fill"      // publishes the events for replay
-	ChildConsumer  = "consumer"  // reads without a hub
+	ChildEngine    = "engine"    // publishes inside its own process, to a durable engine
+	ChildJetStream = "jetstream" // publishes directly to JetStream, without a hub
+	ChildFill      = "fill"      // publishes the events that the scenario replay reads
+	ChildConsumer  = "consumer"  // reads directly from JetStream, without a hub
 )
 
 // Config configures a run of the benchmark. If a number is 0, the default of the scenario applies.
@@ -83,13 +83,13 @@ type Config struct {
 	Subscribers int
 	Rate        int           // events/s
 	Size        int           // bytes of an event's data, MinSize to MaxSize
-	Duration    time.Duration // measured time of the hub in all rounds together; the floor takes the same time in addition
+	Duration    time.Duration // time to measure the hub, in all rounds together; measuring the floor takes the same time again
 	Rounds      int           // number of rounds; in each, hub and floor are measured one after the other
 	Events      int           // number of events that replay reads
 	Secure      []string      // TLS and HTTP2, each compared with the same hub without TLS
 	Publish     string        // PublishUDP or PublishHTTP
 	CPUs        int           // cores of the hub; 0: one, if there are two
-	Goals       bool          // run the measurements for the goals instead of Scenarios
+	Goals       bool          // run the measurements that the performance goals need, instead of Scenarios
 
 	Target    string // URL of a running hub; "": start a child
 	TargetUDP string // host:port where the target receives datagrams
@@ -101,7 +101,7 @@ type Config struct {
 	Replicas int    // replicas of each stream
 	Stream   string // name of the stream of a child
 
-	Program  string    // path of this program, with which children are started
+	Program  string    // path of this program, which is also the program of child processes
 	Environ  []string  // environment of children
 	Progress io.Writer // a terminal for the progress; nil: no progress is shown
 }
@@ -118,7 +118,7 @@ type spec struct {
 	delay               time.Duration // with replay: delay in each direction between the hub and NATS
 }
 
-// defaults are the default numbers of each scenario.
+// defaults maps each scenario to its default numbers.
 var defaults = map[string]spec{
 	Fanout: {subscribers: 1000, rate: 100, size: 128, duration: 10 * time.Second, rounds: 5},
 	Burst:  {subscribers: 1000, size: 128, duration: 5 * time.Second, rounds: 5},
@@ -181,12 +181,13 @@ func (c *Config) spec(scenario, transport string) spec {
 	return s
 }
 
-// result returns a result for s without figures.
+// result returns a Result that describes the measurement s but contains no measured values yet.
 func (s spec) result() *Result {
 	return &Result{Scenario: s.scenario, Transport: s.transport, Secure: s.secure, Engine: s.engine, Subscribers: s.subscribers, Rate: s.rate, Size: s.size, Rounds: s.rounds}
 }
 
-// sides returns the number of servers that are measured alternately. Each has all the subscribers.
+// sides returns the number of sides of a comparison, which are measured alternately. Each side serves all the
+// subscribers.
 func (s spec) sides() int {
 	switch {
 	case s.scenario == Hubs, s.secure != "" && s.scenario == Fanout:
@@ -195,7 +196,8 @@ func (s spec) sides() int {
 	return 2
 }
 
-// levels returns the numbers of subscribers that scale measures: the powers of ten up to the number of the specification.
+// levels returns the numbers of subscribers for which the scenario scale is measured: the powers of ten below
+// s.subscribers, and s.subscribers itself.
 func (s spec) levels() (all []int) {
 	for n := 1; n < s.subscribers; n *= 10 {
 		all = append(all, n)
@@ -203,7 +205,7 @@ func (s spec) levels() (all []int) {
 	return append(all, s.subscribers)
 }
 
-// delays returns the delays with which replay is measured.
+// delays returns the delays to NATS, in each direction, with which the scenario replay is measured.
 func (s spec) delays() []time.Duration {
 	if s.engine == EngineNATS {
 		return []time.Duration{0, time.Millisecond, 100 * time.Millisecond}
@@ -222,7 +224,7 @@ type way struct {
 // maxHubs is the largest number of hubs on one stream.
 const maxHubs = 3
 
-// inProcess is the name of publishing within the hub's own process.
+// inProcess is the name of the way that publishes inside the hub's own process.
 const inProcess = "in-process"
 
 var ways = []way{
@@ -239,15 +241,16 @@ var engineWays = []way{
 	{name: "http, 1000 a request", batch: 1000},
 }
 
-// singleHTTP is the name of publishing one event per request.
+// singleHTTP is the name of the way that publishes one event per HTTP request.
 const singleHTTP = "http"
 
 const (
-	// ingestWindow is the number of events that are published before it is checked whether they
+	// ingestWindow is the number of events that are published before the benchmark waits until they
 	// have arrived.
 	ingestWindow = 1000
 	// windowRoom is the maximum number of bytes that the datagrams of a window occupy in the hub's
-	// socket buffer of 4 MiB. It is low, so that a hub which reads at once loses none.
+	// socket buffer of 4 MiB. It is much less than 4 MiB, so that no datagrams are lost while the
+	// hub is not reading for a moment.
 	windowRoom = 1 << 20
 	// datagramRoom is the number of bytes that the kernel needs per datagram in addition to the
 	// data.
@@ -278,14 +281,15 @@ func (c *Config) specs() []spec {
 	return all
 }
 
-// secured returns the measurements with TLS and HTTP/2 that are requested instead of s, or s if there are none.
+// secured returns the requested measurements with TLS and HTTP/2 that replace s. It returns s itself if c.Secure is
+// empty.
 func (c *Config) secured(s spec) []spec {
 	if len(c.Secure) == 0 {
 		return []spec{s}
 	}
 	var all []spec
 	if s.scenario == Idle {
-		all = append(all, s) // fanout measures it together with the others
+		all = append(all, s) // in fanout, the hub without TLS is one side of each comparison instead
 	}
 	for _, secure := range c.Secure {
 		if secure == TLS || s.transport == SSE { // HTTP/2 carries only SSE here

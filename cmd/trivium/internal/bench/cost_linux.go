@@ -5,13 +5,14 @@ import (
 	"strconv"
 )
 
-// These are the names of the sides with which an engine is compared.
+// These are the names of the alternatives with which an engine is compared: the memory engine, and publishing or reading
+// with JetStream's own client.
 const (
 	againstMemory    = "memory"
 	againstJetStream = "JetStream"
 )
 
-// alone returns the same measurement with a single subscriber, which has its own topic.
+// alone returns the same measurement with a single subscriber, to a topic that has no other subscriber.
 func (s spec) alone() spec {
 	s.scenario, s.subscribers = Topics, 1
 	return s
@@ -32,8 +33,8 @@ func (r *round) natsPerEvent() float64 {
 	return float64(r.nats.Nanoseconds()) / 1000 / float64(max(r.events, 1))
 }
 
-// medianAdded returns the median difference between the latency percentiles of the hub's rounds and
-// of the others'.
+// medianAdded returns the latency that the hub adds, at the given percentile: the median, over all
+// rounds, of the hub's latency minus that of the other side.
 func medianAdded(hubs, others []*round, percentile float64) float64 {
 	added := make([]float64, len(hubs))
 	for i := range hubs {
@@ -42,7 +43,7 @@ func medianAdded(hubs, others []*round, percentile float64) float64 {
 	return median(added)
 }
 
-// logHubs starts n hubs on one new log. Together they are one side of the comparison.
+// logHubs starts n hubs that share one new log. Together they are one side of the comparison.
 func (r *runner) logHubs(s spec, n int) (*side, error) {
 	flags := append(r.engine.newLog(), "--max-event-bytes", strconv.Itoa(engineEventBytes))
 	var all []*Server
@@ -65,14 +66,14 @@ func (r *runner) logHubs(s spec, n int) (*side, error) {
 	return d, nil
 }
 
-// watchAlone adds a measurement of publishing to a single subscriber, while the other connections
-// stay open.
+// watchAlone prepares a second measurement of the same server in each round: publishing to a single
+// subscriber, while the other connections stay open.
 func (d *side) watchAlone(s spec) (err error) {
 	d.alone, err = d.r.side(s.alone(), d.server, true)
 	return err
 }
 
-// compareEngine measures alternately a hub with the engine and a hub with the memory engine.
+// compareEngine alternates measurements of a hub with the configured engine and of a hub with the memory engine.
 func (r *runner) compareEngine(s spec) (*Result, error) {
 	hub, err := r.logHubs(s, 1)
 	if err != nil {
@@ -119,8 +120,8 @@ func (f *Figures) apart(rounds []*round) {
 	f.FanoutPerDelivery = median(each(rounds, (*round).fanoutPerDelivery))
 }
 
-// publishBeside measures alternately publishing through a hub with the engine, and publishing through
-// JetStream's own client. Each uses its own log.
+// publishBeside alternates measurements of publishing through a hub with the configured engine, and of
+// publishing through JetStream's own client. Each measurement creates a new log.
 func (r *runner) publishBeside(s spec) (*Result, error) {
 	rounds := map[string][]*round{}
 	for i := range s.rounds {
@@ -147,8 +148,8 @@ func (r *runner) publishBeside(s spec) (*Result, error) {
 	return result, nil
 }
 
-// ingestEngine measures publishing inside a process, compared with JetStream's own client, and over
-// the network.
+// ingestEngine measures publishing to a hub with the configured engine: first inside a process, in
+// comparison with JetStream's own client, and then over the network, without a comparison.
 func (r *runner) ingestEngine(s spec) ([]*Result, error) {
 	beside, err := r.publishBeside(s)
 	if err != nil {
@@ -165,8 +166,8 @@ func (r *runner) ingestEngine(s spec) ([]*Result, error) {
 	return results, nil
 }
 
-// hubs divides the subscribers among 1, 2 and 3 hubs on one stream. All events are published to the
-// first hub.
+// hubs measures 1, 2 and 3 hubs that share one stream. The subscribers are divided among the hubs, and
+// all events are published to the first hub.
 func (r *runner) hubs(s spec) ([]*Result, error) {
 	sides := make([]*side, maxHubs)
 	for i := range sides {

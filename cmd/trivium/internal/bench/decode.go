@@ -44,7 +44,7 @@ func (d *sseDecoder) feed(p []byte, emit func(message)) error {
 	return nil
 }
 
-// blocks decodes the complete blocks in p, and keeps the rest.
+// blocks decodes the complete blocks in p, and stores the incomplete block at the end in d.partial.
 func (d *sseDecoder) blocks(p []byte, emit func(message)) {
 	kept := len(d.partial) > 0
 	if kept {
@@ -92,7 +92,7 @@ func block(p []byte, emit func(message)) {
 		m.kind = kindGap
 	case "trivium.error", "trivium.goaway":
 		m.kind = kindEnd
-	default: // a block without an event is a heartbeat
+	default: // any other control message, such as a heartbeat, is not passed on
 		return
 	}
 	emit(m)
@@ -197,16 +197,16 @@ func text(p []byte, emit func(message)) {
 	}
 }
 
-// member returns the string that follows the first occurrence of a member's name. The string must
-// not contain escapes.
+// member returns the string value of the first member whose name is encoded as in name, for example
+// "id":" with the quote that begins the value. The value must not contain escapes.
 func member(p []byte, name string) []byte {
 	_, after, _ := bytes.Cut(p, []byte(name))
 	value, _, _ := bytes.Cut(after, []byte(`"`))
 	return value
 }
 
-// data returns the member data of the first envelope in p. The member must be a string; it is
-// returned with its quotes.
+// data returns the value of the member "data" of the first envelope in p, including its quotes, or nil
+// if the value is not a string.
 func data(p []byte) []byte {
 	const name = `"data":`
 	at := bytes.Index(p, []byte(name))

@@ -25,18 +25,18 @@ const (
 	h2FrameHeader = 9
 	h2MaxFrame    = 16 << 10 // the default of SETTINGS_MAX_FRAME_SIZE
 	h2MaxWindow   = 1<<31 - 1
-	h2Window      = 1<<16 - 1 // initial window
+	h2Window      = 1<<16 - 1 // initial size of a flow-control window
 )
 
-// h2Frame appends a frame.
+// h2Frame appends a frame to dst.
 func h2Frame(dst []byte, kind, flags byte, stream uint32, payload []byte) []byte {
 	n := len(payload)
 	dst = append(dst, byte(n>>16), byte(n>>8), byte(n), kind, flags)
 	return append(binary.BigEndian.AppendUint32(dst, stream), payload...)
 }
 
-// h2Request returns the first bytes of a client on a new connection: the preface and one GET. The windows are as large as possible,
-// so that the client need not enlarge them later.
+// h2Request returns the bytes with which a client begins a connection: the preface and one GET request. The flow-control
+// windows are as large as possible, so that the client need not enlarge them later.
 func h2Request(host, path, token string) []byte {
 	p := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	p = h2Frame(p, h2Settings, 0, 0, []byte{0, 4, 0x7f, 0xff, 0xff, 0xff}) // SETTINGS_INITIAL_WINDOW_SIZE
@@ -51,7 +51,7 @@ func h2Request(host, path, token string) []byte {
 		fields = append(fields, hpack.HeaderField{Name: "authorization", Value: "Bearer " + token, Sensitive: true})
 	}
 	for _, f := range fields {
-		_ = encoder.WriteField(f) // a headerBlock returns no error
+		_ = encoder.WriteField(f) // never fails, because Write of headerBlock does not
 	}
 	return h2Frame(p, h2Headers, h2EndStream|h2EndHeaders, 1, block)
 }
@@ -64,7 +64,7 @@ func (b *headerBlock) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// http2Decoder decodes /sse over HTTP/2 with one stream.
+// http2Decoder decodes the answer to GET /sse on an HTTP/2 connection that has only this stream.
 type http2Decoder struct {
 	partial []byte // beginning of a frame that is not complete
 	fields  *hpack.Decoder
@@ -126,7 +126,7 @@ func (d *http2Decoder) frame(kind, flags byte, payload []byte, emit func(message
 	return nil
 }
 
-// headers checks the status of the answer.
+// headers decodes the header of the answer and returns an error unless its status is 200.
 func (d *http2Decoder) headers(flags byte, block []byte) error {
 	if flags&h2EndHeaders == 0 || flags&h2Padded != 0 {
 		return errors.New("received a HEADERS frame with padding or a continuation, which the bench does not support")
@@ -143,6 +143,6 @@ func (d *http2Decoder) headers(flags byte, block []byte) error {
 			return refused(status)
 		}
 	}
-	d.fields = nil // no other header is expected
+	d.fields = nil // frees memory; the answer has only one header
 	return nil
 }

@@ -21,12 +21,12 @@ import (
 // and small enough for every NATS server.
 const engineEventBytes = 64 << 10
 
-// engine holds the places where the measured hubs store their events. Everything there is deleted
-// after the run.
+// engine holds the directories and NATS streams in which the measured hubs store their events. They
+// are deleted after the run.
 type engine struct {
 	cfg  *Config
 	dir  string  // directory of all stores
-	nats *Server // the child; nil: the server is not a child, or there is none
+	nats *Server // NATS server that this process started; nil: none
 	url  string
 	logs []string // stores or streams that newLog has returned
 }
@@ -47,8 +47,8 @@ func (r *runner) openEngine() (_ *engine, err error) {
 	return e, err
 }
 
-// close stops the server and deletes everything that was stored. On a server that is not a child,
-// it deletes the streams.
+// close stops the NATS server that openEngine started and deletes the directory of all stores. If the
+// hubs used another NATS server, close deletes their streams there.
 func (e *engine) close() (err error) {
 	if e.nats != nil {
 		e.nats.stop()
@@ -86,8 +86,8 @@ func (e *engine) cpu() (time.Duration, error) {
 	return e.nats.cpu()
 }
 
-// newLog creates a log and returns the flags with which hubs use it. Children accept the same
-// flags.
+// newLog chooses a name for a new log and returns the flags of a hub that uses this log. Child processes
+// of the benchmark accept the same flags.
 func (e *engine) newLog() []string {
 	// The name of the directory is random, so the names of streams are too.
 	name := fmt.Sprintf("%s-%d", filepath.Base(e.dir), len(e.logs)+1)
@@ -99,8 +99,8 @@ func (e *engine) newLog() []string {
 	return append(flags, "--nats-url", e.url, "--nats-stream", name, "--replicas", strconv.Itoa(max(e.cfg.Replicas, 1)))
 }
 
-// runServer is the main function of a child: a NATS server on loopback, configured like an embedded
-// one. It runs until it is killed.
+// runServer is the main function of the child process nats: a NATS server on loopback, configured like
+// the server of the embedded engine. It runs until it is killed.
 func runServer(stderr io.Writer, dir string) error {
 	s, err := Start(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, StoreDir: dir})
 	if err != nil {
@@ -113,7 +113,7 @@ func runServer(stderr io.Writer, dir string) error {
 	return errors.New("the NATS server exited")
 }
 
-// Start starts a server that syncs to disk as often as an embedded one.
+// Start starts a NATS server that syncs to disk as often as the server of the embedded engine.
 func Start(options *natsserver.Options) (*natsserver.Server, error) {
 	options.NoSigs, options.NoLog, options.JetStream, options.SyncInterval = true, true, true, jetstream.SyncInterval
 	s, err := natsserver.NewServer(options)

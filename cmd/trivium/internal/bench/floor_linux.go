@@ -16,19 +16,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The floor is the baseline, the minimum work to deliver events: one thread that reads a datagram
-// and then calls write(2) on one socket after the other, with as little of Go's runtime as
-// possible. It makes raw system calls, which the Go scheduler does not notice, and is started without
-// garbage collection and preemption.
+// The floor is a child process that does the minimum work to deliver events, as the baseline for the
+// hub. Its only thread reads a datagram and then calls write(2) on one socket after the other. To keep
+// the cost of Go's runtime low, it makes raw system calls, which the scheduler does not notice, and
+// disables garbage collection and preemption.
 //
 // openCommand is the beginning of the datagram that the floor receives before the events of a run.
-// The datagram describes the run. The floor then accepts its connections.
+// The datagram states the transport, the scenario and the number of subscribers. After it, the floor
+// accepts the connections of that many subscribers.
 const openCommand = "!open "
 
 // floorEnviron disables garbage collection and preemption.
 var floorEnviron = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1"}
 
-// floor is the state of the child.
+// floor is the state of the child process.
 type floor struct {
 	listener, udp int
 	socket        bool // WebSocket frames; otherwise SSE
@@ -39,7 +40,7 @@ type floor struct {
 	from, size    int    // position and size of the data in a datagram; size 0: not known yet
 }
 
-// runFloor is the main function of the child. It runs until it is killed.
+// runFloor is the main function of the child process floor. It runs until it is killed.
 func runFloor(stderr io.Writer) error {
 	runtime.LockOSThread()
 	f := &floor{}
@@ -83,7 +84,8 @@ func (f *floor) listen(stderr io.Writer) error {
 	}
 	const room = 4 << 20
 	if unix.SetsockoptInt(f.udp, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room) != nil {
-		_ = unix.SetsockoptInt(f.udp, unix.SOL_SOCKET, unix.SO_RCVBUF, room) // the load reports what was lost
+		// The kernel may set a smaller size. Events that are lost because of this are reported.
+		_ = unix.SetsockoptInt(f.udp, unix.SOL_SOCKET, unix.SO_RCVBUF, room)
 	}
 	return announce(stderr, portOf(f.listener), portOf(f.udp))
 }
@@ -96,7 +98,7 @@ func portOf(fd int) string {
 	return ""
 }
 
-// announce prints the addresses of the child in the format of the hub's log.
+// announce prints the addresses of a child process in the format of the hub's log.
 func announce(stderr io.Writer, http, udp string) error {
 	return json.NewEncoder(stderr).Encode(address{Message: listening, HTTP: http, UDP: udp})
 }
@@ -155,14 +157,14 @@ func (f *floor) handshake(fd, i int) error {
 		answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" +
 			string([]byte{opText, byte(len(hello))}) + hello
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // the hub disables the delay as well
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // like the hub
 	if _, err := unix.Write(fd, []byte(answer)); err != nil {
 		return err
 	}
 	return unix.SetNonblock(fd, true)
 }
 
-// event writes an event to all subscribers. The CPU time of this function is the floor.
+// event writes an event to all subscribers. Most of the measured CPU time of the floor is spent here.
 func (f *floor) event(datagram []byte) error {
 	if f.size == 0 || len(datagram) != f.from+f.size+1 {
 		f.buildFrame(datagram)
@@ -185,7 +187,7 @@ func (f *floor) event(datagram []byte) error {
 	return nil
 }
 
-// write writes the frame to one socket.
+// write writes f.frame to one socket.
 func (f *floor) write(fd int) error {
 	for p := f.frame; ; {
 		n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
@@ -199,15 +201,15 @@ func (f *floor) write(fd int) error {
 				return err
 			}
 		case errno == unix.EPIPE, errno == unix.ECONNRESET:
-			return nil // the load has closed the connection
+			return nil // the subscriber has closed the connection
 		case errno != unix.EINTR:
 			return errno
 		}
 	}
 }
 
-// buildFrame builds the frame for datagrams of this size. It has as many bytes around the data as
-// the hub's frames.
+// buildFrame builds the frame that the floor writes for datagrams of this size. The frame contains
+// as many bytes around the data as the frame that a hub writes.
 func (f *floor) buildFrame(datagram []byte) {
 	f.from = bytes.Index(datagram, []byte(`"data":`)) + len(`"data":`)
 	f.size = len(datagram) - 1 - f.from
@@ -226,7 +228,7 @@ func (f *floor) buildFrame(datagram []byte) {
 	f.data = bytes.Index(f.frame, []byte(room))
 }
 
-// openFloor returns the datagram that configures a floor for a run.
+// openFloor returns the datagram that begins with openCommand and describes a run.
 func openFloor(transport, form string, subscribers int) []byte {
 	return fmt.Appendf(nil, "%s%s %s %d", openCommand, transport, form, subscribers)
 }

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Goal is a performance goal of the hub with the measured value.
+// Goal is a performance goal of the hub, together with the measured value.
 type Goal struct {
 	Name     string  `json:"name"`
 	Measured float64 `json:"measured"`
 	Unit     string  `json:"unit"`
 	Want     float64 `json:"want"`
-	AtLeast  bool    `json:"at_least"` // otherwise at most
+	AtLeast  bool    `json:"at_least"` // the goal is met by values of at least Want; otherwise of at most Want
 	Met      bool    `json:"met"`
 
-	Disturbed bool `json:"disturbed"` // the result that was compared with the goal was disturbed
+	Disturbed bool `json:"disturbed"` // other programs disturbed the measurement of Measured
 }
 
 func (g Goal) wanted() string {
@@ -25,7 +25,7 @@ func (g Goal) wanted() string {
 	return fmt.Sprintf("%s %g", sign, g.Want)
 }
 
-// These are the rates of fanout for which there are goals, in events per second.
+// The scenario fanout has goals for these rates, in events per second.
 const (
 	usualRate = 100
 	quietRate = 20
@@ -57,7 +57,7 @@ func goalSpecs(c *Config) []spec {
 	return all
 }
 
-// goalsFor returns the goals that are compared with this result.
+// goalsFor returns the goals that apply to r, each with the value that r measured.
 func goalsFor(r *Result) []Goal {
 	const floor = "x floor"
 	if r.Engine != "" {
@@ -109,7 +109,7 @@ func goalsFor(r *Result) []Goal {
 	return nil
 }
 
-// secureGoals returns the goals with TLS and HTTP/2.
+// secureGoals returns the goals that apply to a result with TLS or HTTP/2.
 func secureGoals(r *Result) []Goal {
 	switch {
 	case r.Scenario == Fanout && r.Secure == TLS:
@@ -121,7 +121,7 @@ func secureGoals(r *Result) []Goal {
 	return nil
 }
 
-// engineGoals returns the goals of an engine. There are none for several hubs on one stream.
+// engineGoals returns the goals that apply to a result with an engine. The scenario hubs has no goals.
 func engineGoals(r *Result) []Goal {
 	switch r.Scenario {
 	case Fanout:
@@ -141,7 +141,8 @@ func engineGoals(r *Result) []Goal {
 	return nil
 }
 
-// atMost returns a goal with an upper limit. A measured value of 0 means that it was not measured.
+// atMost returns a goal with an upper limit. A ratio of 0 does not meet it, because 0 means that the ratio was not
+// measured. The unit of ratios begins with "x ".
 func atMost(name string, measured, want float64, unit string) Goal {
 	met := measured <= want && (measured > 0 || !strings.HasPrefix(unit, "x "))
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, Met: met}
@@ -151,8 +152,8 @@ func atLeast(name string, measured, want float64, unit string) Goal {
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, AtLeast: true, Met: measured >= want}
 }
 
-// evaluateGoals returns the goals for all results. Unless all is set, it returns only those of million, TLS and HTTP/2, which
-// are not among the measurements of --goals.
+// evaluateGoals returns the goals that apply to the results. Unless all is set, it returns only the goals of the scenario
+// million and of measurements with TLS or HTTP/2, which --goals does not measure.
 func evaluateGoals(results []*Result, all bool) []Goal {
 	var goals []Goal
 	for _, r := range results {

@@ -9,20 +9,20 @@ import (
 	"sync"
 )
 
-// handler is a plain net/http handler that waits for the next event and answers with it: long-poll
-// without cursors, filters, rights and limits. An answer has all events that the client has not
-// received, so that nothing is lost between two polls.
+// handler is the floor for long-poll: a plain net/http handler that waits for the next event and
+// returns it. It has no topic filters, access rights or limits. An answer contains all events that
+// the client has not received yet, so that no event is lost between two polls.
 type handler struct {
 	mu     sync.Mutex
-	events [][]byte // envelopes, beginning with that of event number first
+	events [][]byte // the newest envelopes; events[0] is the envelope of event number first
 	first  int
 	more   chan struct{} // closed when there is another event
 }
 
-// handlerKeeps is the number of events by which a client may be behind.
+// handlerKeeps is the maximum number of events that the handler stores for clients that have not received them.
 const handlerKeeps = 4096
 
-// runHandler is the main function of the child. It runs until it is killed.
+// runHandler is the main function of the child process handler. It runs until it is killed.
 func runHandler(stderr io.Writer) error {
 	h := &handler{more: make(chan struct{})}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,5 +92,5 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body = append(body, "]}"...)
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // fails if the load has closed the connection
+	_, _ = w.Write(body) // fails if the subscriber has closed the connection
 }

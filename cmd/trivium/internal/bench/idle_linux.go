@@ -6,19 +6,19 @@ import (
 )
 
 const (
-	// rehearsal is the number of connections that are opened, receive events and are closed before
-	// memory is measured, so that memory that a hub allocates once does not count as memory of
-	// connections.
+	// rehearsal is the number of connections that are opened, receive events and are closed before the
+	// measurement. During this time the hub allocates the memory that does not depend on the number of
+	// connections, so that this memory is not counted as memory of the measured connections.
 	rehearsal       = 200
 	rehearsalEvents = 20
-	// settleFor is the timeout of the wait until memory no longer changes.
+	// settleFor is the maximum time to wait until the memory no longer changes.
 	settleFor   = 10 * time.Second
 	settleLook  = 250 * time.Millisecond
 	idleTraffic = 30 // number of events that each idle connection receives
 )
 
-// idle measures the memory and CPU of connections that receive nothing, before and after they once received
-// events.
+// idle measures the hub's memory and CPU time while its connections receive no events. It measures the memory again
+// after the connections have received some events.
 func (r *runner) idle(s spec) (*Result, error) {
 	d, err := r.secureSide(s)
 	if err != nil {
@@ -84,12 +84,13 @@ func (d *side) rehearse(s spec) error {
 	return nil
 }
 
-// settledPSS returns the memory when the runtime returns no more of it to the system.
+// settledPSS waits until the hub's runtime has returned free memory to the system, and returns the memory in use.
 func (d *side) settledPSS() (int64, error) {
 	return settled(d.server.pss, func() error { return d.r.load.pumpFor(settleLook) })
 }
 
-// settled waits until three samples of the memory differ by less than half a percent, and returns the memory. pause is called before each.
+// settled samples the memory until three consecutive samples differ by less than half a percent, and returns the last
+// sample. It calls pause before each sample.
 func settled(pss func() (int64, error), pause func() error) (int64, error) {
 	var last [2]int64
 	for end := time.Now().Add(settleFor); ; {

@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// marks is the number of attempts to end a window.
+// marks is the maximum number of events that mark publishes until one of them arrives.
 const marks = 5
 
-// ingest measures the cost of accepting events without subscribers, for each way to publish. After
-// each burst, one subscriber of another topic receives one event. The hub numbers all events
-// consecutively, so the seq of that event shows how many were accepted.
+// ingest measures the cost of accepting events that have no subscribers, for each way to publish.
+// Before and after each burst of events, it publishes a marker event to another topic, which has one
+// subscriber. Because the hub numbers all events consecutively, the seq of the two markers shows how
+// many events of the burst the hub has accepted.
 func (r *runner) ingest(s spec) ([]*Result, error) {
 	var results []*Result
 	for _, w := range ways {
@@ -35,7 +36,7 @@ func (r *runner) ingest(s spec) ([]*Result, error) {
 	return results, nil
 }
 
-// publishInside measures a child that publishes inside its own process.
+// publishInside measures child processes that publish to a hub inside their own process.
 func (r *runner) publishInside(s spec, w way) (*Result, error) {
 	var rounds []*round
 	for range s.rounds {
@@ -48,7 +49,7 @@ func (r *runner) publishInside(s spec, w way) (*Result, error) {
 	return ingested(s, w, rounds), nil
 }
 
-// publishRound runs a child that publishes, and returns its measurements.
+// publishRound runs a child process that publishes, and returns the measurements that it reports.
 func (r *runner) publishRound(s spec, role string, more ...string) (*round, error) {
 	args := []string{"bench", "--child", role, "--size", strconv.Itoa(s.size), "--duration", (s.duration / time.Duration(s.rounds)).String()}
 	one, err := r.start(nil, append(args, more...)...)
@@ -60,8 +61,8 @@ func (r *runner) publishRound(s spec, role string, more ...string) (*round, erro
 	return &round{events: one.Events, deliveries: one.Events, cpu: one.CPU, wall: one.Wall, latency: newLatency()}, nil
 }
 
-// ingested returns the result for one way to publish. There are no deliveries, so the figures are
-// per event.
+// ingested returns the result for one way to publish. Its figures are per published event, because
+// the events have no subscribers.
 func ingested(s spec, w way, rounds []*round) *Result {
 	s.transport = w.name
 	result := s.result()
@@ -84,7 +85,7 @@ func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 	flood := newSource(r.load, s, 0)
 	defer flood.close()
 	d.source.close()
-	d.source = newSource(r.load, s, 1) // for the events that end windows: one stream, one subscriber
+	d.source = newSource(r.load, s, 1) // for the marker events: one stream, one subscriber
 	for _, source := range []*source{flood, d.source} {
 		if w.udp {
 			if err := source.overUDP(server.UDP); err != nil {
@@ -111,7 +112,7 @@ func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		// A window has two deliveries, one at its beginning and one at its end.
+		// Each window has two deliveries: the marker event before the burst and the one after it.
 		one.deliveries = one.deliveries / 2 * int64(w.window(s.size))
 		one.events = one.deliveries
 		lost += missing
@@ -125,7 +126,7 @@ func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 	return result, nil
 }
 
-// windows publishes bursts for the given time, and returns the number of lost events.
+// windows publishes bursts for the given time, each between two marker events. It returns the number of lost events.
 func (d *side) windows(flood *source, w way, length time.Duration) (lost int64, err error) {
 	window := w.window(flood.size)
 	for end := time.Now().Add(length); time.Now().Before(end); {
@@ -149,8 +150,8 @@ func (d *side) windows(flood *source, w way, length time.Duration) (lost int64, 
 	return lost, nil
 }
 
-// mark publishes an event for the subscriber and returns its seq. If the event is lost, mark counts
-// it and publishes another.
+// mark publishes a marker event and returns its seq after it has arrived at the subscriber. If the
+// event does not arrive, mark counts it as lost and publishes another.
 func (d *side) mark() (int64, error) {
 	for range marks {
 		if err := d.source.publish(1); err != nil {

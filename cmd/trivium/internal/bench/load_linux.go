@@ -11,22 +11,21 @@ import (
 )
 
 const (
-	// handshakes is the number of connections that are opened at the same time.
+	// handshakes is the maximum number of subscribers that are connecting at the same time.
 	handshakes = 64
-	// maxReady and maxStarts limit the number of sockets that are read, and of connections that are
-	// started, in one pass of the loop. Therefore the time of an event is taken
-	// soon after its arrival.
+	// In one pass of the loop, at most maxReady sockets are read and at most maxStarts connections
+	// are started, so that the arrival time of an event is recorded soon after its arrival.
 	maxReady, maxStarts = 64, 8
-	// tick is the interval at which the loop checks whether it is done if nothing arrives.
+	// tick is the interval at which the loop checks its end condition while nothing arrives.
 	tick = 5 * time.Millisecond
-	// patience is the timeout of waits for events that must arrive.
+	// patience is the maximum time to wait for an event that must arrive.
 	patience = time.Minute
 	// maxLatency is the largest latency that the histogram distinguishes, in ns.
 	maxLatency = int64(time.Minute)
 )
 
-// load is the side of the subscribers: one goroutine with one epoll for all sockets. The goroutine
-// that calls pump owns all its fields.
+// load reads the sockets of all subscribers with one epoll, in one goroutine. The goroutine that calls
+// pump owns all its fields.
 type load struct {
 	ctx     context.Context
 	epoll   int
@@ -35,9 +34,9 @@ type load struct {
 	ready   []unix.EpollEvent
 	buf     []byte
 	current *conn // connection whose bytes are being decoded
-	now     int64 // time at which these bytes arrived
+	now     int64 // time at which the bytes that are being decoded arrived
 	emit    func(message)
-	err     error // the reason why the first connection ended
+	err     error // error of the first connection that failed
 }
 
 func newLoad(ctx context.Context) (*load, error) {
@@ -59,10 +58,10 @@ func (l *load) close() {
 	unix.Close(l.epoll)
 }
 
-// clock returns monotonic ns, used to stamp events.
+// clock returns the monotonic time since base in ns. It is the time in the stamps of events.
 func (l *load) clock() int64 { return int64(time.Since(l.base)) }
 
-// pump reads from all sockets until done returns true, but at most for the given time. It returns
+// pump reads from all sockets until done returns true, but at most for the duration most. It returns
 // the last result of done.
 func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	until := time.Now().Add(most)
@@ -92,13 +91,13 @@ func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	}
 }
 
-// pumpFor reads from all sockets for a fixed time.
+// pumpFor reads from all sockets for the duration d.
 func (l *load) pumpFor(d time.Duration) error {
 	_, err := l.pump(d, func() bool { return false })
 	return err
 }
 
-// serve handles a socket that is ready.
+// serve handles a connection whose socket is ready for reading or writing.
 func (l *load) serve(c *conn) {
 	err := c.sendRequest()
 	if err == nil && c.requestSent {
@@ -125,7 +124,7 @@ func (l *load) read(c *conn) error {
 	return l.decode(c, n)
 }
 
-// decode decodes the first n bytes of buf.
+// decode decodes the first n bytes of l.buf as received by c.
 func (l *load) decode(c *conn, n int) error {
 	l.current, l.now = c, l.clock()
 	if err := c.decoder.feed(l.buf[:n], l.emit); err != nil {
@@ -134,7 +133,7 @@ func (l *load) decode(c *conn, n int) error {
 	return c.err
 }
 
-// epollCtl adds, changes or removes a socket in the epoll.
+// epollCtl adds the socket of c to the epoll, changes its events or removes it, depending on op.
 func (l *load) epollCtl(c *conn, op int, events uint32) error {
 	return unix.EpollCtl(l.epoll, op, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)})
 }
@@ -146,7 +145,7 @@ func (l *load) drop(c *conn) {
 	unix.Close(c.fd)
 }
 
-// group is a set of subscribers with the same plan.
+// group is a set of subscribers that were opened with the same plan.
 type group struct {
 	load *load
 	name string
@@ -162,13 +161,13 @@ type group struct {
 	lastSeq  uint32
 }
 
-// connect opens the subscribers, a limited number at a time. It returns when every subscription is
-// confirmed.
+// connect opens the subscribers of a plan, at most handshakes at a time. It returns when the hub has
+// confirmed every subscription.
 func (l *load) connect(name string, p plan) (*group, error) {
 	g := &group{load: l, name: name, plan: p}
 	started, each, most := 0, 5*time.Millisecond, handshakes
 	if p.tls != nil {
-		each, most = 30*time.Millisecond, 8 // a handshake with TLS blocks
+		each, most = 30*time.Millisecond, 8 // the loop blocks during each TLS handshake
 	}
 	fill := func() bool {
 		for starts := 0; starts < maxStarts && started < p.n && started-g.opened < most && l.err == nil; starts++ {
@@ -210,7 +209,8 @@ func (g *group) open(i int) error {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, g.plan.receiveBuffer)
 	}
 	if g.plan.spread {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // otherwise ports are scarcer
+		// Without this option, bind reserves a port for this connection alone, and ports run out earlier.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: sourceAddress(i).As4()}); err != nil {
 			return err
 		}
@@ -221,7 +221,7 @@ func (g *group) open(i int) error {
 	return g.load.epollCtl(c, unix.EPOLL_CTL_ADD, unix.EPOLLOUT)
 }
 
-// close closes the group's connections.
+// close closes all connections of the group that are still open.
 func (g *group) close() {
 	for _, c := range g.conns {
 		if g.load.conns[c.fd] == c {
@@ -230,7 +230,8 @@ func (g *group) close() {
 	}
 }
 
-// countLost counts all published events that have not arrived as lost.
+// countLost counts all published events that have not arrived as lost. heads returns the number of events that were
+// published to a stream.
 func (g *group) countLost(heads func(stream uint32) uint32) {
 	for _, c := range g.conns {
 		head := heads(c.stream)
@@ -258,7 +259,7 @@ type conn struct {
 	err         error
 }
 
-// sendRequest sends the request when the connection is established.
+// sendRequest sends the request after the connection has been established, unless it was sent before.
 func (c *conn) sendRequest() error {
 	if c.requestSent {
 		return nil
@@ -285,8 +286,8 @@ func cmpErr(err error, code unix.Errno) error {
 	return code
 }
 
-// send writes a request, which must fit into the socket buffer. The buffer of a connection that
-// waits for an answer is empty.
+// send writes p, which must fit into the send buffer of the socket. The buffer is empty, because the
+// connection sends nothing until the previous request is answered.
 func (c *conn) send(p []byte) error {
 	if c.tls != nil {
 		_, err := c.tls.Write(p)
@@ -344,7 +345,7 @@ func (c *conn) handle(m message) {
 	case kindReply:
 		c.err = c.send(m.data)
 	case kindPing:
-		// The pong is masked with zeros, so its bytes do not change.
+		// A masking key of zeros leaves the bytes of the pong unchanged.
 		c.err = c.send(append([]byte{0x8a, 0x80 | byte(len(m.data)), 0, 0, 0, 0}, m.data...))
 	}
 }
@@ -366,6 +367,6 @@ func (c *conn) event(m message) {
 	g.advanced += c.check.account(s.seq, &g.tally)
 	g.lastID, g.lastSeq = append(g.lastID[:0], m.id...), s.seq
 	if g.latency != nil {
-		_ = g.latency.RecordValue(min(max(g.load.now-s.sent, 1), maxLatency)) // the value is always within the histogram's limits
+		_ = g.latency.RecordValue(min(max(g.load.now-s.sent, 1), maxLatency)) // cannot fail for a value from 1 to maxLatency
 	}
 }

@@ -19,15 +19,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// secureHost is the name in the certificate of the measured hub.
+// secureHost is the host name in the certificate of the measured hub.
 const secureHost = "bench.invalid"
 
 // certificate is the certificate of the measured hubs.
 type certificate struct {
-	dir       string // removed by close
-	cert, key string // files
+	dir       string // temporary directory; close removes it
+	cert, key string // paths of the PEM files in dir
 	roots     *x509.CertPool
-	sessions  tls.ClientSessionCache // only the first connection costs a signature
+	sessions  tls.ClientSessionCache // sessions are resumed, so that only the first connection costs a signature
 }
 
 // newCertificate creates a certificate and writes it to files.
@@ -71,13 +71,13 @@ func (c *certificate) close() error {
 	return os.RemoveAll(c.dir)
 }
 
-// flags returns the flags of a hub that serves TLS. The load does one handshake after the other, so the hub may have to wait for
-// some of them.
+// flags returns the flags of a hub that serves TLS. The --read-timeout is long, because the load performs one TLS
+// handshake after the other, and a connection may wait for a long time until its handshake begins.
 func (c *certificate) flags() []string {
 	return []string{"--tls-cert", c.cert, "--tls-key", c.key, "--read-timeout", handshakeTimeout.String()}
 }
 
-// client returns the configuration of subscribers; nil: without TLS.
+// client returns the TLS configuration of subscribers, or nil if secure is "", which means plain TCP.
 func (c *certificate) client(secure string) *tls.Config {
 	if secure == "" {
 		return nil
@@ -89,10 +89,10 @@ func (c *certificate) client(secure string) *tls.Config {
 	return config
 }
 
-// handshakeTimeout is the timeout of one read or write in a handshake with TLS.
+// handshakeTimeout is the timeout of one read or write in a TLS handshake.
 const handshakeTimeout = time.Minute
 
-// startTLS does the handshake with TLS. It blocks, and the load reads from no other connection meanwhile.
+// startTLS performs the TLS handshake. While it blocks, no other connection is read.
 func (c *conn) startTLS(config *tls.Config) error {
 	c.tls = tls.Client(descriptor(c.fd), config)
 	timeout := unix.NsecToTimeval(int64(handshakeTimeout))
@@ -105,12 +105,13 @@ func (c *conn) startTLS(config *tls.Config) error {
 		return err
 	}
 	if err := c.tls.Handshake(); err != nil {
-		return fmt.Errorf("handshake with TLS: %w", err)
+		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	return unix.SetNonblock(c.fd, true)
 }
 
-// readTLS reads until a read would block: package tls may have records that epoll does not report.
+// readTLS reads until a read would block. One read is not enough: package tls may have buffered records that epoll does
+// not report.
 func (l *load) readTLS(c *conn) error {
 	for {
 		n, err := c.tls.Read(l.buf)
@@ -128,8 +129,8 @@ func (l *load) readTLS(c *conn) error {
 	}
 }
 
-// descriptor is a socket as a net.Conn. If a read would block, it returns errWouldBlock. Package tls then keeps what it
-// has read of a record, and continues at the next read.
+// descriptor is a file descriptor that implements net.Conn. If a read would block, Read returns errWouldBlock. Package
+// tls then keeps the part of the record that it has read, and continues at the next call of Read.
 type descriptor int
 
 // errWouldBlock is a temporary net.Error.
@@ -159,7 +160,7 @@ func (d descriptor) Read(p []byte) (int, error) {
 	}
 }
 
-// Write implements net.Conn. The buffer of the socket has space for a request.
+// Write implements net.Conn. It returns errNoRoom if the send buffer of the socket cannot hold all of p.
 func (d descriptor) Write(p []byte) (int, error) {
 	n, err := unix.Write(int(d), p)
 	if err == nil && n < len(p) {
@@ -173,7 +174,7 @@ var (
 	errClosed = errors.New("the hub closed the connection")
 )
 
-// The remaining methods of net.Conn do nothing. In particular, Close does not close the socket: the load generator does.
+// The remaining methods of net.Conn do nothing. In particular, Close does not close the socket, because load.drop does.
 
 func (descriptor) Close() error                     { return nil }
 func (descriptor) LocalAddr() net.Addr              { return &net.TCPAddr{} }

@@ -12,10 +12,9 @@ import (
 const (
 	// burstSize is the number of events that are published before the load waits for all of them.
 	burstSize = 64
-	// flushRate is the rate, in events per second, at which events are published without
-	// subscribers.
+	// flushRate is the rate at which flush publishes events, in events per second.
 	flushRate = 10_000
-	// warmUp is the time for which a side works before each of its rounds. It is not measured.
+	// warmUp is the time for which a side does the work of its next round before the measurement begins.
 	warmUp = 300 * time.Millisecond
 )
 
@@ -40,7 +39,7 @@ func (r *round) micros(percentile float64) float64 {
 
 func newLatency() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency, 3) }
 
-// round measures work from its first event until its last one has arrived.
+// round measures work, which publishes events and returns after the last of them has arrived.
 func (d *side) round(work func() error) (*round, error) {
 	r := &round{latency: newLatency()}
 	d.group.latency = r.latency
@@ -54,7 +53,7 @@ func (d *side) round(work func() error) (*round, error) {
 	return r, nil
 }
 
-// usage measures the time and the CPU time of work.
+// usage calls work, and stores the elapsed time and the CPU time of this call in r.
 func (d *side) usage(r *round, work func() error) error {
 	cpu, err := d.cpu()
 	if err != nil {
@@ -79,7 +78,7 @@ func (d *side) usage(r *round, work func() error) error {
 	return err
 }
 
-// cpu returns the CPU time of the side's servers, or 0 for a hub that the bench did not start.
+// cpu returns the CPU time that the side's servers have used so far, or 0 for a hub that the bench did not start.
 func (d *side) cpu() (time.Duration, error) {
 	if d.server.child == nil {
 		return 0, nil
@@ -101,7 +100,7 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// work returns the work of a scenario for the given time: events at its rate, or bursts.
+// work returns a function that publishes for the given time: at the rate of s or, if the rate is 0, in bursts.
 func (d *side) work(s spec, length time.Duration) func() error {
 	if s.rate > 0 {
 		return func() error { return d.published(s.rate, max(1, int(length.Seconds()*float64(s.rate)))) }
@@ -118,7 +117,7 @@ func (d *side) work(s spec, length time.Duration) func() error {
 	}
 }
 
-// warmed measures one round after a warm-up.
+// warmed measures one round of s after a warm-up.
 func (d *side) warmed(s spec) (*round, error) {
 	length := s.duration / time.Duration(s.rounds)
 	if err := d.work(s, min(warmUp, length))(); err != nil {
@@ -129,7 +128,8 @@ func (d *side) warmed(s spec) (*round, error) {
 	return r, err
 }
 
-// compare measures hub and floor alternately. Both do the same work.
+// compare alternates measurements of a hub and of the floor. Both deliver the same number of events to the same number of
+// subscribers.
 func (r *runner) compare(s spec) (*Result, error) {
 	server, err := r.hub()
 	if err != nil {
@@ -152,7 +152,7 @@ func (r *runner) compare(s spec) (*Result, error) {
 	return compared(s, hub, floor, rounds), nil
 }
 
-// scale measures hub and floor with each number of subscribers.
+// scale compares a hub with the floor for each number of subscribers in s.levels().
 func (r *runner) scale(s spec) ([]*Result, error) {
 	var results []*Result
 	for _, n := range s.levels() {
@@ -166,13 +166,14 @@ func (r *runner) scale(s spec) ([]*Result, error) {
 	return results, nil
 }
 
-// turns measures several sides alternately and closes their connections. All sides do the same work.
+// turns measures several sides alternately, s.rounds rounds for each, and then closes their connections. All sides do
+// the same work.
 func (r *runner) turns(s spec, sides ...*side) (map[*side][]*round, error) {
 	rounds := map[*side][]*round{}
 	for i := range s.rounds {
 		order := slices.Clone(sides)
 		if i%2 == 1 {
-			slices.Reverse(order) // the order alternates
+			slices.Reverse(order) // no side is always measured first
 		}
 		for _, d := range order {
 			one, err := d.measureTurn(s)
@@ -194,7 +195,7 @@ func (r *runner) turns(s spec, sides ...*side) (map[*side][]*round, error) {
 	return rounds, nil
 }
 
-// compared returns the result of the rounds of a hub, compared with those of the floor.
+// compared returns the result of comparing the rounds of a hub with the rounds of the floor.
 func compared(s spec, hub, floor *side, rounds map[*side][]*round) *Result {
 	result := s.result()
 	hubs, floors := rounds[hub], rounds[floor]
@@ -206,8 +207,8 @@ func compared(s spec, hub, floor *side, rounds map[*side][]*round) *Result {
 	return result
 }
 
-// measureTurn measures one round of a side. Afterwards, it closes the connections of the side if
-// the limit on open files does not allow those of both sides.
+// measureTurn measures one round of a side. Afterwards, it closes the connections of the side if the
+// limit on open files is too low for the connections of all sides together.
 func (d *side) measureTurn(s spec) (*round, error) {
 	if d.group == nil {
 		if err := d.subscribe(s); err != nil {
@@ -235,8 +236,8 @@ func (d *side) subscribe(s spec) error {
 	return d.open(d.name, s.transport, s.subscribers)
 }
 
-// flush publishes to closed subscribers, so that the server notices the closes and releases the
-// connections.
+// flush publishes events after the subscribers have closed their connections. The server's writes
+// fail, so that it releases the connections.
 func (d *side) flush() error {
 	fan := d.source.fan
 	d.source.fan = 0
@@ -249,7 +250,7 @@ func (d *side) flush() error {
 	return d.r.load.pumpFor(200 * time.Millisecond)
 }
 
-// floor starts the floor.
+// floor starts the floor for the transport of s.
 func (r *runner) floor(s spec) (*side, error) {
 	role, environ := ChildFloor, floorEnviron
 	if s.transport == LongPoll {
@@ -268,7 +269,7 @@ func (r *runner) floor(s spec) (*side, error) {
 	return d, nil
 }
 
-// figures summarizes the rounds of a side.
+// figures returns the figures of a side: sums, maxima and medians over its rounds.
 func figures(rounds []*round) *Figures {
 	f := &Figures{}
 	var cpu time.Duration

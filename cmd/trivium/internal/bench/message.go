@@ -12,20 +12,21 @@ type kind uint8
 const (
 	kindOpen   kind = iota // the subscription is confirmed; id is its position
 	kindEvent              // id (not on long-poll) and data
-	kindAnswer             // the answer to a poll has ended; id is its cursor
+	kindAnswer             // an answer to a poll is complete; id is its cursor
 	kindGap                // events were lost
 	kindEnd                // the hub ends the subscription; data is the reason
 	kindReply              // data must be sent back
 	kindPing               // a WebSocket ping; its data must be sent back
 )
 
-// message is one received message. Its bytes are valid until the function emit returns.
+// message is one received message. A decoder passes it to the function emit; its bytes are valid until emit returns.
 type message struct {
 	kind     kind
 	id, data []byte
 }
 
-// decoder decodes the bytes of a connection, which may be split at any position.
+// decoder decodes the bytes that a connection receives. Each call of feed passes the next bytes, which may end at any
+// position in a message.
 type decoder interface {
 	feed(p []byte, emit func(message)) error
 }
@@ -44,7 +45,7 @@ func newDecoder(transport string) decoder {
 	}
 }
 
-// maxHead is the maximum number of bytes of an answer's header.
+// maxHead is the maximum length of the header of an answer, in bytes.
 const maxHead = 16 << 10
 
 var errHead = errors.New("the answer's header is too long")
@@ -78,7 +79,7 @@ func (h *head) parse(text []byte) error {
 	lines := bytes.Split(text, []byte("\r\n"))
 	h.length, h.chunked = -1, false
 	if _, err := fmt.Sscanf(string(lines[0]), "HTTP/1.1 %d", &h.status); err != nil {
-		return fmt.Errorf("no answer of HTTP/1.1: %q", lines[0])
+		return fmt.Errorf("want an HTTP/1.1 status line, got %q", lines[0])
 	}
 	for _, line := range lines[1:] {
 		name, value, _ := bytes.Cut(line, []byte(": "))
@@ -116,8 +117,8 @@ const (
 
 var errChunk = errors.New("malformed chunk")
 
-// next returns the next piece of content and the bytes after it. The content is empty if all of p
-// is used or, with ended, at the end of the body.
+// next returns the next piece of content in p and the bytes after it. If p contains no more content,
+// the returned content is empty, and ended reports whether the body has ended.
 func (d *dechunker) next(p []byte) (content, rest []byte, ended bool, err error) {
 	for len(p) > 0 {
 		c := p[0]
@@ -152,7 +153,7 @@ func (d *dechunker) next(p []byte) (content, rest []byte, ended bool, err error)
 	return nil, nil, false, nil
 }
 
-// header decodes one byte of the line with the size of a chunk.
+// header decodes one byte of a chunk's first line, which contains the size of the chunk.
 func (d *dechunker) header(c byte) error {
 	switch {
 	case c == '\n' && d.left == 0:

@@ -9,22 +9,22 @@ import (
 type Million struct {
 	Sockets      int     `json:"sockets"`           // real SSE connections
 	SocketPSS    float64 `json:"pss_per_socket"`    // memory of the hub's process
-	SocketKernel float64 `json:"kernel_per_socket"` // kernel memory of the hub's end; 0: not measured
+	SocketKernel float64 `json:"kernel_per_socket"` // kernel memory of the hub's end of a connection; 0: not measured
 
-	Groups          int     `json:"groups"` // subscription groups of the subscribers in memory
+	Groups          int     `json:"groups"` // number of subscription groups of the subscribers in memory
 	Tokens          int     `json:"tokens"`
 	OpenedPerSecond float64 `json:"opened_per_second"`
-	OpenCPU         float64 `json:"open_cpu_us"`           // CPU time of one subscription
-	PSS             int64   `json:"pss"`                   // memory of the hub with the subscribers in memory, without their connections
-	Heap            float64 `json:"heap_per_subscription"` // heap that is in use after garbage collection
-	RestCPU         float64 `json:"rest_cpu"`              // share of a core
-	Heartbeats      float64 `json:"heartbeats_per_second"` // while RestCPU was measured
-	EventSeconds    float64 `json:"event_seconds"`         // time from the publishing of an event until all subscribers have it, in the slowest round
-	FloorSeconds    float64 `json:"floor_seconds"`         // the same for the floor
-	OwnEvents       float64 `json:"own_deliveries_per_second"`
-	RevokedSeconds  float64 `json:"revoked_seconds"` // time from the end of a token until its connections are closed
+	OpenCPU         float64 `json:"open_cpu_us"`               // CPU time to open one subscription
+	PSS             int64   `json:"pss"`                       // memory of the hub with the subscribers in memory, without their connections
+	Heap            float64 `json:"heap_per_subscription"`     // heap that is in use after garbage collection
+	RestCPU         float64 `json:"rest_cpu"`                  // share of a core that is used while nothing is published
+	Heartbeats      float64 `json:"heartbeats_per_second"`     // while RestCPU was measured
+	EventSeconds    float64 `json:"event_seconds"`             // time from the publishing of an event until all subscribers have it, in the slowest round
+	FloorSeconds    float64 `json:"floor_seconds"`             // the same for the floor
+	OwnEvents       float64 `json:"own_deliveries_per_second"` // with topics that only one group subscribes to
+	RevokedSeconds  float64 `json:"revoked_seconds"`           // time from the end of a token until its connections are closed
 	DrainSeconds    float64 `json:"drain_seconds"`
-	DrainCPU        float64 `json:"drain_cpu_us"` // CPU time of one subscription
+	DrainCPU        float64 `json:"drain_cpu_us"` // CPU time to drain one subscription
 	DrainWindow     float64 `json:"drain_window_seconds"`
 	CutByDrain      int64   `json:"cut_by_drain"` // connections that the drain closed without a message
 }
@@ -38,7 +38,7 @@ const (
 	mostRevoked        = 1 // s
 )
 
-// goals returns the goals with the measured values.
+// goals returns the goals of the scenario million with the measured values.
 func (m *Million) goals() []Goal {
 	return []Goal{
 		atLeast("million: connections opened per second", m.OpenedPerSecond, leastMillionOpened, ""),

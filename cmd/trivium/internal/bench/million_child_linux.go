@@ -22,19 +22,20 @@ import (
 )
 
 const (
-	perToken = 1000 // subscribers with the same token
-	perGroup = 1000 // subscribers in each group, except in the group of one half of them
+	perToken = 1000 // number of subscribers with the same token
+	perGroup = 1000 // number of subscribers in each group, except the group that half of all subscribers are in
 
-	// enoughShare is the minimum share of all cores that must be available for opening. With less, other programs
-	// disturb the measurement.
+	// enoughShare is the minimum share of all cores that the process must get while it opens the subscribers. If it
+	// gets less, other programs have disturbed the measurement.
 	enoughShare = 0.8
 
 	hubGCPercent = 50              // as in the hub's own process
 	hubDrain     = 8 * time.Second // default of --drain
 )
 
-// million is a hub in this process, with subscribers on connections in memory. Half of the subscribers are in one group
-// and have a single topic, which all share. Each of the others also has a topic that only perGroup of them have.
+// million is a hub in this process, with subscribers on connections in memory. All subscribers subscribe to one shared
+// topic. Half of them subscribe to nothing else and are one group. Each of the other subscribers also subscribes to the
+// topic of its own group, which has perGroup members.
 type million struct {
 	n, size int
 	hub     *hub.Hub
@@ -52,7 +53,7 @@ type million struct {
 	floorConns []memoryConn
 }
 
-// runMillion is the main function of the child.
+// runMillion is the main function of the child process million.
 func runMillion(stderr io.Writer, cfg *Config) error {
 	debug.SetGCPercent(hubGCPercent)
 	m, err := newMillion(cfg.Subscribers, cfg.Size)
@@ -90,7 +91,7 @@ func newMillion(n, size int) (*million, error) {
 	return m, nil
 }
 
-// close ends the hub and its goroutines.
+// close closes the hub and waits for its goroutines.
 func (m *million) close() error {
 	m.api.Close()
 	m.stop()
@@ -98,7 +99,8 @@ func (m *million) close() error {
 	return m.hub.Close()
 }
 
-// stream returns the stream of a subscriber in addition to the one that all share, or 0 if there is none.
+// stream returns the stream that subscriber i receives in addition to the shared stream, or 0 if it receives only the
+// shared one.
 func (m *million) stream(i int) uint32 {
 	if i < m.n/2 {
 		return 0
@@ -106,10 +108,10 @@ func (m *million) stream(i int) uint32 {
 	return uint32((i-m.n/2)/perGroup) + 1
 }
 
-// streams returns the number of streams that groups have in addition to the one that all share.
+// streams returns the number of streams in addition to the shared stream.
 func (m *million) streams() uint32 { return m.stream(m.n - 1) }
 
-// firsts returns the first subscriber of each group. Its events are kept.
+// firsts returns the first subscriber of each group. The connections of these subscribers keep their events.
 func (m *million) firsts() []int {
 	firsts := []int{0}
 	for i := m.n / 2; i < m.n; i += perGroup {
@@ -126,7 +128,7 @@ func (m *million) first(i int) int {
 	return m.n/2 + int(m.stream(i)-1)*perGroup
 }
 
-// measure runs all phases and returns the result without the errors.
+// measure runs all phases and returns the result. It leaves the counts of lost or changed events to check.
 func (m *million) measure(rounds int, rest time.Duration) (*Result, error) {
 	result := &Result{Million: &Million{Groups: len(m.firsts()), Tokens: m.tokens.count()}}
 	figures := result.Million
@@ -142,7 +144,7 @@ func (m *million) measure(rounds int, rest time.Duration) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	figures.PSS = connected - int64(m.n)*int64(unsafe.Sizeof(memoryConn{})) // newMillion has written to all memoryConns
+	figures.PSS = connected - int64(m.n)*int64(unsafe.Sizeof(memoryConn{})) // newMillion has written to all of them
 	figures.Heap = float64(heapInUse()-heap) / float64(m.n)
 	if err := m.rest(figures, rest); err != nil {
 		return nil, err
@@ -164,7 +166,7 @@ func (m *million) measure(rounds int, rest time.Duration) (*Result, error) {
 	return result, err
 }
 
-// each calls f for each subscriber, in as many goroutines as there are processors.
+// each calls f once for each subscriber. The calls are divided among GOMAXPROCS goroutines.
 func (m *million) each(f func(i int) error) error {
 	workers := runtime.GOMAXPROCS(0)
 	errs := make([]error, workers)
@@ -205,7 +207,7 @@ func heapInUse() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// usage measures the time and the CPU time of this process while work runs.
+// usage calls work and returns the elapsed time and the CPU time of this process during the call.
 func usage(work func() error) (*round, error) {
 	r := &round{latency: newLatency()}
 	cpu, err := cpuOf(os.Getpid())
@@ -222,7 +224,7 @@ func usage(work func() error) (*round, error) {
 	return r, err
 }
 
-// rest measures the CPU time while only heartbeats are written.
+// rest measures the CPU time for the duration d, while the hub writes only heartbeats.
 func (m *million) rest(figures *Million, d time.Duration) error {
 	heartbeats := m.run.heartbeats.Load()
 	resting, err := usage(func() error { time.Sleep(d); return nil })
@@ -234,8 +236,8 @@ func (m *million) rest(figures *Million, d time.Duration) error {
 	return nil
 }
 
-// events publishes one event to all subscribers in each round. For comparison it measures the floor: writes of the
-// same bytes to as many memoryConns.
+// events publishes one event to all subscribers in each round. As the baseline it measures m.floor, which writes the
+// same number of bytes to the same number of memoryConns.
 func (m *million) events(result *Result, rounds int) error {
 	m.floorConns = make([]memoryConn, m.n)
 	for i := range m.floorConns {
@@ -245,7 +247,7 @@ func (m *million) events(result *Result, rounds int) error {
 	var all [2][]*round
 	for i := range rounds {
 		for k := range sides {
-			side := (i + k) % len(sides) // the order alternates
+			side := (i + k) % len(sides) // no side is always measured first
 			run := &m.run
 			if side == 1 {
 				run = &m.floorRun
@@ -267,13 +269,13 @@ func (m *million) events(result *Result, rounds int) error {
 	return nil
 }
 
-// timed measures work until n deliveries have been counted.
+// timed calls work, which causes n deliveries, and measures until all of them have been counted.
 func timed(run *memoryRun, n int, work func() error) (*round, error) {
 	expected := run.expect(n)
 	r, err := usage(func() error {
 		err := work()
 		if err == nil {
-			expected.wait() // if not all arrive, check counts them as lost
+			expected.wait() // deliveries that never happen are counted as lost by check
 		}
 		return err
 	})
@@ -300,7 +302,7 @@ func (m *million) floor() error {
 	})
 }
 
-// ownEvents publishes one event to each stream that one group has, and returns the deliveries per second.
+// ownEvents publishes one event to each stream except the shared one, and returns the deliveries per second.
 func (m *million) ownEvents() (float64, error) {
 	n := m.n - m.n/2
 	one, err := timed(&m.run, n, func() error {
@@ -317,7 +319,8 @@ func (m *million) ownEvents() (float64, error) {
 	return one.perSecond(), nil
 }
 
-// revoke ends the token of the last subscriber, and returns the time until all its connections were closed.
+// revoke revokes the token of the last subscriber, and returns the time until the hub has closed all connections with
+// this token.
 func (m *million) revoke() float64 {
 	last := m.tokens.count() - 1
 	n := int64(m.n - last*perToken)
@@ -330,7 +333,7 @@ func (m *million) revoke() float64 {
 	return time.Since(start).Seconds()
 }
 
-// check counts the errors of all subscribers. The hub must be closed.
+// check adds the lost, duplicated and changed events of all subscribers to the result. The hub must be closed.
 func (m *million) check(result *Result) {
 	for _, i := range m.firsts() {
 		heads := map[uint32]uint32{0: m.heads[0]}

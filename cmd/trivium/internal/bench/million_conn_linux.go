@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// memoryConn is the connection of a subscription in memory. It accepts everything at once, counts the messages, and
-// computes a checksum of the events. The hub calls it for one write at a time.
+// memoryConn is the connection of a subscriber in memory. Its writes never block. It counts the messages and computes a
+// checksum of the events. The hub never calls its methods concurrently for writing.
 type memoryConn struct {
 	run  *memoryRun
-	kept []byte // bytes of all events, on the connections that are compared with the others; nil: not kept
+	kept []byte // bytes of all events, on the first connection of each group; nil: events are not kept
 
 	left    uint32 // bytes of the current chunk that were not written yet
 	events  uint32
@@ -32,18 +32,18 @@ type memoryState uint8
 const (
 	memoryNew     memoryState = iota
 	memoryOpen                // the opening message was written
-	memoryGoaway              // the stream has ended, by goaway
-	memoryRefused             // the stream has ended, by an error
+	memoryGoaway              // the stream was ended by the message trivium.goaway
+	memoryRefused             // the stream was ended by the message trivium.error
 )
 
-// memoryRun is shared by the memoryConns of a run.
+// memoryRun holds the counters that all memoryConns of a run share.
 type memoryRun struct {
 	heartbeats atomic.Int64
 	closed     atomic.Int64 // connections that the hub has closed
 	waiting    atomic.Pointer[deliveries]
 }
 
-// deliveries counts the deliveries of the events that were published last.
+// deliveries counts down the deliveries of the most recently published events.
 type deliveries struct {
 	left atomic.Int64
 	done chan struct{} // closed when none is left
@@ -57,14 +57,14 @@ func (r *memoryRun) expect(n int) *deliveries {
 	return d
 }
 
-// count counts one delivery.
+// count records one delivery.
 func (d *deliveries) count() {
 	if d.left.Add(-1) == 0 {
 		close(d.done)
 	}
 }
 
-// wait blocks until all deliveries were counted, and reports whether that was in time.
+// wait blocks until all deliveries were counted or the time of patience has passed. It reports whether all were counted.
 func (d *deliveries) wait() bool {
 	select {
 	case <-d.done:
@@ -83,7 +83,8 @@ func (c *memoryConn) TryWrite(p []byte) (int, error) {
 // Write accepts all of p.
 func (c *memoryConn) Write(p []byte) (int, error) { return c.TryWrite(p) }
 
-// observe decodes chunks, each with one message. A chunk may be split, but not its header.
+// observe decodes chunks. Each chunk contains one message. A chunk may be split between two writes, but its header is
+// never split.
 func (c *memoryConn) observe(p []byte) {
 	for len(p) > 0 {
 		if c.left == 0 {
@@ -137,7 +138,7 @@ func (c *memoryConn) beginChunk(p []byte) []byte {
 	return nil
 }
 
-// control handles a control message, which is written as a whole.
+// control handles a control message, which the hub writes in a single write.
 func (c *memoryConn) control(block []byte) {
 	if after, found := bytes.CutPrefix(block, []byte("retry: ")); found {
 		_, block, _ = bytes.Cut(after, []byte("\n"))
@@ -167,8 +168,8 @@ func (c *memoryConn) control(block []byte) {
 	}
 }
 
-// check adds the errors of the connection to t. other has received the same events, all of which were checked, and n is
-// their number.
+// check compares the events of the connection with those of other, which checkKept checks, and adds the differences to
+// t. Both connections must have received the same n events.
 func (c *memoryConn) check(other *memoryConn, n uint32, t *Tally) {
 	switch {
 	case c.events < n:
@@ -181,14 +182,14 @@ func (c *memoryConn) check(other *memoryConn, n uint32, t *Tally) {
 	t.Changed += int64(c.faults)
 }
 
-// checkKept checks the kept events by their numbers and checksums, and adds the errors to t. heads has the number of
-// published events of each stream that the connection receives.
+// checkKept checks the numbers and checksums of the kept events, and adds the errors to t. heads maps each stream that
+// the connection receives to the number of its published events.
 func (c *memoryConn) checkKept(heads map[uint32]uint32, t *Tally) {
 	checks := map[uint32]*checker{}
 	for stream := range heads {
 		checks[stream] = &checker{}
 	}
-	blocks := bytes.ReplaceAll(c.kept, []byte("\n\n\r\n"), []byte("\n\n")) // without the ends of chunks
+	blocks := bytes.ReplaceAll(c.kept, []byte("\n\n\r\n"), []byte("\n\n")) // removes the CR and LF at the end of each chunk
 	new(sseDecoder).blocks(blocks, func(m message) {
 		s, ok := parseStamp(m.data)
 		check := checks[s.stream]
@@ -203,7 +204,7 @@ func (c *memoryConn) checkKept(heads map[uint32]uint32, t *Tally) {
 	}
 }
 
-// Close counts the close.
+// Close adds one to the number of closed connections.
 func (c *memoryConn) Close() error {
 	c.run.closed.Add(1)
 	return nil
@@ -218,7 +219,7 @@ func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
 func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
-// memoryResponse is the response to a request that subscribes. Hijack returns its memoryConn.
+// memoryResponse is the http.ResponseWriter of a request that subscribes. Hijack returns its memoryConn.
 type memoryResponse struct {
 	conn     *memoryConn
 	header   http.Header

@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// millionPatience is the timeout of the subscribers in memory, with all phases.
+	// millionPatience is the maximum time for all phases of the child process million.
 	millionPatience = 15 * time.Minute
 	// perAddress is the number of connections from one address of 127.0.0.0/8. Linux has about 28,000 ports per address.
 	perAddress = 20_000
-	// socketBudget is the assumed memory of one real connection, both ends together, in bytes. The connections may take
-	// half of the available memory.
+	// socketBudget is the assumed memory of one real connection, both ends together, in bytes. All real connections
+	// together may take half of the available memory.
 	socketBudget = 16 << 10
 )
 
-// million measures as many real connections as the limit on open files allows, and after that all subscribers in the
-// memory of one process.
+// million first measures as many real connections as the limit on open files allows. After that, it measures
+// s.subscribers subscribers on connections in memory, in one child process.
 func (r *runner) million(s spec) (*Result, error) {
 	sockets, err := r.sockets(s)
 	if err != nil {
@@ -49,7 +49,7 @@ func (r *runner) million(s spec) (*Result, error) {
 
 // sockets measures the memory of real connections.
 func (r *runner) sockets(s spec) (*Million, error) {
-	// A hub keeps a tenth of its files for connections that do not subscribe.
+	// A hub reserves a tenth of its open files for connections that do not subscribe.
 	files, err := allowFiles(s.subscribers + s.subscribers/9 + 2*spareFiles)
 	if err != nil {
 		return nil, fmt.Errorf("raise the limit on open files: %w", err)
@@ -91,14 +91,15 @@ func (r *runner) sockets(s spec) (*Million, error) {
 	return m, nil
 }
 
-// sourceAddress returns the local address of connection i to a loopback address: perAddress connections have the same.
+// sourceAddress returns the loopback address from which connection i is opened. Groups of perAddress connections have
+// the same address.
 func sourceAddress(i int) netip.Addr {
 	block := i/perAddress + 1
 	return netip.AddrFrom4([4]byte{127, byte(block >> 8), byte(block), 1})
 }
 
-// kernelMemory returns the bytes of the kernel's memory that cannot be reclaimed, and of the socket buffers of this
-// machine; 0: not known.
+// kernelMemory returns the kernel memory of this machine in bytes: slab memory that cannot be reclaimed, plus TCP socket
+// buffers. It returns 0 if this is not known.
 func kernelMemory() int64 {
 	slab := meminfo("SUnreclaim")
 	text, err := os.ReadFile("/proc/net/sockstat")

@@ -15,7 +15,7 @@ import (
 type millionTokens struct {
 	names   []string
 	byHash  map[[sha256.Size]byte]*auth.Credential
-	revoked atomic.Pointer[[sha256.Size]byte] // hash of the token that has ended; nil: none
+	revoked atomic.Pointer[[sha256.Size]byte] // hash of the revoked token; nil: none
 }
 
 // newMillionTokens returns the tokens of n subscribers.
@@ -36,7 +36,7 @@ func (t *millionTokens) count() int { return len(t.names) }
 // of returns the token of subscriber i.
 func (t *millionTokens) of(i int) string { return t.names[i/perToken] }
 
-// revoke ends a token. The caller then calls Recheck of the middleware.
+// revoke revokes token number i. To close its connections, the caller then calls Recheck of the middleware.
 func (t *millionTokens) revoke(i int) {
 	hash := sha256.Sum256([]byte(t.names[i]))
 	t.revoked.Store(&hash)

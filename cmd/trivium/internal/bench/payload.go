@@ -6,12 +6,15 @@ import (
 	"hash/crc32"
 )
 
-// An event's data is a JSON string of fixed length, the same bytes over every transport:
+// The data of an event is a JSON string of fixed length. Its bytes are the same over every transport:
 //
 //	"SSSSSSSSNNNNNNNNTTTTTTTTTTTTTTTTCCCCCCCCpadding"
 //
-// with, in hex, the stream (0: the one that all share), the number in that stream from 0, the time
-// of publishing in ns of the load's clock, and the checksum of all the rest.
+// The fields are hexadecimal numbers:
+//   - S: the stream; 0 is the stream that all subscribers share
+//   - N: the number of the event in that stream, from 0
+//   - T: the time of publishing, as load.clock returns it, in ns
+//   - C: a checksum of all other bytes up to the end of the padding
 const (
 	stampSize = 4 + 4 + 8
 	sumAt     = 1 + 2*stampSize
@@ -25,13 +28,13 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// stamp is the header of an event's data.
+// stamp holds the fields of an event's data, except the checksum.
 type stamp struct {
 	stream, seq uint32
 	sent        int64 // ns
 }
 
-// put fills p with the data of an event.
+// put fills p with the data of an event that contains s.
 func (s stamp) put(p []byte) {
 	var raw [stampSize]byte
 	binary.BigEndian.PutUint32(raw[:], s.stream)

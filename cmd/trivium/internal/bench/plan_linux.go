@@ -8,7 +8,7 @@ import (
 // plan describes how the subscribers of a group are opened.
 type plan struct {
 	transport     string
-	at            []endpoint // subscribers are divided among these
+	at            []endpoint // servers among which the subscribers are divided
 	n             int
 	topic         func(i int) string
 	stream        func(i int) uint32
@@ -19,7 +19,7 @@ type plan struct {
 	spread        bool               // bind subscriber i to sourceAddress(i)
 }
 
-// protocol returns the transport, or HTTP2.
+// protocol returns HTTP2 if the connections negotiate HTTP/2, and otherwise the transport.
 func (p *plan) protocol() string {
 	if p.tls != nil && len(p.tls.NextProtos) > 0 {
 		return HTTP2
@@ -27,7 +27,7 @@ func (p *plan) protocol() string {
 	return p.transport
 }
 
-// endpoint is the address of a server for a subscriber.
+// endpoint is the address of a server and the token with which subscribers connect to it.
 type endpoint struct {
 	address     *net.TCPAddr
 	host, token string

@@ -7,10 +7,10 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress shows the progress of a run. With a nil writer, it shows nothing.
+// progress shows the progress of a run as a bar.
 type progress struct {
 	bar     *progressbar.ProgressBar // nil: nothing is shown
-	started int                      // steps of the scenarios started so far
+	started int                      // number of steps of all scenarios that have begun
 }
 
 // steps returns the maximum number of calls of step in a scenario.

@@ -16,19 +16,19 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// eachBatch is the number of events that are passed to a hub with an engine at once. It equals the
-// batch size of the datagram source.
+// eachBatch is the number of events per call of PublishEach. It equals the number of events that the
+// hub's UDP source passes to PublishEach in one call.
 const eachBatch = 512
 
-// publisher publishes to the target of a child.
+// publisher publishes events inside a child process.
 type publisher struct {
 	some func(topics []string, data []byte) error // publishes one event per topic
-	done func() error                             // waits until everything that was published is processed
+	done func() error                             // waits until all published events have been processed
 	end  func() error
 }
 
-// runPublish is the main function of the child. It publishes without subscribers for about the
-// given time, and waits until everything is processed.
+// runPublish is the main function of the child processes that publish. It publishes events, which have
+// no subscribers, for the configured duration, and waits until all of them have been processed.
 func runPublish(stderr io.Writer, cfg *Config, role string) (err error) {
 	open := map[string]func(*Config) (*publisher, error){ChildPublish: openMemory, ChildEngine: openEngine, ChildJetStream: openJetStream}[role]
 	p, err := open(cfg)
@@ -70,7 +70,7 @@ func runPublish(stderr io.Writer, cfg *Config, role string) (err error) {
 	return json.NewEncoder(stderr).Encode(address{Message: listening, Events: n, CPU: after - before, Wall: wall})
 }
 
-// openMemory returns a publisher of single events to a hub with the memory engine.
+// openMemory returns a publisher that publishes events one at a time to a hub with the memory engine.
 func openMemory(*Config) (*publisher, error) {
 	h, err := hub.New(hub.Config{})
 	if err != nil {
@@ -98,8 +98,8 @@ func openHub(cfg *Config, keep hub.Retention) (*hub.Hub, error) {
 	return hub.New(hub.Config{Engine: engine, MaxEventSize: engineEventBytes})
 }
 
-// openEngine returns a publisher of batches. It publishes like a datagram source: in order and not
-// atomically. done waits until the hub has delivered the events.
+// openEngine returns a publisher that publishes batches as the hub's UDP source does: in order, but not
+// atomically. Its function done waits until the hub has received the events from the engine.
 func openEngine(cfg *Config) (*publisher, error) {
 	h, err := openHub(cfg, hub.Retention{})
 	if err != nil {
@@ -124,14 +124,14 @@ func openEngine(cfg *Config) (*publisher, error) {
 func delivered(h *hub.Hub, last hub.Cursor) error {
 	for end := time.Now().Add(patience); h.Position().Seq < last.Seq; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			return errors.New("the hub did not receive its own events")
+			return errors.New("the hub did not receive the events that it published")
 		}
 	}
 	return nil
 }
 
-// openJetStream returns a publisher that uses the asynchronous publish of NATS's client. The stream
-// was created by a hub.
+// openJetStream returns a publisher that calls PublishAsync of the NATS client. It lets a hub create
+// the stream, so that the stream has the same settings.
 func openJetStream(cfg *Config) (*publisher, error) {
 	h, err := openHub(cfg, hub.Retention{})
 	if err != nil {

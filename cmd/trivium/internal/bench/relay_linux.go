@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// relay forwards connections to an address and delays all bytes, in each direction. Its goroutines end before close
-// returns.
+// relay forwards connections to an address, and delays the bytes of both directions. All its goroutines have ended when
+// close returns.
 type relay struct {
 	listener net.Listener
 	to       string
@@ -16,7 +16,7 @@ type relay struct {
 	running  sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[net.Conn]bool // connections of both sides; nil after close
+	conns map[net.Conn]bool // connections to clients and to the server; nil after close
 }
 
 func startRelay(to string, delay time.Duration) (*relay, error) {
@@ -91,10 +91,10 @@ type piece struct {
 	due  time.Time
 }
 
-// maxPieces bounds the pieces that a relay holds back in each direction of a connection.
+// maxPieces is the maximum number of pieces that a relay buffers per connection and direction.
 const maxPieces = 1 << 12
 
-// forward copies until either side closes, and closes both.
+// forward copies bytes from one connection to the other until either is closed, and then closes both.
 func (r *relay) forward(to, from net.Conn) {
 	pieces := make(chan piece, maxPieces)
 	r.running.Go(func() {

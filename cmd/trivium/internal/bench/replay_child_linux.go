@@ -23,8 +23,8 @@ import (
 // so high that the delay does not limit the consumer's rate.
 const consumerBatch = 1 << 16
 
-// runFill is the main function of the child. It publishes the events of replay to a new log, and
-// then the filler events.
+// runFill is the main function of the child process fill. To a new log, it publishes the events that
+// the scenario replay reads, followed by filler events.
 func runFill(stderr io.Writer, cfg *Config) (err error) {
 	h, err := openHub(cfg, replayRetention(cfg.Events, cfg.Size))
 	if err != nil {
@@ -51,7 +51,7 @@ func runFill(stderr io.Writer, cfg *Config) (err error) {
 	return json.NewEncoder(stderr).Encode(address{Message: listening, Cursor: begin.String()})
 }
 
-// publishEach publishes n events in batches, and waits until the hub has delivered them.
+// publishEach publishes n events in batches, and waits until the hub has received them from the engine.
 func publishEach(h *hub.Hub, n, batch int, event func() *hub.Event) error {
 	var last hub.Cursor
 	for n > 0 {
@@ -68,8 +68,8 @@ func publishEach(h *hub.Hub, n, batch int, event func() *hub.Event) error {
 	return delivered(h, last)
 }
 
-// runConsumer is the main function of the child. It reads the events of replay with the ordered
-// consumer of NATS's client.
+// runConsumer is the main function of the child process consumer. It reads the events of the scenario
+// replay with the ordered consumer of the NATS client.
 func runConsumer(stderr io.Writer, cfg *Config) error {
 	conn, end, err := connectNATS(cfg)
 	if err != nil {

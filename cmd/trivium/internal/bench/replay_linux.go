@@ -12,14 +12,15 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// fillerBytes is larger than an in-memory log. Filler events of fillerSize bytes are published
-// after the events of replay, so that those are only in the durable log.
+// After the events that the scenario replay reads, filler events are published: together at least
+// fillerBytes bytes, each of fillerSize bytes. They fill the hub's in-memory log, so that the hub can
+// read the events of replay only from the durable log.
 const (
 	fillerBytes = hub.DefaultRetainBytes
 	fillerSize  = MaxSize
 )
 
-// replayRetention returns a retention that removes none of the n events of replay.
+// replayRetention returns a retention under which none of the n events of replay is removed.
 func replayRetention(n, size int) hub.Retention {
 	const overhead = 1 << 10 // bytes that each event needs in the log in addition to its data
 	return hub.Retention{
@@ -29,14 +30,14 @@ func replayRetention(n, size int) hub.Retention {
 	}
 }
 
-// retentionFlags returns the retention as flags of a hub.
+// retentionFlags returns the flags of a hub with the given retention.
 func retentionFlags(r hub.Retention) []string {
 	return []string{"--retain-events", strconv.Itoa(r.Events), "--retain-bytes", strconv.FormatInt(r.Bytes, 10), "--retain-age", r.Age.String()}
 }
 
 // replay measures a subscriber that reads a log from its first event, and compares it with
-// JetStream's own consumer. With NATS, both connect through a relay that delays all bytes in both
-// directions.
+// JetStream's own consumer. With the engine nats, hub and consumer connect to NATS through a relay,
+// which delays the bytes of both directions.
 func (r *runner) replay(s spec) ([]*Result, error) {
 	log := r.engine.newLog()
 	begin, err := r.fill(s, log)
@@ -76,7 +77,7 @@ func (s spec) childFlags() []string {
 	return []string{"--size", strconv.Itoa(s.size), "--events", strconv.Itoa(s.events)}
 }
 
-// replayWith measures rounds with one delay.
+// replayWith measures all rounds with the delay s.delay.
 func (r *runner) replayWith(s spec, begin string, log, own []string) (*Result, error) {
 	if s.delay > 0 {
 		relays, relayed, err := relayLog(log, s.delay)
@@ -150,8 +151,8 @@ func (d *side) replayRound(s spec, begin string, result *Result) (*round, error)
 	return one, err
 }
 
-// readTo reads until all subscribers have the events before head. If nothing arrives for long, the rest counts as
-// lost.
+// readTo reads until all subscribers have received the events with numbers below head. If no event arrives for the
+// time of patience, the missing events count as lost.
 func (g *group) readTo(head uint32) error {
 	for before := int64(-1); g.advanced > before; {
 		before = g.advanced
@@ -163,7 +164,7 @@ func (g *group) readTo(head uint32) error {
 	return nil
 }
 
-// consumerRound measures one replay by JetStream's own consumer, in a child.
+// consumerRound measures one replay by JetStream's own consumer, which runs in a child process.
 func (r *runner) consumerRound(s spec, log []string) (*round, error) {
 	before, err := r.engine.cpu()
 	if err != nil {
@@ -187,10 +188,10 @@ func relayLog(log []string, delay time.Duration) (relays []*relay, relayed []str
 	for text := range strings.SplitSeq(relayed[at], ",") {
 		u, err := url.Parse(strings.TrimSpace(text))
 		if err != nil {
-			return relays, nil, errors.New("--nats-url is not a list of URLs") // the error may contain a password
+			return relays, nil, errors.New("--nats-url is not a list of URLs") // err may contain a password
 		}
 		if u.Scheme != "nats" {
-			return relays, nil, errors.New("replay needs URLs of the form nats://host:port, because it delays the connections")
+			return relays, nil, errors.New("replay requires URLs of the form nats://host:port, because it connects through a relay")
 		}
 		if u.Port() == "" {
 			u.Host += ":4222"

@@ -9,24 +9,24 @@ import (
 	"text/tabwriter"
 )
 
-// Report contains the results of a run of the benchmark. Its JSON names do not change.
+// Report contains the results of a run of the benchmark. The names of its JSON members stay the same in later versions.
 type Report struct {
 	Version string    `json:"version"`
 	System  string    `json:"system"`
 	CPUs    int       `json:"cpus"`
 	HubCPUs int       `json:"hub_cpus,omitempty"` // --cpus
-	Pinned  bool      `json:"pinned"`             // whether the servers and the load had cores of their own
+	Pinned  bool      `json:"pinned"`             // the load did not run on the cores of the servers
 	Target  string    `json:"target,omitempty"`
 	Engine  string    `json:"engine,omitempty"`
 	Results []*Result `json:"results"`
 	Goals   []Goal    `json:"goals,omitempty"`
 
-	allGoals bool // Goals are those of --goals
+	allGoals bool // whether --goals was set
 }
 
-// Result is the result of one scenario over one transport. Ratios are those of the hub to the
-// floor, each the median of the rounds; 0: not measured. For an engine, Against is the name of
-// the side that replaces the floor.
+// Result is the result of one scenario over one transport. A ratio is the hub's value divided by the
+// floor's, as the median of the rounds; 0 means that it was not measured. If an engine is measured,
+// another side replaces the floor, and Against is the name of that side.
 type Result struct {
 	Scenario        string   `json:"scenario"`
 	Transport       string   `json:"transport"`        // for ingest: the way to publish
@@ -38,8 +38,8 @@ type Result struct {
 	Hub             *Figures `json:"hub,omitempty"`
 	Floor           *Figures `json:"floor,omitempty"`
 	CPURatio        float64  `json:"cpu_ratio,omitempty"`
-	P99Ratio        float64  `json:"p99_ratio,omitempty"` // for slow and resume: ratio to the p99 without the disturbance
-	Tally                    // errors of the hub
+	P99Ratio        float64  `json:"p99_ratio,omitempty"` // for slow and resume: divided by the hub's p99 in normal operation
+	Tally                    // events that the hub did not deliver correctly
 	Gaps            int64    `json:"gaps"`
 	FloorLost       int64    `json:"floor_lost"`
 	Engine          string   `json:"engine,omitempty"`
@@ -49,7 +49,7 @@ type Result struct {
 	FanoutRatio     float64  `json:"fanout_ratio,omitempty"` // CPU per delivery, without the cost of publishing
 	RateRatio       float64  `json:"rate_ratio,omitempty"`   // for ingest and replay: ratio of the events per second
 	Delay           float64  `json:"delay_ms,omitempty"`     // for replay: delay in each direction between the hub and NATS
-	P50Added        float64  `json:"p50_added_us,omitempty"` // latency of the hub minus that of the other side
+	P50Added        float64  `json:"p50_added_us,omitempty"` // latency of the hub minus latency of the other side
 	P99Added        float64  `json:"p99_added_us,omitempty"`
 	Memory          *Memory  `json:"memory,omitempty"`
 	Million         *Million `json:"million,omitempty"`
@@ -59,8 +59,8 @@ type Result struct {
 	Notes           []string `json:"notes,omitempty"`
 }
 
-// Figures are the measurements of one server. Counts are summed over all rounds, and the maximum
-// latency is that of all rounds. Other values are medians of the rounds.
+// Figures are the measurements of one server. Events, Deliveries and CPUSeconds are sums over all
+// rounds, and Max is the maximum over all rounds. The other values are medians of the rounds.
 type Figures struct {
 	Events              int64   `json:"events"`
 	Deliveries          int64   `json:"deliveries"`
@@ -75,10 +75,10 @@ type Figures struct {
 	Max                 float64 `json:"max_us"`
 }
 
-// Memory is the memory per connection, as proportional set size in bytes. The bench subtracts what
-// the same hub used before, after it had served some connections that were then closed.
+// Memory is the memory per connection, as proportional set size in bytes. It does not include Before,
+// the memory of the hub without connections, measured after the hub had served some other connections.
 type Memory struct {
-	Before       int64   `json:"pss_before"` // memory of the whole process
+	Before       int64   `json:"pss_before"` // memory of the whole process without connections
 	Connected    float64 `json:"pss_per_connection"`
 	AfterTraffic float64 `json:"pss_per_connection_after_traffic"`
 	RestCPU      float64 `json:"rest_cpu"` // share of a core that is used while nothing is published
@@ -94,11 +94,11 @@ func (r *Report) Clean() bool {
 	return true
 }
 
-// enoughCPU is the minimum number of seconds of CPU time for a reliable figure: 50 ticks of 10 ms,
-// in case the kernel counts in ticks.
+// enoughCPU is the minimum CPU time for a reliable figure, in seconds. It is 50 times the tick of 10 ms
+// in which some kernels count CPU time.
 const enoughCPU = 0.5
 
-// namedFigures are the figures of one side with its name.
+// namedFigures holds the figures and the name of one side.
 type namedFigures struct {
 	*Figures
 	name string
@@ -110,7 +110,7 @@ func (r *Result) sides() []namedFigures {
 	return slices.DeleteFunc(both, func(f namedFigures) bool { return f.Figures == nil })
 }
 
-// noteDoubts adds notes about figures that were measured for too short a time or were disturbed.
+// noteDoubts adds notes about figures that may be wrong, because the measurement was too short or was disturbed.
 func (r *Result) noteDoubts() {
 	r.noteShort()
 	if r.Scenario == Fanout || r.Scenario == Hubs || r.Scenario == Scale {
@@ -139,8 +139,8 @@ func (r *Result) noteShort() {
 	}
 }
 
-// noteLate adds a note about late deliveries. If several events are waiting for a subscriber, it
-// reads them together, so that the CPU time per event is too low.
+// noteLate adds a note if events were delivered only after the next event had been published. Several
+// events may then have been written together, which makes the measured CPU time per event too low.
 func (r *Result) noteLate() {
 	interval := 1e6 / float64(r.Rate)
 	for _, f := range r.sides() {
@@ -152,11 +152,11 @@ func (r *Result) noteLate() {
 	}
 }
 
-// maxSpread is the maximum ratio of the highest to the lowest of the rounds' ratios.
+// maxSpread limits how much the ratios of the rounds may differ: the highest divided by the lowest.
 const maxSpread = 1.5
 
-// noteSpread adds a note if the ratios differ widely. Rounds of a second or two are not reliable on
-// a busy machine.
+// noteSpread adds a note if the ratios of the rounds differ by more than maxSpread. Rounds of a second
+// or two are not reliable on a busy machine.
 func (r *Result) noteSpread(ratios []float64) {
 	if low, high := slices.Min(ratios), slices.Max(ratios); high > maxSpread*low {
 		r.Disturbed = true
@@ -164,7 +164,7 @@ func (r *Result) noteSpread(ratios []float64) {
 	}
 }
 
-// name returns the scenario with its transport and number of hubs.
+// name returns a heading for the result: scenario, transport, number of hubs, and delay to NATS.
 func (r *Result) name() string {
 	name := r.Scenario + " " + r.over()
 	if r.Hubs > 0 {
@@ -176,7 +176,7 @@ func (r *Result) name() string {
 	return name
 }
 
-// over returns the transport, with TLS or HTTP/2 if it is used.
+// over returns the name of the transport, followed by TLS or HTTP/2 if one of them was used.
 func (r *Result) over() string {
 	switch r.Secure {
 	case TLS:
@@ -301,8 +301,8 @@ func (r *Report) goalTable(w io.Writer) {
 	fmt.Fprintln(w, "Allocations per delivery cannot be measured from outside; TestDeliveryAllocatesNothing of transports/internal/connection checks that there are none.")
 }
 
-// table writes rows as a table. The first row is the heading. If there are no other rows, table
-// writes nothing.
+// table writes rows as a table with aligned columns. The first row is the heading. If it is the only
+// row, table writes nothing.
 func table(w io.Writer, rows [][]string) {
 	if len(rows) == 1 {
 		return

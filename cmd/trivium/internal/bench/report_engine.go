@@ -13,8 +13,8 @@ func (r *Report) engineTables(w io.Writer) {
 	r.replayTable(w)
 }
 
-// fanoutTable writes the table of fanout. CPU/DELIVERY is the CPU time without the cost of
-// publishing; RATIO WITH PUBLISH is the ratio that includes publishing.
+// fanoutTable writes the table of the scenario fanout. The column CPU/DELIVERY does not include the CPU
+// time of publishing; the column RATIO WITH PUBLISH includes it.
 func (r *Report) fanoutTable(w io.Writer) {
 	rows := [][]string{{"ENGINE", "TRANSPORT", "SUBSCRIBERS", "EVENTS/S", "ROUNDS", "CPU/DELIVERY", "MEMORY", "RATIO",
 		"CPU/PUBLISH", "MEMORY", "NATS", "RATIO WITH PUBLISH", "P50", "MEMORY", "P99", "MEMORY", "P50 ADDED", "P99 ADDED",
@@ -42,7 +42,7 @@ func (r *Report) publishTable(w io.Writer) {
 			continue
 		}
 		hub, own := result.Hub, result.Floor
-		if own == nil { // over the network, there is nothing to compare with
+		if own == nil { // publishing over the network is not compared with JetStream
 			rows = append(rows, []string{
 				result.Engine, result.Transport, count(int64(result.Rounds)),
 				count(int64(hub.DeliveriesPerSecond)), none, none, micros(hub.CPUPerDelivery), none, none,
@@ -75,8 +75,8 @@ func (r *Report) hubsTable(w io.Writer) {
 	table(w, rows)
 }
 
-// replayTable writes the table of replay. DELAY is the delay in each direction between the hub and
-// NATS.
+// replayTable writes the table of the scenario replay. The column DELAY is the delay between the hub
+// and NATS in each direction.
 func (r *Report) replayTable(w io.Writer) {
 	rows := [][]string{{"REPLAY", "TRANSPORT", "DELAY", "EVENTS", "ROUNDS", "EVENTS/S", "JETSTREAM", "RATIO",
 		"CPU/EVENT", "JETSTREAM", "RATIO", "NATS", "JETSTREAM", "LOST", "DOUBLED", "REORDERED", "CHANGED"}}
@@ -95,7 +95,7 @@ func (r *Report) replayTable(w io.Writer) {
 	table(w, rows)
 }
 
-// wrong returns the last columns of a table of deliveries: the counts of errors.
+// wrong returns the last four columns of a row: the numbers of lost, duplicated, reordered and changed events.
 func (r *Result) wrong() []string {
 	return []string{fmt.Sprint(r.Lost), fmt.Sprint(r.Duplicated), fmt.Sprint(r.Reordered), fmt.Sprint(r.Changed)}
 }

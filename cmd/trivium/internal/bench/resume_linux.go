@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// resume reconnects all subscribers at once with a cursor that is a few seconds old. A tenth as
-// many other subscribers stay connected, and publishing continues. The number of concurrent
-// handshakes is limited.
+// resume connects all subscribers at once, with a cursor that is a few seconds old. During this time,
+// events are published, and a smaller number of other subscribers, a tenth, stays connected. At most
+// handshakes connections are opened concurrently.
 func (r *runner) resume(s spec) (*Result, error) {
 	server, err := r.hub()
 	if err != nil {
@@ -38,7 +38,8 @@ func (r *runner) resume(s spec) (*Result, error) {
 	return result, nil
 }
 
-// measureResume measures the reconnections while events are published.
+// measureResume connects the resuming subscribers and measures until they have caught up, while another goroutine
+// publishes events.
 func (d *side) measureResume(s spec, result *Result) error {
 	l := d.r.load
 	if known, err := l.pump(patience, func() bool { return len(d.group.lastID) > 0 }); err != nil || !known {
@@ -86,7 +87,7 @@ func (d *side) measureResume(s spec, result *Result) error {
 	return nil
 }
 
-// listen measures the delivery of events that another goroutine publishes, for the given time.
+// listen measures, for the given time, the delivery of events that another goroutine publishes.
 func (d *side) listen(length time.Duration) (*round, error) {
 	return d.round(func() error { return d.r.load.pumpFor(length) })
 }
@@ -95,8 +96,8 @@ func (d *side) listen(length time.Duration) (*round, error) {
 // published. It may be called while the source runs.
 func (d *side) out() uint32 { return uint32(d.source.expected.Load() / d.source.fan) }
 
-// catchUp waits until all subscribers of the group have read up to head. Events that do not arrive
-// count as lost.
+// catchUp waits until all subscribers of the group have received the events with numbers from from up
+// to, but not including, head. Events that do not arrive count as lost.
 func (g *group) catchUp(head, from uint32) error {
 	done, err := g.load.pump(patience, func() bool { return g.reached(head, from) })
 	if err == nil && !done {
@@ -105,7 +106,8 @@ func (g *group) catchUp(head, from uint32) error {
 	return err
 }
 
-// reached reports whether all subscribers of the group have read up to head.
+// reached reports whether all subscribers of the group, which began with event number from, have received the events
+// with numbers below head.
 func (g *group) reached(head, from uint32) bool {
 	if g.advanced < int64(len(g.conns))*int64(head-from) {
 		return false // this cheap check usually suffices

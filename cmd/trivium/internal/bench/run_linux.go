@@ -17,22 +17,22 @@ import (
 // spareFiles is the number of files that a process has open in addition to its sockets.
 const spareFiles = 100
 
-// runner is one run of the benchmark. Its goroutine is locked to its thread, starts the children,
-// and runs the load.
+// runner is one run of the benchmark. It is used by one goroutine, which is locked to its thread. This
+// goroutine starts the child processes and reads the sockets of the subscribers.
 type runner struct {
 	cfg      *Config
 	ctx      context.Context
 	load     *load
 	cores    *cores
-	files    int          // number of files that may be open
+	files    int          // maximum number of open files of this process
 	secure   *certificate // nil: no hub serves TLS
 	engine   *engine      // nil: only the memory engine is measured
 	report   *Report
 	progress *progress
 }
 
-// Run runs the benchmark. If ctx ends, it returns early with the cause. When it returns, all
-// children have ended. The threads of this process stay on the load's core.
+// Run runs the benchmark. If ctx is canceled, it returns early with the cause. When it returns, all
+// child processes have ended. The threads of this process stay pinned to the core of the load.
 func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -40,8 +40,8 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("choose cores: %w", err)
 	}
-	// The loop and the source are in system calls most of the time. With only as many Ps as cores,
-	// the runtime would notice late that the other goroutine could run.
+	// The goroutine that reads and the one that publishes are in system calls most of the time. With
+	// GOMAXPROCS equal to the number of cores, one of them could be scheduled late after its system call.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	r := &runner{cfg: &cfg, ctx: ctx, cores: cores}
 	r.report = &Report{System: system(), CPUs: runtime.NumCPU(), HubCPUs: cfg.CPUs, Pinned: cores.apart, Target: cfg.Target, Engine: cfg.Engine, allGoals: cfg.Goals}
@@ -87,8 +87,8 @@ func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	return r.report, nil
 }
 
-// Child runs the role of a child. It returns only after an error, or at the end of a role that
-// publishes.
+// Child is the main function of a child process with the given role. For a server, it returns only
+// after an error; for the other roles, it returns when their work is done.
 func Child(cfg Config, role string, stderr io.Writer) error {
 	switch role {
 	case ChildFloor:
@@ -116,14 +116,14 @@ func system() string {
 	return unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
 }
 
-// allow raises the limit on open files to the number that hub and floor need together. If that is not
-// possible, it raises the limit to what one of them needs, and only one of them has connections
-// at a time.
+// allow raises the limit on open files to the number that the connections to all sides of a comparison
+// need together. If that is not possible, it accepts a limit that suffices for one side; the sides are
+// then connected one at a time.
 func (r *runner) allow(specs []spec) (err error) {
 	most, all := 0, 0
 	for _, s := range specs {
 		if s.scenario == MillionSubscribers {
-			continue // it opens as many as are allowed
+			continue // this scenario opens as many connections as the limit allows
 		}
 		most, all = max(most, s.subscribers), max(all, s.sides()*s.subscribers)
 	}
@@ -136,8 +136,9 @@ func (r *runner) allow(specs []spec) (err error) {
 	return nil
 }
 
-// run measures one scenario over one transport. ingest returns one result per way to publish, hubs
-// one per number of hubs, and replay one per delay.
+// run measures one scenario over one transport. It returns one result, except for these scenarios:
+// ingest has one result per way to publish, hubs one per number of hubs, replay one per delay, and
+// scale one per number of subscribers. A measurement with TLS also returns the result without TLS.
 func (r *runner) run(s spec) ([]*Result, error) {
 	one := func(result *Result, err error) ([]*Result, error) { return []*Result{result}, err }
 	switch s.scenario {
@@ -180,15 +181,15 @@ type side struct {
 	group  *group
 	source *source
 	floor  bool
-	spread bool        // see plan
+	spread bool        // see the field of plan with the same name
 	tls    *tls.Config // of the subscribers; nil: plain TCP
 	alone  *side       // the same server with another source and a single subscriber; nil: not measured
-	base   int64       // value of source.expected when the group was opened
-	tally  Tally       // errors of groups that have ended
+	base   int64       // value of source.expected at the time when the group was opened
+	tally  Tally       // sum of the tallies of groups that were closed
 	gaps   int64
 }
 
-// hub starts a hub, or returns the target.
+// hub starts a hub as a child process. If a target is configured, hub returns the target instead.
 func (r *runner) hub(extra ...string) (*Server, error) {
 	if r.cfg.Target == "" {
 		return r.start(nil, slices.Concat(hubFlags, extra)...)
@@ -205,7 +206,8 @@ func (r *runner) hub(extra ...string) (*Server, error) {
 	return s, nil
 }
 
-// side creates a side for a server. The caller must close it.
+// side creates a side for a server. Its source publishes over HTTP if own is set and the configuration asks for HTTP, and
+// otherwise by UDP. The caller must close the side, also after an error.
 func (r *runner) side(s spec, server *Server, own bool) (*side, error) {
 	streams := uint32(0)
 	if s.scenario == Topics {
@@ -244,7 +246,7 @@ func (d *side) plan(transport string, n int) (plan, error) {
 	}, nil
 }
 
-// open opens the subscribers.
+// open connects n subscribers to the side's servers.
 func (d *side) open(name, transport string, n int) error {
 	p, err := d.plan(transport, n)
 	if err != nil {
@@ -255,7 +257,7 @@ func (d *side) open(name, transport string, n int) error {
 	return err
 }
 
-// closeSubscribers closes the subscribers and keeps their counts.
+// closeSubscribers closes the subscribers and adds their counts to those of the side.
 func (d *side) closeSubscribers() {
 	if d.group != nil {
 		d.group.close()
@@ -277,11 +279,11 @@ func (d *side) close() {
 	}
 }
 
-// caughtUp reports whether every subscriber has received everything that was published.
+// caughtUp reports whether every subscriber has received all events that were published.
 func (d *side) caughtUp() bool { return d.group.advanced >= d.source.expected.Load()-d.base }
 
-// drain reads until every subscriber has received everything. Events that do not arrive count as
-// lost.
+// drain reads until every subscriber has received all published events. Events that do not arrive
+// count as lost.
 func (d *side) drain() error {
 	if d.group == nil {
 		return nil
@@ -293,7 +295,7 @@ func (d *side) drain() error {
 	return err
 }
 
-// linger reads for a while, so that duplicates are found.
+// linger reads for another moment, so that duplicates that arrive late are counted.
 func (d *side) linger() error {
 	if d.group == nil {
 		return nil
@@ -301,7 +303,7 @@ func (d *side) linger() error {
 	return d.r.load.pumpFor(100 * time.Millisecond)
 }
 
-// published runs the source until it has published n events, and reads until all have arrived.
+// published publishes n events at the given rate, and reads until all of them have arrived.
 func (d *side) published(rate, n int) error {
 	ended := make(chan error, 1)
 	return d.beside(rate, n, ended, func() error {
@@ -309,7 +311,7 @@ func (d *side) published(rate, n int) error {
 		over := func() bool {
 			select {
 			case failed = <-ended:
-				ended <- failed // beside reads the error
+				ended <- failed // beside receives the error too
 				return true
 			default:
 				return false
@@ -325,8 +327,9 @@ func (d *side) published(rate, n int) error {
 // forever is longer than any call of pump lasts.
 const forever = 1 << 62
 
-// beside runs work, which calls pump, and publishes n events at the same time (0: until work returns).
-// Then it reads the rest. The source sends its error to ended; beside waits for it.
+// beside calls work, and publishes n events in another goroutine at the same time. If n is 0, it
+// publishes until work returns. It must be work that calls pump. The goroutine sends its error to
+// ended, and beside waits for it. Finally, beside reads until all events have arrived.
 func (d *side) beside(rate, n int, ended chan error, work func() error) error {
 	ctx, cancel := context.WithCancel(d.r.ctx)
 	go func() { ended <- d.source.pace(ctx, rate, n) }()

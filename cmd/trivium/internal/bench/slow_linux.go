@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// stuffing is the number of bytes that are published to fill all buffers between the source and
-	// a subscriber that does not read: those of the hub, which are limited to about 250 KB, and
-	// those of the subscriber.
+	// stuffing is the number of bytes that are published to fill the buffers of a connection whose
+	// subscriber does not read: the buffers of the hub, which are limited to about 250 KB, and the
+	// receive buffer of the subscriber.
 	stuffing = 640 << 10
-	// stalledBuffer is the size of such a subscriber's receive buffer in bytes; the kernel doubles
-	// it.
+	// stalledBuffer is the size that is set for the receive buffer of a subscriber that does not read,
+	// in bytes. The kernel doubles it.
 	stalledBuffer = 4096
 )
 
-// slow measures the latency of normal subscribers: first alone, then with 1 % of stalled
-// subscribers.
+// slow measures the latency of normal subscribers: first without other subscribers, then while there
+// are also stalled subscribers, 1 % of the number of normal ones.
 func (r *runner) slow(s spec) (*Result, error) {
-	// The timeout is long, because the cost of stalled subscribers is measured, not their
-	// disconnection.
+	// The timeout is so long that the hub does not disconnect the stalled subscribers during the
+	// measurement.
 	server, err := r.hub("--write-timeout", "10m")
 	if err != nil {
 		return nil, err
@@ -60,15 +60,15 @@ func (r *runner) slow(s spec) (*Result, error) {
 	return result, nil
 }
 
-// withStalled measures a round with stalled subscribers. Afterwards they read again, and must
-// receive every event.
+// withStalled measures a round while some subscribers do not read. Afterwards these subscribers read
+// again, and must receive every event.
 func (d *side) withStalled(s spec, result *Result) (*round, error) {
 	p, err := d.plan(s.transport, max(1, s.subscribers/100))
 	if err != nil {
 		return nil, err
 	}
 	p.receiveBuffer = stalledBuffer
-	stalled, err := d.r.load.connect("the stalled", p)
+	stalled, err := d.r.load.connect("the stalled subscribers", p)
 	defer stalled.close()
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (d *side) withStalled(s spec, result *Result) (*round, error) {
 	return one, d.closeGroup(stalled)
 }
 
-// closeGroup closes a group, and makes sure that the hub notices.
+// closeGroup closes a group. It then publishes an event, so that the hub notices the closed connections.
 func (d *side) closeGroup(g *group) error {
 	g.close()
 	if err := d.source.publish(1); err != nil {

@@ -18,8 +18,8 @@ import (
 // maxArray is the maximum number of events in one request (docs/protocol.md#publishing-over-http).
 const maxArray = 1000
 
-// source publishes events to one server. Only one goroutine at a time may use it. An exception is
-// expected, which the load reads while events are published.
+// source publishes events to one server. Only one goroutine at a time may use it, except that other
+// goroutines may read the field expected.
 type source struct {
 	clock   func() int64
 	size    int
@@ -31,11 +31,11 @@ type source struct {
 	url    string
 	token  string
 
-	heads      []uint32 // number of the next event, by stream
+	heads      []uint32 // number of the next event of each stream; the index is the stream
 	nextStream uint32   // stream of the next event
 	event      []byte
 	body       []byte
-	expected   atomic.Int64 // number of events that all subscribers together must receive
+	expected   atomic.Int64 // number of deliveries that the published events must cause
 }
 
 // topicOf returns the topic of a stream.
@@ -54,7 +54,7 @@ func newSource(l *load, s spec, streams uint32) *source {
 	return &source{clock: l.clock, size: s.size, streams: streams, fan: fan, heads: make([]uint32, streams+1)}
 }
 
-// overUDP makes the source send datagrams.
+// overUDP makes the source publish by UDP.
 func (s *source) overUDP(address string) error {
 	conn, err := net.Dial("udp", address)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *source) overUDP(address string) error {
 	return nil
 }
 
-// overHTTP makes the source post envelopes.
+// overHTTP makes the source publish over HTTP.
 func (s *source) overHTTP(base, token string) {
 	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: patience}
 	s.url, s.token = base+"/publish", token
@@ -99,7 +99,8 @@ func (s *source) next() []byte {
 	return s.event
 }
 
-// publish sends n events. Each gets its time stamp directly before it is sent.
+// publish publishes the next n events. The time stamp of an event is the time directly before its datagram is sent or
+// before it is added to the body of a request.
 func (s *source) publish(n int) error {
 	if s.udp != nil {
 		for range n {
@@ -153,9 +154,9 @@ func (s *source) post(body []byte) error {
 	return nil
 }
 
-// pace publishes at a rate until n events are sent or, if n is 0, until the context ends, which is
-// not an error. It is locked to a thread, because timers of the Go runtime are accurate only to a
-// millisecond.
+// pace publishes n events at the given rate. If n is 0, it publishes until the context is canceled,
+// and then returns nil. It sleeps by system calls in a locked thread, because timers of the Go
+// runtime are accurate only to a millisecond.
 func (s *source) pace(ctx context.Context, rate, n int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

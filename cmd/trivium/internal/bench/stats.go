@@ -2,7 +2,7 @@ package bench
 
 import "slices"
 
-// median returns the median, or 0 for no values.
+// median returns the median of the values, or 0 if there are none.
 func median(all []float64) float64 {
 	if len(all) == 0 {
 		return 0

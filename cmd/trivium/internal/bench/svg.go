@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// These are the dimensions of the picture in its own units.
+// These are the dimensions of the picture in SVG user units.
 const (
 	svgWidth  = 900
 	svgLabel  = 230 // space for the name of a row
@@ -29,7 +29,7 @@ type bar struct {
 	us          float64
 }
 
-// row holds the bars of one result.
+// row is the bars of one result with their common name.
 type row struct {
 	name string
 	bars []bar
@@ -73,7 +73,8 @@ func bars(name string, all ...bar) row {
 	return r
 }
 
-// chart draws rows of bars with a common scale, beginning at y, and returns the y of the end.
+// chart draws rows of bars with a common scale. The chart begins at the vertical position y; chart returns the position
+// where it ends.
 func chart(w *strings.Builder, y int, title string, rows []row) int {
 	most := 0.0
 	for _, r := range rows {
