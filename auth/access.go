@@ -11,15 +11,15 @@ import (
 )
 
 // Access holds the rights of one request while its token is valid. A Middleware puts an Access into
-// the request's context; transports need nothing else of this package. An Access is safe for
+// the request's context; transports use nothing else of this package. An Access is safe for
 // concurrent use, except that Acquire and Release of one holder must not run concurrently.
 type Access interface {
 	// Grant returns the current rights, or nil if there are none: the token is no longer valid, or
 	// no Middleware has handled the request.
 	Grant() *Grant
-	// Sender returns an identifier of the sender. All requests of one sender share a limit of
-	// receive memory. The identifier is derived from the token or, without a token, from the
-	// client's address.
+	// Sender returns an identifier of the sender. All requests with one identifier share a limit on
+	// the memory for received data. The identifier is derived from the token or, without a token,
+	// from the client's address.
 	Sender() string
 	// Client returns the client's address. It returns the zero Addr if the address is unknown.
 	Client() netip.Addr
@@ -32,20 +32,21 @@ type Access interface {
 	// the Access releases and notifies h to make room.
 	SetIdle(h Holder)
 	// ReserveFilters counts the memory of the filters to which h is about to subscribe, until
-	// Release. This count replaces that of h's previous filters. h must be acquired. If
+	// Release. The new count replaces the count of h's previous filters. h must be acquired. If
 	// ReserveFilters returns a problem, nothing has changed.
 	ReserveFilters(h Holder, set hub.FilterSet) *problems.Problem
-	// AdmitSubscription counts the start of another subscription toward the connect rate. Acquire
-	// counts the first one.
+	// AdmitSubscription counts a further subscription of a connection toward the connect rate.
+	// Acquire counts the first subscription.
 	AdmitSubscription() *problems.Problem
 	// AdmitPublish counts events that are about to be published toward the publish rate. It admits
 	// all of the events or none.
 	AdmitPublish(events int) *problems.Problem
-	// WaitPublish blocks until at least one of the events may be published, and returns the number
-	// of events that may be. The error is that of ctx.
+	// WaitPublish blocks until at least one of the events may be published, and returns how many of
+	// them may be published. If ctx ends first, it returns the error of ctx.
 	WaitPublish(ctx context.Context, events int) (int, error)
-	// Renew verifies a new token for a connection. Acquire of the returned Access takes over the
-	// connection from this Access. Done must be called in any case.
+	// Renew verifies a new token for a connection. A call of Acquire on the returned Access moves
+	// the connection to it from this Access. The caller must call Done on the returned Access, even
+	// without Acquire.
 	Renew(ctx context.Context, token string) (Access, *problems.Problem)
 	Done()
 }
@@ -53,7 +54,7 @@ type Access interface {
 // Holder is a connection or a waiting request that has acquired an Access.
 type Holder interface {
 	// OnRightsChanged is called when the grant has changed or ended. It must not block. It may be
-	// called from any goroutine, and one last time after Release.
+	// called from any goroutine. It may be called once more after Release has returned.
 	OnRightsChanged()
 }
 
@@ -67,7 +68,7 @@ type requestContext struct {
 // parsedQuery is the query of a URL.
 type parsedQuery struct {
 	raw    string
-	values url.Values // the well-formed parameters, also if err is not nil
+	values url.Values // the well-formed parameters, even if err is not nil
 	err    error
 }
 
@@ -87,7 +88,8 @@ func WithAccess(ctx context.Context, access Access) context.Context {
 	return &requestContext{Context: ctx, access: access}
 }
 
-// AccessFrom returns the Access in a context. If there is none, it returns one without any right.
+// AccessFrom returns the Access in a context. If there is none, it returns an Access without any
+// rights.
 func AccessFrom(ctx context.Context) Access {
 	if c, ok := ctx.Value(requestKey{}).(*requestContext); ok {
 		return c.access
@@ -95,11 +97,12 @@ func AccessFrom(ctx context.Context) Access {
 	return noAccess{}
 }
 
-// Query returns the parameters of the request's URL, which must not be changed. A Middleware has parsed them already.
-// Unlike URL.Query, it returns an error for a malformed query.
+// Query returns the query parameters of the request's URL. The map is the one that the Middleware
+// has parsed, so the caller must not modify it. Unlike URL.Query, it returns an error for a
+// malformed query.
 func Query(r *http.Request) (url.Values, error) {
 	c, ok := r.Context().Value(requestKey{}).(*requestContext)
-	if !ok || c.query.values == nil || c.query.raw != r.URL.RawQuery { // a handler in between may have changed it
+	if !ok || c.query.values == nil || c.query.raw != r.URL.RawQuery { // an earlier handler may have changed the URL
 		return url.ParseQuery(r.URL.RawQuery)
 	}
 	return c.query.values, c.query.err

@@ -10,9 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// NewCredential returns a credential for Config.Authorize. The subject may subscribe and publish to
-// the topics that the filter sets match, until the time expires; the zero time means forever.
-// Requests with the same subject and equal rights share limits.
+// NewCredential returns a credential for Config.Authorize. The subject may subscribe to topics that
+// match subscribe, and publish to topics that match publish. The rights end at the time expires;
+// the zero time means never. Requests with the same subject and equal rights share limits.
 func NewCredential(subject string, subscribe, publish hub.FilterSet, expires time.Time) *Credential {
 	rights := fmt.Sprintf("%q %q %q %d", subject, subscribe.Key(), publish.Key(), expires.UnixNano())
 	return &Credential{
@@ -23,7 +23,8 @@ func NewCredential(subject string, subscribe, publish hub.FilterSet, expires tim
 	}
 }
 
-// authorize calls Config.Authorize and returns the Access for its credential. Done must be called.
+// authorize calls Config.Authorize and returns the Access for its credential. The caller must call
+// Done.
 func (m *Middleware) authorize(r *http.Request) (*tokenAccess, error) {
 	credential, err := m.config.Authorize(r)
 	switch {

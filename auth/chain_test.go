@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stub is a Verifier that accepts one token, or returns an error for every token.
+// stub is a Verifier that accepts one token and returns err for every other token.
 type stub struct {
 	token string
 	err   error
@@ -69,13 +69,14 @@ func TestChain(t *testing.T) {
 	require.NoError(t, err)
 	last.token = ""
 	_, err = c.Recheck(got)
-	require.Equal(t, ErrTokenEnded, err, "rechecked by the verifier that issued it")
+	require.Equal(t, ErrTokenEnded, err, "the verifier that issued the credential rechecks it")
 	_, err = c.Recheck(&Credential{})
 	require.Equal(t, ErrTokenEnded, err, "a credential of another chain is refused")
 }
 
-// A token with three parts may be in the file, although it looks like a JWT. If it is not in the
-// file, the JWT verifier decides. For other tokens, the file decides.
+// A tokens file may contain a token that looks like a JWT, because it has three parts separated by
+// dots. If the file does not contain such a token, the JWT verifier checks it. A token that does not
+// look like a JWT is valid only if the file contains it.
 func TestChainOfFileAndJWT(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})
@@ -106,7 +107,7 @@ func TestChainOfFileAndJWT(t *testing.T) {
 	require.EqualError(t, err, "the token is not valid: it has no expiry time (exp)")
 	j.remote.everFetched = false
 	_, err = c.Verify(t.Context(), nil, "opaque")
-	require.Equal(t, ErrBadToken, err, "the verifier's keys make no difference")
+	require.Equal(t, ErrBadToken, err, "a token that is not a JWT is refused even if the keys are unavailable")
 	_, err = c.Verify(t.Context(), nil, vectors.token(t, "key set, no kid"))
 	require.ErrorIs(t, err, ErrUnavailable)
 }

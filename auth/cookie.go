@@ -28,12 +28,12 @@ const maxCookieAge = 400 * 24 * time.Hour
 // Session returns the handler for sessions. Pages that use EventSource need a session, because they
 // cannot set a header. POST takes a token from Authorization: Bearer and answers 204 with a cookie.
 // The cookie contains the token, and expires with it. DELETE removes the cookie and needs no token.
-// An open hub needs no cookie, and answers POST without one. Session checks requests like Wrap, so
-// it must not be wrapped itself.
+// An open hub (one without a Verifier) answers POST without a cookie. The handler checks Host and
+// Origin itself, so it must not be passed to Wrap.
 func (m *Middleware) Session(refuse ErrorHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		query, goesOn := m.admit(w, r, refuse)
-		if !goesOn {
+		query, proceed := m.admit(w, r, refuse)
+		if !proceed {
 			return
 		}
 		var cookie *http.Cookie
@@ -77,8 +77,8 @@ func setCookie(w http.ResponseWriter, r *http.Request, cookie *http.Cookie, secu
 }
 
 // newSession returns the cookie with the request's token, or nil for an open hub. An open hub
-// requires no token, but refuses a token in the wrong place. Clients that work with an open hub
-// then work with other hubs too.
+// requires no token, but refuses a token in the wrong place, so that clients that work with an open
+// hub also work with other hubs.
 func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie, error) {
 	token, present, err := findToken(r, query)
 	switch {
@@ -105,9 +105,9 @@ func (m *Middleware) newSession(r *http.Request, query url.Values) (*http.Cookie
 	return cookie, nil
 }
 
-// findCookie returns the token in the session cookie. It ignores cookies of a request that may have
-// been sent by a page of a foreign origin. It reads cookieName only if there is no cookie with the
-// name secureCookieName, because another host of the same site can set cookieName. The error is
+// findCookie returns the token in the session cookie. It ignores the cookies if a page of a foreign
+// origin may have sent the request. It reads cookieName only if there is no cookie with the name
+// secureCookieName, because another host of the same site can set cookieName. The error is
 // ErrCookieTooLong, or ErrTwoTokens if cookies with one name have different values.
 func (m *Middleware) findCookie(r *http.Request) (token string, present bool, err error) {
 	cookies := r.CookiesNamed(secureCookieName)
@@ -141,10 +141,10 @@ func (m *Middleware) findBasic(r *http.Request) (token string, present bool) {
 	return password, true
 }
 
-// acceptsCookie reports whether the request was sent by a page whose cookies are accepted. SameSite
-// excludes pages of other sites, but not other origins of the same site. Origin does not suffice
-// either: GET requests of an <img> or of fetch with mode "no-cors" have none. Sec-Fetch-Site
-// distinguishes these requests.
+// acceptsCookie reports whether the request was sent by a page whose cookies are accepted. The
+// cookie's attribute SameSite excludes pages of other sites, but not of other origins of the same
+// site. The header Origin does not suffice either: browsers omit it from GET requests for an <img>
+// or by fetch with mode "no-cors". The header Sec-Fetch-Site distinguishes these requests.
 func (m *Middleware) acceptsCookie(r *http.Request) bool {
 	switch m.originKindOf(r) {
 	case sameOriginPage:

@@ -125,7 +125,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-// brief is a Verifier whose tokens expire after the time left.
+// brief is a Verifier whose tokens expire when the duration left has passed.
 type brief struct{ left time.Duration }
 
 func (b brief) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
@@ -184,7 +184,7 @@ func TestSession(t *testing.T) {
 		{attempt{name: "another scheme", header: http.Header{"Authorization": {"Basic YTpi"}}, want: ErrNoToken}, static, ""},
 		{attempt{name: "an invalid token", header: bearing("canary; Domain=evil.test"), want: ErrTokenSyntax}, static, ""},
 		{attempt{name: "wrong", header: bearing(wrong), want: ErrBadToken}, static, ""},
-		{attempt{name: "ended", header: bearing("late"), want: ErrTokenEnded}, brief{}, ""},
+		{attempt{name: "an expired token", header: bearing("late"), want: ErrTokenEnded}, brief{}, ""},
 		{attempt{name: "a foreign page", header: with(bearing(canary), "Origin", "https://evil.test"), want: ErrForeignOrigin}, static, ""},
 		{attempt{name: "a foreign Host", host: "evil.test", header: bearing(canary), want: ErrHost}, static, ""},
 
@@ -243,8 +243,8 @@ func TestSessionReplacesTheOldName(t *testing.T) {
 	}
 }
 
-// A page is authenticated by the cookie that POST has set.
-func TestSessionServes(t *testing.T) {
+// A request of a page is authenticated by the cookie that POST has set.
+func TestSessionCookieAuthenticates(t *testing.T) {
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	w := httptest.NewRecorder()
 	asked := attempt{method: http.MethodPost, header: http.Header{"Authorization": {"Bearer " + canary}}}

@@ -20,12 +20,13 @@ const (
 	nullOrigin = "null"
 )
 
-// preflightAge is the time for which browsers may cache the answer to a preflight, the maximum in
-// Chromium.
+// preflightAge is the time for which browsers may cache the answer to a CORS preflight request.
+// Chromium allows no longer time.
 const preflightAge = 2 * time.Hour
 
-// Origins are other origins whose pages may send requests. The hub announces them to browsers by
-// CORS (Fetch standard). A nil Origins allows no other origin, and sends no headers.
+// Origins is the set of origins, other than the hub's own, whose pages may send requests. The hub
+// sets CORS headers for them in its answers (Fetch standard). A nil Origins allows no other origin,
+// and sets no headers.
 type Origins struct {
 	allowed *cors.Middleware // for origins that match a pattern; nil: none
 	null    *cors.Middleware // for the origin null; nil: refused
@@ -37,8 +38,8 @@ type Origins struct {
 // browser writes an origin (lower case, punycode, no default port, no path). The host may begin
 // with "*." for subdomains of any depth, and the port may be "*" for any port. The scheme may be
 // http or https. The pattern "*" allows every origin except null; cookies are then accepted only
-// from pages of the hub's own origin. "null" allows pages without an origin; their cookies are
-// never accepted. Without patterns the result is nil.
+// from pages of the hub's own origin. The pattern "null" allows pages whose origin browsers send as
+// null; their cookies are never accepted. Without patterns the result is nil.
 //
 // A page may set the request headers that the hub reads, the headers that tracing and AJAX
 // libraries add, and the headers given here.
@@ -82,9 +83,9 @@ func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 	return o, nil
 }
 
-// requestHeaders are the headers that a page may set: those that the hub reads, then those that
-// browser and tracing libraries add. Without the latter, every request of a page with such a
-// library would fail.
+// requestHeaders are the headers that a page may set: first the headers that the hub reads, then
+// the headers that AJAX and tracing libraries add to every request. If the latter were not allowed,
+// every request of a page with one of these libraries would fail.
 var requestHeaders = []string{
 	"Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "Trivium-Key", "Trivium-Type",
 	"Baggage", "Cache-Control", "Pragma", "Sentry-Trace", "Traceparent", "Tracestate", "X-Requested-With",
@@ -129,8 +130,8 @@ func describeOriginError(err error) error {
 			return fmt.Errorf("origin %q: browsers send the origin %s for a page that was opened from a file; use %[2]s, which also allows sandboxed frames", err.Value, nullOrigin)
 		}
 		return fmt.Errorf("origin %q: want scheme://host or scheme://host:port as a browser writes it: lower case ASCII "+
-			"(punycode), no path, no default port, an IP address short and not behind https; the host may begin "+
-			"with \"*.\", and the port be \"*\"", err.Value)
+			"(punycode), no path, no default port, an IP address in its shortest form and with http only; the host may begin "+
+			"with \"*.\", and the port may be \"*\"", err.Value)
 	case *cfgerrors.IncompatibleOriginPatternError:
 		return fmt.Errorf("origin %q: anybody can register a name under this public suffix; want the name of a site below it", err.Value)
 	}
@@ -152,8 +153,8 @@ func (o *Origins) allows(origin string) bool {
 	if _, _, ok := splitHost(authority); !ok {
 		return false
 	}
-	// The CORS library has no function that checks an origin, so this function sends a preflight to
-	// it.
+	// The CORS library has no function that checks an origin, so allows passes a preflight request
+	// to the library's handler and examines the answer.
 	w := &preflightAnswer{header: make(http.Header)}
 	o.allowed.Wrap(nil).ServeHTTP(w, &http.Request{
 		Method: http.MethodOptions,
@@ -164,7 +165,7 @@ func (o *Origins) allows(origin string) bool {
 
 // applyCORS sets the CORS headers of the answer. It returns false if the request was a preflight,
 // which it has answered.
-func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (goesOn bool) {
+func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (proceed bool) {
 	if o == nil {
 		return true
 	}
@@ -173,19 +174,19 @@ func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (goesOn bool
 	case r.Header.Get("Origin") == nullOrigin:
 		middleware, r = o.null, withOrigin(r, someOrigin)
 		o.setVary(w)
-	case o.allowed == nil: // no browser, or one that sends no Origin for this request
+	case o.allowed == nil: // the request has no Origin
 		o.setVary(w)
 		return true
 	}
-	middleware.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { goesOn = true })).ServeHTTP(w, asBrowsersAsk(r))
-	if !goesOn {
+	middleware.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { proceed = true })).ServeHTTP(w, normalizePreflight(r))
+	if !proceed {
 		boundBody(w, r)
 	}
-	return goesOn
+	return proceed
 }
 
-// someOrigin is passed to the library where every origin is allowed, because the library requires
-// an origin. It has no effect on the answer.
+// someOrigin is the origin for calls of the CORS library in which every origin is allowed. The
+// library requires an origin; its value has no effect on the answer.
 const someOrigin = "https://origin.invalid"
 
 // withOrigin returns a copy of the request with this Origin header.
@@ -196,9 +197,10 @@ func withOrigin(r *http.Request, origin string) *http.Request {
 	return &other
 }
 
-// asBrowsersAsk converts the header names in a preflight to sorted lower case, as browsers send
-// them (Fetch standard). The library accepts only this form, but other clients send other forms.
-func asBrowsersAsk(r *http.Request) *http.Request {
+// normalizePreflight converts the header names in a preflight request to lower case and sorts them,
+// as browsers do (Fetch standard). The CORS library accepts only this form, but clients other than
+// browsers send other forms.
+func normalizePreflight(r *http.Request) *http.Request {
 	const field = "Access-Control-Request-Headers"
 	lines := r.Header[field]
 	if r.Method != http.MethodOptions || len(lines) == 0 {
@@ -211,13 +213,13 @@ func asBrowsersAsk(r *http.Request) *http.Request {
 		}
 	}
 	slices.Sort(names)
-	spelt := *r
-	spelt.Header = r.Header.Clone()
-	spelt.Header[field] = []string{strings.Join(slices.Compact(names), ",")}
-	return &spelt
+	normalized := *r
+	normalized.Header = r.Header.Clone()
+	normalized.Header[field] = []string{strings.Join(slices.Compact(names), ",")}
+	return &normalized
 }
 
-// setVary sets the header Vary, so that caches do not use the answer for another origin.
+// setVary sets the header Vary, so that caches do not send the answer to pages of another origin.
 func (o *Origins) setVary(w http.ResponseWriter) {
 	if o != nil {
 		w.Header().Add("Vary", "Origin")
@@ -241,8 +243,8 @@ const bodyGrace = time.Second
 // boundBody limits how long net/http reads an unread request body.
 func boundBody(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
-		// The error is ignored: only connections of tests do not support deadlines, and they do not
-		// block.
+		// The error is ignored: only the connections of some tests do not support deadlines, and
+		// reading from them does not block.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	}
 }

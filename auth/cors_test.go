@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patterns are origin patterns. Each has a regular expression, written independently, for the
-// origins that it allows.
+// patterns are origin patterns. patternsAllow is an independent regular expression for the origins
+// that they allow.
 var (
 	patterns = []string{
 		"https://*.example.com",
@@ -32,7 +32,7 @@ var (
 		"http://[::1]:*",
 		"capacitor://localhost",
 	}
-	takenIn = regexp.MustCompile(`^(` + strings.Join([]string{
+	patternsAllow = regexp.MustCompile(`^(` + strings.Join([]string{
 		`https://([a-z0-9_-]+\.)+example\.com`,
 		`https://app\.example\.net(:[1-9][0-9]*)?`,
 		`https://([a-z0-9_-]+\.)+any\.example\.org(:[1-9][0-9]*)?`,
@@ -47,9 +47,9 @@ var (
 
 // otherOrigins are origins other than the hub's own.
 var otherOrigins = []struct {
-	origin  string
-	allowed bool
-	unnamed bool // the pattern "*" does not allow it either
+	origin        string
+	allowed       bool
+	refusedByStar bool // not even the pattern "*" allows it
 }{
 	{origin: "https://app.example.com", allowed: true},
 	{origin: "https://a.b.c.d.example.com", allowed: true},
@@ -89,43 +89,43 @@ var otherOrigins = []struct {
 	{origin: "capacitor://evil.test"},
 	{origin: "https://other.test"},
 
-	{origin: "null", unnamed: true},
-	{origin: "", unnamed: true},
-	{origin: "*", unnamed: true},
-	{origin: "https://*.example.com", unnamed: true},
-	{origin: "https://", unnamed: true},
-	{origin: "https://.example.com", unnamed: true},
-	{origin: "https://app..example.com", unnamed: true},
-	{origin: "HTTPS://app.example.com", unnamed: true},
-	{origin: "https://APP.example.com", unnamed: true},
-	{origin: "https://app.example.com/", unnamed: true},
-	{origin: "https://app.example.com ", unnamed: true},
-	{origin: "https://app.example.com#", unnamed: true},
-	{origin: "https://app.example.com\\.evil.test", unnamed: true},
-	{origin: "https://evil.test\x00.example.com", unnamed: true},
-	{origin: "https://evil.test%2f.example.com", unnamed: true},
-	{origin: "https://evil.test/.example.com", unnamed: true},
-	{origin: "https://evil.test?.example.com", unnamed: true},
-	{origin: "https://user@app.example.com", unnamed: true},
-	{origin: "https://app.example.com@evil.test", unnamed: true},
-	{origin: "https://app.example.com, https://other.test", unnamed: true},
-	{origin: "https://app.example.com:0", unnamed: true},
-	{origin: "https://app.example.net:65536", unnamed: true},
-	{origin: "https://app.example.net:", unnamed: true},
-	{origin: "https://app.example.net:*", unnamed: true},
-	{origin: "https://app.example.net:08443", unnamed: true},
-	{origin: "https://[app.example.com]", unnamed: true},
-	{origin: "https://[evil.test/.example.com]", unnamed: true},
-	{origin: "http://[127.0.0.1]:8080", unnamed: true},
-	{origin: "http://::1", unnamed: true},
-	{origin: "http://[::1%25lo]", unnamed: true},
-	{origin: "https://b\u00fccher.example", unnamed: true},
-	{origin: "https://app.example\u3002com", unnamed: true},
-	{origin: "https://\u212aelvin.example.com", unnamed: true},
-	{origin: "//app.example.com", unnamed: true},
-	{origin: "app.example.com", unnamed: true},
-	{origin: "https:app.example.com", unnamed: true},
-	{origin: "https://" + strings.Repeat("a.", 200) + "example.com", unnamed: true},
+	{origin: "null", refusedByStar: true},
+	{origin: "", refusedByStar: true},
+	{origin: "*", refusedByStar: true},
+	{origin: "https://*.example.com", refusedByStar: true},
+	{origin: "https://", refusedByStar: true},
+	{origin: "https://.example.com", refusedByStar: true},
+	{origin: "https://app..example.com", refusedByStar: true},
+	{origin: "HTTPS://app.example.com", refusedByStar: true},
+	{origin: "https://APP.example.com", refusedByStar: true},
+	{origin: "https://app.example.com/", refusedByStar: true},
+	{origin: "https://app.example.com ", refusedByStar: true},
+	{origin: "https://app.example.com#", refusedByStar: true},
+	{origin: "https://app.example.com\\.evil.test", refusedByStar: true},
+	{origin: "https://evil.test\x00.example.com", refusedByStar: true},
+	{origin: "https://evil.test%2f.example.com", refusedByStar: true},
+	{origin: "https://evil.test/.example.com", refusedByStar: true},
+	{origin: "https://evil.test?.example.com", refusedByStar: true},
+	{origin: "https://user@app.example.com", refusedByStar: true},
+	{origin: "https://app.example.com@evil.test", refusedByStar: true},
+	{origin: "https://app.example.com, https://other.test", refusedByStar: true},
+	{origin: "https://app.example.com:0", refusedByStar: true},
+	{origin: "https://app.example.net:65536", refusedByStar: true},
+	{origin: "https://app.example.net:", refusedByStar: true},
+	{origin: "https://app.example.net:*", refusedByStar: true},
+	{origin: "https://app.example.net:08443", refusedByStar: true},
+	{origin: "https://[app.example.com]", refusedByStar: true},
+	{origin: "https://[evil.test/.example.com]", refusedByStar: true},
+	{origin: "http://[127.0.0.1]:8080", refusedByStar: true},
+	{origin: "http://::1", refusedByStar: true},
+	{origin: "http://[::1%25lo]", refusedByStar: true},
+	{origin: "https://b\u00fccher.example", refusedByStar: true},
+	{origin: "https://app.example\u3002com", refusedByStar: true},
+	{origin: "https://\u212aelvin.example.com", refusedByStar: true},
+	{origin: "//app.example.com", refusedByStar: true},
+	{origin: "app.example.com", refusedByStar: true},
+	{origin: "https:app.example.com", refusedByStar: true},
+	{origin: "https://" + strings.Repeat("a.", 200) + "example.com", refusedByStar: true},
 }
 
 func TestOrigins(t *testing.T) {
@@ -143,7 +143,7 @@ func TestOrigins(t *testing.T) {
 		}{
 			{nil, false, "", "", false},
 			{named, o.allowed, o.origin, "true", true},
-			{every, !o.unnamed, "*", "", o.unnamed},
+			{every, !o.refusedByStar, "*", "", o.refusedByStar},
 		} {
 			if !c.allowed {
 				c.acao, c.creds = "", ""
@@ -167,7 +167,8 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// The test sends requests as browsers do: first a preflight without a token, then one with it.
+// The test sends requests as browsers do: first preflight requests, which have no token, then
+// requests with a token.
 func TestCORS(t *testing.T) {
 	named, err := NewOrigins(patterns)
 	require.NoError(t, err)
@@ -243,9 +244,9 @@ func TestCORS(t *testing.T) {
 		{"any", every, foreign, "DELETE", everyHeader, 204, "7200", "*", ""},
 		{"null, allowed", null, "null", "POST", everyHeader, 204, "7200", "*", ""},
 		{"only null allowed, another origin", null, app, "POST", "authorization", 403, "", "", ""},
-		{"null and a name allowed, null", nullToo, "null", "DELETE", "authorization", 204, "7200", "*", ""},
-		{"null and a name allowed, the name", nullToo, app, "POST", everyHeader, 204, "7200", app, "true"},
-		{"null and a name allowed, another origin", nullToo, foreign, "POST", "authorization", 403, "", "", ""},
+		{"null and an origin allowed, null", nullToo, "null", "DELETE", "authorization", 204, "7200", "*", ""},
+		{"null and an origin allowed, that origin", nullToo, app, "POST", everyHeader, 204, "7200", app, "true"},
+		{"null and an origin allowed, another origin", nullToo, foreign, "POST", "authorization", 403, "", "", ""},
 		{"all and null allowed, null", everyNull, "null", "POST", "authorization", 204, "7200", "*", ""},
 		{"all and null allowed, another origin", everyNull, foreign, "POST", "authorization", 204, "7200", "*", ""},
 		{"NULL", null, "NULL", "POST", "authorization", 403, "", "", ""},
@@ -263,7 +264,7 @@ func TestCORS(t *testing.T) {
 		require.Equal(t, c.max, response.Header.Get("Access-Control-Max-Age"), c.name)
 		require.Equal(t, c.acao, response.Header.Get("Access-Control-Allow-Origin"), c.name)
 		require.Equal(t, c.creds, response.Header.Get("Access-Control-Allow-Credentials"), c.name)
-		require.Zero(t, reached, "the middleware passes no preflight on")
+		require.Zero(t, reached, "the middleware does not pass preflights to the handler")
 		if c.status == http.StatusNoContent {
 			require.Equal(t, c.headers, response.Header.Get("Access-Control-Allow-Headers"), c.name)
 			require.Contains(t, response.Header.Get("Vary"), "Origin")
@@ -346,9 +347,8 @@ func TestRequestHeaders(t *testing.T) {
 	require.Error(t, err)
 }
 
-// The middleware answers a refused request or a preflight even if the announced body does not
-// arrive.
-func TestUnsentBodyDelaysNoAnswer(t *testing.T) {
+// The middleware answers a request even if the body announced by Content-Length does not arrive.
+func TestAnswerDoesNotWaitForBody(t *testing.T) {
 	origins, err := NewOrigins([]string{"https://app.example.com"})
 	require.NoError(t, err)
 	guard := New(Config{Verifier: NewStaticToken(canary, Limits{}), Origins: origins})

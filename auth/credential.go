@@ -24,7 +24,7 @@ type Credential struct {
 
 	Limits Limits
 
-	source Verifier // verifier of the chain that issued the credential; nil: there is no chain
+	source Verifier // the verifier in a Chain that issued the credential; nil without a Chain
 }
 
 // Limits are the limits of one token. 0 means no limit.
@@ -36,10 +36,11 @@ type Limits struct {
 
 // Verifier verifies tokens.
 type Verifier interface {
-	// Verify returns the credential of a token that has valid syntax. If the token is not valid,
-	// the error is or wraps ErrBadToken, ErrTokenEnded or ErrTokenNotYet, and contains no part of
-	// the token. Any other error means that the token could not be verified. ctx is the context of
-	// the request. r is the request with the token, or nil if a connection renews its token.
+	// Verify returns the credential of a token, whose syntax has been checked. If the token is not
+	// valid, the error is or wraps ErrBadToken, ErrTokenEnded or ErrTokenNotYet, and contains no
+	// part of the token. Any other error means that the token could not be verified. ctx is the
+	// context of the request. r is the request with the token, or nil if a connection renews its
+	// token.
 	Verify(ctx context.Context, r *http.Request, token string) (*Credential, error)
 	// Recheck verifies a credential of Verify again, after a change of the verifier's configuration.
 	// It does not check the expiry.

@@ -10,9 +10,9 @@
 // A Middleware checks, before a request has any effect: the Host, against DNS rebinding
 // (HostPolicy); the Origin (Origins); and the token, which is sent as Authorization: Bearer or
 // Basic, in the query, in the WebSocket subprotocol, or in the cookie of [Middleware.Session]. An
-// accepted request has an [Access] in its context, which holds the rights. A refused request is
-// passed to the route's error handler, since a browser cannot see the HTTP status of a refused
-// WebSocket.
+// accepted request has an [Access] in its context, which holds the rights. The error handler of the
+// route answers a refused request. The WebSocket route reports a refusal in a close code, because a
+// page cannot see the HTTP status of a refused handshake.
 //
 // Verifiers are Tokens (a file of hashes), JWT, and Chain for both. Their configuration may change
 // at any time. Call [Middleware.Recheck] after a change: it verifies every token in use again and
@@ -21,8 +21,8 @@
 // Behind a reverse proxy, Proxies determine the client's address and whether it uses TLS.
 //
 // No error of this package contains any part of a token. The package starts no goroutine:
-// Middleware.Run ends expired tokens and JWT.Run fetches the keys of a JWKS URL. They run in
-// goroutines of the caller, and return when their contexts end. Everything else is safe for
+// Middleware.Run ends expired tokens and JWT.Run fetches the keys of a JWKS URL. The caller runs
+// both in goroutines of its own; they return when their contexts end. Everything else is safe for
 // concurrent use.
 package auth
 

@@ -11,9 +11,10 @@ import (
 // Reasons for refusing a request. The transports choose the HTTP status or close code.
 var (
 	// ErrHost is returned if the Host header is not one of the hub's names (421). It must be
-	// answered with an HTTP status, also on the WebSocket route: a page that uses DNS rebinding has
-	// the same wrong host, and could read an answer over the WebSocket.
-	ErrHost = errors.New("the Host is neither loopback, nor an address listened on, nor a name of this hub")
+	// answered with an HTTP status, also on the WebSocket route: in an attack by DNS rebinding, the
+	// origin of the page equals the wrong host, so the page could read an answer over the
+	// WebSocket.
+	ErrHost = errors.New("the Host is neither loopback, nor an address on which this hub listens, nor a name of this hub")
 	// ErrForeignOrigin is returned for a page of another origin (403). It must be answered with an
 	// HTTP status, also on the WebSocket route. The Middleware returns it as an *OriginError.
 	ErrForeignOrigin = errors.New("the Origin is neither that of this hub nor one that is allowed")
@@ -21,8 +22,8 @@ var (
 	// ErrTwoTokens is returned for a request with more than one token, or with different cookies
 	// (400).
 	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token, trivium.bearer.<token> or the cookie trivium_token")
-	// ErrLoneBearer is returned if a request offers the subprotocol with the token, but none that
-	// the hub can select (400).
+	// ErrLoneBearer is returned if a WebSocket handshake offers the subprotocol that contains the
+	// token, but not trivium.v1, which the hub selects (400).
 	ErrLoneBearer = errors.New("the subprotocol trivium.bearer.<token> must be offered together with trivium.v1")
 
 	// ErrCookieTooLong is returned if the token is too long for a cookie (400).
@@ -36,13 +37,13 @@ var (
 	ErrTicketMethod = errors.New("want the method POST to issue a ticket")
 	// ErrNotToken is returned if a client sends a token to renew a connection whose rights
 	// Config.Authorize has determined.
-	ErrNotToken = errors.New("the rights of this connection do not come from a token; to renew them, connect again")
+	ErrNotToken = errors.New("the rights of this connection are not those of a token; to renew them, connect again")
 
 	// ErrNotAuthorized is wrapped by the errors of Config.Authorize (403).
 	ErrNotAuthorized = errors.New("not authorized")
 
-	// ErrNoToken is returned for a request without a token (401, a challenge without an error
-	// code).
+	// ErrNoToken is returned for a request without a token (401, with a WWW-Authenticate challenge
+	// that has no error code).
 	ErrNoToken = errors.New("a token is required: Authorization: Bearer (or Basic with the token as the password), access_token in the query, or the cookie trivium_token")
 	// ErrTokenSyntax is returned for a token with invalid characters or an invalid length (401, RFC
 	// 6750 invalid_token).
@@ -71,7 +72,7 @@ func (e *OriginError) Error() string {
 	case len(e.Origins) > 1:
 		return "the request has more than one Origin header"
 	case len(e.Origins) == 0:
-		return "the request comes from a page of another site (Sec-Fetch-Site) and has no Origin header"
+		return "the request was caused by a page of another site (Sec-Fetch-Site) and has no Origin header"
 	}
 	origin := printable(e.Origins[0])
 	if origin == nullOrigin {

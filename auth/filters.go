@@ -19,8 +19,8 @@ type filterUse struct {
 func filterBytes(set hub.FilterSet) int { return max(0, set.Size()-freeFilterBytes) }
 
 // reserveFilters counts the memory of the filters to which a connection is about to subscribe,
-// until Release. This count replaces that of the connection's previous filters. If it returns an
-// error, which is a *LimitError, nothing has changed.
+// until Release. The new count replaces the count of the connection's previous filters. The error
+// is a *LimitError; nothing has changed then.
 func (a *tokenAccess) reserveFilters(h Holder, set hub.FilterSet) error {
 	all := a.middleware.sessions
 	all.mu.Lock()

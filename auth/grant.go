@@ -5,8 +5,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Grant holds the rights of a request: the topics to which it may subscribe and publish. A nil Grant
-// permits nothing, because its token is no longer valid.
+// Grant holds the rights of a request: the topics to which it may subscribe and publish. A nil
+// Grant permits nothing: there is no token, or it is no longer valid.
 type Grant struct {
 	// Subject identifies the user for counters and idempotency keys. It is never the token itself.
 	Subject   string
@@ -46,8 +46,8 @@ func (g *Grant) CheckSubscription(set hub.FilterSet) *problems.Problem {
 	return nil
 }
 
-// Authorize returns the problem with which to end a subscription to the set, or nil if it may
-// continue. An empty set requires no right.
+// Authorize checks an existing subscription to the set. It returns nil if the subscription may
+// continue, or the problem with which to end it. An empty set requires no right.
 func (g *Grant) Authorize(set hub.FilterSet) *problems.Problem {
 	if g != nil && set.Len() == 0 {
 		return nil // the subscription reads nothing

@@ -56,7 +56,8 @@ func (a *tokenAccess) SetIdle(h Holder) {
 	}
 }
 
-// yield releases one idle connection, if there is one, and appends it to yielded. mu must be held.
+// yield releases one idle connection to make room for another, and appends it to yielded; the
+// caller must notify it. It returns false if no connection is idle. sessionTable.mu must be held.
 func (idle idleHolders) yield(yielded *[]Holder) bool {
 	for h, a := range idle {
 		a.release(h)

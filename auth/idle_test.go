@@ -6,9 +6,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// For each limit, a new connection that would exceed it is accepted, and an idle connection is notified that it must
-// close.
-func TestIdleConnectionsGiveUpTheirPlace(t *testing.T) {
+// If a new connection would exceed a limit, an idle connection is notified that it must close, and
+// the new connection is accepted.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
 	for limit, limits := range map[Limit]struct {
 		all   ConnectionLimits
 		token Limits

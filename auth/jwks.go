@@ -27,18 +27,18 @@ const (
 	refreshInterval = time.Hour
 	// failureInterval is the time after which a failed refresh is retried.
 	failureInterval = time.Minute
-	// refetchInterval is the minimum time between two fetches because of unknown keys. Anyone can
-	// send tokens with unknown keys, so such tokens must not cause more fetches. After a key
-	// rotation, a flood of them can delay the fetch that a valid token needs by this interval. An
+	// refetchInterval is the minimum time between two fetches that tokens with unknown keys cause.
+	// It exists because anyone can send tokens with unknown keys. After a key rotation, a flood of
+	// these tokens can delay the fetch that a valid token needs, by at most this interval. An
 	// issuer can easily answer ten fetches per minute.
 	refetchInterval = 6 * time.Second
-	// firstRetry is the time after which a failed first fetch is repeated. It doubles each time, up
-	// to failureInterval.
+	// firstRetry is the time after which a failed first fetch is repeated. The time doubles with
+	// each failure, up to failureInterval.
 	firstRetry = time.Second
 
 	maxRedirects = 3
 	// maxKeyWaiters is the maximum number of requests that wait for a fetch. Further requests are
-	// refused and told to retry.
+	// refused with a retry delay.
 	maxKeyWaiters = 256
 	// waitersFullRetry is the retry delay that is sent to requests beyond maxKeyWaiters.
 	waitersFullRetry = 2 * time.Second
@@ -56,17 +56,17 @@ type keySet struct {
 
 	mu            sync.Mutex
 	keys          []key
-	everFetched   bool          // a fetch has succeeded
-	lastSucceeded bool          // the last fetch has succeeded
+	everFetched   bool          // at least one fetch succeeded
+	lastSucceeded bool          // the last fetch succeeded
 	fetching      *pendingFetch // requested or in progress; nil: none
 	waiters       int           // number of requests that wait for the fetch in fetching
 	refetch       time.Time     // earliest time of a fetch because of an unknown key
 	refresh       time.Time     // time of the next regular fetch
 }
 
-// pendingFetch is a fetch that was requested or has started, and has not ended.
+// pendingFetch is a fetch that was requested or has started, and has not ended yet.
 type pendingFetch struct {
-	started bool          // the request was sent, so the answer may lack keys that were published later
+	started bool          // the HTTP request was sent, so its answer may lack keys that are published from now on
 	ended   chan struct{} // closed when the fetch has ended
 	err     error         // set before ended is closed
 }
@@ -175,7 +175,7 @@ func (s *keySet) startFetch() {
 		s.fetching = newPendingFetch()
 	}
 	s.fetching.started = true
-	select { // drains a request that was made at the time of the timer: one fetch serves both
+	select { // discards a request that was made while the timer fired: this fetch serves it too
 	case <-s.wanted:
 	default:
 	}
@@ -284,7 +284,7 @@ func (s *keySet) waitFetch(fetch *pendingFetch) error {
 	return ErrUnavailable
 }
 
-// update fetches the keys. If that fails, it keeps the old keys.
+// update fetches the keys. If the fetch fails, the old keys stay in use.
 func (s *keySet) update(ctx context.Context) error {
 	text, err := s.fetch(ctx)
 	if err != nil {

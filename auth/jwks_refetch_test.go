@@ -25,7 +25,7 @@ type keyFixture struct {
 	new crypto.Signer // signs with the key "new", which the issuer does not serve yet
 }
 
-// inKeyBubble calls f in a synctest bubble, with a verifier that fetched its keys a day ago.
+// inKeyBubble calls f in a synctest bubble, with a verifier that fetched its keys half an hour ago.
 func inKeyBubble(t *testing.T, f func(*testing.T, *keyFixture)) {
 	_, _, first := signers(t)
 	_, _, second := signers(t)
@@ -58,9 +58,9 @@ func (fx *keyFixture) unavailableFor(t *testing.T, token string) time.Duration {
 	return unavailable.RetryAfter
 }
 
-// Clients without a valid token cannot cause a valid token to be refused for good. They can delay
-// the fetch of its key by at most one interval, and cause at most one request to the issuer per
-// interval.
+// Clients without a valid token cannot cause a valid token to be refused permanently. They can
+// delay the fetch of its key by at most one interval, and cause at most one request to the issuer
+// per interval.
 func TestRotationUnderFlood(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		begin := time.Now()
@@ -106,7 +106,7 @@ func TestRotationUnderFlood(t *testing.T) {
 	})
 }
 
-// A token with an unknown key ID is refused for good only after a fetch that started after the
+// A token with an unknown key ID is refused permanently only after a fetch that started after the
 // token arrived.
 func TestUnknownKeyIsCheckedWithFreshKeys(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
@@ -143,8 +143,8 @@ func TestUnknownKeyIsCheckedWithFreshKeys(t *testing.T) {
 	})
 }
 
-// The number of requests that wait for a fetch is limited. The fetch is also made if the limit is
-// reached.
+// The number of requests that wait for a fetch is limited. Reaching the limit does not prevent the
+// fetch.
 func TestWaitersAreBounded(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		fx.set(func(i *issuer) { i.delay = time.Second; i.keys["new"] = fx.new })
@@ -186,11 +186,12 @@ func TestEmptyKeySetChangesNothing(t *testing.T) {
 		_, err = fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, "new"))
 		require.NoError(t, err)
 		_, err = fx.jwt.Verify(t.Context(), nil, good)
-		require.ErrorIs(t, err, ErrUnavailable, "a token is not refused for good before a new fetch")
+		require.ErrorIs(t, err, ErrUnavailable, "a token is not refused permanently before a new fetch")
 	})
 }
 
-// If keys have no IDs, a token that no known key has signed may be signed with a new key.
+// If keys have no IDs, a token that was not signed with a known key causes a fetch, because the
+// issuer may have signed it with a new key.
 func TestRotationWithoutKeyIDs(t *testing.T) {
 	inKeyBubble(t, func(t *testing.T, fx *keyFixture) {
 		_, err := fx.jwt.Verify(t.Context(), nil, fx.token(fx.new, ""))

@@ -22,14 +22,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// issuer is an issuer of tokens that serves its keys without a network.
+// issuer simulates an issuer of tokens. It is an http.RoundTripper that serves the keys without a
+// network.
 type issuer struct {
 	t        *testing.T
 	requests atomic.Int32
 
 	mu    sync.Mutex
 	keys  map[string]crypto.Signer
-	err   error         // error of every request
+	err   error         // the error with which every request fails; nil: none
 	delay time.Duration // delay before the answer
 }
 
@@ -80,8 +81,9 @@ func (i *issuer) token(k crypto.Signer, id string) string {
 	return token
 }
 
-// The test checks when the keys are fetched, and how tokens are answered before and during a fetch.
-func TestKeySetInTime(t *testing.T) {
+// The test checks when the keys are fetched, and whether tokens are accepted before and during a
+// fetch.
+func TestKeySetFetchTimes(t *testing.T) {
 	_, _, first := signers(t)
 	_, _, second := signers(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -117,8 +119,8 @@ func TestKeySetInTime(t *testing.T) {
 		}
 		good, rotated, forged := source.token(first, "first"), source.token(second, "second"), source.token(second, "first")
 
-		// The issuer is unavailable from the start. Retries follow after 1, 3, 7, 15, 31, 63 and
-		// then 123 s.
+		// The issuer is unavailable from the start. Retries follow 1, 3, 7, 15, 31, 63, 123 and 183
+		// s after the first fetch.
 		verify(good, ErrUnavailable)
 		requests(0, "no fetch before Run")
 		running.Go(func() { j.Run(ctx) })
@@ -126,9 +128,9 @@ func TestKeySetInTime(t *testing.T) {
 		for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 			time.Sleep(wait*time.Second - time.Millisecond)
 			verify(good, ErrUnavailable)
-			requests(0, "not yet")
+			requests(0, "no fetch before the retry delay has passed")
 			time.Sleep(time.Millisecond)
-			requests(1, "again")
+			requests(1, "one retry after the delay")
 		}
 		mintAndVerify(t, j, []byte(strings.Repeat("s", 32)), NewSecretKey)
 		source.set(func(i *issuer) { i.err = nil })
@@ -140,9 +142,9 @@ func TestKeySetInTime(t *testing.T) {
 
 		// The next regular fetch is an hour later.
 		time.Sleep(time.Hour - time.Millisecond)
-		requests(0, "not yet")
+		requests(0, "no regular fetch within an hour")
 		time.Sleep(time.Millisecond)
-		requests(1, "every hour")
+		requests(1, "a regular fetch after an hour")
 
 		// Unknown key IDs cause one fetch per interval, regardless of their number.
 		verify(rotated, ErrUnavailable)
@@ -163,7 +165,7 @@ func TestKeySetInTime(t *testing.T) {
 		synctest.Wait()
 		started := time.Now()
 		verify(good, nil)
-		require.Equal(t, started, time.Now(), "the refusal is immediate")
+		require.Equal(t, started, time.Now(), "a token with a known key does not wait for the fetch")
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		verify(rotated, nil)
@@ -334,7 +336,7 @@ func TestKeySetURL(t *testing.T) {
 	}
 }
 
-// The test fetches the keys once over a socket.
+// The test fetches the keys from a server on a loopback port.
 func TestKeySetRuns(t *testing.T) {
 	_, _, k := signers(t)
 	source := &issuer{t: t, keys: map[string]crypto.Signer{"k": k}}

@@ -25,7 +25,7 @@ type JWTConfig struct {
 
 	Issuer   string        // required value of the claim iss; "": any value
 	Audience string        // value that the claim aud must contain; "": any value
-	Leeway   time.Duration // maximum time by which nbf may be later than this clock; exp has no leeway
+	Leeway   time.Duration // how far nbf may be ahead of the hub's clock; exp has no leeway
 	Limits   Limits        // limits of each token
 	Log      *slog.Logger  // nil: slog.Default
 }
@@ -153,7 +153,7 @@ func (j *JWT) credential(token string, c *claims) *Credential {
 }
 
 // subjectPrefix is the prefix of the subjects of JWTs. Names in a tokens file must not begin with
-// it, so that the subjects differ.
+// it, so that they differ from the subjects of all JWTs.
 const subjectPrefix = "jwt:"
 
 // subjectOf returns the subject of a token: its sub or, if absent, its jti or its hash.

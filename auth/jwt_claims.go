@@ -20,8 +20,8 @@ const (
 	maxDate     = 253402300799 // seconds from 1970 to the end of the year 9999
 )
 
-// strict rejects trailing bits that are not zero, so that each token has exactly one valid
-// encoding.
+// strict is a base64url decoder that rejects trailing bits other than zero, so that each token has
+// exactly one valid encoding.
 var strict = base64.RawURLEncoding.Strict()
 
 func decodeSegment(s string) ([]byte, error) { return strict.DecodeString(s) }
@@ -121,8 +121,8 @@ func isPlainClaim(s string) bool {
 // object is a JSON object: the raw values of its members, by exact name.
 type object map[string][]byte
 
-// parseObject parses a JSON object in UTF-8 without duplicate names. part is the name of the
-// token's part in errors.
+// parseObject parses a JSON object in UTF-8 without duplicate names. part names the parsed part of
+// the token in error messages, for example "header".
 func parseObject(text []byte, part string) (object, error) {
 	if !utf8.Valid(text) {
 		return nil, fmt.Errorf("its %s is not UTF-8", part)
@@ -161,8 +161,8 @@ func (o object) dateMember(name string) (time.Time, error) {
 	if !ok {
 		return time.Time{}, nil
 	}
-	// ParseFloat also accepts strings such as "Inf" that are not JSON numbers. The check above
-	// excludes them by their first character.
+	// The first character must be a digit. This excludes negative numbers, and strings such as
+	// "Inf", which ParseFloat accepts although they are not JSON numbers.
 	n, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil || strings.IndexByte("0123456789", raw[0]) < 0 || n > maxDate {
 		return time.Time{}, fmt.Errorf("its %s must be a number of seconds since 1970", name)

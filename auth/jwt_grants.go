@@ -9,8 +9,8 @@ import (
 
 // Limits of the grant cache.
 const (
-	maxGrantBytes = 4 << 20 // maximum memory of their filters in bytes
-	smallGrant    = 16      // grants with up to 16 filters are not cached, because building them is faster than a lookup
+	maxGrantBytes = 4 << 20 // maximum memory of the cached grants' filters in bytes
+	smallGrant    = 16      // a grant with at most 16 filters is not cached, because building it is faster than a lookup
 )
 
 // grantCache caches the grants of tokens with many filters, because each request needs the grant

@@ -31,7 +31,7 @@ func knownAlg(alg string) bool { return slices.Contains(algs, alg) }
 const (
 	minSecretLen = 32      // bytes; RFC 7518 section 3.2
 	maxKeyFile   = 1 << 20 // maximum bytes of a secret, a PEM file or a key set
-	maxKeys      = 100     // maximum number of keys from one source, because a token without a key ID is tried with each
+	maxKeys      = 100     // maximum number of keys from one source; a token without a key ID is checked with each of them
 	minRSABits   = 2048    // RFC 7518 section 3.3
 	maxRSABits   = 8192    // longer keys are slow
 )

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// jwtVector is a token of testdata/tokens/jwt.json and the expected result.
+// jwtVector is a token of testdata/tokens/jwt.json, with the expected result of its verification.
 type jwtVector struct {
 	Name     string
 	Want     string // ok, bad, ended or not_yet
@@ -23,7 +23,7 @@ type jwtVector struct {
 	Audience string // JWTConfig.Audience
 	Token    string
 
-	Subject   string // "": the verifier generates the subject
+	Subject   string // expected subject; "": one that the verifier derives from the hash
 	Subscribe []string
 	Publish   []string
 	ID        string
@@ -56,11 +56,12 @@ func (v *jwtVectors) token(t testing.TB, name string) string {
 			return vector.Token
 		}
 	}
-	require.Fail(t, "the vectors contain no such name", name)
+	require.Fail(t, "the test vectors contain no token with this name", name)
 	return ""
 }
 
-// verifier returns a verifier with all keys of the vectors, partly served by an issuer.
+// verifier returns a verifier with all keys of the vectors. Some of them are in its configuration;
+// the others are treated as fetched from an issuer.
 func (v *jwtVectors) verifier(t testing.TB, config JWTConfig) *JWT {
 	t.Helper()
 	config.Keys = Keys{Secret: []byte(v.Secret + "\r\n"), Public: []byte(v.Public)}
@@ -160,7 +161,7 @@ func TestJWTHasOneEncoding(t *testing.T) {
 				}
 			}
 			for _, more := range []string{"=", "==", "\n", "\r\n", " ", "A", "AA", ".", "%3D", "\x00"} {
-				refused(respell(part+more), name+": more")
+				refused(respell(part+more), name+": additional characters at the end")
 				refused(respell(more+part), name+": additional characters at the beginning")
 			}
 			refused(respell(strings.NewReplacer("-", "+", "_", "/").Replace(part[:len(part)-1])+"+"), name+": standard base64 alphabet")
@@ -247,7 +248,7 @@ func TestJWTRecheck(t *testing.T) {
 	require.ErrorIs(t, err, ErrBadToken)
 }
 
-// The verifier accepts only tokens whose signed part is that of a vector.
+// The verifier accepts no token other than the valid test vectors.
 func FuzzJWT(f *testing.F) {
 	vectors := readVectors(f)
 	good := map[string]bool{}

@@ -41,10 +41,11 @@ var AllLimits = []Limit{
 	LimitFilterBytes, LimitFilterBytesPerToken, LimitTickets, LimitTicketRequests,
 }
 
-// LimitError is a temporary refusal because a limit is reached.
+// LimitError is the error of a request that is refused because a limit is reached. The refusal is
+// temporary.
 type LimitError struct {
 	Limit Limit
-	Value int // the limit: a number, or events per second
+	Value int // the maximum; for a rate, per second
 	// RetryAfter is the delay after which to retry; 0: unknown.
 	RetryAfter time.Duration
 }
@@ -72,8 +73,8 @@ func (e *LimitError) Error() string {
 	}
 }
 
-// rateLimiter is a token bucket. Without a Limiter it has no limit. The burst is the number of
-// events that the rate allows in one second.
+// rateLimiter is a token bucket. The burst is the number of events that the rate allows in one
+// second. A rate of 0 means no limit.
 type rateLimiter struct{ *rate.Limiter }
 
 func newRateLimiter(perSecond int) rateLimiter {

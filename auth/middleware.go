@@ -20,7 +20,7 @@ type Config struct {
 	// Tickets issues and redeems tickets; nil: none are accepted.
 	Tickets *Tickets
 	// Hosts are the names by which the hub may be reached; nil: any name. An open hub and the admin
-	// listener need them, because the check of the host is their protection against DNS rebinding.
+	// listener need them, because checking the host protects them against DNS rebinding.
 	Hosts *HostPolicy
 	// Limits are the limits for all connections together. The limits for one token are in its
 	// Credential.
@@ -29,8 +29,8 @@ type Config struct {
 	Origins *Origins
 	// Proxies are the trusted reverse proxies; nil: none.
 	Proxies *Proxies
-	// CrossSite is the policy for requests that have no Origin but were caused by a page of another
-	// site, such as the request for an <img>.
+	// CrossSite is the policy for requests without Origin that a page of another site has caused,
+	// for example by an <img>.
 	CrossSite CrossSite
 	// Log is used to log the subjects of tokens that Recheck ends; nil: they are not logged.
 	Log *slog.Logger
@@ -80,7 +80,8 @@ type ErrorHandler func(w http.ResponseWriter, r *http.Request, reason error)
 
 // Wrap returns a middleware that adds an Access to the context of accepted requests and passes them
 // on. It passes the other requests to refuse. It answers preflights itself, so a router must pass
-// them to it. It sets CORS headers in all cases. The result can be passed to mux.Router.Use.
+// them to it. It sets CORS headers in all cases. The result can be passed to Router.Use of
+// gorilla/mux.
 func (m *Middleware) Wrap(refuse ErrorHandler) func(http.Handler) http.Handler {
 	return m.wrap(refuse, m.authenticate)
 }
@@ -106,8 +107,8 @@ func (m *Middleware) WrapSubscription(refuse ErrorHandler) func(http.Handler) ht
 func (m *Middleware) wrap(refuse ErrorHandler, authenticate func(*http.Request, url.Values) (*tokenAccess, error)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			query, goesOn := m.admit(w, r, refuse)
-			if !goesOn {
+			query, proceed := m.admit(w, r, refuse)
+			if !proceed {
 				return
 			}
 			access, err := authenticate(r, query.values)
@@ -123,7 +124,7 @@ func (m *Middleware) wrap(refuse ErrorHandler, authenticate func(*http.Request, 
 
 // admit checks Host and Origin, and sets the headers that depend on them and on the query. If it
 // returns false, it has answered the request: it was refused, or it was a preflight.
-func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorHandler) (query parsedQuery, goesOn bool) {
+func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorHandler) (query parsedQuery, proceed bool) {
 	query.raw = r.URL.RawQuery
 	query.values, query.err = url.ParseQuery(query.raw)
 	if query.err != nil || query.values.Has(queryToken) || query.values.Has(queryTicket) {
@@ -172,7 +173,7 @@ func (m *Middleware) authenticate(r *http.Request, query url.Values) (*tokenAcce
 	return m.accessFor(r, token)
 }
 
-// accessFor returns the Access of a request with this token. Done must be called.
+// accessFor returns the Access of a request with the given token. The caller must call Done.
 func (m *Middleware) accessFor(r *http.Request, token string) (*tokenAccess, error) {
 	access, err := m.access(r.Context(), r, token)
 	if err != nil {
@@ -185,12 +186,12 @@ func (m *Middleware) accessFor(r *http.Request, token string) (*tokenAccess, err
 // access returns the Access of a token. On an open hub, it returns an Access with all rights. The
 // caller must call Done.
 func (m *Middleware) access(ctx context.Context, r *http.Request, token string) (*tokenAccess, error) {
-	reviews := m.sessions.generation()
+	rechecks := m.sessions.generation()
 	credential, err := m.verify(ctx, r, token)
 	if err != nil {
 		return nil, err
 	}
-	session, err := m.sessions.acquire(credential, reviews, m.config.Verifier)
+	session, err := m.sessions.acquire(credential, rechecks, m.config.Verifier)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,8 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 const canary = "canary-7.Q_z~secret"
 
-// attempt is a request and the expected result: accepted, or refused with the error want.
+// attempt is a request and its expected result: it is refused with the error want, or accepted if
+// want is nil.
 type attempt struct {
 	name   string
 	method string      // default: GET
@@ -79,8 +80,8 @@ func try(t *testing.T, g *Middleware, a attempt) (grant *Grant, header http.Head
 	return grant, w.Header(), reason
 }
 
-// bearers are functions that put one token in a place of a request. Two of them together are an
-// error.
+// bearers are the places of a token in a request, other than the cookie. A request with tokens in
+// two of these places is an error.
 var bearers = []struct {
 	name   string
 	target string
@@ -132,7 +133,7 @@ func TestTokenForms(t *testing.T) {
 	}
 	long := strings.Repeat("a", MaxTokenLen)
 	for _, a := range []attempt{
-		{name: "none", want: ErrNoToken},
+		{name: "no token", want: ErrNoToken},
 		{name: "scheme in upper case", header: authorization("BEARER " + canary)},
 		{name: "more space", header: authorization("bearer   " + canary)},
 		{name: "only the scheme", header: authorization("Bearer"), want: ErrTokenSyntax},
@@ -145,18 +146,18 @@ func TestTokenForms(t *testing.T) {
 		{name: "empty in the query", target: "/?access_token=", want: ErrTokenSyntax},
 		{name: "empty in the query and one in Authorization", target: "/?access_token=", header: authorization("Bearer " + canary), want: ErrTwoTokens},
 		{name: "escaped in the query", target: "/?access%5Ftoken=%63" + canary[1:]},
-		{name: "name in upper case", target: "/?ACCESS_TOKEN=" + canary, want: ErrNoToken},
+		{name: "parameter name in upper case", target: "/?ACCESS_TOKEN=" + canary, want: ErrNoToken},
 		{name: "broken escape", target: "/?access_token=%zz" + canary, want: ErrNoToken},
-		{name: "alphabet", header: authorization("Bearer canary+/="), want: ErrTokenSyntax},
+		{name: "characters that are not allowed in a token", header: authorization("Bearer canary+/="), want: ErrTokenSyntax},
 		{name: "not ASCII", target: "/?access_token=canary%C3%A9", want: ErrTokenSyntax},
 		{name: "line break", target: "/?access_token=" + canary + "%0A", want: ErrTokenSyntax},
 		{name: "prefix", header: authorization("Bearer " + canary[:len(canary)-1]), want: ErrBadToken},
 		{name: "longest", header: authorization("Bearer " + long), want: ErrBadToken},
 		{name: "too long", header: authorization("Bearer " + long + "a"), want: ErrTokenSyntax},
-		{name: "over two lines", header: subprotocol("trivium.bearer."+canary, "trivium.v1")},
-		{name: "alone", header: subprotocol("trivium.bearer." + canary), want: ErrLoneBearer},
+		{name: "subprotocols in two header lines", header: subprotocol("trivium.bearer."+canary, "trivium.v1")},
+		{name: "no other subprotocol", header: subprotocol("trivium.bearer." + canary), want: ErrLoneBearer},
 		{name: "with another subprotocol", header: subprotocol("chat, trivium.bearer." + canary), want: ErrLoneBearer},
-		{name: "twice", header: subprotocol("trivium.v1,trivium.bearer.a,trivium.bearer.b"), want: ErrTwoTokens},
+		{name: "two subprotocols with tokens", header: subprotocol("trivium.v1,trivium.bearer.a,trivium.bearer.b"), want: ErrTwoTokens},
 		{name: "empty subprotocol", header: subprotocol("trivium.v1, trivium.bearer."), want: ErrTokenSyntax},
 		{name: "subprotocol without upgrade", header: http.Header{
 			"Sec-Websocket-Protocol": {"trivium.v1, trivium.bearer." + canary},
@@ -176,7 +177,7 @@ func TestOpen(t *testing.T) {
 	for _, a := range []attempt{
 		{name: "no token"},
 		{name: "any token", header: http.Header{"Authorization": {"Bearer canary+/"}}},
-		{name: "alone", header: http.Header{
+		{name: "a token as the only subprotocol", header: http.Header{
 			"Upgrade": {"websocket"}, "Sec-Websocket-Protocol": {"trivium.bearer.canary"},
 		}, want: ErrLoneBearer},
 	} {
@@ -187,7 +188,7 @@ func TestOpen(t *testing.T) {
 	require.Nil(t, AccessFrom(t.Context()).Grant())
 }
 
-func TestOrder(t *testing.T) {
+func TestOrderOfChecks(t *testing.T) {
 	hosts, err := NewHostPolicy()
 	require.NoError(t, err)
 	origins, err := NewOrigins([]string{"https://app.example"})
@@ -220,7 +221,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// A handler gets the parameters that the Middleware has parsed, unless the URL has changed since.
+// Query returns the parameters that the Middleware has parsed, unless the URL has changed since.
 func TestQueryIsParsedOnce(t *testing.T) {
 	var first url.Values
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -278,7 +279,7 @@ func TestNewToken(t *testing.T) {
 	require.NotEqual(t, token, NewToken())
 }
 
-// The test checks which requests without Origin each policy accepts.
+// The test checks which requests without an Origin header each CrossSite policy accepts.
 func TestCrossSiteWithoutOrigin(t *testing.T) {
 	link := http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
 	frame := http.Header{"Sec-Fetch-Site": {"same-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}
@@ -289,14 +290,14 @@ func TestCrossSiteWithoutOrigin(t *testing.T) {
 		origins bool
 	}{
 		"no browser":              {header: nil, passes: CrossSiteRefused},
-		"the user":                {header: http.Header{"Sec-Fetch-Site": {"none"}}, passes: CrossSiteRefused},
+		"typed by the user":       {header: http.Header{"Sec-Fetch-Site": {"none"}}, passes: CrossSiteRefused},
 		"own page":                {header: http.Header{"Sec-Fetch-Site": {"same-origin"}}, passes: CrossSiteRefused},
 		"a link":                  {header: link, passes: CrossSiteNavigation},
 		"a POST of a form":        {method: http.MethodPost, header: link},
 		"a frame":                 {header: frame},
 		"an image":                {header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
 		"another port":            {header: http.Header{"Sec-Fetch-Site": {"same-site"}}},
-		"two lines":               {header: http.Header{"Sec-Fetch-Site": {"none", "none"}}},
+		"two header lines":        {header: http.Header{"Sec-Fetch-Site": {"none", "none"}}},
 		"an empty Sec-Fetch-Site": {header: http.Header{"Sec-Fetch-Site": {""}}},
 		"an image, with CORS":     {header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, origins: true},
 	} {

@@ -14,7 +14,7 @@ import (
 type originKind int
 
 const (
-	noOrigin       originKind = iota // no Origin: no browser, or one that does not send it for this request
+	noOrigin       originKind = iota // no Origin: sent by a program, or by a browser that omits it for this kind of request
 	sameOriginPage                   // a page of the hub's own origin
 	allowedOrigin                    // a page of another origin that is allowed
 	foreignOrigin
@@ -37,8 +37,8 @@ func (m *Middleware) originKindOf(r *http.Request) originKind {
 	return foreignOrigin
 }
 
-// notCrossSite reports whether the request comes from a page of the hub's own origin or from the
-// user, according to Sec-Fetch-Site. It also returns true if that header is missing.
+// notCrossSite reports whether, according to Sec-Fetch-Site, a page of the hub's own origin or the
+// user has caused the request. It also returns true if that header is missing.
 func notCrossSite(r *http.Request) bool {
 	site := r.Header["Sec-Fetch-Site"]
 	return len(site) == 0 || len(site) == 1 && (site[0] == "same-origin" || site[0] == "none")

@@ -45,7 +45,7 @@ func ProblemOf(err error) *problems.Problem {
 	}
 }
 
-// retrySpread is the time over which the hub spreads the retries of clients that wait for one
+// retrySpread is the time over which the hub spreads the retries of clients that wait for the same
 // event, such as a fetch of keys.
 const retrySpread = 2 * time.Second
 

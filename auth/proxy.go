@@ -52,7 +52,7 @@ func NewProxies(cidrs ...string) (*Proxies, error) {
 
 // covered reports whether the prefixes of by together contain all addresses of p.
 func covered(p netip.Prefix, by []netip.Prefix) bool {
-	divided := false // whether one of the prefixes contains a part of p
+	divided := false // whether a prefix begins within p
 	for _, b := range by {
 		if b.Bits() <= p.Bits() && b.Contains(p.Addr()) {
 			return true
@@ -115,7 +115,7 @@ func (p *Proxies) Client(r *http.Request) netip.Addr {
 	return client
 }
 
-// Secure reports whether the client uses TLS: The connection to this process uses TLS or, if the
+// Secure reports whether the client uses TLS: the connection to this process uses TLS or, if the
 // peer is a trusted proxy, the last value of X-Forwarded-Proto is https.
 func (p *Proxies) Secure(r *http.Request) bool {
 	if r.TLS != nil || !p.Trusts(peer(r)) {

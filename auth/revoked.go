@@ -36,10 +36,10 @@ type revocations struct {
 //	sub:NAME before:TIME    those of them with an iat before the time (RFC 3339), or without an iat
 //
 // NAME contains no white space and does not begin with a quote, or is a JSON string. If several
-// lines have one sub, the line that revokes most applies. A line that begins with sub: also revokes
-// the token whose jti equals the whole line. Blank lines and those that begin with # are comments.
-// If a line is invalid, or the file is larger than 16 MiB, nothing changes, and the error describes
-// the invalid lines.
+// lines name the same sub, only the line that revokes the most tokens has an effect. A line that
+// begins with sub: also revokes the token whose jti equals the whole line. Blank lines and those
+// that begin with # are comments. If a line is invalid, or the file is larger than 16 MiB, nothing
+// changes, and the error describes the invalid lines.
 func (j *JWT) SetRevoked(file []byte) error {
 	if len(file) > maxFile {
 		return fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))

@@ -21,7 +21,7 @@ type tokenSession struct {
 	// sessionTable.mu guards the following fields.
 	credential  *Credential
 	requests    int             // requests being served
-	holders     map[Holder]bool // true: counts as a connection
+	holders     map[Holder]bool // the value is true for a connection that counts toward the limits
 	connections int
 
 	sets        map[string]*filterUse // filter sets that count toward the limits, by FilterSet.Key
@@ -45,7 +45,7 @@ type sessionTable struct {
 	ended []endedToken // tokens that have ended and are not logged yet
 	log   *slog.Logger // static
 
-	paused func() // for tests: called by the method each while mu is released; static
+	paused func() // for tests; the method each calls it while mu is released; static
 }
 
 func newSessionTable(limits ConnectionLimits, log *slog.Logger) *sessionTable {
@@ -66,8 +66,8 @@ func newSessionTable(limits ConnectionLimits, log *slog.Logger) *sessionTable {
 	return t
 }
 
-// generation returns the number of rechecks so far. Read it before verifying a token and pass it to
-// acquire, so that a recheck in between is not missed.
+// generation returns the number of rechecks so far. Call it before verifying a token and pass the
+// result to acquire, so that a recheck in between is not missed.
 func (t *sessionTable) generation() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,12 +75,12 @@ func (t *sessionTable) generation() int {
 }
 
 // acquire returns the session of a token for one request; release must be called. If a recheck has
-// taken place since the given generation (reviews), acquire first rechecks the credential, because
-// that recheck did not include this session.
-func (t *sessionTable) acquire(c *Credential, reviews int, verifier Verifier) (*tokenSession, error) {
+// taken place since generation returned the given number, acquire first rechecks the credential,
+// because that recheck did not include this session.
+func (t *sessionTable) acquire(c *Credential, rechecks int, verifier Verifier) (*tokenSession, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if reviews != t.rechecks {
+	if rechecks != t.rechecks {
 		var err error
 		if c, err = verifier.Recheck(c); err != nil {
 			return nil, err
@@ -153,7 +153,8 @@ func senderOf(c *Credential) string {
 }
 
 // acquire admits a connection and counts it. Until Release, h is notified when the rights change.
-// The error is ErrTokenEnded or a *LimitError.
+// The error is ErrTokenEnded or a *LimitError. If a is the result of renew, the connection is taken
+// over from the old Access.
 func (a *tokenAccess) acquire(h Holder) error {
 	all := a.middleware.sessions
 	var yielded []Holder
@@ -225,8 +226,8 @@ func (a *tokenAccess) detach(h Holder) {
 	delete(a.session.holders, h)
 }
 
-// acquireUncounted is like acquire, for requests other than subscriptions: h is notified, but not
-// counted.
+// acquireUncounted is like acquire, but does not count h. It is for requests other than
+// subscriptions.
 func (a *tokenAccess) acquireUncounted(h Holder) error {
 	a.middleware.sessions.mu.Lock()
 	defer a.middleware.sessions.mu.Unlock()
@@ -245,7 +246,7 @@ func (a *tokenAccess) Release(h Holder) {
 	a.release(h)
 }
 
-// release is Release, called with mu held.
+// release is like Release; sessionTable.mu must be held.
 func (a *tokenAccess) release(h Holder) {
 	all := a.middleware.sessions
 	counted, held := a.session.holders[h]
@@ -289,8 +290,8 @@ func (a *tokenAccess) WaitPublish(ctx context.Context, events int) (int, error) 
 	return events, a.session.publishes.WaitN(ctx, events)
 }
 
-// renew verifies a new token for a connection. acquire of the returned Access takes over the
-// connection from a; before that, nothing changes. Done must be called.
+// renew verifies a new token for a connection. A call of acquire on the returned Access moves the
+// connection to it from a; before that, nothing changes. The caller must call Done.
 func (a *tokenAccess) renew(ctx context.Context, token string) (*tokenAccess, error) {
 	fresh, err := a.middleware.access(ctx, nil, token)
 	if err != nil {

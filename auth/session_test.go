@@ -70,8 +70,7 @@ func (b *book) Recheck(c *Credential) (*Credential, error) {
 	return nil, ErrTokenEnded
 }
 
-// holder is a Holder that counts notifications. Like a connection.Writer, it releases the session
-// itself.
+// holder is a Holder that counts notifications.
 type holder struct{ notified atomic.Int32 }
 
 func (h *holder) OnRightsChanged() { h.notified.Add(1) }

@@ -74,7 +74,7 @@ type endedToken struct {
 	reason      error
 }
 
-// logEnded logs the tokens that a recheck ended.
+// logEnded writes a log line for each token that a recheck has ended.
 func (t *sessionTable) logEnded(tokens []endedToken) {
 	for _, e := range tokens {
 		t.log.Info("a token was withdrawn; its connections are closed", "subject", e.subject, "connections", e.connections, "reason", e.reason.Error())
@@ -86,9 +86,9 @@ func (t *sessionTable) logEnded(tokens []endedToken) {
 const maxPerHold = 256
 
 // each calls change with every session, with mu held. It then notifies the connections of the
-// sessions for which change returned true. It releases mu after every maxPerHold elements. It also
-// releases mu while it notifies, because a connection calls Release while it holds a lock of its
-// own. each may miss a session that is added while it runs.
+// sessions for which change returned true. It releases mu after every maxPerHold sessions and
+// connections. It also releases mu while it notifies, because a connection calls Release while it
+// holds a lock of its own. each may miss a session that is added while it runs.
 func (t *sessionTable) each(change func(*tokenSession) bool) {
 	var notify []Holder
 	count := 0

@@ -34,8 +34,8 @@ func (h *countedHolder) OnRightsChanged() {
 	h.all.notified++
 }
 
-// The test counts the sessions and holders that a recheck visits before it releases the lock. While
-// the lock is released, the test adds and removes sessions and holders.
+// The test counts how many sessions and holders a recheck visits before it releases the lock. While
+// the lock is released, the test adds a session and a holder, and removes a holder.
 func TestRecheckReleasesTheLock(t *testing.T) {
 	const tokens, holders = 3000, 3000
 	verifier := &countedRechecks{book: newBook()}

@@ -13,9 +13,9 @@ import (
 const queryTicket = "ticket"
 
 // Ticket returns the handler of POST /ticket. The handler takes a token from Authorization: Bearer
-// and answers with a ticket for it: {"ticket":"…","expires_in":30}. The handler checks requests
-// like Wrap, so it must not be wrapped itself. An open hub needs no token, so its tickets have no
-// effect.
+// and answers with a ticket for it: {"ticket":"…","expires_in":30}. The handler checks Host and
+// Origin itself, so it must not be passed to Wrap. An open hub requires no token, so its tickets
+// have no effect.
 func (m *Middleware) Ticket(refuse ErrorHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, proceed := m.admit(w, r, refuse)

@@ -29,8 +29,8 @@ const (
 	maxPeerRequestsPerNetwork = 8
 )
 
-// peerRetry is the delay after which to retry if another hub did not answer. A ticket that was not
-// used is then still valid.
+// peerRetry is the delay after which to retry if another hub did not answer. It is shorter than
+// TicketLifetime, so that an unused ticket is then still valid.
 const peerRetry = 2 * time.Second
 
 // ErrTicket is returned for a ticket that was never issued, was used, or has expired (401).
@@ -52,8 +52,8 @@ type Tickets struct {
 	byNetwork    map[netip.Prefix]int
 }
 
-// TicketPeers connects the hubs that accept the same tokens, so that each hub also accepts tickets
-// of the others.
+// TicketPeers sends requests to other hubs that accept the same tokens, so that each hub also
+// accepts the tickets of the others.
 type TicketPeers interface {
 	// AskPeer sends a request to the hub with this ID, and returns the result of its
 	// Tickets.Answer.
@@ -206,9 +206,10 @@ func (t *Tickets) endPeerRequest(client netip.Prefix) {
 	}
 }
 
-// Answer answers a request by Redeem of another hub. It returns the token for the ticket with this
-// hash, encrypted with the ticket itself, or nothing if there is no such ticket. The traffic
-// between hubs therefore reveals neither the token nor the ticket.
+// Answer returns the answer to a request that Redeem of another hub has sent. The request is the
+// hash of a ticket. The answer is the ticket's token, encrypted with the ticket itself, or nil if
+// there is no valid ticket with that hash. The traffic between hubs therefore reveals neither the
+// token nor the ticket.
 func (t *Tickets) Answer(request []byte) []byte {
 	if len(request) != sha256.Size {
 		return nil
@@ -233,8 +234,8 @@ func ticketKey(text string) [sha256.Size]byte {
 	return sha256.Sum256([]byte("trivium ticket key\x00" + text))
 }
 
-// sealer returns the cipher for a key, and the nonce, which is constant: each key encrypts only one
-// token.
+// sealer returns the cipher for a key, and the nonce. The nonce is constant, because each key
+// encrypts only one token.
 func sealer(key [sha256.Size]byte) (aead cipher.AEAD, nonce []byte) {
 	block, err := aes.NewCipher(key[:])
 	if err == nil {

@@ -78,7 +78,7 @@ func TestTicketsAreBounded(t *testing.T) {
 	})
 }
 
-// hubs connects several Tickets with each other.
+// hubs is a TicketPeers that connects several Tickets with each other. The key is the ID.
 type hubs map[string]*Tickets
 
 func (h hubs) AskPeer(_ context.Context, id string, request []byte) ([]byte, error) {
@@ -129,7 +129,7 @@ func testTicketIsValidOnceAmongHubs(t *testing.T) {
 	require.Nil(t, a.Answer([]byte("no hash")))
 }
 
-// blocked is a TicketPeers in which a hub answers only when the channel is closed.
+// blocked is a TicketPeers in which no hub answers before the channel is closed.
 type blocked chan struct{}
 
 func (b blocked) AskPeer(context.Context, string, []byte) ([]byte, error) {

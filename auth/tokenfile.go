@@ -41,7 +41,7 @@ func NewTokens(defaults Limits) *Tokens {
 func (t *Tokens) SetOnlyTokenDefaults(defaults Limits) { t.only = defaults }
 
 // Load replaces the tokens by those of a file. If it returns an error, nothing has changed. The
-// error lists all faults, one per line, with the line of the file, the entry and the key.
+// error lists all faults, one per line, with the line number, the entry and the key.
 func (t *Tokens) Load(file []byte) error {
 	parsed, err := parseTokens(file)
 	if err != nil {

@@ -77,8 +77,8 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the file would be invalid with the new entry: %w", err)
 	}
-	// A YAML file can end in many ways, so parse the result and check that all other entries are
-	// unchanged.
+	// The end of a YAML file has many possible forms, so parse the result and check that all other
+	// entries are unchanged.
 	last := len(after.entries) - 1
 	same := last == len(before.entries) && after.entries[last].equal(wanted)
 	for i, e := range before.entries {

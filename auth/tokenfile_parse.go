@@ -23,11 +23,11 @@ const (
 	maxNameLen    = 128      // bytes
 	maxFilters    = 1024     // number of filters per list
 	maxLimit      = 1 << 30
-	maxTokenFault = 100 // number of faults that are reported at once
+	maxTokenFault = 100 // maximum number of faults that one error describes
 )
 
-// errNoTokens is returned for an empty file. Without this error, a file that is being written at
-// the moment would revoke every token.
+// errNoTokens is returned for an empty file. Without this error, an empty file that an editor is
+// about to write would revoke every token.
 var errNoTokens = errors.New("want a list of tokens, but the file is empty; tokens: [] is an empty list")
 
 // tokenFile is a parsed tokens file.
@@ -111,7 +111,8 @@ func deref(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// fault records a fault. If line is 0, the fault concerns the whole file. where may be "".
+// fault records a fault. If line is 0, the fault concerns the whole file. where names the entry and
+// the key; it may be "".
 func (p *tokenParser) fault(line int, where, detail string) {
 	if len(p.faults) == maxTokenFault {
 		p.more++
@@ -127,7 +128,8 @@ func (p *tokenParser) fault(line int, where, detail string) {
 	p.faults = append(p.faults, errors.New(text))
 }
 
-// members returns the values of a mapping by key, and records unknown and duplicate keys.
+// members returns the values of a mapping by key, and records a fault for each unknown or duplicate
+// key.
 func (p *tokenParser) members(node *yaml.Node, where string, known []string) map[string]*yaml.Node {
 	values := make(map[string]*yaml.Node, len(known))
 	lines := make(map[string]int, len(known))
