@@ -1,16 +1,16 @@
 package hub
 
-// Attachment is a part of an object that a transport keeps with an event, for example of the encodings of the event.
-// The object embeds the Attachment, so that attaching it needs no further allocation. The hub does not use the object
-// itself.
+// Attachment links an event to an object of a transport, for example to the encodings of the event. The
+// object embeds the Attachment, so that attaching it needs no further allocation. The hub does not use
+// the object itself.
 type Attachment struct {
-	Owner Owner // the object; static after it was attached
+	Owner Owner // the object; must not change once it is attached
 }
 
 // Owner is notified when its Attachment is dropped because the event has left the in-memory log.
 type Owner interface {
-	// Discard is called at most once. It is not called if Detach has removed the attachment before. It must not block, nor
-	// call the hub, because Hub.mu may be held.
+	// Discard is called at most once. It is not called for an attachment that Detach has removed. It
+	// must not block, nor call the hub, because Hub.mu may be held.
 	Discard()
 }
 
@@ -30,8 +30,8 @@ func (e *Event) Attached() Owner {
 	return nil
 }
 
-// Attach keeps a with the event until Detach, or until the event leaves the in-memory log. It reports false if the event
-// has an attachment already or is not in the in-memory log.
+// Attach stores the attachment a in the event until Detach removes it or the event leaves the in-memory
+// log. It returns false if the event already has an attachment or is not in the in-memory log.
 func (e *Event) Attach(a *Attachment) bool {
 	if e.removedTo == nil || !e.attachment.CompareAndSwap(nil, a) {
 		return false
@@ -39,11 +39,13 @@ func (e *Event) Attach(a *Attachment) bool {
 	if e.removedTo.Load() < e.ID.Seq {
 		return true
 	}
-	// The event is being removed, or was removed before. If Detach fails, the attachment has been dropped.
+	// The event is being removed, or was removed before. If Detach fails, dropAttachment has already
+	// dropped the attachment.
 	return !e.Detach(a)
 }
 
-// Detach removes a without notifying its owner. It reports false if the event does not have a.
+// Detach removes the attachment a without notifying its owner. It returns false if a is not attached to
+// the event.
 func (e *Event) Detach(a *Attachment) bool { return e.attachment.CompareAndSwap(a, nil) }
 
 // dropAttachment drops the attachment and notifies its owner. The event accepts no further attachment.

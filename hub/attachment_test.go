@@ -25,7 +25,7 @@ func attachTo(e *Event, discard func()) bool {
 	return e.Attach(&o.Attachment)
 }
 
-// Only an event of the in-memory log accepts an attachment. An erased event keeps none.
+// Only an event of the in-memory log accepts an attachment. An erased event loses its attachment.
 func TestErasureDropsAttachment(t *testing.T) {
 	published := &Event{Topic: "a", Data: []byte("1")}
 	require.False(t, published.Retained())

@@ -5,12 +5,13 @@ import (
 	"slices"
 )
 
-// backwardScan finds the position of a start with Last if the in-memory log contains too few matching events. It
-// divides the log into stretches and visits them from the newest to the oldest. It reads each stretch forward, in
-// chunks. The boundaries of the stretches are the same for all scans, so scans of the same part share the chunks.
+// backwardScan finds the start position of a subscription with Start.Last if the in-memory log contains
+// too few matching events. It divides the durable log into stretches and visits them from the newest to
+// the oldest. It reads each stretch forward, in chunks. The boundaries of the stretches are the same
+// for all scans, so scans of the same part share the chunks.
 type backwardScan struct {
 	newestEvents
-	counted   bool     // wanted was reduced to the number of matching events in the log
+	counted   bool     // wanted is at most the number of matching events in the log
 	scanned   int      // number of chunks that were scanned
 	foundSeqs []uint64 // seqs of the events that were found, followed by the first seq of the in-memory log
 
@@ -63,7 +64,8 @@ func (b *backwardScan) advance(ctx context.Context, rr *replayReader) (done bool
 	return b.found == b.wanted || b.to <= begin, nil
 }
 
-// scanElements scans the elements in a range of the log that contains the element after scannedTo and ends at to.
+// scanElements scans elements that were read from the log: all those in a range that contains the
+// element after scannedTo and ends at the seq to.
 func (b *backwardScan) scanElements(elements []*Event, to uint64) {
 	b.scanned++
 	for _, e := range elements {
@@ -78,8 +80,7 @@ func (b *backwardScan) scanElements(elements []*Event, to uint64) {
 	b.startStretch(b.from)
 }
 
-// addFound records the newest of the events with the given seqs, at most as many as are still
-// wanted.
+// addFound records the newest events of seqs, up to the number that is still wanted.
 func (b *backwardScan) addFound(seqs []uint64) {
 	if n := min(len(seqs), b.wanted-b.found); n > 0 {
 		newest := seqs[len(seqs)-n:]
@@ -89,12 +90,12 @@ func (b *backwardScan) addFound(seqs []uint64) {
 	}
 }
 
-// Limits of the use of a Seeker.
+// Limits on the use of a Seeker.
 const (
 	maxSeekFilters  = 64 // for a larger filter set, the log is scanned
-	scansBeforeSeek = 4  // for filters with wildcards, 4 chunks are scanned before the Seeker is used: most scans end earlier, and cost the log less
-	maxSparse       = 64 // maximum number of elements that one read fetches one by one
-	denseSeqs       = 8  // if 8 found events are within the length of a chunk, whole chunks are read
+	scansBeforeSeek = 4  // number of chunks scanned before a Seeker searches for wildcards; most scans end earlier
+	maxSparse       = 64 // maximum number of elements that one read fetches individually
+	denseSeqs       = 8  // with this number of found events within a chunk's length, whole chunks are read
 )
 
 // usesSeeker reports whether the Seeker is used to find the missing events.
@@ -103,7 +104,7 @@ func (b *backwardScan) usesSeeker(rr *replayReader) bool {
 }
 
 // sparseSeqs returns the seqs of the found events that must be read one by one. The last element of
-// found is not such a seq: it is the first seq of the in-memory log. sparseSeqs returns nil if the
+// found is excluded, because it is the first seq of the in-memory log. sparseSeqs returns nil if the
 // first found event is not seq+1, or if the events are so dense that whole chunks should be read.
 func (rr *replayReader) sparseSeqs(found []uint64, seq uint64) []uint64 {
 	if rr.seeker == nil || len(found) < 2 || found[0] != seq+1 {

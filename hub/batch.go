@@ -2,9 +2,10 @@ package hub
 
 import "slices"
 
-// Batch is a sequence of events that a group offers to its subscribers. It belongs to one fan-out worker, even if
-// other workers offer the same events to other shards of the group. After Ready has returned, a Sink must not use the
-// batch, nor bytes of several events that Coalesce has returned.
+// Batch is a sequence of events that a group offers to its subscribers. It belongs to one fan-out
+// worker, even if other workers offer the same events to other shards of the group. After Ready has
+// returned, a Sink must use neither the batch nor the joined bytes of several events that Coalesce has
+// returned.
 type Batch struct {
 	// Events are all events in (From, To] that match the group's filters, in order.
 	From, To uint64
@@ -15,8 +16,7 @@ type Batch struct {
 	coalesced []coalescedWrite // buffers are reused by later batches
 }
 
-// coalescedWrite is a range of the batch's events in one encoding, copied together so that they can be written
-// at once.
+// coalescedWrite is a range of the batch's events in one encoding, joined so that one write sends them.
 type coalescedWrite struct {
 	encoding   int
 	start, end int
@@ -33,7 +33,7 @@ func (b *Batch) fill(g *group, from, to uint64, events []*Event) {
 	b.coalesced = b.coalesced[:0]
 }
 
-// eventBytes returns the bytes of the events.
+// eventBytes returns the memory of the events in bytes, see Event.size.
 func (b *Batch) eventBytes() (n int64) {
 	for _, e := range b.Events {
 		n += e.size()
@@ -41,11 +41,11 @@ func (b *Batch) eventBytes() (n int64) {
 	return n
 }
 
-// Coalesce encodes events from index start on, as many as fit in 64 KiB, but at least one. It returns their joined bytes,
-// and the index after the last of them. encoding is a number that the transports have chosen for the function encode.
-// Calls with the same encoding and start return the same bytes, so that subscribers at the same position share them. The
-// bytes of a single event are the result of encode. The bytes of several events are in a buffer that a later batch
-// overwrites.
+// Coalesce encodes the events from index start on: as many as fit in 64 KiB, but at least one. It
+// returns their joined bytes, and the index after the last of them. encoding is a number that the
+// transports have chosen for the function encode. Calls with the same encoding and start return the
+// same bytes, so that subscribers at the same position share them. The bytes of a single event are the
+// result of encode. The bytes of several events are in a buffer that a later batch overwrites.
 func (b *Batch) Coalesce(encoding int, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	for i := range b.coalesced {
 		if j := &b.coalesced[i]; j.encoding == encoding && j.start == start {

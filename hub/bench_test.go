@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkPublish measures the publishing of an event that has no subscribers, one at a time and
-// in batches. The goal is a million events per second on one core.
+// BenchmarkPublish measures publishing events that have no subscribers, one at a time and in batches.
+// The goal is a million events per second on one core.
 func BenchmarkPublish(b *testing.B) {
 	for _, size := range []int{1, 64} {
 		b.Run(fmt.Sprint("batch ", size), func(b *testing.B) {
@@ -111,8 +111,8 @@ func BenchmarkBatch(b *testing.B) {
 	}
 }
 
-// workSink is a Sink that reads every event it is offered, and works on the bytes for about as long as a small write to a
-// socket takes.
+// workSink is a Sink that reads every event it is offered, and hashes the bytes, which takes about as
+// long as a small write to a socket.
 type workSink struct {
 	sub  *Subscription
 	took *sync.WaitGroup
@@ -131,8 +131,8 @@ func (k *workSink) Ready(b *Batch) {
 	k.sub.Advance(b.To)
 }
 
-// BenchmarkCores measures one topic with many subscribers, with one worker and with one for each core. Compare the metric
-// deliveries/s.
+// BenchmarkCores measures deliveries of one topic to many subscribers, with one fan-out worker and with
+// one per core. Compare the metric deliveries/s.
 func BenchmarkCores(b *testing.B) {
 	for _, row := range []struct{ subscribers, burst int }{{100, 1}, {1000, 1}, {8000, 1}, {8000, 64}} {
 		for _, workers := range []int{1, runtime.GOMAXPROCS(0)} {
@@ -165,8 +165,8 @@ func BenchmarkCores(b *testing.B) {
 	}
 }
 
-// BenchmarkHostileFilters measures a publish to 200 subscribers with expensive filters: 64 each, of
-// 16 tokens, which differ from the topic only in the last token.
+// BenchmarkHostileFilters measures a publish while 200 subscribers have expensive filters. Each
+// subscriber has 64 filters of 16 tokens, which differ from the topic only in the last token.
 func BenchmarkHostileFilters(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	h, err := New(Config{})
@@ -211,8 +211,8 @@ func BenchmarkFilterSet(b *testing.B) {
 	}
 }
 
-// BenchmarkResume measures the start of 1000 subscriptions that only the durable log can answer, until each has read its
-// first events.
+// BenchmarkResume measures the time in which 1000 subscriptions start and read their first events,
+// which are only in the durable log.
 func BenchmarkResume(b *testing.B) {
 	l := &logEngine{}
 	h, err := New(Config{Engine: l, Retention: Retention{Events: 100}})

@@ -33,7 +33,7 @@ func clockLog(t *testing.T) (*Hub, *logEngine, []*Event) {
 	return h, l, got
 }
 
-// readFromStart returns all events that a subscription with this start receives.
+// readFromStart returns all events that a subscription with the given start receives.
 func readFromStart(t *testing.T, h *Hub, start Start) (events []*Event) {
 	t.Helper()
 	s := subscribeToLog(t, h, ">", start)

@@ -10,28 +10,28 @@ import (
 const (
 	maxDelivered = 128  // number of events that are matched before they are added
 	maxMatches   = 4096 // number of matches after which the matched events are added; exceeded if the last event matches many groups
-	maxSteps     = 512  // number of topic tokens and groups that are processed while the lock is held once
+	maxSteps     = 512  // number of topic tokens and groups processed before the lock is released for a moment
 )
 
 // delivery is the state of deliver. The next call reuses its memory.
 type delivery struct {
-	mu          sync.Mutex // held by deliver, so that successive calls of the engine may use the fields below; locked before Hub.mu
+	mu          sync.Mutex // held by deliver, which any goroutine may call; locked before Hub.mu
 	candidates  []*group   // reused by matchTopic and applyErasure
 	matched     []groupMatch
 	stepsInHold int // number of steps since Hub.mu was locked
 }
 
-// groupMatch is a group that an event matches.
+// groupMatch pairs an event with a group whose filters match the event.
 type groupMatch struct {
 	group *group
 	event int // index of the event in the argument of matchGroups and addEvents
 }
 
-// maxReusable is the maximum capacity with which a delivery keeps a slice for reuse.
+// maxReusable is the largest capacity of a slice that a delivery keeps for reuse.
 const maxReusable = 1024
 
-// deliver adds the engine's events to the in-memory log and to the groups. It matches filters with topics, which is the
-// expensive part, with a read lock, before it takes the write lock.
+// deliver adds the engine's events to the in-memory log and to the groups. Matching filters with topics
+// is the expensive part. deliver does this under a read lock, before it takes the write lock.
 func (h *Hub) deliver(events []*Event) {
 	d := &h.delivery
 	d.mu.Lock()
@@ -47,8 +47,8 @@ func (h *Hub) deliver(events []*Event) {
 	}
 }
 
-// matchGroups finds the groups that match the events. It may stop early. n is the number of events that it has matched.
-// Groups that are created in the meantime are added to newGroups.
+// matchGroups finds the groups that match the events. It may stop early: n is the number of events that
+// it has matched. Groups that other goroutines create in the meantime are added to newGroups.
 func (h *Hub) matchGroups(events []*Event) (n int) {
 	d := &h.delivery
 	var t topicTokens
@@ -140,7 +140,7 @@ func (h *Hub) addEvent(e *Event, matched []groupMatch) {
 		h.pushToGroup(m.group, e)
 		h.countSteps(1)
 	}
-	for _, g := range h.newGroups { // groups created from now on begin after the event
+	for _, g := range h.newGroups { // a group that is created from now on starts after the event
 		if g.set.Match(e.Topic) {
 			h.pushToGroup(g, e)
 		}
@@ -174,16 +174,16 @@ func (h *Hub) enqueueGroup(g *group) {
 	}
 }
 
-// addDeletedRange applies a deleted range of the log. It removes all older events from the
-// in-memory log. addDeletedRange queues all groups: each subscription then reads through the replay
-// reader, where it finds the range at its place in the log.
+// addDeletedRange applies a deleted range of the log. It removes all older events from the in-memory
+// log. It also queues all groups, so that each subscription reads through the replay reader and finds
+// the range at its position in the log.
 func (h *Hub) addDeletedRange(deletedRange *Event) {
 	for !h.memlog.clear() {
 		h.yield()
 	}
 	h.memlog.restartAfter(deletedRange)
 	h.memlog.adding.deletedTo = deletedRange.ID.Seq
-	for _, g := range h.groups { // groups that are added during the iteration begin after the range
+	for _, g := range h.groups { // a group that is added during the iteration starts after the range
 		if g.last < deletedRange.ID.Seq {
 			g.skipDeletedRange(deletedRange.ID.Seq)
 			h.enqueueGroup(g)

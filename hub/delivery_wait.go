@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// ownWriteTimeout is the longest time that Publish waits until its own events are delivered.
-// Usually that takes far less time. If the hub is further behind its log, Publish returns before
-// the events are delivered.
+// ownWriteTimeout is the longest time that Publish waits until its own events are delivered. Delivery
+// usually takes far less time. If it takes longer, because the hub is far behind its log, Publish
+// returns before the events are delivered.
 const ownWriteTimeout = 250 * time.Millisecond
 
 // deliveryWait is a wait for the delivery of an event. Guarded by Hub.mu.
@@ -45,8 +45,8 @@ func (h *Hub) waitDelivered(ctx context.Context, seq uint64) bool {
 	return false
 }
 
-// endDeliveryWaits ends waits for delivered events, at most maxWaitsEnded. It reports whether no such wait is left. mu
-// must be held.
+// endDeliveryWaits ends at most maxWaitsEnded of the waits whose events have been delivered. It reports
+// whether it has ended all of them. mu must be held.
 func (h *Hub) endDeliveryWaits() (done bool) {
 	for range maxWaitsEnded {
 		if len(h.deliveryWaits) == 0 || h.deliveryWaits[0].seq > h.memlog.lastSeq {
@@ -85,8 +85,9 @@ func (h *waitHeap) Pop() any {
 	return a
 }
 
-// waitOwnWrite blocks until the publisher's events are delivered, so that the publisher can read its own writes.
-// Only a Log may deliver after Publish has returned.
+// waitOwnWrite blocks until the publisher's events are delivered, so that the publisher can read its
+// own writes. It does not wait if the engine is not a Log, because such an engine delivers before its
+// Publish returns.
 func (h *Hub) waitOwnWrite(ctx context.Context, last Cursor) {
 	if h.replay == nil {
 		return

@@ -45,8 +45,9 @@ func (d *deque[T]) resize(n int) {
 	d.ring, d.first = ring, 0
 }
 
-// search returns the index of the first element for which after is true, or the length if there is none. If after
-// is true for an element, it must be true for all later elements.
+// search returns the index of the first element for which after returns true, or the length of the
+// deque if there is none. If after returns true for an element, it must return true for all later
+// elements.
 func (d *deque[T]) search(after func(T) bool) int {
 	return sort.Search(d.count, func(i int) bool { return after(d.at(i)) })
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Engine determines the order of events and keeps it. Only the hub uses it.
+// Engine stores events and determines their order. Only the hub calls its methods.
 type Engine interface {
 	// Start starts the engine and returns the position after which it delivers. From then on the engine calls deliver
 	// with every event of the log exactly once, in the order of seq, with ID and Time set. Calls of deliver never
@@ -32,9 +32,9 @@ type Log interface {
 	// LastSeq returns the seq of the newest event. It reads the number from the server that assigns
 	// sequence numbers.
 	LastSeq(ctx context.Context) (uint64, error)
-	// ReadAfter returns the elements after seq, in order: events and, as in Engine.Start, deleted ranges. It returns at
-	// least one element, and about as many as limit allows. The caller owns the elements. The hub reads only elements
-	// that were delivered to it or are older.
+	// ReadAfter returns the elements after seq, in order: events and, as in Engine.Start, deleted
+	// ranges. It returns at least one element, and about as many as limit allows. The caller owns the
+	// elements. The hub reads only elements that were delivered to it, and older elements.
 	ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error)
 	// SeqAt returns the position before the first event whose Time is t or later. It returns 0 if that event
 	// is the oldest one in the log.
@@ -58,10 +58,11 @@ type Seeker interface {
 // MatchReader is implemented by a Log that can read the events of a few topics without reading the other events between
 // them.
 type MatchReader interface {
-	// ReadMatching returns the elements after seq and up to through that concern the set, in order: the events that
-	// match the set, and all deleted ranges. An element with Erases set means that there are none of these between the
-	// previous element and its seq. Unless ReadMatching stops at limit, the last element has the seq through. It
-	// returns at least one element. After any error, the hub calls ReadAfter instead.
+	// ReadMatching returns the elements after seq and up to through that concern the set, in order: the
+	// events that match the set, and all deleted ranges. An element with Erases set states that the log
+	// contains no such event or range after the previous element, up to and including the element's own
+	// seq. Unless ReadMatching stops at limit, the last element has the seq through. It returns at
+	// least one element. After any error, the hub calls ReadAfter instead.
 	ReadMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) ([]*Event, error)
 }
 
@@ -74,15 +75,16 @@ type IdempotentPublisher interface {
 	PublishOnce(ctx context.Context, subject, key string, digest Digest, events []*Event) (Cursor, error)
 }
 
-// BatchPublisher is implemented by engines that publish a batch cheaper than one atomic array.
+// BatchPublisher is implemented by engines that publish a batch at a lower cost if it need not be
+// atomic.
 type BatchPublisher interface {
 	// PublishEach publishes as Publish does, but need not be atomic. If the error is a *PartialError, some of
 	// the events are in the log, in order.
 	PublishEach(ctx context.Context, events []*Event) (Cursor, error)
 }
 
-// OrderedPublisher is implemented by engines that publish a batch at a lower cost than one atomic array, and
-// store the events in order.
+// OrderedPublisher is implemented by engines that publish a batch at a lower cost if it need not be
+// atomic, and that then still store the events in order.
 type OrderedPublisher interface {
 	// PublishInOrder publishes as Publish does, but need not be atomic. If the error is a *PartialError, its
 	// Stored field counts the leading events that are in the log. The other events may be stored or not.
@@ -100,8 +102,8 @@ type Eraser interface {
 // UniquePublisher is implemented by engines that use IDs to recognize events that are already in the log, including
 // events from other hubs.
 type UniquePublisher interface {
-	// PublishUnique publishes as PublishEach does, where ids holds the ID of each event at the same index. It skips
-	// events whose ID another hub has already published. repeated is the number of skipped events.
+	// PublishUnique publishes as PublishEach does. ids[i] is the ID of events[i]. It skips events whose
+	// ID another hub has already published. repeated is the number of skipped events.
 	PublishUnique(ctx context.Context, ids []string, events []*Event) (repeated int, err error)
 }
 

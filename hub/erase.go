@@ -8,9 +8,9 @@ import (
 // eraseTimeout limits how long Erase waits until this hub has removed the event from memory.
 const eraseTimeout = 5 * time.Second
 
-// Erase removes an event for good from memory and from the engine's storage, on all hubs that share the log.
-// Subscribers that resume before the event get no gap, and its ID remains a valid cursor. A subscriber to which the
-// event is being sent may still receive it.
+// Erase permanently removes an event from memory and from the engine's storage, on all hubs that share
+// the log. Subscribers that resume from a position before the event get no gap, and the event's ID
+// remains a valid cursor. A subscriber to which the event is being sent may still receive it.
 //
 // The error is ErrNoEvent, ErrClosed, or wraps ErrUnavailable. In the last case, the event may have been erased or not.
 func (h *Hub) Erase(ctx context.Context, id Cursor) error {

@@ -37,9 +37,9 @@ type Event struct {
 	Data     []byte
 	Encoding Encoding
 
-	// superseded is set when a newer event with the same topic and key is or was in the in-memory log; it is
-	// then guarded by Hub.mu. For an event of a replay chunk, it is set when the chunk has a newer one, and
-	// then static.
+	// superseded is set if there is a newer event with the same topic and key. For an event of the
+	// in-memory log, the newer event is or was in that log, and Hub.mu guards the field. For an event
+	// of a replay chunk, the newer event is in the same chunk, and the field is static.
 	superseded bool
 
 	// Erases is the seq of the event that this element erases. Such an element is not an event; see Engine.Start.
@@ -54,7 +54,7 @@ type Event struct {
 	// on. Both are in nanoseconds since 1970. Unlike Time, they never decrease from one event to
 	// the next.
 
-	maxTime int64 // the latest Time up to this event; used for searches by time and for loss marks
+	maxTime int64 // the latest Time of this event and all earlier ones; used for searches by time and for loss marks
 	// ageTime is like maxTime, but never later than this machine's clock. It is used for retention by age. The memory
 	// engine sets it to the clock reading of the publish, so that the in-memory log need not read the clock again.
 	ageTime int64
@@ -120,13 +120,13 @@ func validateLabel(parameter, s string, limit int) error {
 	return nil
 }
 
-// eventSize is the memory of an event in bytes without its strings and data: the struct and its entries in the
-// in-memory log and in its topic's list. Both are ring buffers that grow by half. It counts toward
-// Retention.Bytes.
+// eventSize is the memory of an event in bytes without its strings and data: the struct and its entries
+// in the in-memory log and in its topic's list. Both lists are ring buffers, which double their size
+// when they are full. eventSize counts toward Retention.Bytes.
 const eventSize = 192
 
-// size returns the bytes that the event counts toward Retention.Bytes. The index entries of its topic and key are
-// counted elsewhere, see memlog.size. Its attachment does not count.
+// size returns how many bytes of Retention.Bytes the event uses. memlog.size adds the index entries of
+// its topic and key. The attachment is not counted.
 func (e *Event) size() int64 {
 	return int64(eventSize + len(e.Topic) + len(e.Type) + len(e.Key) + len(e.Data))
 }

@@ -15,9 +15,9 @@ func TestEventValidate(t *testing.T) {
 		parameter, detail string
 	}{
 		{rule: "all members", event: &Event{Topic: "a", Type: "created", Key: "k", Data: []byte("1234")}},
-		{rule: "the longest", event: &Event{Topic: "a", Type: long, Key: long}},
+		{rule: "longest type and key", event: &Event{Topic: "a", Type: long, Key: long}},
 		{rule: "type similar to the hub's own", event: &Event{Topic: "a", Type: "trivium"}},
-		{rule: "topic", event: &Event{Topic: "a.*"}, parameter: "topic", detail: "only in filters"},
+		{rule: "invalid topic", event: &Event{Topic: "a.*"}, parameter: "topic", detail: "only in filters"},
 		{rule: "no topic", event: &Event{Type: "open"}, parameter: "topic", detail: "empty"},
 		{rule: "long type", event: &Event{Topic: "a", Type: long + "x"}, parameter: "type", detail: "at most 128 bytes"},
 		{rule: "type error", event: &Event{Topic: "a", Type: "error"}, parameter: "type", detail: "browser"},
@@ -27,7 +27,7 @@ func TestEventValidate(t *testing.T) {
 		{rule: "type not UTF-8", event: &Event{Topic: "a", Type: "\xff"}, parameter: "type", detail: "UTF-8"},
 		{rule: "long key", event: &Event{Topic: "a", Key: long + "x"}, parameter: "key", detail: "at most 128 bytes"},
 		{rule: "control in key", event: &Event{Topic: "a", Key: "\x7f"}, parameter: "key", detail: "control"},
-		{rule: "data", event: &Event{Topic: "a", Data: []byte("12345")}, parameter: "data", detail: "at most 4 bytes"},
+		{rule: "too much data", event: &Event{Topic: "a", Data: []byte("12345")}, parameter: "data", detail: "at most 4 bytes"},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			err := row.event.Validate(4)

@@ -24,9 +24,10 @@ var eventsLimit = ReadLimit{Events: 256, Bytes: 1 << 20}
 //
 //	for e, err := range h.Events(ctx, "orders.>") { … }
 //
-// The iterator yields each event once, in the order of the log, with a nil error. A slow loop delays no other
-// subscriber. If retention removes events before the loop has read them, the iterator yields a *GapError and
-// continues. Any other error ends the iteration: an *InvalidError for a filter, ErrClosed, or the cause of ctx.
+// The iterator yields each event once, in the order of the log, with a nil error. A slow loop does not
+// delay other subscribers. If retention removes events before the loop has read them, the iterator
+// yields a *GapError and continues. Any other error ends the iteration: an *InvalidError for a filter,
+// ErrClosed, or context.Cause(ctx).
 //
 // Events must not be changed.
 func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, error] {
@@ -85,7 +86,8 @@ func (h *Hub) waitReadable(ctx context.Context, s *Subscription, batch ReadResul
 	}
 }
 
-// parseFilters returns the set of the filters, or of Everything if there are none.
+// parseFilters parses the filters and returns them as a set. If there are none, the set contains
+// Everything.
 func parseFilters(texts []string) (FilterSet, error) {
 	if len(texts) == 0 {
 		return NewFilterSet(Everything), nil

@@ -19,7 +19,8 @@ type compiled struct {
 
 const isWild = 1 << 31
 
-// fewFilters is the largest number of filters that are compared with a topic one by one, without masks.
+// fewFilters is the largest size of a set that needs no masks: its filters are compared with a topic
+// one by one.
 const fewFilters = 4
 
 // NewFilterSet returns the canonical set of the filters. It keeps neither the slice nor the filters' strings. Its
@@ -176,7 +177,7 @@ func (s FilterSet) Match(topic string) bool {
 	return s.match(&t, topic)
 }
 
-// match reports the same as Match. A loop over topics can reuse scratch.
+// match returns the result of Match. It uses the memory of scratch, which a loop over topics can reuse.
 func (s FilterSet) match(scratch *topicTokens, topic string) bool {
 	switch {
 	case s.c == nil:
@@ -189,8 +190,8 @@ func (s FilterSet) match(scratch *topicTokens, topic string) bool {
 	return s.c.match(scratch)
 }
 
-// Cover reports whether a single filter of the set covers f. A filter that only several filters of the set cover
-// together is not covered; access rights use this rule.
+// Cover reports whether a single filter of the set covers f. It returns false if only several filters
+// of the set together cover f; access rights use this rule.
 func (s FilterSet) Cover(f Filter) bool { return s.c != nil && f.text != "" && s.c.covers(f, -1) }
 
 // Size returns the approximate memory of the set in bytes, including its entries in the hub's index.

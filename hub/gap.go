@@ -24,8 +24,9 @@ func (r GapReason) index() int {
 // Gap reports that events that match the subscriber's filters were lost.
 type Gap struct {
 	Reason GapReason
-	// After is the cursor that the subscriber sent. It is a string, because it may be no cursor of this hub. It is
-	// empty for a start by time, and if the cursor was too long or not valid UTF-8.
+	// After is the cursor that the subscriber sent. It is a string, because the subscriber may send a
+	// string that is not a cursor. It is empty for a start by time, and if the cursor was too long or
+	// not valid UTF-8.
 	After string
 	// ResumedAt is the position after the gap, where reading continues.
 	ResumedAt Cursor

@@ -21,7 +21,7 @@ type group struct {
 	visitedRound uint64   // the newest value of index.searchRound for which a search found the group
 
 	subs   []*subscriber
-	shards *shards // nil: all subscribers are in one shard, whose position is from
+	shards *shards // nil: all subscribers are in one shard, whose position is the field from
 
 	// last is the seq of the newest matching event, or the hub's last seq when the group was created. A
 	// subscription at this position or later has nothing to read.
@@ -34,7 +34,7 @@ type group struct {
 	from         uint64   // the next batch begins after this seq
 	pending      []*Event // matching events after from, in order
 	pendingBytes int64
-	overflow     bool // matching events after the last pending one exist
+	overflow     bool // pending lacks the newest matching events
 	queued       bool // in the fan-out queue
 	offering     bool // without shards: a worker is offering a batch to the subscribers
 }
@@ -133,10 +133,10 @@ func (g *group) attach(s *subscriber, shardSize int) {
 	}
 }
 
-// detach removes a subscriber. The subscriber in the last slot moves to the free slot. If this is another shard, whose
-// position is ahead of that of the subscriber's previous shard, the shard moves back to that position; its other
-// subscribers skip the events that they have already received. detach reports whether a shard has moved back; the
-// caller must then queue the group.
+// detach removes a subscriber. The subscriber in the last slot moves to the free slot, which may be in
+// another shard. If the position of that shard is ahead of the subscriber's previous shard, that shard
+// moves back; its other subscribers skip the events that they have already received. detach reports
+// whether a shard has moved back; the caller must then queue the group.
 func (g *group) detach(s *subscriber) (movedBack bool) {
 	last := int32(len(g.subs) - 1)
 	g.subs[s.slot] = g.subs[last]
@@ -152,8 +152,8 @@ func (g *group) detach(s *subscriber) (movedBack bool) {
 	return movedBack
 }
 
-// erase removes an event from the pending events, and releases the newest batch if it contains the
-// event.
+// erase removes an event from the pending events, and releases the newest shared batch if it contains
+// the event.
 func (g *group) erase(e *Event) {
 	i, found := slices.BinarySearchFunc(g.pending, e.ID.Seq, func(p *Event, seq uint64) int { return cmp.Compare(p.ID.Seq, seq) })
 	if found {

@@ -26,18 +26,18 @@ func TestBatchesAreContiguous(t *testing.T) {
 		keep := Retention{Events: rapid.SampledFrom([]int{5, 500, 1 << 20}).Draw(t, "retain"), Bytes: 1 << 40}
 		m := &groupModel{
 			w: newMemlog(keep.withDefaults(), 0),
-			g: &group{set: rapid.SampledFrom(windowSets[1:]).Draw(t, "set")},
+			g: &group{set: rapid.SampledFrom(memlogSets[1:]).Draw(t, "set")},
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"push": func(t *rapid.T) { m.push(rapid.SampledFrom(windowTopics).Draw(t, "topic"), nil) },
+			"push": func(t *rapid.T) { m.push(rapid.SampledFrom(memlogTopics).Draw(t, "topic"), nil) },
 			"push large": func(t *rapid.T) {
 				for range rapid.IntRange(1, 7).Draw(t, "n") {
-					m.push(rapid.SampledFrom(windowTopics).Draw(t, "topic"), large)
+					m.push(rapid.SampledFrom(memlogTopics).Draw(t, "topic"), large)
 				}
 			},
 			"burst": func(t *rapid.T) {
 				for i := range rapid.IntRange(1, 5*maxPendingEvents).Draw(t, "n") {
-					m.push(windowTopics[i%len(windowTopics)], nil)
+					m.push(memlogTopics[i%len(memlogTopics)], nil)
 				}
 			},
 			"next": m.next,
@@ -84,9 +84,9 @@ func (m *groupModel) next(t *rapid.T) {
 	b.dropEvents()
 }
 
-// Calls of Coalesce with the same format and start return the same bytes. A coalesced write is as
-// long as the limit allows. One of a single event is the event's encoding, which a connection may
-// keep, and no buffer that a later batch overwrites.
+// Calls of Coalesce with the same encoding and start return the same bytes. A coalesced write is as
+// long as the limit allows. If it contains a single event, its bytes are the event's own encoding, not
+// a buffer that a later batch overwrites, so a connection may keep them.
 func TestCoalescedBytesAreShared(t *testing.T) {
 	sizes := []int{10, 20, maxCoalescedBytes - 30, 1, 2 * maxCoalescedBytes, 5, maxCoalescedBytes, 1}
 	var batch Batch

@@ -28,7 +28,7 @@ type Hub struct {
 	fanout       *fanout
 	batches      batchMemory
 	shardSize    int           // static; maxShardSize
-	turns        chan struct{} // static; a semaphore that limits concurrent long searches to its capacity
+	turns        chan struct{} // static; a semaphore that limits the number of concurrent long searches
 	steps        int           // static; maxSteps, except in tests
 	keys         *idempotency
 	stats        counters
@@ -48,7 +48,7 @@ type Hub struct {
 	filterBytes   int // memory of all filter sets in groups
 	closed        bool
 	deliveryWaits waitHeap
-	newGroups     []*group // groups that were created while deliver matched events, which it may therefore have missed
+	newGroups     []*group // groups created while deliver matched events, which may have missed them
 	matching      bool     // deliver is matching events
 
 	delivery delivery // owned by deliver
@@ -174,8 +174,8 @@ func (h *Hub) Publish(ctx context.Context, events ...*Event) (Cursor, error) {
 	return last, err
 }
 
-// PublishEach publishes events that need not be stored atomically, such as those of a datagram source. If the
-// error is a *PartialError, some of the events are in the log.
+// PublishEach publishes events that need not be stored atomically, such as events from a datagram
+// source. If the error is a *PartialError, some of the events are in the log.
 func (h *Hub) PublishEach(ctx context.Context, events ...*Event) (Cursor, error) {
 	if s, ok := h.engine.(BatchPublisher); ok {
 		return h.publish(events, func() (Cursor, error) { return s.PublishEach(ctx, events) })
@@ -197,9 +197,9 @@ func (h *Hub) PublishInOrder(ctx context.Context, events ...*Event) (Cursor, err
 	return last, err
 }
 
-// PublishUnique publishes as PublishEach does, where ids holds the ID of each event at the same index. A
-// UniquePublisher skips events whose ID is already in the log; repeated is the number of skipped events. Any
-// other engine publishes all events.
+// PublishUnique publishes as PublishEach does. ids[i] is the ID of events[i]. A UniquePublisher skips
+// events whose ID is already in the log; repeated is the number of skipped events. Any other engine
+// publishes all events.
 func (h *Hub) PublishUnique(ctx context.Context, ids []string, events ...*Event) (repeated int, err error) {
 	u, ok := h.engine.(UniquePublisher)
 	if !ok {
@@ -238,7 +238,8 @@ func (h *Hub) publish(events []*Event, do func() (Cursor, error)) (Cursor, error
 	return last, err
 }
 
-// atIndex adds to an *InvalidError which of n events is invalid, if n is more than one.
+// atIndex adds the number of the invalid event to an *InvalidError. It does so only if n, the number of
+// events, is more than one.
 func atIndex(err error, i, n int) error {
 	if bad, ok := err.(*InvalidError); ok && n > 1 {
 		return &InvalidError{Parameter: bad.Parameter, Detail: fmt.Sprintf("event %d of %d: %s", i+1, n, bad.Detail), TooLarge: bad.TooLarge}
@@ -256,7 +257,8 @@ func (h *Hub) yield() {
 	h.mu.Lock()
 }
 
-// lowWatermark returns the low watermark of the in-memory log: events up to this seq are no longer in it.
+// lowWatermark returns the low watermark of the in-memory log: events up to this seq are no longer in
+// the log.
 func (h *Hub) lowWatermark() uint64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()

@@ -211,7 +211,7 @@ func TestTimeNeverDecreases(t *testing.T) {
 }
 
 // A subscriber that never reads does not delay other subscribers, and its memory does not grow.
-func TestSlowSubscriberDelaysNobody(t *testing.T) {
+func TestSlowSubscriberDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{Retention: Retention{Events: 10}})
 		slow, err := h.Subscribe(Request{Filters: setOf("a")}, NewWakeup())

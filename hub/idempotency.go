@@ -25,13 +25,14 @@ type Receipt struct {
 	Count int
 }
 
-// keyShare limits the keys of a subject: it may claim another key if the number of free keys is at least keyShare times
-// the number of keys that it holds. A single subject can hold a fifth of all keys. If more subjects hold keys, each can
-// hold fewer. As long as any key is free, a subject without keys can claim it.
+// keyShare limits the number of keys per subject: a subject may claim another key if the number of free
+// keys is more than keyShare times the number of keys that the subject holds. If only one subject uses
+// keys, it can hold a fifth of all keys. If several subjects use keys, each can hold fewer. A subject
+// that holds no key can claim one as long as any key is free.
 const keyShare = 4
 
-// MayHoldKey reports whether a subject may claim another idempotency key. held is the number of keys that the subject
-// holds, and remembered is the number that all subjects hold.
+// MayHoldKey reports whether a subject may claim another idempotency key. held is the number of keys
+// that the subject holds, and remembered is the number of keys that all subjects hold together.
 func MayHoldKey(held, remembered int) bool {
 	return held*keyShare < MaxIdempotencyKeys-remembered
 }
@@ -93,7 +94,7 @@ type keyRecord struct {
 
 type expiring struct {
 	key keyID
-	at  time.Duration // duration since idempotency.start; monotonic, so that changes of the clock expire no keys
+	at  time.Duration // time since idempotency.start; monotonic: setting the clock expires no keys
 }
 
 // KeyClaim represents the use of an idempotency key by one request. The caller must call Publish or
@@ -158,8 +159,8 @@ func (c *KeyClaim) Publish(ctx context.Context, events ...*Event) (Receipt, erro
 	return receipt, nil
 }
 
-// publish publishes the events. An IdempotentPublisher records the key in the log, so that a retry succeeds even if the
-// result was lost, and on any hub that shares the log.
+// publish publishes the events. An IdempotentPublisher records the key in the log, so that a retry
+// returns the first result on any hub that shares the log, even if that result did not reach this hub.
 func (c *KeyClaim) publish(ctx context.Context, digest Digest, events []*Event) (Cursor, error) {
 	d, ok := c.hub.engine.(IdempotentPublisher)
 	if !ok {
@@ -236,7 +237,8 @@ func (k *idempotency) remove(id keyID) {
 	}
 }
 
-// complete records a successful publish. Other goroutines do not read the record before, because it is pending.
+// complete records a successful publish. Until then, other goroutines do not read the record, because
+// it is pending.
 func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -248,8 +250,8 @@ func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now tim
 // maxExpired is the maximum number of keys that removeExpired removes while it holds the lock once.
 const maxExpired = 512
 
-// removeExpired removes all keys that have expired. mu must be held. If there are many keys,
-// removeExpired releases it for a moment after every maxExpired.
+// removeExpired removes all keys that have expired. mu must be held. removeExpired releases mu for a
+// moment after every maxExpired keys.
 func (k *idempotency) removeExpired(now time.Time) {
 	for n := 1; k.expiry.len() > 0 && k.expiry.at(0).at <= now.Sub(k.start); n++ {
 		k.remove(k.expiry.pop().key)
@@ -271,8 +273,9 @@ func (k *idempotency) len(now time.Time) int {
 	return len(k.records)
 }
 
-// digestOf returns the digest of everything that a publisher sets. The hash need not be cryptographic: a publisher
-// that constructs a collision only harms itself. A cryptographic hash would enlarge WebAssembly programs.
+// digestOf returns the digest of all members of the events that a publisher sets. The hash need not be
+// cryptographic: a publisher that constructs a collision only harms itself. A cryptographic hash would
+// enlarge WebAssembly programs.
 func digestOf(events []*Event) (sum Digest) {
 	d := fnv.New128a()
 	for _, e := range events {

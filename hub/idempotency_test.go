@@ -84,7 +84,7 @@ func TestPublishOnce(t *testing.T) {
 	})
 }
 
-func TestPublishOnceForgetsFailures(t *testing.T) {
+func TestFailedPublishFreesItsKey(t *testing.T) {
 	unavailable := true
 	h := startHub(t, Config{Engine: &flakyEngine{Engine: NewMemory(), before: func() error {
 		if unavailable {
@@ -164,7 +164,7 @@ func TestKeyClaim(t *testing.T) {
 	(*KeyClaim)(nil).Abandon()
 }
 
-func TestKeysAreNotForgottenEarly(t *testing.T) {
+func TestKeysAreKeptUntilTheyExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startHub(t, Config{Retention: Retention{Events: 1}})
 		claim := func(subject, key string) error {
@@ -281,15 +281,15 @@ func TestKeyMemoryIsBounded(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	took := int64(after.HeapAlloc) - int64(before.HeapAlloc)
-	t.Logf("%d keys, each of another subject: %d MiB", MaxIdempotencyKeys, took>>20)
+	t.Logf("%d keys of different subjects: %d MiB", MaxIdempotencyKeys, took>>20)
 	require.Less(t, took, int64(32<<20))
 	_, err := k.claim(k.idOf("one more"), k.idOf("one more", "k"), 1, now)
 	require.ErrorContains(t, err, "100000 in total, the limit of the hub")
 	runtime.KeepAlive(k)
 }
 
-// The test counts the keys that are removed while the lock is held once, and uses a key each time
-// the lock is free.
+// The test counts the keys that are removed between two releases of the lock. When the lock is released
+// for the first time, the test publishes with a key that has expired but is not removed yet.
 func TestExpiringKeysReleasesTheLock(t *testing.T) {
 	k := newIdempotency()
 	const keys = 20_000
@@ -311,7 +311,7 @@ func TestExpiringKeysReleasesTheLock(t *testing.T) {
 		now := left()
 		assert.LessOrEqual(t, before-now, maxExpired)
 		holds, before = holds+1, now
-		if holds == 1 { // publish again with a key that has expired but is not removed yet
+		if holds == 1 {
 			k.yielded = nil
 			known, err := k.claim(keyID{7}, id(keys-1), 1, over)
 			assert.NoError(t, err)

@@ -4,15 +4,16 @@ import (
 	"math"
 )
 
-// index finds the groups that an event may match. Each filter of a group has one anchor. The anchor of a filter without
-// wildcards is its topic. The anchor of a filter with wildcards is one of its tokens together with the token's
-// position. Among the tokens, the index chooses the anchor with the fewest groups.
+// index finds the groups that an event may match. Each filter of a group has one anchor. The anchor of
+// a filter without wildcards is its topic. The anchor of a filter with wildcards is one of its tokens
+// together with the token's position. The index chooses the token whose anchor has the fewest groups.
 //
 // For a topic, the index finds the groups at the topic's anchors. Each group is then matched with the topic once, with
 // all its filters together. The cost of many filters is therefore limited by the number of their groups, regardless of
 // wildcards.
 //
-// The index is guarded by Hub.mu. Calls of deliver do not overlap, so deliver may call gather with a read lock.
+// The index is guarded by Hub.mu. Calls of deliver do not overlap, so deliver may call gather, which
+// changes the index, while it holds only a read lock.
 type index struct {
 	groups []*group // groups by number; nil: the number is unused
 	free   []uint32 // unused numbers
@@ -26,7 +27,7 @@ type index struct {
 	searchRound uint64 // number of the newest search by gather
 }
 
-// isList is set in a value of anchors that is the number of a list.
+// isList is a bit of the values of index.anchors. If it is set, the value is the number of a list.
 const isList = 1 << 63
 
 // indexEntry represents a group at an anchor: the number of the group and the index of the anchor in group.anchors.
@@ -65,7 +66,7 @@ const maxAnchorChoices = 1024
 
 func newIndex() index { return index{anchors: make(map[uint32]uint64)} }
 
-// tokenKey returns the anchor key for a token at position at.
+// tokenKey returns the anchor key for a token with the given hash at the given position.
 func tokenKey(hash uint64, at int) uint32 {
 	return anchorKey(hash>>16, at)
 }
@@ -121,8 +122,8 @@ func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
 	return best
 }
 
-// cost returns the cost of an anchor for a group: the number of groups at the anchor, less if the
-// group itself is already one of them.
+// cost returns the cost of an anchor for a group. It grows with the number of groups at the anchor, and
+// is lower if the group itself is already one of them.
 func (ix *index) cost(g *group, key uint32) int {
 	v, ok := ix.anchors[key]
 	if !ok {
@@ -139,7 +140,8 @@ func (ix *index) cost(g *group, key uint32) int {
 	return 2*n + 1
 }
 
-// addAnchor adds an entry for the group at the anchor with this key, unless there is one.
+// addAnchor adds an entry for the group at the anchor with the given key, unless the group already has
+// one there.
 func (ix *index) addAnchor(g *group, key uint32) {
 	v, ok := ix.anchors[key]
 	p := newIndexEntry(g.number, uint32(len(g.anchors)))
@@ -222,9 +224,9 @@ type gatherState struct {
 	remaining int // number of entries of the current anchor that have not been visited; 0: none has been visited
 }
 
-// gather appends to dst the groups that may match the topic, each once. One call does one piece of the search, in which
-// it visits at most visits entries, and reports whether the search is complete. Groups that are added between two
-// pieces may be missing. Only one search may run at a time.
+// gather appends to dst the groups that may match the topic, each once. One call does one piece of the
+// search: it visits at most visits entries. done reports whether the search is complete. Groups that
+// are added between two pieces may be missing. Only one search may run at a time.
 func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits int) (_ []*group, done bool) {
 	if len(ix.anchors) == 0 {
 		return dst, true
@@ -243,8 +245,9 @@ func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits
 		case v&isList == 0:
 			dst = ix.visit(dst, indexEntry(v))
 		default:
-			// The list is visited from the end. removeEntry moves the last entry, which was visited, into the free
-			// place, so that a removal between two pieces hides no entry.
+			// The list is visited from the end. If an entry is removed between two pieces, removeEntry
+			// moves the last entry into its place. The last entry has already been visited, so the
+			// search misses none.
 			list := ix.lists[v&^isList]
 			if state.remaining == 0 || state.remaining > len(list) {
 				state.remaining = len(list)
@@ -281,7 +284,7 @@ func (ix *index) visit(dst []*group, p indexEntry) []*group {
 	return append(dst, g)
 }
 
-// match appends the groups that match the topic.
+// match appends the groups that match the topic to dst.
 func (ix *index) match(dst []*group, topic string) []*group {
 	var t topicTokens
 	t.split(topic)

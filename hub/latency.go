@@ -29,8 +29,7 @@ type latencies struct {
 	sum    atomic.Int64
 }
 
-// observe counts one latency. A negative latency, which a clock that was set back can cause, counts
-// as zero.
+// observe counts one latency. A negative latency, which occurs if a clock was set back, counts as zero.
 func (l *latencies) observe(d time.Duration) {
 	d = max(d, 0)
 	i := 0

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLatencyBuckets checks that a latency equal to a bucket's bound is counted in that bucket,
-// that longer latencies than all bounds are counted, and that a negative latency counts as zero.
+// TestLatencyBuckets checks that a latency equal to a bucket's bound is counted in that bucket, that
+// latencies above all bounds are counted, and that a negative latency counts as zero.
 func TestLatencyBuckets(t *testing.T) {
 	var l latencies
 	for _, bound := range latencyBounds {

@@ -66,7 +66,8 @@ func TestLayers(t *testing.T) {
 	t.Logf("%d references between %d files", len(references), len(layerOf))
 }
 
-// fileReferences returns all pairs of files of which the first uses a declaration of the second.
+// fileReferences returns all pairs of files in which the first file uses a declaration of the second
+// file.
 func fileReferences(t *testing.T) map[[2]string]bool {
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// locator finds in the durable log the starts that the in-memory log cannot determine. One goroutine serves all
-// subscriptions. It advances the searches alternately, by one read at a time, so that a long search delays no other.
+// locator searches the durable log for start positions that cannot be determined from the in-memory
+// log. One goroutine serves all subscriptions. It advances the searches alternately, by one read at a
+// time, so that a long search does not delay the others.
 type locator struct {
 	replay *replayReader // static
 	wakeup chan struct{} // capacity 1: the queue has a search
@@ -20,7 +21,7 @@ type locator struct {
 	open  map[startQuestion]*startSearch // searches that have not begun
 }
 
-// startQuestion is what a startSearch searches for.
+// startQuestion describes the position that a startSearch must find.
 type startQuestion struct {
 	origin origin
 	since  time.Time    // for byTime: find the position before the first event whose time is since or later; in UTC
@@ -28,12 +29,13 @@ type startQuestion struct {
 	// for byCursor: find the seq of the newest event, which shows whether the cursor is past the end of the log
 }
 
-// startSearch is a search for a start. Subscriptions with equal questions share a search that has not begun yet.
+// startSearch is a search for a start position. Subscriptions with equal questions share one search if
+// it has not begun yet.
 type startSearch struct {
 	question startQuestion // static
 	scan     *backwardScan // for a start byLast; owned by the locator's goroutine until done
 
-	subs    map[*subscriber]struct{} // subscribers that wait; guarded by locator.mu, as is inQueue
+	subs    map[*subscriber]struct{} // waiting subscribers; locator.mu guards this field and inQueue
 	inQueue *list.Element            // nil while the search is being advanced, and when it is done
 
 	done atomic.Bool
@@ -44,7 +46,8 @@ func newLocator(rr *replayReader) *locator {
 	return &locator{replay: rr, wakeup: make(chan struct{}, 1), open: make(map[startQuestion]*startSearch)}
 }
 
-// find returns a search for the start of a subscription. When the search is done, the subscriber is woken by Sink.Ready.
+// find returns a search for the start position of a subscription. When the search is done, the locator
+// calls the subscriber's Sink.Ready.
 func (l *locator) find(s *subscriber, question startQuestion) *startSearch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,8 +84,8 @@ func (l *locator) dequeue(search *startSearch) {
 // run advances searches until the context ends.
 func (l *locator) run(ctx context.Context) { readPaced(ctx, l.wakeup, math.MaxInt64, l.advanceNext) }
 
-// advanceNext advances the search whose turn it is, and reports whether there is one. If the log fails, the search waits
-// for its next turn.
+// advanceNext advances the search whose turn it is, and reports whether there is one. If reading the
+// log fails, the search waits for its next turn.
 func (l *locator) advanceNext(ctx context.Context) (more bool, err error) {
 	l.mu.Lock()
 	if l.queue.Len() == 0 {

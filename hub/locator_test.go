@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// countedLog is a log that counts the calls that determine a start.
+// countedLog is a log that counts the calls of the methods that determine start positions.
 type countedLog struct {
 	*sliceLog
 	calls map[string]int
@@ -30,8 +30,8 @@ func (l *countedLog) SeqAt(context.Context, time.Time) (uint64, error) { return 
 
 func (l *countedLog) Count(context.Context, FilterSet, int) (int, error) { return 0, l.count("Count") }
 
-// Subscriptions with equal starts share a search that has not read the log yet. They do not join a search that has,
-// because the log may have grown since.
+// Subscriptions with equal starts share a search that has not read the log yet. A search that has read
+// the log accepts no further subscriptions, because the log may have grown since.
 func TestEqualStartsShareOneSearch(t *testing.T) {
 	since, set := time.Unix(1000, 0).UTC(), setOf("a")
 	for call, question := range map[string]startQuestion{
@@ -87,9 +87,9 @@ func TestAbandonedSearchesEnd(t *testing.T) {
 	}
 }
 
-// Subscribers whose start is found in the durable log need no goroutine each, and a search that reads the whole log
-// delays no other start.
-func TestManyStartsAreLocatedInTurn(t *testing.T) {
+// Finding start positions in the durable log does not take one goroutine per subscriber. A search that
+// reads the whole log does not delay the searches for other starts.
+func TestLongSearchDoesNotDelayOtherStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 40*chunkEvents, 10)
 		synctest.Wait()

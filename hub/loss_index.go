@@ -1,6 +1,7 @@
 package hub
 
-// maxPendingRemovals limits the elements that may be removed between two updates without making gaps inexact.
+// maxPendingRemovals is the maximum length of lossIndex.pending. If the log removes more elements
+// between two updates of the index, gaps become inexact.
 const maxPendingRemovals = 65536
 
 // lossIndex is the trimmed-topic index: it records which topics lost events to the retention of the durable log.
@@ -12,7 +13,7 @@ type lossIndex struct {
 	pending deque[logElement]
 	removed uint64 // all elements up to this seq have been removed
 	maxTime int64  // maximum Time of the events up to known, see Event.maxTime
-	known   uint64 // pending contains the remaining elements up to this seq
+	known   uint64 // pending contains all elements after removed, up to this seq
 	fromLog bool   // pending contains elements that were read from the log, for which superseded is unknown
 }
 
@@ -25,7 +26,7 @@ type logElement struct {
 	erased     bool
 }
 
-// add appends the element after known, if there is room.
+// add appends e to pending if there is room. e must be the element that follows known.
 func (l *lossIndex) add(e *Event) {
 	switch {
 	case l.pending.len() == maxPendingRemovals:
@@ -69,15 +70,15 @@ func (l *lossIndex) remove(seq uint64) (done bool) {
 	return false
 }
 
-// setForgottenTime sets the time of the forgotten losses, if it is not known yet. at is the maxTime of the first known
-// event, which no earlier event exceeds.
+// setForgottenTime sets the time of the forgotten losses to at, if that time is not known yet. at is
+// the maxTime of the first known event; no earlier event has a later time.
 func (l *lossIndex) setForgottenTime(at int64) {
 	if f := &l.tree.forgotten; f.seq > 0 && f.time == 0 {
 		f.time = at
 	}
 }
 
-// erase marks the event as erased, so that its removal from the log counts as no loss.
+// erase marks the event as erased, so that its removal from the log is not counted as a loss.
 func (l *lossIndex) erase(seq uint64) {
 	i := l.pending.search(func(e logElement) bool { return e.seq >= seq })
 	if i < l.pending.len() && l.pending.at(i).seq == seq && l.pending.at(i).topic != "" {
@@ -85,7 +86,7 @@ func (l *lossIndex) erase(seq uint64) {
 	}
 }
 
-// skipErased records that the events up to seq were erased, except those that retention has removed before.
+// skipErased records that all events after removed, up to seq, were erased.
 func (l *lossIndex) skipErased(seq uint64) {
 	for l.pending.len() > 0 && l.pending.at(0).seq <= seq {
 		l.pending.pop()
@@ -105,7 +106,7 @@ type rangeSearch struct {
 	unknown    bool   // the pending elements searched so far include a deleted range, whose topics are not known
 }
 
-// searchPending searches a range before which the log has events.
+// searchPending searches a deleted range that is not at the beginning of the log.
 func (l *lossIndex) searchPending(s *rangeSearch, visits int) (v lossResult, done bool) {
 	switch {
 	case s.losses.set.Len() == 0:

@@ -90,16 +90,16 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 	return found, nil
 }
 
-// In a log longer than the in-memory log, each loss that is reported has happened. Each loss that
-// has happened is reported as certain, unless the log removed events that the loss index had not
-// read yet.
+// If the durable log is longer than the in-memory log, each reported loss has happened. Each loss that
+// has happened is reported as certain, unless the log removed events that the loss index had not read
+// yet.
 func TestLossIndexModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := &sliceLog{}
 		rr := newReplayReader(log, 100)
-		rr.losses.tree.searchLimit = rapid.SampledFrom([]int{0, 3, maxTopicSearch}).Draw(t, "reach")
+		rr.losses.tree.searchLimit = rapid.SampledFrom([]int{0, 3, maxTopicSearch}).Draw(t, "search limit")
 		topics := []string{"a", "b", "c.d", "c.e"}
-		memlogEvents := rapid.Uint64Range(0, 20).Draw(t, "window")
+		memlogEvents := rapid.Uint64Range(0, 20).Draw(t, "memlog events")
 		lowWatermark := uint64(0)
 		forgotten := uint64(0) // some removed events up to this seq are unknown to the loss index
 		add := func(t *rapid.T) {
@@ -141,7 +141,7 @@ func TestLossIndexModel(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"add": add,
-			"look": func(t *rapid.T) {
+			"update index": func(t *rapid.T) {
 				if rr.losses.known < log.gone {
 					forgotten = log.gone
 				}
@@ -151,7 +151,7 @@ func TestLossIndexModel(t *testing.T) {
 					require.GreaterOrEqual(t, rr.losses.known, lowWatermark)
 				}
 			},
-			"go": func(t *rapid.T) {
+			"remove oldest": func(t *rapid.T) {
 				if lowWatermark > log.gone {
 					log.gone = rapid.Uint64Range(log.gone, lowWatermark).Draw(t, "gone")
 				}

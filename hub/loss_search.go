@@ -14,8 +14,8 @@ type topicSearch struct {
 	remaining int // number of nodes that may still be visited
 	// enter reports whether the topics below a node must be visited.
 	enter func(*innerNode) bool
-	// visitAll, if not nil, is called once for all topics below a node that a ">" selects, instead of visit for
-	// each.
+	// visitAll, if not nil, is called once for all topics that a ">" selects below a node. Otherwise
+	// visit is called for each of them.
 	visitAll func(*innerNode) bool
 	// visit is called for each selected topic. If visit or visitAll returns false, the search ends.
 	visit func(*topicNode) bool
@@ -98,7 +98,7 @@ type lossKind uint8
 
 const (
 	noLoss       lossKind = iota
-	possibleLoss          // an event was removed whose topic is not recorded any more
+	possibleLoss          // an event whose topic is no longer recorded was removed
 	certainLoss
 )
 
@@ -157,7 +157,8 @@ func (t *topicTree) searchLosses(s *lossSearch, visits int) (v lossResult, done 
 	return lossResult{}, false
 }
 
-// startWalk starts a walk at the newest loss. The walk ends at the first loss up to done.
+// startWalk starts a walk at the newest loss. The walk ends at the first loss whose seq is done or
+// lower.
 func (t *topicTree) startWalk(s *lossSearch, done uint64) {
 	s.next, s.checkedTo = t.newest, done
 	if s.next != nil {

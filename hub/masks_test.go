@@ -12,8 +12,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// deepFilters returns n filters of 16 tokens of one byte, which are the most expensive to match.
-// Each token is that of deepTopic, a wildcard, or a token that only this filter has.
+// deepFilters returns n filters of 16 tokens of one byte, which are the most expensive to match. Each
+// token except the last is a wildcard, the token of deepTopic at the same position, or random. The last
+// token differs among any 64 consecutive filters.
 func deepFilters(rng *rand.Rand, n int) []Filter {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	filters := make([]Filter, n)
@@ -35,8 +36,8 @@ func deepFilters(rng *rand.Rand, n int) []Filter {
 	return filters
 }
 
-// agreeingFilters returns n filters that differ from deepTopic only in the last token. Wildcards in
-// the other tokens make a search visit as many paths of the topic tree as possible.
+// agreeingFilters returns n filters that would match deepTopic if they had another last token. They
+// contain random wildcards, so that a search visits as many paths of the topic tree as possible.
 func agreeingFilters(rng *rand.Rand, n int) []Filter {
 	filters := make([]Filter, n)
 	for i := range filters {
@@ -55,8 +56,7 @@ func agreeingFilters(rng *rand.Rand, n int) []Filter {
 // deepTopic consists of the tokens that deepFilters uses most.
 const deepTopic = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"
 
-// A set matches a topic if one of its filters does, and covers a filter if one of its filters does,
-// for sets of any size.
+// A set of any size matches a topic, or covers a filter, if and only if one of its filters does.
 func TestMasksMatchLikeFilters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		filters := rapid.SliceOfN(filterGen, 0, 200).Draw(t, "filters")
@@ -113,7 +113,7 @@ func TestFilterSetsAreSmall(t *testing.T) {
 		size += groups[i].set.Size()
 	}
 	taken := int(heap()-before) / sets
-	t.Logf("%d bytes for a set, %d counted", taken, size/sets)
+	t.Logf("%d bytes per set, FilterSet.Size returns %d", taken, size/sets)
 	require.Less(t, taken, 10_000)
 	require.InDelta(t, taken, size/sets, float64(taken)/4)
 	runtime.KeepAlive(groups)
@@ -121,8 +121,8 @@ func TestFilterSetsAreSmall(t *testing.T) {
 	runtime.KeepAlive(&ix)
 }
 
-// The test counts the groups that a publish visits: a group with an anchor in the topic must be
-// visited once, regardless of its wildcards, and any other group must not be visited.
+// The test counts the groups that a publish visits. A group with an anchor in the topic must be visited
+// once, regardless of its wildcards. Other groups must not be visited.
 func TestHostileFiltersCostLittle(t *testing.T) {
 	const groups = 200
 	ix := newIndex()

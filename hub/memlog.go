@@ -61,8 +61,8 @@ type memlog struct {
 
 	removed      [3]uint64 // events removed by retention, by reason
 	placeholders int       // number of retained placeholders of erased events
-	// onRemoved, if not nil, is called with each removed event and each deleted range, in order. before is the seq
-	// of the previous one.
+	// onRemoved, if not nil, is called with each removed event and each deleted range, in order. before
+	// is the seq of the previous event or range.
 	onRemoved func(before uint64, e *Event)
 }
 
@@ -133,7 +133,8 @@ func (l *memlog) setTimes(e *Event) {
 	e.maxTime, e.ageTime = l.maxTime, l.ageTime
 }
 
-// trim removes events that exceed the limits, at most maxRemovals, and reports whether none is left to remove.
+// trim removes at most maxRemovals events that exceed the limits. It reports whether the log is then
+// within its limits.
 func (l *memlog) trim(now time.Time) (done bool) {
 	horizon := now.Add(-l.keep.Age).UnixNano()
 	for removed := 0; !done && removed < maxRemovals; removed++ {
@@ -163,7 +164,7 @@ func (l *memlog) nextRemoval(horizon int64) (why removal, due bool) {
 	}
 }
 
-// clear removes events, at most maxRemovals, and reports whether the log is empty.
+// clear removes at most maxRemovals events, and reports whether the log is then empty.
 func (l *memlog) clear() (done bool) {
 	for range maxRemovals {
 		if l.events.len() == 0 {
@@ -189,7 +190,7 @@ func (l *memlog) remove(why removal) {
 	}
 }
 
-// drop removes the oldest event, drops its attachment, and returns it.
+// drop removes and returns the oldest event. It also drops the event's attachment.
 func (l *memlog) drop() *Event {
 	e := l.events.pop()
 	if e.Erases != 0 {
@@ -236,7 +237,7 @@ func (l *memlog) nextExpiry() (left time.Duration, ok bool) {
 	return time.Until(time.Unix(0, l.events.at(0).ageTime).Add(l.keep.Age)), true
 }
 
-// event returns the retained event with this seq, or nil.
+// event returns the retained event with the given seq, or nil if there is none.
 func (l *memlog) event(seq uint64) *Event {
 	if i := l.find(seq); i >= 0 {
 		return l.events.at(i)
@@ -244,7 +245,8 @@ func (l *memlog) event(seq uint64) *Event {
 	return nil
 }
 
-// find returns the index of the retained event with this seq, or -1 if there is none or it was erased.
+// find returns the index of the retained event with the given seq, or -1 if there is none or it was
+// erased.
 func (l *memlog) find(seq uint64) int {
 	if seq == 0 {
 		return -1
@@ -256,9 +258,10 @@ func (l *memlog) find(seq uint64) int {
 	return i
 }
 
-// erase replaces a retained event by a placeholder and returns the event, or nil if there is none. The placeholder
-// has no data. It has the event's topic, because it also replaces the event in the log of the topic. When retention
-// removes the placeholder, that counts as no loss. An older event with the same conflation key stays superseded.
+// erase replaces a retained event by a placeholder and returns the event, or nil if there is none. The
+// placeholder has no data. It has the event's topic, because it also replaces the event in the log of
+// the topic. When retention removes the placeholder, that is not counted as a loss. An older event with
+// the same conflation key stays superseded.
 func (l *memlog) erase(seq uint64) *Event {
 	i := l.find(seq)
 	if i < 0 {

@@ -72,8 +72,9 @@ func (m *memlogModel) trim() {
 	}
 }
 
-// losses scans the removed events for which counts returns true. A loss is remembered until
-// GapTopics other topics have lost an event after it.
+// losses scans the removed events for which counts returns true. A loss is remembered until GapTopics
+// other topics have lost an event after it. truth reports whether a matching event was lost. certain
+// and possible are the results that the in-memory log must return.
 func (m *memlogModel) losses(set FilterSet, conflate bool, counts func(*modelEvent) bool) (truth, certain, possible bool) {
 	var gone []*modelEvent
 	for _, e := range m.events {

@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	windowTopics = []string{"a", "b", "a.b", "a.c", "b.c.d", "x.1", "x.2", "x.3"}
-	windowSets   = []FilterSet{
+	memlogTopics = []string{"a", "b", "a.b", "a.c", "b.c.d", "x.1", "x.2", "x.3"}
+	memlogSets   = []FilterSet{
 		setOf(), setOf("a"), setOf("none"), setOf("a.b", "none"), setOf("a", "b", "a.b", "x.2"),
 		setOf(">"), setOf("a.*"), setOf("x.*", "b"), setOf("*.b", "a.>", "x.1"), setOf("*"),
 	}
@@ -57,7 +57,7 @@ func TestMemlogModel(t *testing.T) {
 func (m *memlogModel) add(t *rapid.T) {
 	e := &Event{
 		ID:    Cursor{1, m.lastSeq() + rapid.SampledFrom([]uint64{1, 1, 1, 2, 7}).Draw(t, "step")},
-		Topic: rapid.SampledFrom(windowTopics).Draw(t, "topic"),
+		Topic: rapid.SampledFrom(memlogTopics).Draw(t, "topic"),
 		Key:   rapid.SampledFrom([]string{"", "k", "l"}).Draw(t, "key"),
 		Data:  make([]byte, rapid.IntRange(0, 1000).Draw(t, "size")),
 		Time:  m.now,
@@ -90,7 +90,7 @@ func (m *memlogModel) attach(t *rapid.T) {
 }
 
 func (m *memlogModel) read(t *rapid.T) {
-	set := rapid.SampledFrom(windowSets).Draw(t, "set")
+	set := rapid.SampledFrom(memlogSets).Draw(t, "set")
 	conflate := rapid.Bool().Draw(t, "conflate")
 	seq := rapid.Uint64Range(m.w.lowWatermark, m.lastSeq()+1).Draw(t, "position")
 	limit := ReadLimit{rapid.IntRange(1, 12).Draw(t, "events"), rapid.IntRange(1, 6000).Draw(t, "bytes")}
@@ -115,7 +115,7 @@ func ids(events []*Event) []uint64 {
 }
 
 func (m *memlogModel) lost(t *rapid.T) {
-	set := rapid.SampledFrom(windowSets).Draw(t, "set")
+	set := rapid.SampledFrom(memlogSets).Draw(t, "set")
 	conflate := rapid.Bool().Draw(t, "conflate")
 	seq := rapid.Uint64Range(0, m.lastSeq()+1).Draw(t, "position")
 	certain, possible := m.w.losses(set, seq, conflate)
@@ -129,14 +129,14 @@ func (m *memlogModel) requireLosses(t *rapid.T, set FilterSet, conflate bool, co
 	require.True(t, certain || !wantCertain, "every certain loss of the model is reported as certain")
 	require.Equal(t, wantPossible, possible, "possible losses equal those of the model")
 	require.True(t, possible || !truth, "every loss is reported")
-	require.True(t, truth || !certain, "nothing is certain without a loss")
-	if m.keep.GapTopics >= len(windowTopics) {
+	require.True(t, truth || !certain, "a loss that did not happen is not reported as certain")
+	if m.keep.GapTopics >= len(memlogTopics) {
 		require.Equal(t, truth, possible, "losses are reported exactly while no topic is forgotten")
 	}
 }
 
 func (m *memlogModel) last(t *rapid.T) {
-	set := rapid.SampledFrom(windowSets).Draw(t, "set")
+	set := rapid.SampledFrom(memlogSets).Draw(t, "set")
 	n := rapid.IntRange(1, 12).Draw(t, "n")
 	want := m.eventsAfter(set, 0, false)
 	want = want[max(0, len(want)-n):]
@@ -149,7 +149,7 @@ func (m *memlogModel) last(t *rapid.T) {
 }
 
 func (m *memlogModel) since(t *rapid.T) {
-	set := rapid.SampledFrom(windowSets).Draw(t, "set")
+	set := rapid.SampledFrom(memlogSets).Draw(t, "set")
 	conflate := rapid.Bool().Draw(t, "conflate")
 	at := m.now.Add(-time.Duration(rapid.IntRange(-1000, 30_000).Draw(t, "ms ago")) * time.Millisecond)
 	counts := func(e *modelEvent) bool { return !e.Time.Before(at) }
@@ -167,8 +167,8 @@ func (m *memlogModel) since(t *rapid.T) {
 	require.Equal(t, ids(want), ids(m.eventsAfter(set, from, false)))
 }
 
-// A hub that starts on a longer log does not know which events preceded the in-memory log, nor
-// their times. A start by time therefore reports a possible loss, unless the time is after the
+// A hub whose in-memory log begins in the middle of a durable log knows neither which events preceded
+// it nor their times. A start by time therefore reports a possible loss, unless the time is after the
 // first known event.
 func TestSinceBeforeTheKnownEvents(t *testing.T) {
 	start := time.Unix(1e9, 0)
@@ -185,7 +185,7 @@ func TestSinceBeforeTheKnownEvents(t *testing.T) {
 
 // A resuming subscription visits only the missed events of its topic, even if other topics have
 // many events.
-func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
+func TestResumeVisitsOnlyMissedEvents(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
 	seq := uint64(0)
 	add := func(topic string) {
@@ -215,10 +215,11 @@ func TestResumeOfExactTopicCostsWhatWasMissed(t *testing.T) {
 // match.
 func TestReadVisitsAtMostMaxVisits(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
-	const quiet, n = 3 * maxVisits, 3*maxVisits + 100 // quiet events do not match; after them, there are more matching topics than a read can merge
+	// The first events, whose number is unrelated, do not match. The others have more topics than a read can merge.
+	const unrelated, n = 3 * maxVisits, 3*maxVisits + 100
 	for seq := range uint64(n) {
 		topic := "other"
-		if seq >= quiet {
+		if seq >= unrelated {
 			topic = fmt.Sprint("a.", seq)
 		}
 		l.add(&Event{ID: Cursor{1, seq + 1}, Topic: topic})
@@ -231,7 +232,7 @@ func TestReadVisitsAtMostMaxVisits(t *testing.T) {
 		require.LessOrEqual(t, position-before, uint64(maxVisits))
 		require.Less(t, before, position)
 	}
-	require.Len(t, got, n-quiet)
+	require.Len(t, got, n-unrelated)
 	require.Equal(t, 4, reads)
 }
 
@@ -271,9 +272,8 @@ func TestRemovedTopicsLeaveNoMemory(t *testing.T) {
 	require.True(t, !certain && possible, "a forgotten loss is reported as possible")
 }
 
-// If wildcards select too many topics, a search visits all events instead. It then finds the same
-// events, at the cost of that visit at most.
-func TestSearchThatGivesUpFindsTheSame(t *testing.T) {
+// If wildcards select too many topics, a search visits all events instead, and finds the same events.
+func TestSearchFallsBackToAllEvents(t *testing.T) {
 	const topics = 5 * maxTopicSearch
 	l := newMemlog(Retention{Events: topics, Bytes: 1 << 30, Age: time.Hour, GapTopics: 3 * topics}, 0) // each topic has two tokens that no other topic has
 	at := time.Unix(1e9, 0)
@@ -296,9 +296,9 @@ func TestSearchThatGivesUpFindsTheSame(t *testing.T) {
 	require.False(t, certain || possible)
 }
 
-// A set of many filters is matched by bit masks. It matches the same topics as its filters do one
-// by one.
-func TestManyFiltersSelectLikeEach(t *testing.T) {
+// A set of many filters is matched by bit masks. It matches the same topics as the filters do
+// individually.
+func TestSetOfManyFiltersMatchesLikeItsFilters(t *testing.T) {
 	var filters []string
 	for i := range 3 * fewFilters {
 		filters = append(filters, fmt.Sprintf("a.*.%d", i), fmt.Sprintf("b.%d.>", i))
@@ -334,6 +334,6 @@ func TestRemovalIsBounded(t *testing.T) {
 			require.NoError(t, err)
 		}
 		time.Sleep(DefaultRetainAge + time.Second)
-		require.Zero(t, h.Stats().RetainedEvents, "all are removed in the end")
+		require.Zero(t, h.Stats().RetainedEvents, "all expired events are removed")
 	})
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // conn is one connection of the model test. It receives events either from batches, as a connection
-// writer does, or after a Wakeup. It compares everything that it receives with the truth.
+// writer does, or after a Wakeup. It compares everything that it receives with the log that truth has
+// recorded.
 type conn struct {
 	m      *model
 	wakeup Wakeup // nil: the connection receives batches
@@ -37,7 +38,7 @@ type conn struct {
 	received []Cursor // the newest few cursors
 }
 
-// Ready behaves like the connection writer of transports/internal/connection whose peer sometimes
+// Ready behaves like a connection writer (see transports/internal/connection) whose peer sometimes
 // accepts only a part of a write.
 func (c *conn) Ready(batch *Batch) {
 	if c.wakeup != nil {
@@ -104,7 +105,7 @@ func (m *model) encode(e *Event) []byte {
 func (c *conn) read() bool {
 	if c.paused {
 		if batch := c.sub.Read(wideLimit); batch.Gap != nil || len(batch.Events) > 0 || batch.More {
-			c.m.fail("%+v for a subscription without filters", batch)
+			c.m.fail("Read returned %+v for a subscription without filters", batch)
 		}
 		return false
 	}
@@ -127,7 +128,7 @@ func (c *conn) read() bool {
 			c.position, c.foreign = g.ResumedAt.Seq, ""
 		}
 	case c.foreign != "":
-		c.m.fail("no gap for a start by %s", c.gapAfter)
+		c.m.fail("no gap for a start with the cursor %s", c.gapAfter)
 		c.foreign = ""
 	case c.byLast && c.unread:
 		fellBehind = after // retention removed some of the newest n events after the start
@@ -142,33 +143,33 @@ func (c *conn) read() bool {
 func (c *conn) checkGap(g *Gap, before, after uint64) {
 	l, r := c.m.truth, g.ResumedAt.Seq
 	if r < before || r > after || g.ResumedAt.Epoch != c.m.hub.epoch {
-		c.m.fail("%+v: the low watermark was %d to %d", g, before, after)
+		c.m.fail("gap %+v: the low watermark was between %d and %d", g, before, after)
 	}
 	if c.foreign != "" {
 		if g.Reason != c.foreign || g.After != c.gapAfter || g.Certain {
-			c.m.fail("%+v for a start by %q (%s)", g, c.gapAfter, c.foreign)
+			c.m.fail("gap %+v for a start with the cursor %q, want the reason %s", g, c.gapAfter, c.foreign)
 		}
 		return
 	}
 	if c.byLast && c.unread {
-		c.m.fail("%+v for a start with the newest events", g)
+		c.m.fail("gap %+v for a start with the newest events", g)
 	}
 	want := Cursor{c.m.hub.epoch, c.position}.String()
 	if c.unread && c.byTime {
 		want = ""
 	}
 	if g.Reason != GapExpired || g.After != want || r <= c.position {
-		c.m.fail("%+v at position %d", g, c.position)
+		c.m.fail("gap %+v at position %d", g, c.position)
 	}
 	matching := slices.ContainsFunc(l.between(c.set, c.position, r), func(seq uint64) bool { return !l.mustLack(seq) })
 	certain, overflowed := l.remembers(c.m.gapTopics, c.set, c.position, r)
 	switch {
 	case g.Certain && !matching:
-		c.m.fail("%+v after %d: only other filter sets lost events", g, c.position)
+		c.m.fail("gap %+v after %d: no event that matches the filters was lost", g, c.position)
 	case !g.Certain && !overflowed:
-		c.m.fail("%+v after %d: not certain, although all losses are recorded", g, c.position)
+		c.m.fail("gap %+v after %d: not certain, although all losses are recorded", g, c.position)
 	case !g.Certain && certain && !c.conflate:
-		c.m.fail("%+v after %d: not certain, although this loss is recorded", g, c.position)
+		c.m.fail("gap %+v after %d: not certain, although this loss is recorded", g, c.position)
 	}
 }
 
@@ -180,15 +181,15 @@ func (c *conn) checkDelivered(events []*Event, to, fellBehind uint64) {
 		switch {
 		case i < len(events) && events[i].ID.Seq == seq:
 			if i++; l.mustLack(seq) {
-				c.m.fail("set %d: %d was delivered and had been erased before", c.set, seq)
+				c.m.fail("set %d: event %d was delivered although it had been erased before", c.set, seq)
 			}
 		case seq <= fellBehind, l.mayLack(seq), c.conflate && l.superseded(seq):
 		default:
-			c.m.fail("set %d: %d was not delivered between %d and %d (%v), low watermark %d, %+v", c.set, seq, c.position, to, ids(events), c.m.lowWatermark(), *c.sub)
+			c.m.fail("set %d: event %d was not delivered between %d and %d (%v), low watermark %d, %+v", c.set, seq, c.position, to, ids(events), c.m.lowWatermark(), *c.sub)
 		}
 	}
 	if i < len(events) {
-		c.m.fail("set %d: %d was delivered out of order between %d and %d", c.set, events[i].ID.Seq, c.position, to)
+		c.m.fail("set %d: event %d was delivered out of order between %d and %d", c.set, events[i].ID.Seq, c.position, to)
 	}
 	if to < c.position {
 		c.m.fail("the position moved back from %d to %d", c.position, to)
@@ -239,9 +240,9 @@ func (c *conn) step() {
 	}
 }
 
-// change behaves like a connection writer that executes a command of its client: it catches up, at
-// times only in part, then calls do to change the subscription, and then reads if there is
-// something to read.
+// change behaves like a connection writer that executes a command of its client. It sometimes reads
+// some events first. Then it calls do to change the subscription, and marks the connection for further
+// reads if there may be something to read.
 func (c *conn) change(do func()) {
 	if !c.writing && c.wakeup == nil && c.rng.IntN(2) == 0 {
 		c.read()
@@ -296,7 +297,8 @@ func (c *conn) anyCursor() uint64 {
 	return c.position
 }
 
-// randomRequest returns a random request. Its cursor, if any, has the seq seen or another one.
+// randomRequest returns a random request. If it starts with a cursor, the seq of the cursor is often
+// the parameter seen.
 func (c *conn) randomRequest(seen uint64) Request {
 	c.set = c.m.sets[c.rng.IntN(len(c.m.sets))]
 	r := Request{Filters: setOf(modelSets[c.set]...), Conflate: c.conflate}
@@ -354,8 +356,8 @@ func (c *conn) recordStart(s Start, lastSeq uint64) {
 	}
 }
 
-// checkLast checks a start with the newest n events: n matching events, or all retained ones if
-// there are fewer, and the events published since.
+// checkLast checks a start with the newest n events. The subscriber must receive n matching events, or
+// all retained ones if there are fewer, and the events that are published later.
 func (c *conn) checkLast(n int, lastSeq uint64) {
 	l := c.m.truth
 	if before := len(l.remaining(c.set, c.position, lastSeq)); before > n {

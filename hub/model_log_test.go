@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Topics and filter sets of the model test. modelSelects contains the topics that each set selects,
-// as found by a naive rule.
+// Topics and filter sets of the model test. modelSelects contains the topics that each set selects, as
+// determined by naiveSelects.
 var (
 	modelTopics = func() []string {
 		topics := []string{"a", "b", "a.b", "a.c", "b.c.d", "x.y.z"}
@@ -110,7 +110,8 @@ func (l *truth) Erase(ctx context.Context, seq uint64) (uint64, error) {
 	return l.Engine.(Eraser).Erase(ctx, seq)
 }
 
-// mayLack reports whether an erasure of the event has begun, so that a reader need not receive it.
+// mayLack reports whether an erasure of the event has begun. If it has, a reader need not receive the
+// event.
 func (l *truth) mayLack(seq uint64) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -161,8 +162,8 @@ func (l *truth) superseded(seq uint64) bool {
 	return e.key != "" && slices.ContainsFunc(l.log[seq:], func(o entry) bool { return o.topic == e.topic && o.key == e.key })
 }
 
-// remembers returns which losses after from a hub has recorded that records the losses of n topics.
-// The hub has removed all events up to lowWatermark. certain is set if the hub has recorded a loss
+// remembers describes the losses after from that a hub has recorded, if it records the losses of n
+// topics and has removed all events up to lowWatermark. certain is set if the hub has recorded a loss
 // that the set selects. overflowed is set if more than n topics have lost events.
 func (l *truth) remembers(n, set int, from, lowWatermark uint64) (certain, overflowed bool) {
 	l.mu.RLock()

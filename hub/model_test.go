@@ -63,7 +63,8 @@ type model struct {
 	conns []*conn // index: subscriber
 }
 
-// fail reports the first deviation. Later ones would only be its consequences.
+// fail reports the first deviation from the model. It ignores later deviations, which are probably
+// consequences of the first.
 func (m *model) fail(format string, args ...any) {
 	if !m.failed.Swap(true) {
 		m.t.Errorf("TRIVIUM_SEED=%d: "+format, append([]any{m.seed}, args...)...)
@@ -193,8 +194,8 @@ func (m *model) attach(i int, rng *rand.Rand) *conn {
 	return c
 }
 
-// delayBatch delays a worker that offers a batch, at random. Other workers may then offer later batches to other shards
-// of the group.
+// delayBatch sometimes delays a worker that offers a batch. Other workers may then offer later batches
+// to other shards of the group.
 func (m *model) delayBatch() {
 	if !m.slow {
 		return

@@ -14,8 +14,9 @@ const (
 	minPause = time.Millisecond
 )
 
-// AddWaitTime is called by a Log whose read has waited for another process for the duration d. ctx is the context of
-// the read. After a read, the hub pauses for as long as the read took without this time.
+// AddWaitTime is called by a Log whose read has waited for another process for the duration d. ctx is
+// the context of the read. After a read, the hub pauses for as long as the read took, not counting this
+// time.
 func AddWaitTime(ctx context.Context, d time.Duration) {
 	if w, ok := ctx.Value(waitTimeKey{}).(*waitTime); ok {
 		(*atomic.Int64)(w).Add(int64(d))
@@ -54,7 +55,7 @@ func readPaced(ctx context.Context, wakeup <-chan struct{}, maxPause time.Durati
 			if more, err = read(waited.withContext(ctx)); err != nil {
 				owed = logRetry
 			} else {
-				owed += min(max(time.Since(begin)-waited.total(), 0), maxPause) // several waits may overlap
+				owed += min(max(time.Since(begin)-waited.total(), 0), maxPause) // overlapping waits may add up to more than the read
 			}
 			if owed < minPause {
 				continue

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A reader of the log pauses for as long as its reads took, without the time that they waited for another process.
+// A reader of the log pauses for as long as its reads took, not counting the time for which they waited
+// for another process.
 func TestReadPacedPauses(t *testing.T) {
 	type row struct {
 		took, waited time.Duration

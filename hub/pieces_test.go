@@ -49,7 +49,7 @@ func (l *memlog) sinceAll(set FilterSet, t time.Time, conflate bool) uint64 {
 // deepMemlog returns an in-memory log with n events of n topics that differ only in their last
 // token.
 func deepMemlog(n int) *memlog {
-	l := newMemlog(Retention{Events: n, GapTopics: 4 * n}.withDefaults(), 0) // GapTopics allows for topics with several tokens that no other topic has
+	l := newMemlog(Retention{Events: n, GapTopics: 4 * n}.withDefaults(), 0) // topics with several tokens of their own need a higher GapTopics
 	at := time.Unix(1e9, 0)
 	for seq := range uint64(n) {
 		topic := fmt.Sprintf("a.b.c.d.e.f.g.h.i.j.k.l.m.%d.%d.p", seq%100, seq)
@@ -58,8 +58,8 @@ func deepMemlog(n int) *memlog {
 	return l
 }
 
-// The test counts the visits while the lock is held once, for the most expensive requests: 64
-// filters that lead to all topics and match none.
+// The test counts the events and topics that a search visits while it holds the lock once. It uses the
+// most expensive request: 64 filters for which a search must visit all topics, and which match none.
 func TestPiecesAreBounded(t *testing.T) {
 	const n = 20_000
 	l := deepMemlog(n)

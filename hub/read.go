@@ -34,10 +34,10 @@ func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, 
 	}
 }
 
-// newestEvents describes the newest events of a set, as far as they have been found.
+// newestEvents describes the newest events that match a set, as far as a search has found them.
 type newestEvents struct {
 	set          FilterSet
-	wanted       int // number of events
+	wanted       int // maximum number of events to find
 	found        int
 	position     uint64 // position before the oldest event that was found, or the newest position if none was found
 	lowWatermark uint64 // low watermark of the in-memory log after all its events were visited; 0: not all were visited

@@ -22,8 +22,8 @@ const (
 
 // replayReader reads the events that are older than the in-memory log, for all subscriptions.
 //
-// One goroutine executes the queries of all subscriptions, see readPaced. For subscribers that read forward, one read
-// fetches several chunks, before the subscribers need them.
+// One goroutine executes the queries of all subscriptions, see readPaced. For subscribers that read
+// forward, one read fetches several chunks in advance.
 //
 // maxChunks limits the memory for chunks, including the chunks that are being read, regardless of the number of
 // subscribers and of the event sizes. The memory is freed soon after the last read.
@@ -45,13 +45,14 @@ type replayReader struct {
 	sweptTo   uint64     // the current upward sweep of nextQuery continues with the first chunk query at or after this seq
 	losses    lossIndex
 	reads     map[*logRead]struct{} // reads that have not returned
-	// slowMatches maps each subscriber that must read unfiltered chunks to the time until which it
-	// must.
+	// slowMatches contains the subscribers whose reads of filtered chunks were too slow or failed. Each
+	// reads unfiltered chunks until the time that is stored here.
 	slowMatches map[*subscriber]time.Time
 	yielded     func() // for tests: called by resolveSweeps while mu is not held; static
 }
 
-// chunk is a part of the log. Its elements are everything that the log has in (from, to].
+// chunk is a part of the log. It contains all elements of the log in (from, to], except in partial
+// chunks.
 type chunk struct {
 	from, to uint64
 	elements []*Event // events and deleted ranges, see Engine.Start
@@ -68,7 +69,7 @@ type chunkQuery struct {
 	seq   uint64
 	until uint64    // the subscriber does not need chunks past this seq
 	seqs  []uint64  // read only the elements with these seqs, of which the first is seq+1; nil: read all
-	set   FilterSet // chunks filtered by this set suffice
+	set   FilterSet // a chunk that is filtered by this set answers the query too
 
 	filtered bool      // a filtered chunk is preferred
 	since    time.Time // for a filtered chunk: time at which the query was made
@@ -99,9 +100,10 @@ func newReplayReader(log Log, gapTopics int) *replayReader {
 	}
 }
 
-// chunkAfter returns the chunk that contains the element after q.seq. If the chunk is not cached, ok is false, the
-// query is queued, and Sink.Ready is called when the chunk has been read. If q.seqs is not nil, only these elements are
-// read, each as a chunk of its own. The subscription will read forward until about q.until.
+// chunkAfter returns the chunk that contains the element after q.seq. If the chunk is not cached, ok is
+// false, the query is queued, and Sink.Ready is called when the chunk has been read. If q.seqs is not
+// nil, only the elements with these seqs are read, and each is returned as a separate chunk. The
+// subscription will read forward until about q.until.
 func (rr *replayReader) chunkAfter(s *subscriber, q chunkQuery) (found chunk, ok bool) {
 	q.sub = s
 	rr.mu.Lock()
@@ -200,8 +202,8 @@ func (rr *replayReader) run(ctx context.Context) {
 	})
 }
 
-// nextQuery picks the next query. Every second pick belongs to an upward sweep through the log: it
-// is the query with the lowest seq above that of the previous such pick. The subscribers thus move
+// nextQuery picks the next query. Every second pick belongs to an upward sweep through the log: it is
+// the query with the lowest seq above the seq of the sweep's previous pick. The subscribers thus move
 // through the log together and share chunks. After the highest seq, the sweep begins again with the
 // lowest one.
 //
@@ -287,7 +289,8 @@ func (rr *replayReader) addChunk(c chunk) {
 	rr.chunks = append(rr.chunks, c)
 }
 
-// trimChunks removes the oldest chunks until there are at most limit, with at most size bytes in total. mu must be held.
+// trimChunks removes the oldest chunks until at most limit chunks with at most size bytes in total are
+// left. mu must be held.
 func (rr *replayReader) trimChunks(limit int, size int64) {
 	for i := range slices.Backward(rr.chunks) {
 		if size -= rr.chunks[i].size; size < 0 || len(rr.chunks)-i > limit {

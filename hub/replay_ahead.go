@@ -6,8 +6,8 @@ import "time"
 // half of the cache while the other half is being filled.
 const maxReadAhead = maxChunks / 2
 
-// planReadAhead schedules a read of the chunks after c before a subscriber requests them, if
-// subscribers have read forward to c and will continue. mu must be held.
+// planReadAhead schedules a read of the chunks after c, if subscribers have read forward to c and will
+// continue. The chunks are then read before a subscriber requests them. mu must be held.
 func (rr *replayReader) planReadAhead(c *chunk, until uint64) {
 	if c.depth == 0 || c.readEnd >= until || rr.hasChunk(c.readEnd) {
 		return

@@ -4,7 +4,7 @@ import "slices"
 
 // logRead is a read of the log that has not returned yet.
 type logRead struct {
-	erased []uint64 // events that were erased since the read began; the result may contain them
+	erased []uint64 // seqs of events that were erased since the read began; its result may contain them
 }
 
 // read calls fetch to read the log, and then calls take with the elements while mu is held.
@@ -41,7 +41,8 @@ func (rr *replayReader) erase(seq uint64) {
 	rr.losses.erase(seq)
 }
 
-// eraseElement replaces the event with this seq by an erased element, if elements contains it.
+// eraseElement replaces the event with the given seq by an erased element, if elements contains the
+// event.
 func eraseElement(elements []*Event, seq uint64) {
 	i, found := slices.BinarySearchFunc(elements, seq, func(e *Event, seq uint64) int { return int(min(max(int64(e.ID.Seq-seq), -1), 1)) })
 	if found && elements[i].Topic != "" {

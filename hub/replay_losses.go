@@ -10,8 +10,8 @@ const (
 	lossInterval   = time.Second // interval between two updates of the loss index
 )
 
-// recordRemoved adds an element that the in-memory log removes to the loss index. before is the seq of the element
-// before it. recordRemoved is the value of memlog.onRemoved.
+// recordRemoved adds an element to the loss index when the in-memory log removes it. before is the seq
+// of the previous element. recordRemoved is the value of memlog.onRemoved.
 func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -20,9 +20,10 @@ func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 	}
 }
 
-// maintainLossIndex updates the loss index before the log removes further events, and drops old chunks, until the
-// context ends. lowWatermark returns the low watermark of the in-memory log, and lastSeq the seq of the newest
-// event.
+// maintainLossIndex updates the loss index every lossInterval, so that the index knows the topics of
+// events before the durable log removes these. It also drops old chunks, and moves queries that have
+// waited too long for filtered chunks. It returns when the context ends. lowWatermark returns the low
+// watermark of the in-memory log, and lastSeq the seq of the newest event.
 func (rr *replayReader) maintainLossIndex(ctx context.Context, lowWatermark, lastSeq func() uint64) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()

@@ -13,10 +13,10 @@ import (
 
 // matchRule determines when filtered chunks are read.
 type matchRule struct {
-	share    uint64 // at most one event in share may match
-	chunks   int32  // number of consecutive stretches of at least chunkEvents events in which so few events must match
+	share    uint64 // filtered chunks are read if at most one event in share matches
+	chunks   int32  // number of consecutive stretches of at least chunkEvents events that must match so rarely
 	distance uint64 // minimum number of seqs that the subscriber has still to read
-	cost     uint64 // a filtered chunk is used if it costs at most as much as cost unfiltered chunks per waiting query
+	cost     uint64 // number of unfiltered chunks that a filtered read must at least replace, per waiting query
 }
 
 var defaultMatchRule = matchRule{share: 64, chunks: 2, distance: 8 * chunkEvents, cost: 8}
@@ -144,7 +144,8 @@ func (rr *replayReader) moveToUnfiltered(q *chunkQuery, waited time.Duration) {
 	rr.wake()
 }
 
-// moveOverdue moves all queries that have waited for filtered chunks longer than matchTimeout.
+// moveOverdue finds all queries that have waited for filtered chunks longer than matchTimeout, and
+// moves them to the queries for unfiltered chunks.
 func (rr *replayReader) moveOverdue(now time.Time) {
 	for done := false; !done; {
 		rr.mu.Lock()

@@ -81,8 +81,8 @@ func (l *sliceLog) readMatching(ctx context.Context, set FilterSet, seq, through
 	return found, nil
 }
 
-// startMatching starts a hub on a log of n events. The last of each series of "every" events has the topic
-// "rare".
+// startMatching starts a hub on a log of n events. An event whose seq is a multiple of the parameter
+// every has the topic "rare".
 func startMatching(t *testing.T, n, every int) (*Hub, *matchEngine) {
 	t.Helper()
 	l := &matchEngine{logEngine: &logEngine{}}
@@ -113,8 +113,8 @@ func (b *logReader) readWhole(t *testing.T) (events []*Event, gaps []*Gap) {
 	return events, gaps
 }
 
-// TestRareEventsAreReadWithoutTheRest checks that a subscriber of a rare topic reads two whole
-// chunks and then only matching events, and that a subscriber of a frequent topic reads only whole
+// TestRareEventsAreReadWithoutTheRest checks that a subscriber of a rare topic reads two unfiltered
+// chunks and then only matching events. A subscriber of a frequent topic must read only unfiltered
 // chunks.
 func TestRareEventsAreReadWithoutTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestManyReadersScan(t *testing.T) {
 	}
 	limit := 100 / int(defaultMatchRule.cost)
 	for i := range 2 * limit {
-		require.Equal(t, i < limit, ask(), "%d queries wait", i)
+		require.Equal(t, i < limit, ask(), "with %d waiting queries", i)
 	}
 }
 

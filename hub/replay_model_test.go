@@ -16,7 +16,7 @@ func TestReplayModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		topics := []string{"a", "b", "c.d", "c.e", "a", "a"}
 		sets := []string{"a", "b", "c.*", "c.e", ">", "none"}
-		memlogEvents := rapid.IntRange(1, 40).Draw(r, "window")
+		memlogEvents := rapid.IntRange(1, 40).Draw(r, "memlog events")
 		l := &logEngine{}
 		engine, matcher := Engine(l), &matchEngine{logEngine: l}
 		if rapid.Bool().Draw(r, "filtered chunks") {
@@ -25,9 +25,9 @@ func TestReplayModel(t *testing.T) {
 		h, err := New(Config{Engine: engine, Retention: Retention{Events: memlogEvents}})
 		require.NoError(r, err)
 		defer func() { require.NoError(r, h.Close()) }()
-		h.memlog.visits = rapid.SampledFrom([]int{1, 5, maxVisits}).Draw(r, "looks")
+		h.memlog.visits = rapid.SampledFrom([]int{1, 5, maxVisits}).Draw(r, "visits")
 		h.steps = rapid.SampledFrom([]int{1, 2, maxSteps}).Draw(r, "steps")
-		h.memlog.topics.searchLimit = rapid.SampledFrom([]int{0, maxTopicSearch}).Draw(r, "reach")
+		h.memlog.topics.searchLimit = rapid.SampledFrom([]int{0, maxTopicSearch}).Draw(r, "search limit")
 		h.replay.losses.tree.searchLimit = h.memlog.topics.searchLimit
 		h.replay.matchRule = rapid.SampledFrom([]matchRule{{}, {distance: 50}, {share: 4, chunks: 1, distance: 5}, {cost: 1}}).Draw(r, "rule")
 		publish := func(r *rapid.T) {
@@ -39,7 +39,7 @@ func TestReplayModel(t *testing.T) {
 		publish(r)
 		r.Repeat(map[string]func(*rapid.T){
 			"publish": publish,
-			"go": func(r *rapid.T) {
+			"remove oldest": func(r *rapid.T) {
 				l.withLock(func() { l.log.gone = rapid.Uint64Range(l.log.gone, uint64(len(l.log.events))).Draw(r, "gone") })
 			},
 			"fail": func(r *rapid.T) {
@@ -56,8 +56,8 @@ func TestReplayModel(t *testing.T) {
 					}
 				}
 			},
-			"look": func(r *rapid.T) { h.replay.updateLossIndex(t.Context(), h.lowWatermark(), h.Position().Seq) },
-			"tidy": func(*rapid.T) { h.replay.dropOldChunks(time.Now().Add(time.Hour)) },
+			"update index": func(r *rapid.T) { h.replay.updateLossIndex(t.Context(), h.lowWatermark(), h.Position().Seq) },
+			"drop chunks":  func(*rapid.T) { h.replay.dropOldChunks(time.Now().Add(time.Hour)) },
 			"cursor": func(r *rapid.T) {
 				start := rapid.Uint64Range(0, h.Position().Seq).Draw(r, "after")
 				set := setOf(rapid.SampledFrom(sets).Draw(r, "filter"))

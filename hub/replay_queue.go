@@ -27,7 +27,7 @@ func newQueryQueue() queryQueue {
 	return queryQueue{bySub: make(map[*subscriber]*chunkQuery)}
 }
 
-// compareQueries orders queries by seq, and by number if that is equal.
+// compareQueries orders queries by seq. Queries with equal seqs are ordered by number.
 func compareQueries(a, b *chunkQuery) int {
 	return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.number, b.number))
 }
@@ -85,7 +85,7 @@ func (w *queryQueue) remove(s *subscriber) {
 	}
 }
 
-// removeChunk removes the query from the list in the order of compareQueries.
+// removeChunk removes the query from the list that is sorted by compareQueries.
 func (w *queryQueue) removeChunk(q *chunkQuery) {
 	w.visited++
 	_, chunks := w.lists(q.matching)
@@ -93,7 +93,7 @@ func (w *queryQueue) removeChunk(q *chunkQuery) {
 	*chunks = slices.Delete(*chunks, i, i+1)
 }
 
-// postpone moves the query of the subscriber to the end of the list in order of arrival.
+// postpone moves the query of the subscriber to the end of oldest, the list in order of arrival.
 func (w *queryQueue) postpone(s *subscriber) {
 	if q := w.bySub[s]; q != nil && !q.matching {
 		w.oldest.MoveToBack(q.inOldest)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// logEngine is an engine with an in-memory log from which tests remove events.
+// logEngine is an engine that keeps its log in a slice, from which tests remove events.
 type logEngine struct {
 	mu        sync.Mutex
 	log       sliceLog
@@ -135,7 +135,7 @@ func subscribeToLog(t *testing.T, h *Hub, filter string, start Start) *logReader
 	return b
 }
 
-// next reads until it receives something or has read everything.
+// next reads until it receives events or a gap, or has read everything.
 func (b *logReader) next(t *testing.T) ReadResult {
 	t.Helper()
 	for {
@@ -175,7 +175,7 @@ func TestClosedSubscriptionsAreDropped(t *testing.T) {
 }
 
 // A query that the log fails to answer does not delay other queries.
-func TestFailedQueryDelaysNoOther(t *testing.T) {
+func TestFailedQueryDoesNotDelayOthers(t *testing.T) {
 	h, l := startLog(t, 100, 10)
 	l.withLock(func() { l.timeless = true })
 	stalled := subscribeToLog(t, h, "t.1", Start{Since: time.Unix(1, 0)})
@@ -286,8 +286,8 @@ func TestReplaysAdvanceInAGrowingLog(t *testing.T) {
 				require.NoError(t, err)
 			}
 		})
-		var came [3]uint64
-		for i := range came {
+		var advanced [3]uint64
+		for i := range advanced {
 			begin := uint64((2 - i) * 10 * chunkEvents)
 			time.Sleep(20 * time.Millisecond) // until the earlier subscribers have begun to read at their positions
 			s := subscribeToLog(t, h, ">", after(begin))
@@ -295,12 +295,12 @@ func TestReplaysAdvanceInAGrowingLog(t *testing.T) {
 				for time.Now().Before(end) && !t.Failed() {
 					s.next(t)
 				}
-				came[i] = s.Position().Seq - begin
+				advanced[i] = s.Position().Seq - begin
 			})
 		}
 		running.Wait()
-		t.Logf("events read by each subscriber: %v, %d reads in total", came, l.reads)
-		for _, n := range came {
+		t.Logf("events read by each subscriber: %v, %d reads in total", advanced, l.reads)
+		for _, n := range advanced {
 			require.Greater(t, n, uint64(5*chunkEvents))
 		}
 	})

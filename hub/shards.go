@@ -16,7 +16,7 @@ const maxShardSize = 256
 type shards struct {
 	size int // subscribers in a shard; static
 	all  []shard
-	next int // index in all at which the next search for a waiting shard begins, so that shards are served alternately
+	next int // index of the shard at which the next search for a waiting shard begins: shards take turns
 	// newest is the newest batch of the group while a shard needs it. A shard that is further behind reads the
 	// in-memory log instead. A group therefore keeps one batch in memory, regardless of its slowest shard.
 	newest *sharedBatch
@@ -35,17 +35,18 @@ func newShards(g *group, size int) *shards {
 	return &shards{size: size, all: []shard{{from: g.from, offering: g.offering}}}
 }
 
-// of returns the shard of the subscriber with this slot.
+// of returns the shard of the subscriber in the given slot.
 func (s *shards) of(slot int32) *shard { return &s.all[int(slot)/s.size] }
 
-// grow adds the shards that n subscribers need. A new shard begins after the newest batch.
+// grow adds shards until there are enough for n subscribers. A new shard starts at the position from.
 func (s *shards) grow(n int, from uint64) {
 	for len(s.all)*s.size < n {
 		s.all = append(s.all, shard{from: from})
 	}
 }
 
-// shrink removes shards from the end that n subscribers do not need. It stops at a shard that is being offered a batch.
+// shrink removes the shards that n subscribers do not need, beginning with the last one. It stops at a
+// shard to which a worker is offering a batch.
 func (s *shards) shrink(n int) {
 	last := len(s.all)
 	for last > 1 && (last-1)*s.size >= n && !s.all[last-1].offering {
@@ -76,7 +77,8 @@ func (s *shards) keep(b *sharedBatch) {
 	b.users++
 }
 
-// drop releases the newest batch. Shards that have not been offered it read the in-memory log.
+// drop releases the newest batch. A shard to which the batch was not yet offered reads the events from
+// the in-memory log instead.
 func (s *shards) drop() {
 	if s.newest != nil {
 		s.newest.release()
@@ -100,13 +102,13 @@ func (s *shards) dropUnneeded() {
 // sharedBatch is a batch that is offered to several shards, by several workers at the same time. Each worker has its
 // own Batch with the same events, so that it needs no lock for bytes that it has used before.
 type sharedBatch struct {
-	after  uint64       // shards from this position on may be offered the batch; less than batch.From if the group fell behind
+	after  uint64       // only shards at this position or later use the batch; below batch.From if the group fell behind
 	memory *batchMemory // static
 	users  int          // number of users: the group while it keeps the batch, and each worker that offers it; guarded by Hub.mu
 
 	mu      sync.Mutex // held by coalesce, for the fields below
 	batch   Batch      // all fields except the coalesced writes are static
-	counted int64      // bytes counted in memory
+	counted int64      // number of bytes by which this batch has increased memory.bytes
 }
 
 // maxSharedBytes limits the memory of all shared batches: their events, which retention may have removed, and their
@@ -145,8 +147,8 @@ func (b *sharedBatch) release() {
 	b.memory.observe(b.batch.Events)
 }
 
-// coalesce is Batch.Coalesce for all workers. The first caller encodes the events, other callers
-// wait for it.
+// coalesce is Batch.Coalesce for all workers. The first caller encodes the events. Other callers wait
+// until it has finished, and get the same bytes.
 func (b *sharedBatch) coalesce(encoding int, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -170,7 +172,7 @@ type offer struct {
 	memory *batchMemory // static
 	batch  Batch
 	subs   []*subscriber
-	shard  int // index in shards.all; 0 without shards
+	shard  int // index in shards.all; 0 if the group has no shards
 }
 
 // dropEvents clears the offer, so that an idle worker keeps no events in memory.
@@ -262,7 +264,7 @@ func (g *group) rereadBatch(b *Batch, at *shard, l *memlog) bool {
 	return len(events) > 0 || fellBehind
 }
 
-// finishOffer ends an offer after it has been offered to all its subscribers.
+// finishOffer ends an offer after its batch has been offered to all its subscribers.
 func (g *group) finishOffer(o *offer) {
 	if g.shards == nil {
 		g.offering = false

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shardSink is a Sink that records what it receives. Like a connection writer, it reads the events that a batch does not
-// offer it.
+// shardSink is a Sink that records what it receives. Like a connection writer, it calls Read if it
+// cannot use a batch.
 type shardSink struct {
 	before func() // called before each batch; nil: none
 	encode func(*Event) []byte
@@ -83,7 +83,7 @@ func (s *shardTest) subscribe(k *shardSink) *Subscription {
 	return sub
 }
 
-// publish publishes n events and waits until the workers have done everything that they can.
+// publish publishes n events and waits until all workers are idle or blocked.
 func (s *shardTest) publish(n int) {
 	events := make([]*Event, n)
 	for i := range events {
@@ -130,9 +130,10 @@ func TestShardsUseEveryWorker(t *testing.T) {
 	}
 }
 
-// A shard whose worker is blocked delays no other shard, and the hub keeps no batch for it. When the worker continues,
-// the subscribers receive every event once and in order, from other batches, or a gap if retention has removed events.
-func TestSlowShardDelaysNoOther(t *testing.T) {
+// A shard whose worker is blocked does not delay other shards, and the hub keeps no batches in memory
+// for it. When the worker continues, the subscribers receive every event once and in order, from other
+// batches, or a gap if retention has removed events.
+func TestSlowShardDoesNotDelayOthers(t *testing.T) {
 	for _, row := range []struct {
 		name          string
 		burst, retain uint64
@@ -152,7 +153,7 @@ func TestSlowShardDelaysNoOther(t *testing.T) {
 							require.Equal(t, seqs(1, (n+1)*row.burst), k.got, "%d", i)
 						}
 					}
-					require.LessOrEqual(t, s.hub.batches.bytes.Load(), 3*size, "only the batch that the shard is offered and the newest one are in memory")
+					require.LessOrEqual(t, s.hub.batches.bytes.Load(), 3*size, "only the newest batch and the batch that is being offered to the shard are in memory")
 					require.Empty(t, g.pending)
 				}
 				require.Empty(t, s.sinks[2].got)
@@ -295,7 +296,7 @@ func TestSubscriberLeavesASlowShard(t *testing.T) {
 }
 
 // While a batch is offered to a large group, workers serve other groups between two of its shards.
-func TestShardsLeaveTurnsToOtherGroups(t *testing.T) {
+func TestLargeGroupDoesNotDelayOtherGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startShards(t, 20, Config{Workers: 1})
 		var other *shardSink

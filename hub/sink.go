@@ -9,7 +9,7 @@ type Sink interface {
 	Ready(r *Batch)
 }
 
-// Wakeup is a Sink that sends a notification on its channel when it is called.
+// Wakeup is a Sink that sends a notification on its channel when Ready is called.
 type Wakeup chan struct{}
 
 // NewWakeup returns a new Wakeup.

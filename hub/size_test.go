@@ -48,7 +48,7 @@ func TestRetainedBytesMatchTheHeap(t *testing.T) {
 						l.add(e)
 					}
 					took := heapInUse() - before
-					t.Logf("%d bytes per event, counted %d", took/int64(n), l.size()/int64(n))
+					t.Logf("%d bytes per event on the heap, %d counted", took/int64(n), l.size()/int64(n))
 					require.InEpsilon(t, 1, float64(l.size())/float64(took), 0.2)
 					for !l.clear() {
 					}
@@ -59,7 +59,7 @@ func TestRetainedBytesMatchTheHeap(t *testing.T) {
 	}
 }
 
-// heapInUse returns the bytes of all reachable memory.
+// heapInUse returns the size of all reachable objects in bytes.
 func heapInUse() int64 {
 	var m runtime.MemStats
 	runtime.GC()

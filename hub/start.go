@@ -13,7 +13,8 @@ type Start struct {
 	Cursor *Cursor
 	// ForeignCursor is a string that is not a cursor of any hub. It is treated as a cursor of another epoch.
 	ForeignCursor string
-	// Last is how many of the newest matching events the subscription starts with, at most MaxLast.
+	// Last is the number of the newest matching events with which the subscription starts, at most
+	// MaxLast.
 	Last int
 	// Since is the time of the start: the subscription starts with the first event whose time is
 	// Since or later. It may be a future time.
@@ -49,9 +50,9 @@ type locatedStart struct {
 	position uint64 // position of a start by time
 }
 
-// Locate returns the request with a determined start. That may take a long time for a start with Last or Since. Subscribe and
-// Restart call it themselves. If the caller of Restart holds a lock that its Sink needs, it must call Locate first,
-// without the lock.
+// Locate determines the start position of the request, and returns the request with it. That may take a
+// long time for a start with Last or Since. Subscribe and Restart call it themselves. If the caller of
+// Restart holds a lock that its Sink needs, it must call Locate first, without the lock.
 func (h *Hub) Locate(r Request) Request {
 	if r.located != nil {
 		return r
@@ -133,8 +134,8 @@ func (s *Subscription) setStart(r Request) {
 	}
 }
 
-// startAfter sets the position after a cursor. If c is nil, text is a string that is not a cursor of any hub. Hub.mu
-// must be held.
+// startAfter sets the position to the cursor c. If c is nil, text is a string that is not a cursor of
+// any hub. Hub.mu must be held.
 func (s *Subscription) startAfter(c *Cursor, text string) {
 	switch {
 	case c == nil:
@@ -164,4 +165,4 @@ func (s *Subscription) startForeign(reason GapReason, after string) {
 }
 
 // maxAfterLen is the maximum length, in bytes, of an invalid cursor that is repeated in a gap.
-const maxAfterLen = 256 // bytes
+const maxAfterLen = 256

@@ -27,7 +27,7 @@ func TestRefusedEventsAreCounted(t *testing.T) {
 		err     error
 		refused uint64
 	}{
-		"taken":       {},
+		"stored":      {},
 		"unavailable": {err: unavailable, refused: 3},
 		"partial":     {err: &PartialError{Stored: 2, Err: unavailable}, refused: 1},
 		"closed":      {err: ErrClosed},

@@ -70,8 +70,8 @@ func subscribeTo(t *testing.T, h *Hub, filter string) (*Subscription, Wakeup) {
 	return s, wakeup
 }
 
-// The test counts the work of deliver while it holds the lock once: for batches of 1000 events with
-// long topics that no other event has, and for an event that matches 3000 groups.
+// The test counts the work of deliver while it holds the lock once: for batches of 1000 events whose
+// topics are long and all different, and for an event that matches 3000 groups.
 func TestDeliverReleasesTheLock(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 1000}})
 	c := countHolds(h)

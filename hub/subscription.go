@@ -59,8 +59,8 @@ type Subscription struct {
 	origin      origin
 	scattered   bool          // see memlog.merge; reset once everything has been read
 	position    uint64        // all matching events up to this seq have been read
-	search      *startSearch  // while locating
-	foreign     *foreignStart // while foreign
+	search      *startSearch  // search for the start position; set in state locating
+	foreign     *foreignStart // set in state foreign
 	found       []uint64      // after a start with Last in the durable log: seqs of the unread events there, then the first seq of the in-memory log
 	since       time.Time     // start time; zero once no older event can follow
 	batchGroup  *group        // group whose batches are accepted; batches of an earlier group may still be offered

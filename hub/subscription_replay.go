@@ -3,9 +3,9 @@ package hub
 // This file contains the part of Subscription that reads through the replay reader. It is used only
 // if the engine is a Log.
 
-// locate starts the search for a start that only the durable log can determine. Until it is done,
-// the position of a start with Last or Since is before every event that the subscription can
-// receive. Hub.mu must be held.
+// locate starts a search for a start position that only the durable log can determine. Until the search
+// is done, a subscription that starts with Last or Since has a position before every event that the
+// subscription can receive. Hub.mu must be held.
 func (s *Subscription) locate(question startQuestion) {
 	if question.origin = s.origin; s.origin != byCursor {
 		s.position = 0
@@ -13,8 +13,8 @@ func (s *Subscription) locate(question startQuestion) {
 	s.state, s.search = locating, s.hub.locator.find(&s.subscriber, question)
 }
 
-// finishLocating sets the position if the search for it is done, and reports whether it is. Hub.mu
-// must be held.
+// finishLocating sets the position if the search for it is done, and reports whether the search is
+// done. Hub.mu must be held.
 func (s *Subscription) finishLocating() (done bool) {
 	l, search := s.hub.memlog, s.search
 	if s.origin == byCursor && l.lastSeq >= s.position { // the event at the cursor was delivered while the locator searched

@@ -84,7 +84,7 @@ func isPlain(token string) bool {
 	return true
 }
 
-// Filter selects topics. ParseFilter returns one. The zero Filter selects nothing.
+// Filter selects topics. ParseFilter creates a Filter from a string. The zero Filter selects nothing.
 type Filter struct {
 	text string
 	wild bool

@@ -151,8 +151,9 @@ func (t *topicTree) retire(n *topicNode) {
 	t.countTopic(n, -1)
 }
 
-// These are sizes in bytes: of a topic's log with its entry in byName, of a node with its entry in
-// the parent's children, and of an innerNode with its smallest map.
+// topicSize is the memory of a topic's log with its entry in byName. nodeSize is the memory of a node
+// with its entry in the parent's children. innerSize is the memory of an innerNode with its smallest
+// map. All are in bytes.
 const (
 	topicSize = 104
 	nodeSize  = 152
@@ -179,7 +180,8 @@ func (t *topicTree) countTopic(n *topicNode, sign int64) {
 	}
 }
 
-// recordLoss records a loss of the topic, of which n is the node. The loss must be newer than all previous ones.
+// recordLoss records a loss of the topic. n is the node of the topic. The loss must be newer than all
+// previous ones.
 func (t *topicTree) recordLoss(n *topicNode, topic string, m lossMark, superseded bool) {
 	if n.lost.none() {
 		t.lossTopics++
