@@ -11,23 +11,23 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-// measure is the sink for one of several writers. It offers each batch to all of them, and counts
-// the allocations.
-type measure struct {
+// allocSink is a sink that stands in for several writers: it passes each batch to all of them, and
+// sends the number of allocations per writer to allocs.
+type allocSink struct {
 	writers []*connection.Writer
 	allocs  chan float64
 }
 
-func (m *measure) Ready(batch *hub.Batch) {
+func (m *allocSink) Ready(batch *hub.Batch) {
 	i := 0
-	m.allocs <- testing.AllocsPerRun(len(m.writers)-1, func() { // AllocsPerRun runs once more to warm up
+	m.allocs <- testing.AllocsPerRun(len(m.writers)-1, func() { // AllocsPerRun calls f one more time first, to warm up
 		m.writers[i].Ready(batch)
 		i++
 	})
 }
 
-// poolsForget reports whether a sync.Pool drops some of its values, as it does with the race detector.
-func poolsForget() bool {
+// poolsDropValues reports whether a sync.Pool drops some of its values, as it does with the race detector.
+func poolsDropValues() bool {
 	pool := sync.Pool{New: func() any { return new([64]byte) }}
 	return testing.AllocsPerRun(10, func() {
 		for range 100 {
@@ -45,7 +45,7 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 func countAllocations(t *testing.T, secure bool) {
 	b := newBench(t, 0, longTimeout)
 	b.secure = secure
-	m := &measure{allocs: make(chan float64, 1)}
+	m := &allocSink{allocs: make(chan float64, 1)}
 	var readers []reader
 	for i := range 50 {
 		b.sink = func(w *connection.Writer) hub.Sink {
@@ -60,8 +60,10 @@ func countAllocations(t *testing.T, secure bool) {
 	}
 	b.publish(0, 1, 100)
 	allowed := 0.0
-	if secure && poolsForget() {
-		allowed = 5 // TLS and direct writes use a pool each, whose values have up to three allocations
+	if secure && poolsDropValues() {
+		// TLS and direct writes each use a pool. To create a value of such a pool takes up to three
+		// allocations.
+		allowed = 5
 	}
 	require.LessOrEqual(t, <-m.allocs, allowed)
 	for _, r := range readers {

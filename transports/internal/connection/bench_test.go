@@ -17,17 +17,18 @@ import (
 
 const benchSize = 200 // bytes of an event's data
 
-// lineOf returns the number of bytes that are written for an event whose number has three digits.
-func lineOf(size int) int64 { return int64(len(`event "100"`) + size - 10 + len("\n")) }
+// lineSize returns the size of the line that is written for an event, whose data is a string of three
+// digits and padding. size is that of the data.
+func lineSize(size int) int64 { return int64(len(`event "100"`) + size - 10 + len("\n")) }
 
-// timed is the sink for one of several writers. It offers each batch to all of them, and measures
-// the time.
-type timed struct {
+// timedSink is a sink that stands in for several writers: it passes each batch to all of them, and
+// measures the time that they take.
+type timedSink struct {
 	writers []*connection.Writer
 	took    atomic.Int64 // ns
 }
 
-func (s *timed) Ready(batch *hub.Batch) {
+func (s *timedSink) Ready(batch *hub.Batch) {
 	start := time.Now()
 	for _, w := range s.writers {
 		w.Ready(batch)
@@ -35,14 +36,14 @@ func (s *timed) Ready(batch *hub.Batch) {
 	s.took.Add(int64(time.Since(start)))
 }
 
-// BenchmarkDelivery delivers one event to 100 sockets whose peers read at once. The worker writes
-// to them directly, or one goroutine per socket does. ns/ready is the worker's time per delivery.
-// ns/op includes the readers, which run in this process.
+// BenchmarkDelivery delivers one event to 100 sockets whose peers read without delay. In "direct",
+// the fan-out worker writes to all sockets; in "portable", each socket has a goroutine that writes.
+// ns/ready is the worker's time per delivery. ns/op includes the readers, which run in this process.
 func BenchmarkDelivery(b *testing.B) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		b.Run(name, func(b *testing.B) {
 			const writers = 100
-			bench, sink := newBench(b, 0, longTimeout), new(timed)
+			bench, sink := newBench(b, 0, longTimeout), new(timedSink)
 			bench.fast, bench.portable = true, portable
 			var got, readers sync.WaitGroup
 			var clients []net.Conn
@@ -60,7 +61,7 @@ func BenchmarkDelivery(b *testing.B) {
 				require.NoError(b, client.SetDeadline(time.Time{}))
 				clients = append(clients, client)
 				readers.Go(func() {
-					line := make([]byte, lineOf(benchSize))
+					line := make([]byte, lineSize(benchSize))
 					for {
 						if _, err := io.ReadFull(client, line); err != nil {
 							return // the benchmark has ended
@@ -99,7 +100,7 @@ func BenchmarkDrain(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				bench.publish(100, n, size)
-				_, err := io.CopyN(io.Discard, client, int64(n)*lineOf(size))
+				_, err := io.CopyN(io.Discard, client, int64(n)*lineSize(size))
 				require.NoError(b, err)
 			}
 		})

@@ -12,14 +12,14 @@ import (
 // Conn is the write side of one connection. Only one goroutine at a time may call its methods,
 // except Close. TryWrite must not be called during or after Close.
 type Conn interface {
-	// TryWrite writes the bytes that the connection accepts without blocking, and returns their
-	// number. If the number is less than len(p) and the error is nil, writing the rest would block.
+	// TryWrite writes as much of p as the connection accepts without blocking, and returns the number
+	// of bytes written. If it is less than len(p) and the error is nil, writing the rest would block.
 	TryWrite(p []byte) (int, error)
-	// Buffered reports whether the connection holds bytes that it has accepted and not sent. A call of
-	// Write sends them, even if it has nothing else to write.
+	// Buffered reports whether the connection has accepted bytes that it has not sent yet. Write sends
+	// them, even if p is empty.
 	Buffered() bool
-	// Write writes all of p. It fails if no byte could be written for timeout. Afterwards, nothing of p is
-	// buffered.
+	// Write writes all of p. It fails if no byte could be written for the duration of timeout. After a
+	// successful Write, Buffered returns false.
 	Write(p []byte, timeout time.Duration) error
 	// PeerClosed reports whether the peer has closed the connection, if that can be detected
 	// without reading.
@@ -48,25 +48,26 @@ var ErrNoProgress = errors.New("no progress in writing")
 // buffer of a connection whose peer does not read would grow to megabytes.
 const sendBuffer = 64 << 10
 
-// socket is a Conn with direct writes, as the platform provides it.
+// socket is a Conn with direct writes: writes that bypass the runtime's poller and never block. Only
+// Linux provides it.
 type socket interface {
 	Duplex
 	// trySafely is like TryWrite, but may be called during Close.
 	trySafely(p []byte) (int, error)
 	// progressed reports whether the peer has acknowledged data since the previous call.
 	progressed() bool
-	// takeOver takes the socket over from package net and returns it. It returns nil and changes nothing
-	// if that is not possible, or was done before.
+	// takeOver moves the file descriptor from package net to a new socket, which it returns. If that is
+	// not possible or was done before, takeOver returns nil and changes nothing.
 	takeOver() socket
 	// CloseRead closes the read side.
 	CloseRead() error
-	// abort ends the connection in both directions. If the socket was taken over, abort leaves the
-	// descriptor open, so that it may be called at any time.
+	// abort ends the connection in both directions. It may be called at any time, because it leaves the
+	// descriptor of a socket that was taken over open.
 	abort() error
 }
 
-// TryWriter is implemented by a net.Conn that is not a socket but supports writes without blocking, for example one in
-// memory. See Conn.TryWrite.
+// TryWriter is implemented by a net.Conn that is not a socket but supports non-blocking writes, for
+// example an in-memory connection. See Conn.TryWrite.
 type TryWriter interface {
 	TryWrite(p []byte) (int, error)
 }
@@ -74,8 +75,9 @@ type TryWriter interface {
 // NewConn returns the Conn of a hijacked connection, from which no other goroutine reads. If the
 // platform and the connection support direct writes (TCP on Linux, with or without TLS, or a
 // TryWriter), the Conn uses them. Otherwise it is a portable Conn, see NewPortableConn. The kernel
-// closes a TCP connection if the peer acknowledges nothing for several times timeout. A TCP connection
-// from a Listener is taken over from package net, which saves memory, and c must not be used any more.
+// closes a TCP connection with direct writes if the peer acknowledges nothing for four times timeout.
+// If c is a TCP connection from a Listener, NewConn takes its socket over from package net, which saves
+// memory; c must then not be used any more.
 func NewConn(c net.Conn, timeout time.Duration) Duplex {
 	ReleaseTLSBuffers(c)
 	switch c := c.(type) {
@@ -98,8 +100,9 @@ func NewConn(c net.Conn, timeout time.Duration) Duplex {
 }
 
 // NewPortableConn is like NewConn, but the Conn has no direct writes. On a connection from a
-// Listener, it distinguishes a slow peer from a peer that makes no progress. On other connections,
-// it recognizes only progress that frees space in the kernel's buffer, and with TLS none.
+// Listener, it distinguishes a slow peer from a peer that makes no progress. On other connections
+// without TLS, it detects progress only when space in the kernel's buffer becomes free. On other
+// connections with TLS, it cannot detect progress within a write.
 func NewPortableConn(c net.Conn) Duplex {
 	ReleaseTLSBuffers(c)
 	if g := progressConnOf(c); g != nil {
@@ -151,8 +154,8 @@ type deadlineWriter interface {
 	SetWriteDeadline(time.Time) error
 }
 
-// writeAll writes p. Each write that makes progress extends the deadline. progressed, which may be
-// nil, reports progress that is not visible in the number of written bytes.
+// writeAll writes p. Progress within a deadline extends the deadline. The function progressed, which
+// may be nil, reports progress that the number of written bytes does not show.
 func writeAll(c deadlineWriter, p []byte, timeout time.Duration, progressed func() bool) error {
 	for len(p) > 0 {
 		if err := c.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
@@ -166,12 +169,12 @@ func writeAll(c deadlineWriter, p []byte, timeout time.Duration, progressed func
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		// progressed is called even if bytes were written, so that its next result covers only the
-		// time after this call.
+		// progressed is called even if bytes were written, because its next result must cover only the
+		// time after this deadline.
 		if on := progressed != nil && progressed(); !on && n == 0 {
 			return ErrNoProgress
 		}
 	}
-	// With an expired deadline, the next direct write would fail.
+	// If the deadline stayed set and expired, the next direct write would fail.
 	return c.SetWriteDeadline(time.Time{})
 }

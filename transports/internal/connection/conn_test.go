@@ -12,21 +12,21 @@ import (
 // scripted is a connection on which all writes except the last reach their deadline.
 type scripted struct {
 	net.Conn
-	takes []int // number of bytes that each write accepts
+	accepts []int // number of bytes that each of these writes accepts before its deadline
 }
 
 func (c *scripted) SetWriteDeadline(time.Time) error { return nil }
 
 func (c *scripted) Write(p []byte) (int, error) {
-	if len(c.takes) == 0 {
+	if len(c.accepts) == 0 {
 		return len(p), nil
 	}
-	n := c.takes[0]
-	c.takes = c.takes[1:]
+	n := c.accepts[0]
+	c.accepts = c.accepts[1:]
 	return n, os.ErrDeadlineExceeded
 }
 
-// memory is a connection that can be written without blocking. It accepts no more than its capacity.
+// memory is a connection whose TryWrite appends to written, up to the capacity of written.
 type memory struct {
 	net.Conn
 	written []byte
@@ -56,17 +56,17 @@ func TestTryWriterIsWrittenDirectly(t *testing.T) {
 // kernel has accepted more bytes.
 func TestProgressExtendsDeadline(t *testing.T) {
 	for name, row := range map[string]struct {
-		takes  []int
-		queued []int // number of unacknowledged bytes before the write and at each deadline
-		err    error
+		accepts []int
+		queued  []int // number of unacknowledged bytes before the write and at each deadline
+		err     error
 	}{
-		"at once":                        {nil, []int{0}, nil},
-		"taken":                          {[]int{1, 1, 1}, []int{0, 9, 9, 9}, nil},
-		"acknowledged":                   {[]int{0, 0}, []int{9, 8, 7}, nil},
-		"neither":                        {[]int{0}, []int{9, 9}, ErrNoProgress},
-		"no more":                        {[]int{0, 0}, []int{9, 8, 8}, ErrNoProgress},
-		"accepted and then acknowledged": {[]int{5, 0}, []int{0, 9, 8}, nil},
-		"accepted and then neither":      {[]int{5, 0}, []int{99, 9, 9}, ErrNoProgress},
+		"written before the deadline":       {nil, []int{0}, nil},
+		"accepted at each deadline":         {[]int{1, 1, 1}, []int{0, 9, 9, 9}, nil},
+		"acknowledged at each deadline":     {[]int{0, 0}, []int{9, 8, 7}, nil},
+		"neither accepted nor acknowledged": {[]int{0}, []int{9, 9}, ErrNoProgress},
+		"acknowledged only at first":        {[]int{0, 0}, []int{9, 8, 8}, ErrNoProgress},
+		"accepted and then acknowledged":    {[]int{5, 0}, []int{0, 9, 8}, nil},
+		"accepted and then no progress":     {[]int{5, 0}, []int{99, 9, 9}, ErrNoProgress},
 	} {
 		queued, row := row.queued[0], row
 		moved := func() bool {
@@ -75,8 +75,8 @@ func TestProgressExtendsDeadline(t *testing.T) {
 			queued = row.queued[0]
 			return queued < before
 		}
-		require.Equal(t, row.err, writeAll(&scripted{takes: row.takes}, make([]byte, 20), time.Second, moved), name)
+		require.Equal(t, row.err, writeAll(&scripted{accepts: row.accepts}, make([]byte, 20), time.Second, moved), name)
 	}
-	require.Equal(t, ErrNoProgress, writeAll(&scripted{takes: []int{5, 0}}, make([]byte, 20), time.Second, nil))
-	require.NoError(t, writeAll(&scripted{takes: []int{5, 1}}, make([]byte, 20), time.Second, nil))
+	require.Equal(t, ErrNoProgress, writeAll(&scripted{accepts: []int{5, 0}}, make([]byte, 20), time.Second, nil))
+	require.NoError(t, writeAll(&scripted{accepts: []int{5, 1}}, make([]byte, 20), time.Second, nil))
 }

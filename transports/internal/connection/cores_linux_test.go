@@ -15,9 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkTopicCores delivers events to 8,000 sockets on one topic, one event at a time. The peers do not read during
-// an operation: the kernel's buffers hold the events, and are emptied between two operations. Compare the rows of -cpu
-// 1,2, except the first row, which the testing package runs with all cores. The benchmark needs 16,000 open files.
+// BenchmarkTopicCores publishes 20 events per operation on one topic that has 8,000 subscribers. The
+// peers do not read during an operation: the kernel's buffers hold the events, and the peers read them
+// between two operations. Run it with -cpu 1,2 and compare the result rows, except the first row, which
+// the testing package runs with all cores. The benchmark needs 16,000 open files.
 func BenchmarkTopicCores(b *testing.B) {
 	const subscribers, events = 8000, 20
 	bench := newBench(b, 0, longTimeout)
@@ -37,10 +38,11 @@ func BenchmarkTopicCores(b *testing.B) {
 	})
 }
 
-// measureCores reports the deliveries per second and the CPU time per delivery. deliver sends one event to each of the
-// clients. An operation of the benchmark is n calls of deliver, after which the clients read the events.
+// measureCores reports the deliveries per second, the CPU time per delivery, and the average number of
+// busy cores. deliver sends one event to each client. An operation of the benchmark is n calls of
+// deliver, after which the clients read the events.
 func measureCores(b *testing.B, clients []net.Conn, n int, deliver func()) {
-	buf := make([]byte, int64(n)*lineOf(benchSize))
+	buf := make([]byte, int64(n)*lineSize(benchSize))
 	var cpu, wall time.Duration
 	for b.Loop() {
 		used, begin := processCPU(), time.Now()
@@ -68,8 +70,9 @@ func processCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkTopicCoresFloor writes the same bytes to as many sockets, without a hub: as many loops of writes as there are
-// cores. Its rows of -cpu 1,2 show what the machine gains by the second core.
+// BenchmarkTopicCoresFloor is the lower bound for BenchmarkTopicCores: it writes the same bytes to the
+// same number of sockets without a hub, with one goroutine per core. With -cpu 1,2 it shows how much a
+// second core helps on this machine.
 func BenchmarkTopicCoresFloor(b *testing.B) {
 	const subscribers, events = 8000, 20
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -85,7 +88,7 @@ func BenchmarkTopicCoresFloor(b *testing.B) {
 		require.NoError(b, err)
 		b.Cleanup(func() { _, _ = clients[i].Close(), server.Close() })
 	}
-	line := bytes.Repeat([]byte("x"), int(lineOf(benchSize)))
+	line := bytes.Repeat([]byte("x"), int(lineSize(benchSize)))
 	measureCores(b, clients, events, func() {
 		var writers sync.WaitGroup
 		for part := range slices.Chunk(servers, subscribers/runtime.GOMAXPROCS(0)) {

@@ -28,8 +28,9 @@ type Shared struct {
 	ownRegistry bool // whether Complete has created Registry
 }
 
-// Complete sets the defaults of s, or returns an error that describes all its faults. If Registry
-// is nil, Complete creates one with this heartbeat. Close closes that Registry.
+// Complete sets the defaults of s. If the configuration is invalid, Complete returns an error that
+// describes all faults. If Registry is nil, Complete creates a Registry with the given heartbeat
+// interval, which Close closes.
 func (s *Shared) Complete(transport string, heartbeat time.Duration) error {
 	var faults []error
 	if s.Hub == nil {
@@ -64,8 +65,8 @@ func (s *Shared) WriterConfig(c Codec) *Config {
 	return &Config{Codec: c, Counters: s.Counters, Registry: s.Registry, WriteTimeout: s.WriteTimeout, Disconnect: s.Disconnect}
 }
 
-// Draining returns the problem with which to refuse new subscriptions during a drain, or nil if
-// there is no drain.
+// Draining returns the problem with which the hub refuses new subscriptions while it drains, or nil
+// if it does not drain.
 func (s *Shared) Draining() *problems.Problem {
 	if s.Registry.IsDraining() {
 		return problems.Draining(problems.RetryDelay())
@@ -73,14 +74,16 @@ func (s *Shared) Draining() *problems.Problem {
 	return nil
 }
 
-// Subscriber is a connection or a request that subscribes.
+// Subscriber is a connection or a request that subscribes: it holds access of a token and receives
+// batches of events.
 type Subscriber interface {
 	auth.Holder
 	hub.Sink
 }
 
-// Subscribe acquires access for a Subscriber, counts its filters and subscribes it. If it succeeds, the caller must
-// later release the access and close the subscription. If it returns a problem, it has already released the access.
+// Subscribe acquires access for a Subscriber, reserves its filters in the token's limit, and subscribes
+// it. If Subscribe succeeds, the caller must later release the access and close the subscription. If
+// Subscribe returns a problem, the access is already released.
 func (s *Shared) Subscribe(access auth.Access, to Subscriber, r hub.Request) (*hub.Subscription, *problems.Problem) {
 	problem := access.Acquire(to)
 	if problem != nil {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptor is a TCP socket that was taken over from package net. Like direct, it is written
-// without the runtime's poller. It saves the memory of net.TCPConn, of its two addresses, and of the
-// poller's registration. Only a descriptor of which a read or write had to block has a registration.
+// descriptor is a TCP socket that was taken over from package net. Like direct, it writes without the
+// runtime's poller. It saves the memory of net.TCPConn, of its two addresses, and of the registration
+// with the runtime's poller. It is registered with that poller only if a read or write had to block.
 type descriptor struct {
 	mu     sync.Mutex // held during system calls with fd, except by TryWrite, so that fd stays open
 	fd     int32      // -1: closed; changed with mu held
@@ -19,15 +19,15 @@ type descriptor struct {
 	file   *os.File   // owns fd, for reads and writes that block; nil until the first one
 }
 
-// takeOver implements socket. It is not possible if the process cannot open another file.
+// takeOver implements socket. It returns nil if the process cannot open another file.
 func (d *direct) takeOver() socket {
 	fd := -1
 	if closed := d.raw.Control(func(old uintptr) { fd = duplicate(int(old)) }); closed != nil || fd < 0 {
 		return nil
 	}
 	d.conn.Close()
-	// The number of the closed descriptor is free now and is used again: the hub derives the number of
-	// open files from the lowest free number, see server.acceptor.
+	// The number of the closed descriptor is now free. The copy must get that number, because the hub
+	// derives its number of open files from the lowest free number, see server.acceptor.
 	if lowest := duplicate(fd); lowest >= 0 {
 		unix.Close(fd)
 		fd = lowest
@@ -37,8 +37,8 @@ func (d *direct) takeOver() socket {
 
 func (*descriptor) takeOver() socket { return nil }
 
-// duplicate returns another descriptor of the socket, with the lowest free number, or -1 if the
-// process cannot open another file.
+// duplicate returns a second descriptor for the socket of fd. The new descriptor has the lowest free
+// number. duplicate returns -1 if the process cannot open another file.
 func duplicate(fd int) int {
 	duplicate, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -94,7 +94,7 @@ func (d *descriptor) Write(p []byte, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
-	d.progressed() // later progress is measured from here
+	d.progressed() // starts the measurement of progress
 	return writeAll(f, p[n:], timeout, d.progressed)
 }
 
@@ -106,8 +106,9 @@ func (d *descriptor) Read(p []byte) (int, error) {
 	return f.Read(p)
 }
 
-// blockingFile returns the file whose reads and writes block. The file registers fd with the runtime's
-// poller. If that fails, all reads and writes that would block fail.
+// blockingFile returns an os.File for fd, whose reads and writes block. The first call creates it,
+// which registers fd with the runtime's poller. If that registration fails, all reads and writes that
+// would block return an error instead.
 func (d *descriptor) blockingFile() (*os.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -152,8 +153,8 @@ func (d *descriptor) shutdown(sides int) (err error) {
 	return err
 }
 
-// Close implements Conn. When it closes the socket, no goroutine uses fd: a system call with fd needs mu,
-// and a read or write that blocks in file returns first.
+// Close implements Conn. No system call uses fd when it is closed: TryWrite may not run during Close,
+// other calls hold mu or find that fd is -1, and file.Close waits for reads and writes of file.
 func (d *descriptor) Close() {
 	d.mu.Lock()
 	fd, file := d.fd, d.file

@@ -23,14 +23,15 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// openFiles returns the number of open files of the process.
+// openFiles returns how many files the process has open.
 func openFiles(t *testing.T) int {
 	files, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)
 	return len(files)
 }
 
-// Connections leave no descriptor open, however they end. The test is not parallel, so that only it opens files.
+// A connection leaves no descriptor open, whichever side ends it. The test is not parallel, so that no
+// other test opens files at the same time.
 func TestConnectionsLeakNoDescriptors(t *testing.T) {
 	const connections, size = 30, 1 << 20
 	for name, end := range map[string]func(*connection.Writer, net.Conn){
@@ -41,7 +42,7 @@ func TestConnectionsLeakNoDescriptors(t *testing.T) {
 		for kind, blocked := range map[string]bool{"idle": false, "blocked": true} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				b := newBench(t, 0, longTimeout)
-				_, first := b.connect() // starts the poller
+				_, first := b.connect() // starts the poller, which opens a file
 				before := openFiles(t)
 				writers, clients := make([]*connection.Writer, connections), make([]net.Conn, connections)
 				for i := range connections {
@@ -56,7 +57,7 @@ func TestConnectionsLeakNoDescriptors(t *testing.T) {
 					end(w, clients[i])
 				}
 				for _, c := range clients {
-					_, _ = io.Copy(io.Discard, c) // fails if the test has closed c
+					_, _ = io.Copy(io.Discard, c) // returns an error if end has closed c
 					c.Close()
 				}
 				require.Eventually(t, func() bool { return b.counters.Connections.Load() == 1 }, longTimeout, time.Millisecond)
@@ -67,8 +68,9 @@ func TestConnectionsLeakNoDescriptors(t *testing.T) {
 	}
 }
 
-// Many connections open and close while events are written to them, so that descriptors are reused at once. No
-// connection receives the bytes of another. Each has a topic of its own.
+// Many connections are opened and closed while events are written to them, so that the kernel reuses
+// descriptor numbers immediately. Each connection subscribes to a topic of its own, and receives only
+// events of that topic.
 func TestReusedDescriptorsReceiveNothingOld(t *testing.T) {
 	t.Parallel()
 	const workers, rounds, size = 8, 40, 20_000
@@ -94,7 +96,7 @@ func TestReusedDescriptorsReceiveNothingOld(t *testing.T) {
 			}
 		}
 	})
-	var accepting sync.Mutex // a dialed connection is the next one that is accepted
+	var accepting sync.Mutex // held from Dial to Accept, so that Accept returns the connection just dialed
 	for worker := range workers {
 		all.Go(func() {
 			for round := range rounds {
@@ -124,7 +126,7 @@ func TestReusedDescriptorsReceiveNothingOld(t *testing.T) {
 	require.Eventually(t, func() bool { return b.counters.Connections.Load() == 0 }, longTimeout, time.Millisecond)
 }
 
-// connectTo is like connect, for events of one topic. It may be called in any goroutine.
+// connectTo is like connect, but subscribes to one topic, and may be called in any goroutine.
 func (b *bench) connectTo(accepting *sync.Mutex, topic string) (*connection.Writer, net.Conn, error) {
 	accepting.Lock()
 	client, err := net.Dial("tcp", b.listener.Addr().String())
@@ -153,8 +155,8 @@ func (b *bench) connectTo(accepting *sync.Mutex, topic string) (*connection.Writ
 	return w, client, client.SetDeadline(time.Now().Add(longTimeout))
 }
 
-// onlyOwn reads the opening and n events of a topic, and returns an error if something else was received. A client that
-// was paused may also receive gaps.
+// onlyOwn reads the opening line and n events of a topic. It returns an error if it receives any other
+// line, except a gap: a client that was paused may receive gaps.
 func onlyOwn(client net.Conn, topic string, n int) error {
 	r := bufio.NewReader(client)
 	for read := 0; read <= n; {

@@ -13,13 +13,13 @@ import (
 
 // tcpUserTimeoutFactor is the number of write timeouts after which the kernel closes the connection
 // if the peer acknowledges nothing (TCP_USER_TIMEOUT). It must be above 1: the kernel also counts
-// the time for which a slow reader keeps its receive window closed, and only Write can distinguish
-// such a reader from a stalled peer.
+// the time during which a slow reader keeps its receive window closed, and only Write can distinguish
+// a slow reader from a stalled peer.
 const tcpUserTimeoutFactor = 4
 
-// direct is a socket of package net that is written without the runtime's poller: a write that would
-// block returns instead. It makes system calls with the file descriptor and avoids the locks of
-// package net: each lock is another cache line that every delivery would have to load.
+// direct is a socket of package net to which TryWrite writes without the runtime's poller: a write that
+// would block returns instead. TryWrite makes system calls with the file descriptor and avoids the locks
+// of package net, because every delivery would have to load the cache line of each lock.
 type direct struct {
 	conn   *net.TCPConn
 	raw    syscall.RawConn
@@ -36,8 +36,8 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 	if err != nil {
 		return nil, false
 	}
-	// If these settings fail, the connection still works, but uses more kernel memory, and the loss
-	// of a peer is detected later.
+	// If these settings fail, the connection still works, but uses more kernel memory, and an
+	// unreachable peer is detected later.
 	_ = tcp.SetWriteBuffer(sendBuffer)
 	d := &direct{conn: tcp, raw: raw}
 	closed := raw.Control(func(fd uintptr) {
@@ -48,7 +48,7 @@ func newDirect(c net.Conn, timeout time.Duration) (socket, bool) {
 }
 
 // TryWrite must not be called during or after Close, because the descriptor may then belong to
-// another connection. Writer.mu ensures that.
+// another connection. The Writer therefore calls both with Writer.mu held.
 func (d *direct) TryWrite(p []byte) (int, error) { return send(uintptr(d.fd), p) }
 
 func (d *direct) Buffered() bool { return false }
@@ -64,8 +64,8 @@ func (d *direct) trySafely(p []byte) (int, error) {
 	return a.n, a.err
 }
 
-// attempt holds the arguments and results of a system call inside a method of syscall.RawConn. It is pooled, because
-// values that are passed to these methods escape to the heap.
+// attempt holds the arguments and results of a system call that a method of syscall.RawConn makes. It
+// is pooled, because functions that are passed to these methods escape to the heap.
 type attempt struct {
 	p    []byte
 	n    int
@@ -110,8 +110,8 @@ func (d *direct) Write(p []byte, timeout time.Duration) error {
 	return writeAll(d.conn, p, timeout, d.progressed)
 }
 
-// progressed implements socket. It counts acknowledged bytes, because the kernel accepts more data
-// only when a third of its send buffer is free, which may take a long time if the peer is slow.
+// progressed implements socket. It checks how many bytes are acknowledged, because a blocked write
+// continues only when a third of the kernel's send buffer is free, which a slow peer may delay for long.
 func (d *direct) progressed() bool {
 	before := d.queued
 	d.queued = d.unacknowledged()
@@ -136,8 +136,8 @@ func (d *direct) TryRead(p []byte) (n int, err error) {
 	return a.n, a.err
 }
 
-// receive reads the data that has arrived. If there is none, it returns 0 and a nil error. At the
-// end of the stream, the error is io.EOF.
+// receive reads the data that has arrived, without blocking. If no data has arrived, it returns 0 and
+// a nil error. At the end of the stream, it returns io.EOF.
 func receive(fd uintptr, p []byte) (int, error) {
 	for {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))),

@@ -9,8 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// chunkLimit limits one read of the drain goroutine. The events that were read stay in memory until
-// they are written, even if retention removes them.
+// chunkLimit limits how much the drain goroutine reads from the hub at a time. The events read stay in
+// memory until they are written, even if retention removes them from the log.
 var chunkLimit = hub.ReadLimit{Events: 1024, Bytes: 64 << 10}
 
 // startDrain starts the drain goroutine, unless another goroutine is writing. The drain goroutine
@@ -35,8 +35,8 @@ func (w *Writer) runDrain() {
 	}
 }
 
-// handleWriteError ends the connection after a write of the drain goroutine failed. position is
-// that of the last event that was written.
+// handleWriteError ends the connection after a write of the drain goroutine failed. position is the
+// position of the last event that was written.
 func (w *Writer) handleWriteError(err error, position hub.Cursor) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -47,8 +47,8 @@ func (w *Writer) handleWriteError(err error, position hub.Cursor) {
 	}
 }
 
-// closeOnError closes the connection after a write failed. ETIMEDOUT means that the kernel's
-// timeout expired before the write timeout.
+// closeOnError closes the connection after a failed write. ETIMEDOUT means that TCP_USER_TIMEOUT, the
+// kernel's limit for a peer that acknowledges nothing, has expired.
 func (w *Writer) closeOnError(err error) {
 	if w.state != stateClosed && (errors.Is(err, ErrNoProgress) || errors.Is(err, syscall.ETIMEDOUT)) {
 		w.cfg.Counters.WriteStalled.Add(1)
@@ -68,15 +68,15 @@ type portion struct {
 	bytes    []byte
 	events   []*hub.Event
 	position hub.Cursor // position of the subscription before events
-	subject  string     // subject of the grant, whose share of the EncodingCache is used
+	subject  string     // subject of the connection's grant; its share of the EncodingCache is used
 }
 
 func (p *portion) isEmpty() bool {
 	return !p.partial.isSet() && len(p.bytes) == 0 && len(p.events) == 0
 }
 
-// nextPortion returns the next portion to write. An empty one sends what the connection holds. ok is
-// false if the drain goroutine must end.
+// nextPortion returns the next portion to write. To write an empty portion is to send the bytes that
+// the connection holds. ok is false if the drain goroutine must end.
 func (w *Writer) nextPortion() (p portion, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -96,16 +96,16 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 	}
 	w.writing = false
 	w.signalStateChange()
-	w.queued = nil // everything in it was collected
+	w.queued = nil // collect has returned everything in it
 	if w.state == stateEnded && (w.conn.End() || w.end.thenClose) {
 		w.close()
 	}
 	return portion{}, false
 }
 
-// yieldToWorkers releases mu until the drain goroutine may read again. A read for rare events may
-// visit many other events and return none; fan-out workers must not wait during that time. mu must
-// be held.
+// yieldToWorkers releases mu until the drain goroutine may read again, and then locks it again. A
+// subscriber of rare events may need many reads that return no event, and fan-out workers must not wait
+// for all of them. mu must be held.
 func (w *Writer) yieldToWorkers() {
 	w.mu.Unlock()
 	end := w.sub.WaitTurn()
@@ -113,9 +113,10 @@ func (w *Writer) yieldToWorkers() {
 	end()
 }
 
-// collect returns the next part to write: the rest of a message if there is one, else queued
-// messages, else events, else the end of the stream. readMore is set if the read of events must be
-// repeated because it has found none yet.
+// collect returns the next portion to write. In order of precedence, this is: the rest of an event or
+// message that was written in part, queued messages, events, a heartbeat, the end of the stream.
+// readMore reports whether the caller must call collect again, because the read of events has found
+// none so far and has not reached the newest event.
 func (w *Writer) collect() (p portion, readMore bool) {
 	if q := w.queued; q != nil {
 		switch {
@@ -158,12 +159,12 @@ func (w *Writer) collect() (p portion, readMore bool) {
 		if w.state == stateOpen || b.Waiting {
 			return p, false
 		}
-		w.end.at = 0 // there are no more events, so the end must not wait for its position
+		w.end.at = 0 // there are no more events, so write the end of the stream now
 	}
 	return p, false
 }
 
-// portionOf returns the portion of a batch that was read from position on.
+// portionOf returns the portion for a batch that was read at position.
 func (w *Writer) portionOf(position hub.Cursor, b *hub.ReadResult) portion {
 	p := portion{events: b.Events, position: position}
 	if b.Gap != nil {
@@ -180,13 +181,13 @@ func (w *Writer) endIfFellBehind(b *hub.ReadResult) bool {
 	}
 	w.cfg.Counters.FellBehind.Add(1)
 	w.record.SetReason(closedOvertaken)
-	// The read has moved past the gap. The error message contains the position before the gap, so
-	// that a client that resumes there receives the gap.
+	// The read has moved the position past the gap. The error message contains the position before the
+	// gap, so that a client that resumes receives the gap.
 	w.setEnd(problemMessage(problems.TooSlow())).cursor = b.Gap.After
 	return true
 }
 
-// appendBatch appends the encoding of a batch whose events are small.
+// appendBatch appends the encoding of a batch. All events of the batch must be small.
 func (w *Writer) appendBatch(dst []byte, b *hub.ReadResult) []byte {
 	if b.Gap != nil {
 		dst = w.cfg.Codec.AppendMessage(dst, wire.GapMessage(b.Gap))

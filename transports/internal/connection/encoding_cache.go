@@ -10,23 +10,23 @@ import (
 
 // Limits of the encodings that slow connections are writing.
 const (
-	// maxCacheBytes is the maximum size of all encodings. A larger encoding is accepted if it is
-	// the only one.
+	// maxCacheBytes is the maximum size of all encodings together. A single encoding may exceed it
+	// while the cache is otherwise empty.
 	maxCacheBytes = 32 << 20
-	// subjectShare is the divisor of maxCacheBytes that yields the limit of one subject.
+	// subjectShare is the divisor for the limit per subject, which is maxCacheBytes/subjectShare.
 	subjectShare = 2
 	// smallData is the data size, in bytes, up to which an event is encoded without waiting for an
 	// encode slot.
 	smallData = 8 << 10 // bytes
 )
 
-// EncodingCache encodes each event once for all connections. It keeps the encodings of the newest
-// events in the in-memory log; see Encoded.
+// EncodingCache encodes each event once for all connections. It attaches the encodings of the newest
+// events to the events in the in-memory log; see Encoded.
 //
-// It also holds the encodings of events that connections are currently writing, which may have left
-// the in-memory log. Connections at the same event share one encoding, which is written without
-// copying. The held bytes are limited in total and per subject. A connection that would exceed a
-// limit encodes the event again for each chunk that it writes.
+// It also holds the encodings of events that connections are currently writing; these events may have
+// left the in-memory log. Connections that write the same event share one encoding and do not copy it.
+// The size of the held encodings is limited in total and per subject, the owner of a token. If a
+// connection would exceed a limit, it encodes the event again for each chunk that it writes.
 type EncodingCache struct {
 	retained    retainedEncodings
 	encodeSlots chan struct{} // one slot for each large event being encoded
@@ -34,7 +34,7 @@ type EncodingCache struct {
 	mu       sync.Mutex
 	byKey    map[encodingKey]*CachedEncoding
 	bytes    int64
-	subjects map[string]int64 // bytes of the encodings that the subject's connections hold
+	subjects map[string]int64 // size of the encodings that connections of the subject hold, in bytes
 }
 
 // Format encodes events in one wire format.
@@ -57,7 +57,7 @@ type CachedEncoding struct {
 	// guarded by EncodingCache.mu
 
 	key     encodingKey
-	holders []holder // number of connections by subject
+	holders []holder // the connections that hold the encoding, counted per subject
 }
 
 type holder struct {
@@ -65,8 +65,8 @@ type holder struct {
 	count   int
 }
 
-// newEncodingCache returns a cache that keeps at most retainedBytes of encodings with the events of
-// the in-memory log.
+// newEncodingCache returns a cache. The encodings that it attaches to events of the in-memory log take
+// at most retainedBytes.
 func newEncodingCache(retainedBytes int64) *EncodingCache {
 	return &EncodingCache{
 		retained:    retainedEncodings{limit: retainedBytes},
@@ -76,24 +76,24 @@ func newEncodingCache(retainedBytes int64) *EncodingCache {
 	}
 }
 
-// RetainedBytes returns the memory of the encodings that are kept with the events of the in-memory
-// log, in bytes.
+// RetainedBytes returns the memory of the encodings that are attached to events of the in-memory log,
+// in bytes.
 func (s *EncodingCache) RetainedBytes() int64 {
 	s.retained.mu.Lock()
 	defer s.retained.mu.Unlock()
 	return s.retained.bytes
 }
 
-// Bytes returns the number of bytes that connections hold.
+// Bytes returns the size of the encodings that connections hold, in bytes.
 func (s *EncodingCache) Bytes() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bytes
 }
 
-// Acquire returns the event in format f. It encodes the event on first use, and holds the encoding
-// for a connection of subject. The CachedEncoding is nil if it would exceed a limit; the caller
-// must then copy the bytes at once.
+// Acquire returns the event in format f, and holds the encoding for a connection of subject until
+// Release. It encodes the event on first use. If the encoding would exceed a limit, the CachedEncoding
+// is nil, and the caller must copy the bytes immediately.
 func (s *EncodingCache) Acquire(e *hub.Event, f Format, subject string) (*CachedEncoding, []byte) {
 	key := encodingKey{e.ID, f.Form()}
 	s.mu.Lock()
@@ -109,8 +109,8 @@ func (s *EncodingCache) Acquire(e *hub.Event, f Format, subject string) (*Cached
 	return nil, b
 }
 
-// insert returns the cached encoding for key. If there is none, insert adds one with the bytes b.
-// It returns nil if that would exceed a limit.
+// insert returns the cached encoding for key, and counts a connection of subject as its holder. If
+// the cache has no encoding for key, insert adds b. It returns nil if a limit would be exceeded.
 func (s *EncodingCache) insert(key encodingKey, b []byte, subject string) *CachedEncoding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +146,8 @@ func (s *EncodingCache) addHolder(x *CachedEncoding, subject string) *CachedEnco
 	return x
 }
 
-// Release ends the hold that Acquire has given to a connection of subject.
+// Release undoes one Acquire for a connection of subject. If no other connection holds x, the cache
+// drops it.
 func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,9 +177,8 @@ func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 // Bytes returns the encoding. The caller must not change the bytes, nor keep them after Release.
 func (x *CachedEncoding) Bytes() []byte { return x.bytes }
 
-// Encode is like Encoded, but may block. The caller must write or copy the bytes immediately. At most
-// GOMAXPROCS large events are encoded at the same time, because an encoder needs several times the
-// memory of its event.
+// Encode is like Encoded, but blocks while GOMAXPROCS other large events are being encoded: an encoder
+// needs several times the memory of its event. The caller must write or copy the bytes immediately.
 func (s *EncodingCache) Encode(e *hub.Event, f Format) []byte {
 	if len(e.Data) > smallData {
 		s.encodeSlots <- struct{}{}

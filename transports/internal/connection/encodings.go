@@ -9,39 +9,39 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// DefaultEncodingBytes is the default limit of the encodings that are kept with the events of the
+// DefaultEncodingBytes is the default limit for the encodings that are attached to events of the
 // in-memory log, in bytes.
 const DefaultEncodingBytes = 8 << 20
 
-// maxEvictions is the maximum number of events whose encodings one call of makeRoom evicts. It
-// limits how long retainedEncodings is locked.
+// maxEvictions limits for how many events one call of makeRoom evicts the encodings, and thereby how
+// long retainedEncodings.mu is held.
 const maxEvictions = 256
 
 // Sizes of the structs, which count toward the limit in addition to the encoded bytes.
 const (
-	eventEncodingsSize = 96 // bytes, with the first encoding
-	encodingSize       = 48 // bytes
+	eventEncodingsSize = 96 // size of an eventEncodings, in bytes
+	encodingSize       = 48 // size of an encoding, in bytes
 )
 
-// retainedEncodings limits the memory of the encodings that are kept with the events of the
-// in-memory log, and evicts the oldest. Encodings of newer events evict those of older events, but
-// not vice versa. Therefore a replay of old events does not evict the encodings that live
-// subscribers share.
+// retainedEncodings limits the memory of the encodings that are attached to events of the in-memory
+// log. If the limit is reached, the encoding of an event evicts encodings of older events, but never of
+// newer events. Therefore a replay of old events does not evict the encodings that live subscribers
+// share.
 //
 // No other lock is taken with mu held.
 type retainedEncodings struct {
 	limit int64 // static
 
 	mu    sync.Mutex
-	bytes int64 // of all encodings and their structs
-	// An event is added to the end of ascending if it is newer than all events there. This is the
-	// usual case and costs O(1). Other events are added to late.
+	bytes int64 // size of all encodings and their structs
+	// An event that is newer than all events in ascending is added to the end of ascending. This is the
+	// usual case and takes constant time. Other events are added to late.
 	ascending encodingList
 	late      encodingHeap
 }
 
 // eventEncodings holds the encodings of an event, and is attached to the event. Readers need no
-// lock, because an eventEncodings that was evicted is only detached from its event, not changed.
+// lock, because eviction only detaches an eventEncodings from its event, and does not change it.
 type eventEncodings struct {
 	hub.Attachment
 	budget *retainedEncodings // static
@@ -53,25 +53,26 @@ type eventEncodings struct {
 	// guarded by budget.mu
 
 	older, newer *eventEncodings // in budget.ascending
-	index        int32           // in budget.late; notLate: it is in budget.ascending
-	counted      bool            // it is in one of the lists
+	index        int32           // index in budget.late; notLate: the event is in budget.ascending
+	counted      bool            // whether the event is in budget.late or budget.ascending
 
-	form wire.Form // of first; static
+	form wire.Form // wire format of first; static
 }
 
 // notLate is the index of an event that is not in retainedEncodings.late.
 const notLate = -1
 
-// encoding is an event's bytes in one wire format, an element of a linked list.
+// encoding is an event in one wire format. It is an element of a linked list.
 type encoding struct {
 	bytes []byte
 	form  wire.Form
 	next  *encoding
 }
 
-// Encoded returns the event in format f. It calls Encode on first use, and keeps the bytes while the
-// event is in the in-memory log. Concurrent callers may both encode; one result is kept. The bytes
-// must not be changed. If there is no room for the bytes, the event is encoded again for each caller.
+// Encoded returns the event in format f. It encodes the event on first use, and keeps the result while
+// the event is in the in-memory log. If the limit leaves no room for the result, each call encodes the
+// event again. Concurrent first calls may all encode; one result is kept. The caller must not change
+// the bytes.
 func (s *EncodingCache) Encoded(e *hub.Event, f Format) []byte {
 	form := f.Form()
 	kept, _ := e.Attached().(*eventEncodings)
@@ -82,14 +83,14 @@ func (s *EncodingCache) Encoded(e *hub.Event, f Format) []byte {
 	switch {
 	case !e.Retained():
 		return b
-	case kept != nil: // the encodings may be those of another registry of the same hub
+	case kept != nil: // kept may belong to the cache of another registry of the same hub
 		return kept.budget.store(e, form, b)
 	default:
 		return s.retained.store(e, form, b)
 	}
 }
 
-// find returns the encoding in a wire format. x may be nil.
+// find returns the encoding in the given wire format. x may be nil.
 func (x *eventEncodings) find(form wire.Form) (b []byte, ok bool) {
 	switch {
 	case x == nil:
@@ -105,7 +106,7 @@ func (x *eventEncodings) find(form wire.Form) (b []byte, ok bool) {
 	return nil, false
 }
 
-// size returns the bytes that x counts toward the limit.
+// size returns the number of bytes by which x counts toward the limit.
 func (x *eventEncodings) size() int64 {
 	n := int64(len(x.first)) + eventEncodingsSize
 	for at := x.more.Load(); at != nil; at = at.next {
@@ -114,8 +115,8 @@ func (x *eventEncodings) size() int64 {
 	return n
 }
 
-// store keeps the encoding b of the event if there is room for it. It returns b, or the
-// encoding that another caller has kept meanwhile.
+// store attaches the encoding b to the event if the limit has room for it. It returns b, or the
+// encoding that another goroutine has attached in the meantime.
 func (r *retainedEncodings) store(e *hub.Event, form wire.Form, b []byte) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,9 +134,9 @@ func (r *retainedEncodings) store(e *hub.Event, form wire.Form, b []byte) []byte
 	return b
 }
 
-// attach attaches x to its event if there is room for it, unless the event has left the in-memory
-// log or already has an attachment of another registry. Because mu is held, Discard waits until x is
-// counted.
+// attach attaches x to its event if the limit has room for it, unless the event has left the in-memory
+// log or already has an attachment of another registry. mu must be held, so that Discard waits until x
+// is counted.
 func (r *retainedEncodings) attach(x *eventEncodings) {
 	x.Owner = x
 	if !x.event.Attach(&x.Attachment) {
@@ -156,7 +157,7 @@ func (r *retainedEncodings) attach(x *eventEncodings) {
 	}
 }
 
-// Discard implements hub.Owner. The event has left the in-memory log.
+// Discard implements hub.Owner. The hub calls it when the event has left the in-memory log.
 func (x *eventEncodings) Discard() {
 	x.budget.mu.Lock()
 	defer x.budget.mu.Unlock()
@@ -164,7 +165,7 @@ func (x *eventEncodings) Discard() {
 }
 
 // makeRoom evicts encodings of events older than seq until n more bytes are within the limit. It
-// returns false if this is not possible with maxEvictions evictions. mu must be held.
+// returns false if maxEvictions evictions do not suffice. mu must be held.
 func (r *retainedEncodings) makeRoom(seq uint64, n int64) bool {
 	if n > r.limit {
 		return false
@@ -180,7 +181,7 @@ func (r *retainedEncodings) makeRoom(seq uint64, n int64) bool {
 	return true
 }
 
-// oldest returns the encodings of the oldest event that has any, or nil. mu must be held.
+// oldest returns the encodings of the oldest event that has encodings, or nil. mu must be held.
 func (r *retainedEncodings) oldest() *eventEncodings {
 	oldest := r.ascending.oldest
 	if len(r.late) > 0 && (oldest == nil || r.late[0].event.ID.Seq < oldest.event.ID.Seq) {
@@ -205,7 +206,7 @@ func (r *retainedEncodings) remove(x *eventEncodings) {
 	r.bytes -= x.size()
 }
 
-// encodingList is a linked list of encodings of events, the oldest event first.
+// encodingList is a linked list of eventEncodings, ordered from the oldest to the newest event.
 type encodingList struct{ oldest, newest *eventEncodings }
 
 // push adds x, which must be newer than all elements.
@@ -233,7 +234,7 @@ func (l *encodingList) remove(x *eventEncodings) {
 	x.older, x.newer = nil, nil
 }
 
-// encodingHeap implements heap.Interface, the encodings of the oldest event first.
+// encodingHeap implements heap.Interface. The first element belongs to the oldest event.
 type encodingHeap []*eventEncodings
 
 func (h encodingHeap) Len() int           { return len(h) }

@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// sized is a format in which every event has n bytes.
+// sized is a format in which the encoding of every event has n bytes.
 type sized struct {
 	form wire.Form
 	n    int
@@ -46,7 +46,7 @@ func (l *eventLog) publish(n, size int) {
 	}
 }
 
-// kept returns the event's encoding, or nil if none is kept.
+// kept returns the encoding of form that is attached to the event, or nil.
 func kept(e *hub.Event, form wire.Form) []byte {
 	x, _ := e.Attached().(*eventEncodings)
 	b, _ := x.find(form)
@@ -60,11 +60,12 @@ type budgetModel struct {
 	cache   *EncodingCache
 	oldest  int                 // index of the oldest retained event
 	erased  map[int]bool        // by index
-	encoded []map[wire.Form]int // sizes of the kept encodings, by the index of the event
+	encoded []map[wire.Form]int // sizes of the kept encodings by wire format, for each event
 }
 
-// TestEncodingBudgetModel publishes, encodes, erases and removes events at random. Encodings of newer
-// events evict those of older ones, but not vice versa. Erased and removed events have no encodings.
+// TestEncodingBudgetModel publishes, encodes and erases events at random, and compares the kept encodings
+// with a model. Encodings of newer events evict encodings of older events, but not vice versa. Events
+// that were erased, or that retention removed, have no encodings.
 func TestEncodingBudgetModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		keep := rapid.IntRange(1, 12).Draw(t, "events")
@@ -121,8 +122,8 @@ func (m *budgetModel) bytes() (n int64) {
 	return n
 }
 
-// encode encodes a random event. The event may be one that was removed, because a reader may have
-// read it before the removal.
+// encode encodes a random event. Retention may have removed the event already, as if a reader had read it
+// before the removal.
 func (m *budgetModel) encode(t *rapid.T) {
 	if len(m.events) == 0 {
 		return
@@ -169,8 +170,8 @@ func (m *budgetModel) check(t *rapid.T) {
 	require.LessOrEqual(t, m.cache.RetainedBytes(), m.cache.retained.limit)
 }
 
-// Reads cause no removal of events, because the encodings have a separate limit. A replay of old
-// events does not evict the encodings of newer events.
+// Encodings have a limit of their own, so that encoding an event does not make retention remove events. A
+// replay of old events does not evict the encodings of newer events.
 func TestReplayEvictsNoNewerEncodings(t *testing.T) {
 	const n, limit = 1000, 64 << 10
 	l, c := newEventLog(t, hub.Retention{Events: n}), newEncodingCache(limit)
@@ -228,8 +229,8 @@ func TestEncodingsCountTheirStructs(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(encoding{}), uintptr(encodingSize))
 }
 
-// Readers of two registries encode events of one hub while retention removes the events. The readers
-// share the encodings. When all events are removed, the counted memory is zero.
+// The connections of two registries encode events of one hub while retention removes events. The
+// registries share the encodings. When all events are removed, both registries count zero bytes.
 func TestEncodingsOfRemovedEventsAreNotKept(t *testing.T) {
 	l := newEventLog(t, hub.Retention{Events: 8})
 	defer l.hub.Close()

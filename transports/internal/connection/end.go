@@ -11,15 +11,16 @@ import (
 // end describes how a stream ends.
 type end struct {
 	message wire.Message // the last message; its ID is set when it is written
-	raw     []byte       // bytes to write instead of message, after which the client should not resume; nil: write message
-	at      uint64       // the end is written when the position reaches this seq; 0: before the next event
-	cursor  string       // position to send with message; "": the position of the subscription
+	// raw is written instead of message if it is not nil. The client should not resume afterwards.
+	raw    []byte
+	at     uint64 // seq that the position must reach before the end is written; 0: before the next event
+	cursor string // position to send with message; "": the position of the subscription
 
 	thenClose  bool        // whether to close the connection when the end is written
 	closeTimer *time.Timer // closes the connection of an unauthorized subscriber
 }
 
-// forGood reports whether the client should not resume.
+// forGood reports whether the client should not resume the stream.
 func (e *end) forGood() bool { return e.raw != nil || !e.message.Resumable() }
 
 // problemMessage returns the message for an error.
@@ -27,8 +28,8 @@ func problemMessage(p *problems.Problem) wire.Message {
 	return wire.Message{Op: wire.OpError, Problem: p}
 }
 
-// setEnd makes message the end of the stream. It replaces an end that was scheduled before. The
-// caller must start the drain goroutine.
+// setEnd schedules message as the end of the stream. It replaces an end that was scheduled before.
+// The caller must start the drain goroutine.
 func (w *Writer) setEnd(message wire.Message) *end {
 	if w.end == nil {
 		w.end = new(end)
@@ -48,9 +49,9 @@ func (w *Writer) lastBytes() []byte {
 	return w.cfg.Codec.AppendMessage(nil, m)
 }
 
-// Goaway ends the stream with a message that tells the client to reconnect after retry. The message
-// follows everything that was accepted so far and the answer to the command that is running. Like
-// the other methods that end the stream, Goaway does nothing if an end is already scheduled.
+// Goaway ends the stream with a message that asks the client to reconnect after retry. The message
+// follows all events that the hub has accepted so far, and the answer to the command that is running.
+// Like the other methods that end the stream, Goaway does nothing if an end is already scheduled.
 func (w *Writer) Goaway(retry time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,7 +62,7 @@ func (w *Writer) Goaway(retry time.Duration) {
 	w.goaway(retry)
 }
 
-// goaway is Goaway outside of a command. mu must be held.
+// goaway implements Goaway when no command is running. mu must be held.
 func (w *Writer) goaway(retry time.Duration) {
 	if w.state == stateOpen {
 		w.record.SetReason(ClosedByDrain)
@@ -71,8 +72,8 @@ func (w *Writer) goaway(retry time.Duration) {
 }
 
 // BeginCommand reports whether the peer's command may be executed. It returns false if the end of
-// the stream is scheduled. If it returns true, a Goaway is postponed until EndCommand: nothing is
-// written after a goaway, so otherwise the peer could not know whether its command was executed.
+// the stream is scheduled. If it returns true, a Goaway is postponed until EndCommand: nothing may be
+// written after a goaway, so without the delay the peer might get no answer to its command.
 func (w *Writer) BeginCommand() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -80,7 +81,7 @@ func (w *Writer) BeginCommand() bool {
 	return w.inCommand
 }
 
-// EndCommand is called when the answer to the command was passed to the Writer.
+// EndCommand must be called after the answer to the command was passed to the Writer.
 func (w *Writer) EndCommand() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,7 +103,7 @@ func (w *Writer) EndWithProblem(p *problems.Problem) {
 	}
 }
 
-// EndWith ends the stream with the bytes last, which must not be empty. Unread events are not
+// EndWith ends the stream by writing the bytes in last, which must not be empty. Unread events are not
 // written. reason is for the log.
 func (w *Writer) EndWith(last []byte, reason Reason) {
 	w.mu.Lock()
@@ -114,8 +115,8 @@ func (w *Writer) EndWith(last []byte, reason Reason) {
 	}
 }
 
-// CloseAfterEnd closes the connection when the end of the stream has been written. If it has
-// already been written, or no end is scheduled, CloseAfterEnd closes the connection at once.
+// CloseAfterEnd closes the connection as soon as the scheduled end of the stream is written. If the
+// end is already written, or no end is scheduled, CloseAfterEnd closes the connection at once.
 func (w *Writer) CloseAfterEnd() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -126,9 +127,9 @@ func (w *Writer) CloseAfterEnd() {
 	}
 }
 
-// EndedForGood reports whether the last bytes of the stream have been written and the client should
-// not resume. If it returns false, an HTTP/2 stream must be reset, so that the client sees an
-// error.
+// EndedForGood reports whether the end of the stream has been written and the client should not
+// resume. If EndedForGood returns false, an HTTP/2 stream must be reset, so that the client sees an
+// error and resumes.
 func (w *Writer) EndedForGood() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

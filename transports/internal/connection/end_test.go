@@ -42,8 +42,8 @@ func TestEndIsLastMessage(t *testing.T) {
 	})
 }
 
-// If a subscriber is behind at the end of its stream, the writer completes the event that it has
-// started. Then it writes the queued messages and the end of the stream, and no further event.
+// If a subscriber is behind when its stream is ended, the writer completes the event that it is
+// writing. Then it writes the queued messages and the end of the stream, and no further events.
 func TestEndSkipsUnreadEvents(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 0, longTimeout)
@@ -76,7 +76,7 @@ func TestEndSkipsUnreadEvents(t *testing.T) {
 	})
 }
 
-// nullConn is a Conn that discards everything.
+// nullConn is a Conn that discards everything written to it.
 type nullConn struct{ connection.Conn }
 
 func (nullConn) TryWrite(p []byte) (int, error)    { return len(p), nil }
@@ -86,7 +86,8 @@ func (nullConn) PeerClosed() bool                  { return false }
 func (nullConn) End() bool                         { return true }
 func (nullConn) Close()                            {}
 
-// A connection that is added during a drain is either closed or refused by the registry.
+// A connection that is started while the registry begins to drain is either refused or closed by the
+// drain.
 func TestStartWhileDraining(t *testing.T) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)
@@ -120,12 +121,12 @@ func TestStartWhileDraining(t *testing.T) {
 	require.NoError(t, h.Close())
 }
 
-// A subscriber that fell behind retention is disconnected, by each code path that detects it.
+// A subscriber that fell behind retention is disconnected, whichever code path detects this first.
 func TestDisconnectWhenBehindRetention(t *testing.T) {
 	for name, find := range map[string]func(*connection.Writer){
 		"heartbeat": (*connection.Writer).Heartbeat,
 		"message":   func(w *connection.Writer) { w.WriteControl([]byte("message\n")) },
-		"round":     func(w *connection.Writer) { w.Ready(new(hub.Batch)) },
+		"batch":     func(w *connection.Writer) { w.Ready(new(hub.Batch)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, 0, longTimeout)
@@ -161,6 +162,7 @@ func TestDrainLastsWholeWindow(t *testing.T) {
 	require.EqualValues(t, 1, b.counters.ClosedAtDeadline.Load())
 }
 
+// A drain returns as soon as no connection is left.
 func TestDrainEndsWithLastMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := hub.New(hub.Config{})
@@ -188,14 +190,14 @@ func TestDrainDeliversThenCloses(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		window := 8 * time.Second
 		for !drainInWindow(t, p, window) {
-			require.Less(t, window, longTimeout, "readers were disconnected at the deadline, even with the longest window")
+			require.Less(t, window, longTimeout, "clients that read were disconnected at the deadline, even with the longest window")
 			window *= 4
 		}
 	})
 }
 
-// drainInWindow returns false if readers were disconnected at the end of the window, as on a
-// machine that is too slow for it.
+// drainInWindow returns false if clients that read were disconnected at the end of the window, which
+// happens on a machine that is too slow for it.
 func drainInWindow(t *testing.T, p path, window time.Duration) bool {
 	const readers, n, size = 8, 30, 80 << 10
 	b := newBench(t, 0, longTimeout)
@@ -222,7 +224,7 @@ func drainInWindow(t *testing.T, p path, window time.Duration) bool {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		wait.Wait()
-		cancel() // ends the drain, because two peers never disconnect
+		cancel() // ends the drain, which would otherwise wait for the two clients that do not read
 	}()
 	b.registry.Drain(ctx, window)
 	wait.Wait()

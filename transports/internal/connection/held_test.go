@@ -16,7 +16,7 @@ import (
 // holdingConn is a Conn that holds everything that TryWrite accepts, until Write sends it.
 type holdingConn struct {
 	connection.Conn
-	entered chan struct{} // receives a value when Write is called
+	entered chan struct{} // receives a value when Write is called; holds at most one value
 	proceed chan struct{} // Write blocks until it is closed
 
 	mu         sync.Mutex
@@ -70,14 +70,14 @@ func (c *holdingConn) Close() {
 	c.closed = true
 }
 
-// state returns what was sent, and how often End was called.
+// state returns the bytes that were sent, and the number of calls of End.
 func (c *holdingConn) state() (sent string, ends int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sent, c.ends
 }
 
-// startHolding starts a writer on a connection that holds its first bytes.
+// startHolding starts a writer on a holdingConn, which then holds the opening bytes.
 func startHolding(t *testing.T) (*bench, *connection.Writer, *holdingConn) {
 	b, c, w := newBench(t, 0, longTimeout), &holdingConn{entered: make(chan struct{}, 1), proceed: make(chan struct{})}, connection.New()
 	filters := hub.NewFilterSet(hub.Everything)
@@ -87,7 +87,7 @@ func startHolding(t *testing.T) (*bench, *connection.Writer, *holdingConn) {
 	return b, w, c
 }
 
-// requireSent blocks until the connection has sent these bytes.
+// requireSent blocks until the bytes that the connection has sent equal want.
 func (c *holdingConn) requireSent(t *testing.T, want string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -96,7 +96,7 @@ func (c *holdingConn) requireSent(t *testing.T, want string) {
 	}, longTimeout, time.Millisecond)
 }
 
-// Bytes that a connection has accepted and holds are sent before everything else, even if no further event is published.
+// Bytes that a connection holds are sent before later events and messages, even if no event is published.
 func TestHeldBytesAreSentFirst(t *testing.T) {
 	b, w, c := startHolding(t)
 	require.True(t, c.Buffered())
@@ -109,7 +109,7 @@ func TestHeldBytesAreSentFirst(t *testing.T) {
 	require.EqualValues(t, 1, b.counters.Delivered.Load())
 }
 
-// While a write is blocked, events and messages wait for the bytes that are held.
+// While the write of held bytes is blocked, events and messages are queued behind them.
 func TestEverythingWaitsForHeldBytes(t *testing.T) {
 	b, w, c := startHolding(t)
 	<-c.entered
@@ -122,8 +122,8 @@ func TestEverythingWaitsForHeldBytes(t *testing.T) {
 	c.requireSent(t, "open\nmessage\nevent \"0\"\nevent \"1\"\nevent \"2\"\ngoaway "+b.hub.Position().String()+"\n")
 }
 
-// The end follows the bytes that are held. Bytes that the connection holds afterwards, because the peer has changed its
-// keys, do not end the stream again.
+// The end of the stream is written after the held bytes. If the connection holds bytes again later, for
+// example because TLS answers a change of keys, the end is not written a second time.
 func TestEndAfterHeldBytes(t *testing.T) {
 	_, w, c := startHolding(t)
 	w.EndWith([]byte("bye\n"), connection.ClosedRefused)
@@ -144,7 +144,8 @@ func TestEndAfterHeldBytes(t *testing.T) {
 	require.True(t, c.closed)
 }
 
-// RearmReadable sends the bytes that the connection holds because of a read: for example, TLS may change its keys.
+// A read may make the connection hold bytes, for example if TLS answers a change of keys. RearmReadable
+// sends them.
 func TestRearmReadableSendsHeldBytes(t *testing.T) {
 	_, w, c := startHolding(t)
 	close(c.proceed)

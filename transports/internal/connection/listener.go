@@ -10,18 +10,18 @@ import (
 )
 
 // Listener accepts connections on which a write fails if the peer makes no progress for
-// WriteTimeout, and only then, however slowly the peer reads. It must be below TLS, which is
-// unusable after a failed write, and below HTTP/2, which sees only the progress of whole frames.
-// NewConn finds the Listener's connection below TLS.
+// WriteTimeout. A peer that reads slowly makes progress. Listener must be below TLS, because a TLS
+// connection is unusable after a failed write, and below HTTP/2, which detects only the progress of
+// whole frames. NewConn finds the Listener's connection below TLS.
 type Listener struct {
 	net.Listener
 	WriteTimeout time.Duration // time without progress after which a write fails
 	// Portable disables direct writes.
 	Portable bool
-	// Registry parks the connections; nil: they are not parked.
+	// Registry can park the connections, see Parked; nil: connections are not parked.
 	Registry *Registry
 
-	counted atomic.Bool // counted in Registry.listening
+	counted atomic.Bool // whether the Listener is counted in Registry.listening
 	closed  atomic.Bool
 }
 
@@ -34,7 +34,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	g := &progressConn{Conn: c, listener: l}
 	if !l.Portable {
 		if !l.counted.Swap(true) {
-			l.Registry.listens(l.Addr(), 1)
+			l.Registry.addListeners(l.Addr(), 1)
 		}
 		g.direct, _ = newDirect(c, l.WriteTimeout)
 	}
@@ -44,44 +44,44 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return g, nil
 }
 
-// Close implements net.Listener. After Close, a write with a deadline does not wait for the peer:
-// such a write is the closing alert of TLS. A server closes its listeners first and then its idle
-// connections one by one, so that waiting for each would take a long time.
+// Close implements net.Listener. After Close, a write with a deadline does not wait for the peer,
+// because it is the closing alert of TLS: a server closes its listeners, and then its idle connections
+// one after the other. If each alert waited for its peer, this would take a long time.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
 	if l.counted.Swap(false) {
-		l.Registry.listens(l.Addr(), -1)
+		l.Registry.addListeners(l.Addr(), -1)
 	}
 	return l.Listener.Close()
 }
 
-// progressChecks is the number of times within its timeout that a blocked write is checked for
-// progress. Each check also writes the remaining bytes again: the kernel accepts data as soon as
-// there is space, but wakes a blocked writer only when a third of its buffer is free.
+// progressChecks is the number of times that a blocked write is checked for progress within its
+// timeout. Each check also tries to write the remaining bytes: the kernel accepts data as soon as its
+// buffer has space, but wakes a blocked writer only when a third of the buffer is free.
 const progressChecks = 4
 
-// lastWriteTimeout is the timeout of a write that must not wait, on a connection without direct
-// writes.
+// lastWriteTimeout is the timeout, on a connection without direct writes, of a write that must not
+// wait for the peer.
 const lastWriteTimeout = 10 * time.Millisecond
 
 var pastDeadline = time.Unix(1, 0)
 
-// progressConn is a connection of a Listener. If a write deadline is set, the time from
-// SetWriteDeadline to the deadline is the longest time that a write may make no progress, if it is
-// shorter than WriteTimeout. No write starts after the deadline.
+// progressConn is a connection of a Listener. A write deadline does not limit the total time of a
+// write. Instead, the time from the call of SetWriteDeadline to the deadline limits how long a write may
+// make no progress, if this time is shorter than WriteTimeout. No write starts after the deadline.
 type progressConn struct {
 	net.Conn // the socket
 	listener *Listener
 	direct   socket // nil: no direct writes; changed by takeOver, with writing and mu held
 
-	// returned is input that was read before the connection was returned to net/http, and that net/http has not read
-	// yet. The goroutine that reads owns it. It is nil if the connection was not returned.
+	// returned is set when the connection is returned to net/http. It points to input that was read
+	// before, and that net/http has not read yet. The goroutine that reads owns it.
 	returned *[]byte
 
-	nonblocking *nonblocking // nil: reads and writes block. Static after NewConn, which sets it for TLS over direct writes
+	nonblocking *nonblocking // nil: reads and writes block; static after NewConn, which sets it for TLS over direct writes
 
 	writing sync.Mutex // held by the current write; guards failed and nonblocking.unsent
-	failed  error      // error of a write of which only a part was sent; later writes return it
+	failed  error      // error of an earlier write that sent only a part; later writes return it
 
 	mu       sync.Mutex    // guards the fields below
 	deadline time.Time     // the deadline that was passed to SetWriteDeadline
@@ -92,7 +92,7 @@ type progressConn struct {
 // waitState states whether writes of a progressConn block.
 //
 //	state        a write                    next state and cause
-//	mayWait      blocks if it has to        waiting: the kernel accepts no more bytes; mustNotWait: stopWaiting
+//	mayWait      blocks if necessary        waiting: the kernel accepts no more bytes; mustNotWait: stopWaiting
 //	waiting      is blocked in the kernel   mayWait: the write has returned; mustNotWait: stopWaiting
 //	mustNotWait  does not block
 type waitState uint8
@@ -118,7 +118,7 @@ func (c *progressConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Write implements net.Conn. If a write was only sent in part, all later writes fail. If a write
+// Write implements net.Conn. If only a part of a write was sent, all later writes fail. If a write
 // makes no progress, Write closes the connection, because not all callers do so after an error.
 func (c *progressConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
@@ -136,7 +136,7 @@ func (c *progressConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// writeAndClose writes p, and closes the connection if the peer makes no progress.
+// writeAndClose writes p. If the peer makes no progress, it closes the connection.
 func (c *progressConn) writeAndClose(p []byte) (int, error) {
 	n, err := c.write(p)
 	if noWait, _ := c.writeState(); err == ErrNoProgress && !noWait {
@@ -174,16 +174,17 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		// progressed is called even if bytes were written, so that its next result covers only the
-		// time after this call.
+		// progressed is called even if bytes were written, because its next result must cover only the
+		// time after this deadline.
 		if on := c.direct != nil && c.direct.progressed(); on || k > 0 {
 			last = time.Now()
 		}
 	}
 }
 
-// armDeadline sets the socket's deadline to the next check of progress. It returns an error if the
-// last progress, at last, was too long ago, or if the write must not block.
+// armDeadline sets the socket's deadline to the time of the next check for progress. last is the time
+// of the last progress. armDeadline returns an error if last is too long ago, or if the write must not
+// block.
 func (c *progressConn) armDeadline(last time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -199,7 +200,7 @@ func (c *progressConn) armDeadline(last time.Time) error {
 	return c.Conn.SetWriteDeadline(time.Now().Add(min(left, timeout/progressChecks+1)))
 }
 
-// finishWait ends the wait of a write that had to block.
+// finishWait resets the state and the socket's deadline after a write that may have blocked.
 func (c *progressConn) finishWait() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -222,7 +223,7 @@ func (c *progressConn) mustNotWait() bool {
 	return c.wait == mustNotWait || !c.deadline.IsZero() && c.listener.closed.Load()
 }
 
-// stopWaiting makes all writes return instead of blocking, including one that blocks now.
+// stopWaiting makes all writes return instead of blocking, including a write that is blocked now.
 func (c *progressConn) stopWaiting() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -230,7 +231,7 @@ func (c *progressConn) stopWaiting() {
 	c.wait = mustNotWait
 }
 
-// interruptWrite makes a blocked write check again whether it may block. mu must be held.
+// interruptWrite wakes a blocked write, which then checks whether it may still block. mu must be held.
 func (c *progressConn) interruptWrite() {
 	if c.wait == waiting {
 		_ = c.Conn.SetWriteDeadline(pastDeadline) // if this fails, so does the write
@@ -253,7 +254,8 @@ func (c *progressConn) SetDeadline(t time.Time) error {
 }
 
 // takeOver takes the socket over from package net, if that is possible, and returns it for the new
-// owner of the connection. A program may have kept c, so its methods that close it still work.
+// owner of the connection. An embedding program may still have a reference to c, so the methods of c
+// that close the connection continue to work.
 func (c *progressConn) takeOver() Duplex {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -265,7 +267,7 @@ func (c *progressConn) takeOver() Duplex {
 	return c.direct
 }
 
-// directSocket returns direct to goroutines that do not own the connection.
+// directSocket returns c.direct. It is for goroutines that do not own the connection.
 func (c *progressConn) directSocket() socket {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// acknowledging is a socket that accepts no bytes directly. progressed returns the values in script
-// one after the other, and false after the last.
+// acknowledging is a socket that accepts no bytes. Its method progressed returns the values in script
+// one after the other, and then false.
 type acknowledging struct {
 	socket
 	script []bool
@@ -32,17 +32,17 @@ func (s *acknowledging) progressed() (on bool) {
 func TestProgressConnTimeouts(t *testing.T) {
 	const timeout = 10 * time.Second
 	for name, row := range map[string]struct {
-		every    time.Duration // interval between two reads of one byte; 0: the peer does not read
-		reads    int           // number of reads
-		deadline time.Duration // timeout of the write; 0: none
+		every    time.Duration // interval at which the peer reads one byte
+		reads    int           // number of reads; 0: the peer does not read
+		deadline time.Duration // time from SetDeadline to the deadline; 0: no deadline
 		acks     []bool        // results of progressed, in order; nil: no direct writes
-		wrote    int
-		took     time.Duration
+		wrote    int           // expected result of the write
+		took     time.Duration // expected duration of the write
 		err      error
 	}{
-		"moves slowly":               {every: 9 * time.Second, reads: 20, wrote: 20, took: 180 * time.Second},
-		"never moves":                {took: timeout, err: ErrNoProgress},
-		"progress, then a stop":      {every: 9 * time.Second, reads: 2, wrote: 2, took: 20*time.Second + timeout, err: ErrNoProgress},
+		"slow peer":                  {every: 9 * time.Second, reads: 20, wrote: 20, took: 180 * time.Second},
+		"peer does not read":         {took: timeout, err: ErrNoProgress},
+		"peer stops reading":         {every: 9 * time.Second, reads: 2, wrote: 2, took: 20*time.Second + timeout, err: ErrNoProgress},
 		"progress within a deadline": {every: 4 * time.Second, reads: 20, deadline: 5 * time.Second, wrote: 20, took: 80 * time.Second},
 		"too slow for a deadline":    {every: 9 * time.Second, reads: 20, deadline: 5 * time.Second, took: 5 * time.Second, err: os.ErrDeadlineExceeded},
 		"a longer deadline":          {deadline: time.Minute, took: timeout, err: ErrNoProgress},
@@ -100,8 +100,8 @@ func TestProgressConnTimeouts(t *testing.T) {
 
 func TestInterruptedWriteReturns(t *testing.T) {
 	for name, stop := range map[string]func(*progressConn){
-		"hurry":    (*progressConn).stopWaiting,
-		"deadline": func(g *progressConn) { _ = g.SetWriteDeadline(pastDeadline) },
+		"stopWaiting": (*progressConn).stopWaiting,
+		"deadline":    func(g *progressConn) { _ = g.SetWriteDeadline(pastDeadline) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestTLSCloseDoesNotBlock(t *testing.T) {
 			"shutdown":    func(l *Listener, c *tls.Conn) { l.Close(); c.Close() },
 		} {
 			t.Run(name+"/"+end, func(t *testing.T) {
-				// A busy machine may pause the test once, but hardly ten times in a row.
+				// A busy machine may pause the test, but hardly ten times in a row.
 				for tries := 1; !closesAtOnce(t, portable, last); tries++ {
 					require.Less(t, tries, 10, "the close took a second or more ten times in a row")
 				}
@@ -157,7 +157,7 @@ func closesAtOnce(t *testing.T, portable bool, last func(*Listener, *tls.Conn)) 
 	took := time.Since(start)
 	last(l, idle)
 	_, err := io.ReadAll(client)
-	require.NoError(t, err, "an idle peer sees the end of the stream")
+	require.NoError(t, err, "an idle peer receives the end of the stream")
 	return took < time.Second
 }
 
@@ -187,8 +187,8 @@ func tlsPair(t *testing.T, l *Listener) (server, client *tls.Conn) {
 	return server, client
 }
 
-// fill writes to the socket, below TLS, until several writes in a row were not accepted. A single
-// one does not suffice, because a deadline may pass before the write has begun.
+// fill writes to the socket, below TLS, until three writes in a row accept no byte. One such write is
+// no proof that the socket is full, because the deadline may pass before the write begins.
 func fill(t *testing.T, g *progressConn) {
 	for full := 0; full < 3; {
 		require.NoError(t, g.Conn.SetWriteDeadline(time.Now().Add(50*time.Millisecond)))

@@ -6,19 +6,21 @@ import (
 	"sync/atomic"
 )
 
-// maxUnsent is the maximum number of bytes that are held for one connection. A tlsConn writes no events while bytes are held.
-// Therefore only the answers of TLS itself, to a peer that does not read, can exceed the maximum.
+// maxUnsent is the maximum number of bytes that are held for one connection. A tlsConn writes no events
+// while bytes are held. Therefore only TLS's own answers, to a peer that does not read, can reach it.
 const maxUnsent = 64 << 10
 
-// nonblocking is the state of a progressConn that TLS reads and writes without blocking. TLS can continue after a temporary
-// error of a read. It cannot continue a write that failed, so a write accepts everything, and holds what the kernel has not
-// accepted.
+// nonblocking is the state of a progressConn whose reads and writes must not block, because a tlsConn
+// uses it. crypto/tls can continue after a read that failed with a temporary error, but not after a
+// failed write. Therefore a write accepts all bytes, and holds those that the kernel does not accept.
 type nonblocking struct {
-	reading sync.Mutex // held by TryRead: the poller starts its goroutines one after the other, but shares no lock with them
+	// reading is held by TryRead. The poller starts the reading goroutines one after the other, but shares
+	// no lock with them that would order their accesses.
+	reading sync.Mutex
 
-	reads  bool        // whether reads do not block either; owned by the goroutine that reads
-	unsent []byte      // bytes to send before all others; guarded by progressConn.writing
-	holds  atomic.Bool // unsent is not empty, or a write has failed
+	reads  bool        // whether a read that would block returns errWouldBlock; owned by the goroutine that reads
+	unsent []byte      // held bytes, to send before all others; guarded by progressConn.writing
+	holds  atomic.Bool // whether unsent is not empty or a write has failed
 }
 
 // hold replaces the unsent bytes. progressConn.writing must be held.
@@ -30,7 +32,8 @@ func (n *nonblocking) hold(unsent []byte) {
 	n.holds.Store(unsent != nil)
 }
 
-// errWouldBlock is the error of a read that would block. It is a temporary net.Error, after which TLS can continue to read.
+// errWouldBlock is the error of a read that would block. It is a temporary net.Error, so that crypto/tls
+// can read again later.
 var errWouldBlock net.Error = wouldBlock{}
 
 type wouldBlock struct{}
@@ -39,7 +42,7 @@ func (wouldBlock) Error() string   { return "the read would block" }
 func (wouldBlock) Timeout() bool   { return true }
 func (wouldBlock) Temporary() bool { return true }
 
-// tryRead reads the input that has arrived.
+// tryRead reads the input that has arrived. If there is none, it returns errWouldBlock.
 func (c *progressConn) tryRead(p []byte) (int, error) {
 	n, err := c.direct.(TryReader).TryRead(p)
 	if n == 0 && err == nil && len(p) > 0 {
@@ -48,8 +51,8 @@ func (c *progressConn) tryRead(p []byte) (int, error) {
 	return n, err
 }
 
-// writeOrHold writes p without blocking, and holds the bytes that the kernel does not accept. After stopWaiting it drops
-// them instead, and all later writes fail. writing must be held.
+// writeOrHold writes p without blocking, and holds the bytes that the kernel does not accept. After
+// stopWaiting it instead drops these bytes and makes all later writes fail. writing must be held.
 func (c *progressConn) writeOrHold(p []byte) (n int, err error) {
 	noWait, _ := c.writeState()
 	if noWait && c.nonblocking.holds.Load() {
@@ -70,8 +73,9 @@ func (c *progressConn) writeOrHold(p []byte) (n int, err error) {
 	return len(p), nil
 }
 
-// fail drops the held bytes and makes all later writes fail. holds stays set, so that the Writer detects the failure of a
-// write that it did not request, such as an answer of TLS. writing must be held.
+// fail drops the held bytes and makes all later writes fail. It sets holds, so that the Writer tries to
+// send held bytes and gets the error. Otherwise it would not detect that an answer of TLS failed, which
+// the Writer did not write itself. writing must be held.
 func (c *progressConn) fail(err error) error {
 	c.failed = err
 	c.nonblocking.unsent = nil
@@ -89,7 +93,7 @@ func (c *progressConn) sendUnsent() error {
 	return nil
 }
 
-// tryFlush sends the held bytes that the kernel accepts at once, and reports whether none are left.
+// tryFlush sends the held bytes that the kernel accepts at once, and reports whether all were sent.
 func (c *progressConn) tryFlush() (bool, error) {
 	if !c.nonblocking.holds.Load() {
 		return true, nil
@@ -103,7 +107,7 @@ func (c *progressConn) tryFlush() (bool, error) {
 	return err == nil && !c.nonblocking.holds.Load(), err
 }
 
-// flush sends the held bytes. It blocks like a write without TLS, and writes of TLS wait for it.
+// flush sends all held bytes. It may block, as a write without TLS may; meanwhile, writes of TLS wait.
 func (c *progressConn) flush() error {
 	if !c.nonblocking.holds.Load() {
 		return nil

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Parked is an HTTP connection that was hijacked from net/http. It waits, without a goroutine, for
-// an event or for its next request. Only TCP connections without TLS and with direct writes can be
-// parked. When there is input, the poller calls the owner. A lock of the owner guards each Parked.
+// Parked is an HTTP connection that was hijacked from net/http and waits, without a goroutine, for an
+// event or for the client's next request. Only TCP connections without TLS and with direct writes can
+// be parked. When input arrives, the registry calls the owner. A lock of the owner guards each Parked.
 type Parked struct {
 	conn   *progressConn
 	server *returned // listener that returns the connection to its server
@@ -23,7 +23,7 @@ type Parked struct {
 
 // ParkOwner owns a Parked connection.
 type ParkOwner interface {
-	// Readable is called when the connection has input or the peer has closed it.
+	// Reader's method Readable is called when the connection has input or the peer has closed it.
 	Reader
 	// Drain is called when the registry begins to drain, and when the server is closed. The owner
 	// must close the connection soon afterwards.
@@ -33,9 +33,9 @@ type ParkOwner interface {
 }
 
 // CanPark reports whether the connection of a request can be parked after Hijack. A handler cannot
-// access the connection before it hijacks it, and net/http does not take a hijacked connection
-// back. Therefore CanPark checks whether the connection was accepted on the port of a Listener of
-// the registry.
+// access the connection before it hijacks it, and cannot undo the hijack if parking then fails.
+// Therefore CanPark only checks whether the connection was accepted on the port of a Listener of the
+// registry.
 func (r *Registry) CanPark(request *http.Request) bool {
 	local, _ := request.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if local == nil || request.TLS != nil || request.ProtoMajor != 1 || request.ProtoMinor != 1 {
@@ -46,8 +46,8 @@ func (r *Registry) CanPark(request *http.Request) bool {
 	return r.listening[local.Port] > 0 && !r.wrapped[local.Port]
 }
 
-// listens adds by, which may be negative, to the number of Listeners on the port of an address.
-func (r *Registry) listens(address net.Addr, by int) {
+// addListeners adds n, which may be negative, to the number of Listeners on the port of an address.
+func (r *Registry) addListeners(address net.Addr, n int) {
 	local, ok := address.(*net.TCPAddr)
 	if r == nil || !ok {
 		return
@@ -57,14 +57,15 @@ func (r *Registry) listens(address net.Addr, by int) {
 	if r.listening == nil {
 		r.listening = make(map[int]int)
 	}
-	if r.listening[local.Port] += by; r.listening[local.Port] <= 0 {
+	if r.listening[local.Port] += n; r.listening[local.Port] <= 0 {
 		delete(r.listening, local.Port)
 		delete(r.wrapped, local.Port)
 	}
 }
 
-// setWrapped records that the connections of a port cannot be parked: another listener has wrapped
-// the Listener's connections, or accepts connections on another address with the same port.
+// setWrapped records that the connections of a port cannot be parked, because a hijacked connection of
+// this port was not a connection of a Listener. Either another listener wraps the Listener's
+// connections, or it listens on another address with the same port.
 func (r *Registry) setWrapped(address net.Addr) {
 	local, ok := address.(*net.TCPAddr)
 	if !ok {
@@ -81,8 +82,8 @@ func (r *Registry) setWrapped(address net.Addr) {
 	r.wrapped[local.Port] = true
 }
 
-// Park adds a hijacked connection of a server to the registry and watches it. It returns nil if the
-// connection cannot be watched or if the registry drains.
+// Park adds a hijacked connection of a server to the registry and watches it for input. It returns nil
+// if the connection cannot be watched or if the registry drains.
 func (r *Registry) Park(c net.Conn, server *http.Server, owner ParkOwner) *Parked {
 	g, ok := c.(*progressConn)
 	if !ok || g.direct == nil {
@@ -119,30 +120,30 @@ func (r *Registry) unpark(p *Parked) {
 	r.signalEmpty()
 }
 
-// parkedNow returns the parked connections.
+// parkedNow returns a copy of the list of parked connections.
 func (r *Registry) parkedNow() []*Parked {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]*Parked(nil), r.parked...)
 }
 
-// readable is a set of parked connections that have input at the same time. A few goroutines call
-// their owners one after the other and reuse their stacks, so that many simultaneous requests take
-// little memory.
+// readable is a set of parked connections that have input at the same time. A few goroutines call the
+// owners of these connections one after the other. Fewer goroutines need fewer stacks, so that many
+// simultaneous requests take little memory.
 type readable struct {
 	registry *Registry
 	parked   []*Parked
 	next     atomic.Int32 // index of the next connection to serve
-	left     atomic.Int32 // number of connections whose owners have not returned
-	more     int          // number of goroutines that the next startMore starts
+	left     atomic.Int32 // number of connections for which Readable has not returned yet
+	more     int          // maximum number of goroutines that the next call of startMore starts
 	timer    *time.Timer
 }
 
-// blockedAfter is the time after which more goroutines are started if some connections are not
-// served yet. A request may block, for example while its token is verified.
+// blockedAfter is the time after which serveParked starts more goroutines if some connections still
+// wait for one. A request may block its goroutine, for example while its token is verified.
 const blockedAfter = 2 * time.Millisecond
 
-// serveParked calls Readable of the owners of parked connections.
+// serveParked calls Readable of the owner of each given connection, in goroutines of the registry.
 func (r *Registry) serveParked(parked []*Parked) {
 	if len(parked) == 0 {
 		return
@@ -151,7 +152,7 @@ func (r *Registry) serveParked(parked []*Parked) {
 	b.left.Store(int32(len(parked)))
 	workers := min(runtime.GOMAXPROCS(0), len(parked))
 	if len(parked) > workers {
-		b.timer = time.AfterFunc(time.Hour, b.startMore) // does not fire before Reset, because startMore uses b.timer
+		b.timer = time.AfterFunc(time.Hour, b.startMore) // must not fire before b.timer is set
 		b.timer.Reset(blockedAfter)
 	}
 	for range workers {
@@ -173,7 +174,8 @@ func (b *readable) work() {
 	}
 }
 
-// startMore starts twice as many goroutines as the previous call.
+// startMore starts more goroutines, at most one per waiting connection. Each call may start twice as
+// many as the previous call.
 func (b *readable) startMore() {
 	waiting := len(b.parked) - int(b.next.Load())
 	for range min(b.more, waiting) {
@@ -191,7 +193,7 @@ func (r *Registry) Parked() int {
 	return len(r.parked)
 }
 
-// Rearm enables one more call of Readable.
+// Rearm enables the next call of Readable. After each call, Readable is not called before Rearm.
 func (p *Parked) Rearm() { p.server.registry.rearmWatch(p) }
 
 // TryRead reads the available input; see TryReader.
@@ -203,11 +205,10 @@ func (p *Parked) TryWrite(b []byte) (int, error) { return p.conn.direct.TryWrite
 // Write writes all of b. It fails if there is no progress for the write timeout of the Listener.
 func (p *Parked) Write(b []byte) (int, error) { return p.conn.Write(b) }
 
-// PeerClosed reports whether the peer has closed the connection and all of the peer's data was
-// read.
+// PeerClosed reports whether the peer has closed the connection and all data from the peer was read.
 func (p *Parked) PeerClosed() bool { return p.conn.direct.PeerClosed() }
 
-// Conn returns the connection, for the result of a handler's Hijack.
+// Conn returns the connection, for example as the return value of a ResponseWriter's Hijack method.
 func (p *Parked) Conn() net.Conn { return p.conn }
 
 // ServerClosed reports whether the server of the connection was closed or shut down.
@@ -230,9 +231,9 @@ func (p *Parked) Close() {
 // Interrupt makes a blocked write of another goroutine fail. Close must be called afterwards.
 func (p *Parked) Interrupt() { p.conn.Conn.Close() }
 
-// Leave removes the connection from the registry, and returns a function that returns the
-// connection to its server. The server first reads the bytes in unread. The function blocks until
-// the server has accepted the connection. The owner must call either Close or Leave, and only once.
+// Leave removes the connection from the registry. The caller must then call giveBack, which returns
+// the connection to its server and blocks until the server has accepted it or is closed. The server
+// first reads the bytes in unread. The owner must call either Close or Leave, and only once.
 func (p *Parked) Leave(unread []byte) (giveBack func()) {
 	p.server.registry.forget(p)
 	p.server.registry.stopWatch(p)
@@ -247,14 +248,14 @@ func (p *Parked) Leave(unread []byte) (giveBack func()) {
 	}
 }
 
-// WasParked reports whether a connection was parked before, and was returned to its server.
+// WasParked reports whether a connection was parked and then returned to its server.
 func WasParked(c net.Conn) bool {
 	g, ok := c.(*progressConn)
 	return ok && g.returned != nil
 }
 
-// returned is a listener that returns parked connections to a server: the server accepts them from
-// it. It is closed when the server is closed or shut down, or the registry is closed.
+// returned is a net.Listener from which a server accepts connections that were parked and are returned
+// to it. The listener is closed when the server is closed or shut down, or when the registry is closed.
 type returned struct {
 	registry *Registry
 	addr     net.Addr
@@ -264,8 +265,8 @@ type returned struct {
 	done     chan struct{} // closed by Close
 }
 
-// serverOf returns the listener for connections that are returned to a server. The server has
-// accepted c.
+// serverOf returns the listener for connections that are returned to a server. c is any connection of
+// that server.
 func (r *Registry) serverOf(server *http.Server, c net.Conn) *returned {
 	r.mu.Lock()
 	l := r.returned[server]
@@ -281,8 +282,8 @@ func (r *Registry) serverOf(server *http.Server, c net.Conn) *returned {
 	return r.addServer(server, l)
 }
 
-// addServer makes a server serve the listener, unless the server already has one. It returns the
-// listener that the server uses.
+// addServer makes a server serve the listener l, unless the server already has such a listener. It
+// returns the listener that the server uses.
 func (r *Registry) addServer(server *http.Server, l *returned) *returned {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -309,9 +310,8 @@ func (r *Registry) addServer(server *http.Server, l *returned) *returned {
 	return l
 }
 
-// ConnContext returns the context of a new connection of a server, but without
-// http.LocalAddrContextKey. Unlike the context of a request, it contains nothing that a middleware
-// has added.
+// ConnContext returns the context of a new connection of a server, without
+// http.LocalAddrContextKey. Unlike a request's context, it contains no values from middleware.
 func (r *Registry) ConnContext(server *http.Server, c net.Conn) context.Context {
 	ctx := r.serverOf(server, c).context
 	if server.ConnContext != nil {
@@ -339,7 +339,7 @@ func (l *returned) Close() error {
 // Addr implements net.Listener.
 func (l *returned) Addr() net.Addr { return l.addr }
 
-// drainParked calls Drain of the owners of all parked connections.
+// drainParked calls Drain of the owner of each parked connection, until ctx ends.
 func (r *Registry) drainParked(ctx context.Context) {
 	for _, p := range r.parkedNow() {
 		if ctx.Err() != nil {

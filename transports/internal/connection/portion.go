@@ -9,19 +9,19 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxChunk is the maximum number of bytes that are copied for one connection. A larger event is
-// written from its shared encoding, or encoded again for each chunk.
+// maxChunk is the maximum number of bytes that are copied for one connection at a time. The encoding of
+// an event that is larger is shared with other connections, or the event is encoded again per chunk.
 const maxChunk = 64 << 10
 
-// maxRest is the size, in bytes, up to which the rest of a large event is copied, because keeping
-// the whole encoding in memory for a small rest would waste memory.
+// maxRest is the size, in bytes, up to which the unwritten rest of a large event is copied. To keep the
+// whole encoding for a small rest would waste memory.
 const maxRest = 16 << 10
 
 // Errors that end a connection if retention removed a large event while the EncodingCache had no
 // memory for its encoding.
 var (
-	errRemovedWithin    = errors.New("event removed while it was being written")
-	errNoEncodingMemory = errors.New("no memory for the encoding of a removed event")
+	errRemovedWithin    = errors.New("retention removed an event while it was being written")
+	errNoEncodingMemory = errors.New("no memory for the encoding of an event that retention removed")
 )
 
 var chunks = sync.Pool{New: func() any {
@@ -29,8 +29,8 @@ var chunks = sync.Pool{New: func() any {
 	return &b
 }}
 
-// partialEvent is a large event of which a part is written. Its bytes are in the shared encoding,
-// or are encoded again.
+// partialEvent is a large event that has been written in part. Its bytes are read from the shared
+// encoding, or the event is encoded again.
 type partialEvent struct {
 	event    hub.Cursor
 	offset   int             // number of bytes already written
@@ -40,7 +40,8 @@ type partialEvent struct {
 
 func (r *partialEvent) isSet() bool { return r.event != hub.Cursor{} }
 
-// keepRest keeps the rest of an event of which offset bytes have been written. mu must be held.
+// keepRest queues the rest of an event after its first offset bytes, which have been written. b is the
+// whole encoding. mu must be held.
 func (w *Writer) keepRest(id hub.Cursor, b []byte, offset int) {
 	q := w.pending()
 	switch {
@@ -64,8 +65,8 @@ func (w *Writer) dropPending() {
 
 func (w *Writer) cache() *EncodingCache { return w.cfg.Registry.cache }
 
-// subject returns the subject whose share of the EncodingCache the connection uses. mu must be
-// held.
+// subject returns the subject of the connection's grant. The connection uses this subject's share of
+// the EncodingCache. mu must be held.
 func (w *Writer) subject() string {
 	if grant := w.session.Grant(); grant != nil {
 		return grant.Subject
@@ -73,7 +74,8 @@ func (w *Writer) subject() string {
 	return ""
 }
 
-// areSmall reports whether all events together are small enough to be encoded with mu held.
+// areSmall reports whether the total size of the events is so small that they may be encoded with mu
+// held.
 func areSmall(events []*hub.Event) bool {
 	size := 0
 	for _, e := range events {
@@ -82,8 +84,8 @@ func areSmall(events []*hub.Event) bool {
 	return size <= smallData
 }
 
-// write writes a portion. After it has encoded an event, it drops its reference to the event, so
-// that a write that blocks within a large event does not keep the event itself in memory.
+// write writes a portion. It drops its reference to each event after it has encoded it. Therefore a
+// write that blocks within a large event keeps only the encoding in memory, not the event.
 func (w *Writer) write(p *portion) error {
 	if p.partial.isSet() {
 		return w.writePartial(p.partial)
@@ -107,7 +109,8 @@ func (w *Writer) write(p *portion) error {
 	return c.flush()
 }
 
-// writeEvent writes an event. It adds a small event to the chunk.
+// writeEvent appends an event to the chunk. If the encoding is larger than a chunk, it writes the chunk
+// and then the event.
 func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	codec := w.cfg.Codec
 	if len(e.Data) <= smallData {
@@ -127,7 +130,7 @@ func (w *Writer) writeEvent(c *chunk, e *hub.Event, subject string) error {
 	return err
 }
 
-// writeLarge writes the chunk and then the event r, without copying the event.
+// writeLarge writes the chunk and then the event r. If r has a shared encoding, the event is not copied.
 func (w *Writer) writeLarge(c *chunk, r partialEvent) error {
 	err := c.flush()
 	switch {
@@ -143,7 +146,7 @@ func (w *Writer) writeLarge(c *chunk, r partialEvent) error {
 	return w.writePartial(r)
 }
 
-// writePartial writes the rest of a large event.
+// writePartial writes a large event from r.offset to its end.
 func (w *Writer) writePartial(r partialEvent) error {
 	codec := w.cfg.Codec
 	if r.encoding != nil {
@@ -164,14 +167,14 @@ func (w *Writer) writePartial(r partialEvent) error {
 	}
 }
 
-// chunk collects small messages for a single write. Its buffer comes from a pool and is returned
-// after the write.
+// chunk collects small messages for a single write. It takes its buffer from a pool, and returns the
+// buffer after the write.
 type chunk struct {
 	out    *Writer
 	buffer *[]byte // nil: empty
 }
 
-// append adds b to the chunk. It writes the chunk first if b does not fit.
+// append adds b to the chunk. If b does not fit, append first writes the chunk.
 func (c *chunk) append(b []byte) error {
 	if c.buffer != nil && len(*c.buffer)+len(b) > maxChunk {
 		if err := c.flush(); err != nil {
@@ -192,8 +195,8 @@ func (c *chunk) add(b []byte) {
 	*c.buffer = append(*c.buffer, b...)
 }
 
-// addPart adds as much of an event as the chunk has room for, and returns the number of remaining
-// bytes.
+// addPart adds as much of the rest of an event as fits into the empty chunk. It returns the number of
+// bytes that are left.
 func (c *chunk) addPart(r partialEvent) (left int, err error) {
 	o := c.out
 	e := o.sub.Retained(r.event.Seq)
@@ -224,9 +227,9 @@ func (c *chunk) free() {
 	}
 }
 
-// endForLackOfMemory ends the stream before a large event that retention removed and for whose
-// encoding there is no memory. The client should resume from position, which is before the event.
-// mu must be held.
+// endForLackOfMemory ends the stream before a large event that was removed by retention, because the
+// EncodingCache has no memory for the event's encoding. The client should resume from position, which is
+// before the event. mu must be held.
 func (w *Writer) endForLackOfMemory(position hub.Cursor) {
 	if w.state >= stateEnded {
 		return

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// progressWriter is the Conn of a connection from a Listener that has no direct writes, with TLS or
-// without. Writes fail only if the progressConn below it makes no progress.
+// progressWriter is the Conn of a Listener's connection that has no direct writes, with or without TLS.
+// Its writes fail if the connection is closed or if the progressConn makes no progress.
 type progressWriter struct {
 	conn     net.Conn // a progressConn, or TLS above it
 	progress *progressConn
@@ -37,8 +37,8 @@ func (c *progressWriter) PeerClosed() bool { return false }
 
 func (c *progressWriter) End() bool { return true }
 
-// Close sends TLS's close_notify only if that does not block. If the peer does not read, TLS would
-// wait for seconds, during which Writer.mu is held.
+// Close sends TLS's close_notify only if that does not block. If the peer does not read, tls.Conn
+// itself would wait for seconds, with Writer.mu held.
 func (c *progressWriter) Close() {
 	c.progress.stopWaiting()
 	c.conn.Close()

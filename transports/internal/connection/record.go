@@ -13,12 +13,12 @@ import (
 // Reason is the reason why a connection was closed, as it appears in the connection log.
 type Reason string
 
-// Reasons. A reason that Counters counts has the name of the metric's label.
+// Reasons. If Counters has a counter for a reason, the reason's string is also the label of the metric.
 const (
 	ClosedByClient    Reason = "client"      // the client closed the connection, or the connection broke
-	ClosedByDrain     Reason = "drain"       // the hub shuts down, and the client was told to reconnect
+	ClosedByDrain     Reason = "drain"       // the hub shuts down, and has asked the client to reconnect
 	ClosedAnswered    Reason = "answered"    // a poll was answered
-	ClosedRefused     Reason = "refused"     // the hub refused what a WebSocket client sent
+	ClosedRefused     Reason = "refused"     // the hub refused input of a WebSocket client
 	ClosedUnavailable Reason = "unavailable" // the log could not be read in time
 	closedOvertaken   Reason = "overtaken"   // Counters.FellBehind
 	closedStuck       Reason = "stuck"       // Counters.WriteStalled
@@ -33,8 +33,8 @@ type Log struct {
 	Transport string
 }
 
-// Record describes one connection for the log. A nil Record, which a nil Log returns, logs and
-// counts nothing.
+// Record describes one connection for the log. A nil Log returns a nil Record, which logs and counts
+// nothing.
 type Record struct {
 	log              *Log
 	session, subject string
@@ -57,7 +57,7 @@ func (l *Log) NewRecord(session string, address netip.Addr) *Record {
 	return &Record{log: l, session: session, address: address, opened: time.Now()}
 }
 
-// Open logs that the connection of a subject is open.
+// Open sets the subject, and logs that the connection is open.
 func (r *Record) Open(subject string) {
 	if r != nil {
 		r.subject = subject
@@ -65,15 +65,15 @@ func (r *Record) Open(subject string) {
 	}
 }
 
-// Begin sets the subject without logging that the connection is open. It is used for polls, each of
-// which is a single log line.
+// Begin sets the subject. Unlike Open, it logs nothing: a poll has a single log line, which Close
+// writes.
 func (r *Record) Begin(subject string) {
 	if r != nil {
 		r.subject = subject
 	}
 }
 
-// Count counts events and bytes that were written.
+// Count adds to the numbers of written events and bytes that Close logs.
 func (r *Record) Count(events, bytes int) {
 	if r != nil {
 		r.events.Add(uint64(events))
@@ -88,15 +88,14 @@ func (r *Record) SetReason(reason Reason) {
 	}
 }
 
-// replaceReason sets the reason, even if another one is set.
+// replaceReason sets the reason that Close logs, even if a reason is already set.
 func (r *Record) replaceReason(reason Reason) {
 	if r != nil {
 		r.reason = reason
 	}
 }
 
-// Close logs that the connection is closed. The reason is that the client has closed it, unless
-// SetReason has set another one.
+// Close logs that the connection is closed. If no reason was set, it logs ClosedByClient.
 func (r *Record) Close() {
 	if r == nil {
 		return
@@ -124,7 +123,7 @@ func (r *Record) write(message string, more ...slog.Attr) {
 // nil, nothing is logged.
 func (w *Writer) LogTo(r *Record) { w.record = r }
 
-// countDelivered counts events of which at least a part is written.
+// countDelivered counts events that are written completely or in part.
 func (w *Writer) countDelivered(events int) {
 	w.cfg.Counters.Delivered.Add(uint64(events))
 	w.record.Count(events, 0)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// heartbeatSlots is the number of parts of a heartbeat period. Connections are divided among them,
-// so that ten thousand heartbeats are not written at once.
+// heartbeatSlots is the number of parts into which a heartbeat period is divided. Each connection
+// belongs to one part, so that the hub does not write ten thousand heartbeats at once.
 const heartbeatSlots = 64
 
 // Registry holds all connections of a hub. It owns their drain goroutines and the goroutines
@@ -25,11 +25,11 @@ type Registry struct {
 
 	mu           sync.Mutex
 	slots        [heartbeatSlots][]*Writer // members, by the part of the period in which their heartbeat is due
-	count        int
-	empty        chan struct{} // closed when the last member is removed; nil while no Drain waits for that
-	noNewMembers bool          // Drain or Close was called: no more members are accepted
-	closed       bool          // Close was called: Go starts no more goroutines
-	poller       *poller       // poller of watched connections; nil until the first one
+	count        int                       // number of members
+	empty        chan struct{}             // closed when the last member is removed; nil while no Drain waits for that
+	noNewMembers bool                      // Drain or Close was called: no more members are accepted
+	closed       bool                      // Close was called: Go starts no more goroutines
+	poller       *poller                   // nil until the first connection is watched
 
 	parked    []*Parked                  // parked connections, with or without a waiting poll
 	listening map[int]int                // number of Listeners by port
@@ -37,8 +37,8 @@ type Registry struct {
 	returned  map[*http.Server]*returned // listeners that return parked connections to their servers
 }
 
-// NewRegistry returns a registry that writes a heartbeat to each member at this interval; 0: never.
-// It keeps at most encodingBytes of encodings with the events of the in-memory log; 0:
+// NewRegistry returns a registry. heartbeat is the interval between two heartbeats to a member; 0: no
+// heartbeats. encodingBytes limits the encodings that are attached to events of the in-memory log; 0:
 // DefaultEncodingBytes. Close must be called.
 func NewRegistry(heartbeat time.Duration, encodingBytes int64) *Registry {
 	cache := newEncodingCache(cmp.Or(encodingBytes, DefaultEncodingBytes))
@@ -55,8 +55,8 @@ func (r *Registry) Heartbeat() time.Duration { return r.heartbeat }
 // EncodingCache returns the cache of the encodings that all connections share.
 func (r *Registry) EncodingCache() *EncodingCache { return r.cache }
 
-// Go runs f in a goroutine for which Close waits. After Close, Go calls f directly; all connections
-// are then closed, so f returns soon.
+// Go calls f in a goroutine for which Close waits. After Close, Go calls f in the caller's goroutine;
+// all connections are then closed, so f returns soon.
 func (r *Registry) Go(f func()) {
 	r.mu.Lock()
 	closed := r.closed
@@ -82,8 +82,8 @@ func (r *Registry) IsDraining() bool {
 	}
 }
 
-// add makes w a member. It chooses at random the part of the heartbeat period in which w's
-// heartbeats are due. add returns false if no more members are accepted.
+// add makes o a member, and randomly chooses the part of the heartbeat period in which the heartbeats
+// of o are due. It returns false if no more members are accepted.
 func (r *Registry) add(o *Writer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,19 +140,19 @@ func (r *Registry) runHeartbeats() {
 	}
 }
 
-// goawayFraction is the fraction of the drain window during which the goaway messages are sent. In
-// the rest of the window, the last members can read everything that was accepted.
+// goawayFraction is the fraction of the drain window during which the goaway messages are sent. The
+// rest of the window is for the last members to read the events that the hub has accepted.
 const goawayFraction = 0.75
 
-// Drain is DrainSpread with goaway messages in the first three quarters of the window.
+// Drain calls DrainSpread with a spread of three quarters of the window.
 func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	r.DrainSpread(ctx, time.Duration(float64(window)*goawayFraction), window)
 }
 
-// DrainSpread accepts no new members. It sends each member a goaway message with a random retry
-// delay, at a random time within spread. The message follows all events that were accepted before
-// it. DrainSpread closes members that remain when the window or ctx ends. Tests use a short spread
-// with a long window, so that a slow machine does not close a member.
+// DrainSpread makes the registry refuse new members. It sends each member a goaway message with a
+// random retry delay, at a random time within spread. The message follows all events that the hub has
+// accepted before it. DrainSpread closes the members that remain when the window or ctx ends. Tests use
+// a short spread with a long window, so that members are not closed on a slow machine.
 func (r *Registry) DrainSpread(ctx context.Context, spread, window time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, window)
 	defer cancel()
@@ -184,8 +184,8 @@ func (r *Registry) DrainSpread(ctx context.Context, spread, window time.Duration
 	}
 }
 
-// refuseNewMembers makes the registry accept no more members. The returned channel is closed when
-// no member is left.
+// refuseNewMembers makes the registry refuse new members. It returns a channel that is closed when no
+// member is left.
 func (r *Registry) refuseNewMembers() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -199,8 +199,8 @@ func (r *Registry) refuseNewMembers() <-chan struct{} {
 	return left
 }
 
-// retryDelay returns the random delay after which a client should reconnect: a second, plus a
-// random part of a window.
+// retryDelay returns a random delay after which a client should reconnect, between one second and one
+// second plus window.
 func retryDelay(window time.Duration) time.Duration {
 	return (time.Second + rand.N(window+1)).Round(time.Millisecond)
 }

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// responseConn is the Conn of a response that cannot be hijacked, as in HTTP/2. The handler must
-// not return before the Writer is closed.
+// responseConn is the Conn of an HTTP response whose connection cannot be hijacked, for example with
+// HTTP/2. The handler must not return before the Writer is closed.
 type responseConn struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
 	ended      bool
 }
 
-// NewResponseConn returns the Conn of a response whose header has been written. The handler must
-// write nothing more, close the Writer when the request's context ends, and return after
+// NewResponseConn returns the Conn of a response whose header has been written. The handler must no
+// longer write to w, must close the Writer when the request's context ends, and must return only after
 // Writer.Wait.
 func NewResponseConn(w http.ResponseWriter) Conn {
 	return &responseConn{w: w, controller: http.NewResponseController(w)}
@@ -26,7 +26,7 @@ func (c *responseConn) TryWrite([]byte) (int, error) { return 0, nil }
 
 func (c *responseConn) Buffered() bool { return false }
 
-// responseChunk is the maximum number of bytes of one write. It is small, so that progress within a
+// responseChunk is the maximum size of one write, in bytes. It is small, so that progress within a
 // large message is detected: a peer that accepts 4 KiB within the write timeout is not stalled.
 const responseChunk = 4 << 10
 
@@ -57,8 +57,8 @@ func (c *responseConn) End() bool {
 	return true
 }
 
-// Close interrupts a blocked write. The handler ends the response by returning. If the stream was
-// complete, the response then ends without an error.
+// Close interrupts a blocked write, unless the stream is complete. The response itself ends when the
+// handler returns.
 func (c *responseConn) Close() {
 	if !c.ended {
 		_ = c.controller.SetWriteDeadline(time.Now())

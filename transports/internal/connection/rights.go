@@ -17,9 +17,9 @@ func (w *Writer) OnRightsChanged() {
 	}
 }
 
-// unauthorizedCloseDelay is the time for which an unauthorized subscriber can read its last
-// message. Connections must end within a second (docs/protocol.md#authentication), and reading a
-// changed file again takes a part of that second.
+// unauthorizedCloseDelay is the time that an unauthorized subscriber has to read its last message.
+// The hub must close the connection within a second after a change of rights
+// (docs/protocol.md#authentication). A part of that second passes before the hub reads a changed file.
 const unauthorizedCloseDelay = 500 * time.Millisecond
 
 func (w *Writer) checkRights() {
@@ -37,8 +37,8 @@ func (w *Writer) checkRights() {
 	w.startDrain()
 }
 
-// Renew replaces the access of the connection by fresh. If it returns a problem, nothing has
-// changed.
+// Renew replaces the access of the connection by fresh. If fresh does not authorize the subscription,
+// Renew returns a problem and changes nothing.
 func (w *Writer) Renew(fresh auth.Access) *problems.Problem {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -18,19 +18,18 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// slowTimeout is the timeout of waits for results that must occur. It is long enough for a busy
-// machine.
+// slowTimeout is the timeout for results that must occur. It is long enough for a busy machine.
 const slowTimeout = 3 * time.Minute
 
-// connectSlow is like connect, for a client that starts to read late.
+// connectSlow is like connect, for a client that does not read at first.
 func (b *bench) connectSlow() (*connection.Writer, net.Conn) {
 	w, client := b.connect()
 	require.NoError(b.t, client.SetDeadline(time.Now().Add(slowTimeout)))
 	return w, client
 }
 
-// stall connects clients that do not read, publishes an event of size bytes, and blocks until the
-// writers of all clients are writing it.
+// stall connects clients that do not read, publishes an event of the given size, and blocks until every
+// client's writer has begun to write the event.
 func (b *bench) stall(readers, size int) (clients []net.Conn) {
 	for range readers {
 		_, client := b.connectSlow()
@@ -41,8 +40,8 @@ func (b *bench) stall(readers, size int) (clients []net.Conn) {
 	return clients
 }
 
-// If a reader stalls within a large event, the memory that it occupies does not depend on the size
-// of the event.
+// If a client stops reading within a large event, the memory that its connection takes does not depend on
+// the size of the event.
 func TestStalledReadersShareAnEvent(t *testing.T) {
 	const readers, size = 64, 1 << 20
 	for name, row := range map[string]struct {
@@ -76,7 +75,7 @@ func TestStalledReadersShareAnEvent(t *testing.T) {
 // When stalled readers continue, they receive the rest of the event and all later events.
 func TestStalledReadersContinue(t *testing.T) {
 	const readers, size = 8, 1 << 20
-	for name, room := range map[string]int{"held": 2 << 20, "no room": 0} {
+	for name, room := range map[string]int{"encoding held": 2 << 20, "no memory": 0} {
 		t.Run(name, func(t *testing.T) {
 			allPaths(t, func(t *testing.T, p path) {
 				b := newBench(t, 0, slowTimeout)
@@ -98,12 +97,12 @@ func TestStalledReadersContinue(t *testing.T) {
 	}
 }
 
-// Retention removes an event that stalled readers have received in part. Readers that hold its
-// encoding receive the rest, and then a gap. If there was no memory for the encoding, the hub closes
-// the connection and counts it.
+// Retention removes an event that stalled clients have received in part. If the hub holds the event's
+// encoding for a client, the client receives the rest, and then a gap. If there was no memory for the
+// encoding, the hub closes the connection and counts it in NoEncodingMemory.
 func TestEventRemovedWhileWriting(t *testing.T) {
 	const readers, size = 8, 1 << 20
-	for name, row := range map[string]struct{ room, cut int }{"held": {2 << 20, 0}, "no room": {0, readers}} {
+	for name, row := range map[string]struct{ room, cut int }{"encoding held": {2 << 20, 0}, "no memory": {0, readers}} {
 		t.Run(name, func(t *testing.T) {
 			allPaths(t, func(t *testing.T, p path) {
 				b := newBench(t, 0, slowTimeout)
@@ -118,7 +117,7 @@ func TestEventRemovedWhileWriting(t *testing.T) {
 					require.Equal(t, "open", r.line())
 					if row.cut > 0 {
 						_, err := io.Copy(io.Discard, r.r)
-						if !p.secure { // TLS reports an unexpected end
+						if !p.secure { // with TLS, the client gets io.ErrUnexpectedEOF
 							require.NoError(t, err)
 						}
 						continue
@@ -138,8 +137,8 @@ func TestEventRemovedWhileWriting(t *testing.T) {
 	}
 }
 
-// The encodings that connections of one subject hold are limited in bytes. Readers for which there
-// is no memory still receive all events.
+// Each stalled client reads a different event, and all have the same subject. The encodings that the hub
+// holds for a subject are limited in size. Clients without a held encoding still receive their event.
 func TestStalledAtDifferentEvents(t *testing.T) {
 	const readers, size, share = 40, 1 << 20, 16 << 20
 	b := newBench(t, 0, slowTimeout)
@@ -164,8 +163,8 @@ func TestStalledAtDifferentEvents(t *testing.T) {
 	require.Zero(t, b.counters.NoEncodingMemory.Load())
 }
 
-// If there are unread events when a message or a heartbeat is due, their encodings are shared and
-// not copied.
+// If a message or a heartbeat is written while large events are unread, the events are written first. They
+// are written from their shared encodings, which are not copied.
 func TestFlushPendingSharesEncoding(t *testing.T) {
 	const size = 1 << 20
 	for name, find := range map[string]func(*connection.Writer){
@@ -188,8 +187,8 @@ func TestFlushPendingSharesEncoding(t *testing.T) {
 	}
 }
 
-// A slow connection keeps the rest of an event that it has written in part. The rest does not change
-// while the worker writes later events of the same size to another connection.
+// The Writer of a slow connection keeps the rest of an event that it has written in part. The rest must
+// not change while the fan-out worker writes later events of the same size to another connection.
 func TestRestOfAnEventIsNotOverwritten(t *testing.T) {
 	const rounds, n, size = 12, 8, 40 << 10 // two events are too large for one coalesced write
 	b := newBench(t, 0, slowTimeout)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpPair returns both ends of a connection of the Listener.
+// tcpPair returns both ends of a TCP connection that a Listener has accepted.
 func tcpPair(t *testing.T) (server *progressConn, client net.Conn) {
 	l := listen(t, false)
 	client, err := net.Dial("tcp", l.Addr().String())
@@ -26,23 +26,24 @@ func tcpPair(t *testing.T) (server *progressConn, client net.Conn) {
 	return accepted.(*progressConn), client
 }
 
-func numberOf(t *testing.T, c Duplex) (number int) {
+// descriptorOf returns the number of the connection's file descriptor.
+func descriptorOf(t *testing.T, c Duplex) (number int) {
 	require.NoError(t, c.(pollable).control(func(fd uintptr) { number = int(fd) }))
 	return number
 }
 
-// NewConn takes the socket over. It has the same descriptor number again, because the hub derives the number of open
-// files from the lowest free number.
+// NewConn takes the socket over from package net. The descriptor keeps its number, because the hub
+// derives its number of open files from the lowest free descriptor number.
 func TestTakeOverKeepsNumber(t *testing.T) {
 	same := false
-	for range 10 { // the runtime may open a file in between
+	for range 10 { // the number may change if the runtime opens a file at the same time
 		server, client := tcpPair(t)
-		before := numberOf(t, server.direct)
+		before := descriptorOf(t, server.direct)
 		c := NewConn(server, time.Minute)
 		require.IsType(t, &descriptor{}, c)
 		_, err := server.Conn.Write([]byte("x"))
 		require.ErrorIs(t, err, net.ErrClosed)
-		same = same || numberOf(t, c) == before
+		same = same || descriptorOf(t, c) == before
 		n, err := c.TryWrite([]byte("hello"))
 		require.NoError(t, err)
 		require.Equal(t, 5, n)
@@ -55,7 +56,7 @@ func TestTakeOverKeepsNumber(t *testing.T) {
 	require.True(t, same)
 }
 
-// If no more files can be opened, the connection is used as it is.
+// If the process can open no more files, NewConn uses the socket of package net.
 func TestTakeOverWithoutDescriptors(t *testing.T) {
 	server, client := tcpPair(t)
 	fillDescriptors(t)
@@ -70,7 +71,7 @@ func TestTakeOverWithoutDescriptors(t *testing.T) {
 	require.Equal(t, "hello", string(got))
 }
 
-// fillDescriptors opens files until the end of the test, so that no more can be opened.
+// fillDescriptors opens so many files that the process can open no more until the end of the test.
 func fillDescriptors(t *testing.T) {
 	var limit unix.Rlimit
 	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
@@ -90,8 +91,9 @@ func fillDescriptors(t *testing.T) {
 	}
 }
 
-// A program may have kept the connection that its listener has accepted. Its Close ends the stream, but leaves the
-// descriptor to the new owner: another connection could get the number while the owner still writes.
+// An embedding program may still have the net.Conn that its listener accepted. Closing that net.Conn
+// ends the stream, but leaves the descriptor open for its new owner. Otherwise another connection could
+// get the descriptor's number while the owner still writes.
 func TestProgramClosesTakenConnection(t *testing.T) {
 	server, client := tcpPair(t)
 	c := NewConn(server, time.Minute)
@@ -106,7 +108,7 @@ func TestProgramClosesTakenConnection(t *testing.T) {
 	require.ErrorIs(t, server.Close(), net.ErrClosed)
 }
 
-// Blocked reads and writes of a connection that was taken over return when it is closed.
+// If a connection that was taken over is closed, its blocked reads and writes return.
 func TestCloseInterruptsTakenConnection(t *testing.T) {
 	for name, block := range map[string]func(Duplex) error{
 		"read": func(c Duplex) error {

@@ -8,14 +8,15 @@ import (
 	"unsafe"
 )
 
-// tlsBufferNames are the fields of tls.Conn that hold received bytes. Both are a bytes.Buffer, which never shrinks: after
-// the handshake they keep the size of the ClientHello, and later that of the largest record.
+// tlsBufferNames are the fields of tls.Conn that hold received bytes. Each is a bytes.Buffer, which never
+// shrinks: it keeps the size of the largest message or record that the connection has received.
 var tlsBufferNames = []string{"rawInput", "hand"}
 
 // tlsBuffers are the offsets of these fields in a tls.Conn.
 var tlsBuffers = tlsBufferOffsets()
 
-// tlsBufferOffsets returns the offsets of the fields, without those that this version of Go does not have.
+// tlsBufferOffsets returns the offsets of the fields. It leaves out fields that this version of Go does
+// not have.
 func tlsBufferOffsets() (offsets []uintptr) {
 	conn := reflect.TypeFor[tls.Conn]()
 	for _, name := range tlsBufferNames {
@@ -26,8 +27,9 @@ func tlsBufferOffsets() (offsets []uintptr) {
 	return offsets
 }
 
-// ReleaseTLSBuffers frees the buffers in which a connection with TLS has received records. Bytes that are still in them are
-// kept. It has no effect on connections without TLS. Only the goroutine that reads from the connection may call it, between two reads.
+// ReleaseTLSBuffers frees the memory of the buffers into which a TLS connection receives records. It
+// keeps unread bytes in new buffers of their size. It has no effect on connections without TLS. Only
+// the goroutine that reads from the connection may call it, between two reads.
 func ReleaseTLSBuffers(c net.Conn) {
 	over, ok := c.(*tls.Conn)
 	if !ok {
@@ -35,7 +37,8 @@ func ReleaseTLSBuffers(c net.Conn) {
 	}
 	for _, offset := range tlsBuffers {
 		b := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(over), offset))
-		// Decrypted bytes that were not read yet are a slice of the old buffer, and keep it in memory until they are read.
+		// If decrypted bytes are still unread, they keep the old buffer in memory, because they are a
+		// slice of it.
 		*b = *bytes.NewBuffer(bytes.Clone(b.Bytes()))
 	}
 }

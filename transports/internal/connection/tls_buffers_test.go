@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Without these fields, an idle connection with TLS keeps the memory of its handshake. If a new version of Go renames them,
-// tlsBufferNames must be changed.
+// If a new version of Go renames the fields of tls.Conn, ReleaseTLSBuffers frees nothing, and an idle
+// connection keeps the memory of its handshake. Then tlsBufferNames must be changed.
 func TestTLSBufferFields(t *testing.T) {
 	require.Len(t, tlsBuffers, len(tlsBufferNames))
 }
 
-// fedConn is a connection whose input the test provides. Without input, a read would block.
+// fedConn is a connection that reads the bytes in input. If input is empty, a read returns errNothingFed.
 type fedConn struct {
 	net.Conn
 	input *bytes.Buffer // nil: read from Conn
@@ -42,7 +42,7 @@ func (c *fedConn) Read(p []byte) (int, error) {
 	return c.input.Read(p)
 }
 
-// tappedConn collects the bytes that are written to it.
+// tappedConn is a connection that appends written bytes to output.
 type tappedConn struct {
 	net.Conn
 	output *bytes.Buffer // nil: write to Conn
@@ -55,8 +55,8 @@ func (c *tappedConn) Write(p []byte) (int, error) {
 	return c.output.Write(p)
 }
 
-// fedTLS returns a connection with TLS after its handshake, and a client. The test provides the input of the
-// connection. records receives the encrypted output of the client.
+// fedTLS returns both ends of a TLS connection after the handshake. The encrypted output of the client
+// is appended to records. The test then moves it to fed.input, from which the server reads.
 func fedTLS(t *testing.T, version uint16) (server *tls.Conn, fed *fedConn, client *tls.Conn, records *bytes.Buffer) {
 	here, there := net.Pipe()
 	t.Cleanup(func() {
@@ -85,8 +85,9 @@ func retainedByTLS(c *tls.Conn) (size int) {
 	return size
 }
 
-// The input is received in two parts, and the buffers are released after each read. Nothing is lost, wherever the input is
-// divided: within a record, between two, or while decrypted bytes were not read yet.
+// The server receives its input in two parts, and releases its buffers after each read. No bytes are
+// lost, wherever the input is divided: within a record, between two records, or while decrypted bytes
+// are unread.
 func TestReleaseTLSBuffers(t *testing.T) {
 	for name, version := range map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13} {
 		t.Run(name, func(t *testing.T) {
@@ -135,7 +136,7 @@ func readFed(t *testing.T, c *tls.Conn) (got []byte) {
 	}
 }
 
-// A connection without TLS has no such buffers.
+// ReleaseTLSBuffers accepts connections without TLS.
 func TestReleaseTLSBuffersOfPlainConnection(t *testing.T) {
 	here, there := net.Pipe()
 	defer here.Close()

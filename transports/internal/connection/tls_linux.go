@@ -7,17 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tlsConn is a connection with TLS over direct writes. It is written and read without blocking: the progressConn below
-// TLS holds the bytes that the kernel does not accept, and a read that would block returns an error after which TLS can
-// continue to read.
+// tlsConn is a TLS connection over a socket with direct writes. Its writes do not block, because the
+// progressConn below TLS holds the bytes that the kernel does not accept. Its reads do not block
+// either: a read of the progressConn that would block returns a temporary error, after which TLS can
+// read again.
 //
-// The lock order is Writer.mu, nonblocking.reading, the locks of tls.Conn, progressConn.writing, progressConn.mu.
+// The lock order is Writer.mu, nonblocking.reading, the locks of tls.Conn, progressConn.writing,
+// progressConn.mu.
 type tlsConn struct {
 	conn     *tls.Conn
 	progress *progressConn
 }
 
-// newTLSConn returns the Conn of a connection with TLS, if a Listener with direct writes has accepted it.
+// newTLSConn returns the Conn of a TLS connection. It returns false if the connection was not accepted
+// by a Listener with direct writes.
 func newTLSConn(c *tls.Conn) (Duplex, bool) {
 	g := progressConnOf(c)
 	if g == nil {
@@ -30,11 +33,11 @@ func newTLSConn(c *tls.Conn) (Duplex, bool) {
 	return &tlsConn{c, g}, true
 }
 
-// maxEncrypted is the maximum number of bytes that are encrypted before the kernel must have accepted them. It is the size
-// of the largest record.
+// maxEncrypted is the maximum number of bytes that are encrypted at a time: no more bytes are encrypted
+// until the kernel has accepted these. It is the maximum size of a TLS record.
 const maxEncrypted = 16 << 10
 
-// TryWrite implements Conn. It accepts no bytes while others are held.
+// TryWrite implements Conn. While the connection holds bytes, TryWrite accepts no new bytes.
 func (c *tlsConn) TryWrite(p []byte) (n int, err error) {
 	if sent, err := c.progress.tryFlush(); !sent {
 		return 0, err
@@ -66,8 +69,9 @@ func (c *tlsConn) Write(p []byte, _ time.Duration) error {
 	}
 }
 
-// TryRead implements TryReader. TLS may have decrypted more than p has space for, so the caller must read until TryRead
-// returns less than len(p), before it waits for input. It may write, because TLS answers some messages itself.
+// TryRead implements TryReader. If it returns len(p), TLS may have decrypted more bytes. The caller
+// must therefore call TryRead until it returns less than len(p), before it waits for input. TryRead may
+// also write, because TLS itself answers some messages.
 func (c *tlsConn) TryRead(p []byte) (n int, err error) {
 	c.progress.nonblocking.reading.Lock()
 	defer c.progress.nonblocking.reading.Unlock()
@@ -75,7 +79,7 @@ func (c *tlsConn) TryRead(p []byte) (n int, err error) {
 		k, err := c.conn.Read(p[n:])
 		n += k
 		if err == errWouldBlock {
-			ReleaseTLSBuffers(c.conn) // a read leaves at least 576 bytes
+			ReleaseTLSBuffers(c.conn) // each read allocates a buffer of at least 576 bytes
 			break
 		}
 		if err != nil {
@@ -85,13 +89,13 @@ func (c *tlsConn) TryRead(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// PeerClosed implements Conn. The input is not read, so there may be unread bytes before the end of the stream.
+// PeerClosed implements Conn. It may return true while there are unread bytes before the end of the stream.
 func (c *tlsConn) PeerClosed() bool { return c.progress.direct.(*direct).hungUp() }
 
 func (c *tlsConn) End() bool { return true }
 
-// Close sends TLS's close_notify only if that does not block. TLS itself would wait for seconds if
-// the peer does not read, while Writer.mu is held.
+// Close sends TLS's close_notify only if that does not block. If the peer does not read, tls.Conn
+// itself would wait for seconds, with Writer.mu held.
 func (c *tlsConn) Close() {
 	c.progress.stopWaiting()
 	c.conn.Close()

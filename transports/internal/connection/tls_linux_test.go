@@ -18,19 +18,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tlsTimeout is the timeout of a wait for something that must happen. It is long enough for a busy machine.
+// tlsTimeout is the timeout for results that must occur. It is long enough for a busy machine.
 const tlsTimeout = 3 * time.Minute
 
-// secured is a connection with TLS that is read and written without blocking, and its peer.
+// secured contains both ends of a TLS connection. The server's end reads and writes without blocking.
 type secured struct {
 	t      *testing.T
 	server *tlsConn
 	client *tls.Conn
 	raw    *net.TCPConn  // the client's socket, with a small receive buffer
-	write  *recordWriter // nil if the version is not TLS 1.3
+	write  *recordWriter // encrypts records of the client; nil if the version is not TLS 1.3
 }
 
-// tlsVersions are configurations of clients.
+// tlsVersions contains client configurations by the TLS version that they negotiate.
 var tlsVersions = map[string]*tls.Config{
 	"1.3": {},
 	"1.2": {MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}},
@@ -70,13 +70,14 @@ func newSecured(t *testing.T, config *tls.Config) *secured {
 	return s
 }
 
-// send writes to the server's socket, without TLS.
+// send sends bytes from the client to the server, without encrypting them.
 func (s *secured) send(b []byte) {
 	_, err := s.raw.Write(b)
 	require.NoError(s.t, err)
 }
 
-// read reads at least n bytes, and then until nothing is left to read. It returns the first error.
+// read reads on the server's side until it has at least n bytes and no more input is available. It
+// returns the first error.
 func (s *secured) read(n int) (got []byte, err error) {
 	p := make([]byte, 100)
 	for end := time.Now().Add(tlsTimeout); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -101,13 +102,13 @@ func (s *secured) receive(n int) []byte {
 	return got
 }
 
-// readError returns the first error of TryRead.
+// readError reads until TryRead returns an error, and returns that error.
 func (s *secured) readError() error {
 	_, err := s.read(math.MaxInt)
 	return err
 }
 
-// fillHeld writes until the connection holds bytes, and returns what it has written.
+// fillHeld writes random bytes until the connection holds some, and returns all bytes written.
 func (s *secured) fillHeld() (written []byte) {
 	for !s.server.Buffered() {
 		p := make([]byte, 1000)
@@ -158,7 +159,7 @@ func TestTLSWritesEveryByte(t *testing.T) {
 	}
 }
 
-// A message is read correctly if it is sent in many records, each of them in many segments.
+// The server reads messages correctly if each byte of their records arrives separately.
 func TestTLSReadsPartsOfRecords(t *testing.T) {
 	s := newSecured(t, tlsVersions["1.3"])
 	var got []byte
@@ -183,7 +184,8 @@ func TestTLSReadsRestOfRecord(t *testing.T) {
 	require.Equal(t, want, s.receive(len(want)))
 }
 
-// If the connection cannot be watched, a goroutine reads from it, and the reads block again.
+// If the connection cannot be watched, a goroutine reads from it instead. After endTryReads, reads
+// block again.
 func TestTLSReadsBlockUnlessWatched(t *testing.T) {
 	s := newSecured(t, tlsVersions["1.3"])
 	s.server.endTryReads()
@@ -200,8 +202,8 @@ func TestTLSReadsBlockUnlessWatched(t *testing.T) {
 	require.Equal(t, "x", string(p[:n]))
 }
 
-// The peer changes its key and requests that the server changes its own. The answer is sent, even if the connection is
-// blocked.
+// The peer changes its key and asks the server to change the server's key (KeyUpdate). TLS sends its
+// answer, even if the connection is blocked when the request arrives.
 func TestTLSAnswersKeyUpdates(t *testing.T) {
 	for name, blocked := range map[string]bool{"idle": false, "blocked": true} {
 		t.Run(name, func(t *testing.T) {
@@ -228,11 +230,12 @@ func TestTLSAnswersKeyUpdates(t *testing.T) {
 	}
 }
 
-// A peer that requests new keys repeatedly, and does not read, cannot make the hub hold an unlimited number of answers.
+// A peer that does not read, and repeatedly asks the server to change its key, cannot make the hub hold
+// an unlimited number of answers.
 func TestTLSLimitsKeyUpdates(t *testing.T) {
 	s := newSecured(t, tlsVersions["1.3"])
 	s.fillHeld()
-	const answer, together = 27, 50 // bytes of an answer, and updates in a segment
+	const answer, together = 27, 50 // size of an answer in bytes, and number of key updates that are sent together
 	rounds, failed := 0, error(nil)
 	for ; failed == nil; rounds++ {
 		var updates []byte
@@ -245,13 +248,13 @@ func TestTLSLimitsKeyUpdates(t *testing.T) {
 	}
 	require.Error(t, failed)
 	require.LessOrEqual(t, rounds, maxUnsent/answer/together+1)
-	require.True(t, s.server.Buffered(), "Buffered returns true, so that the Writer detects the failure")
+	require.True(t, s.server.Buffered(), "Buffered must return true, so that the Writer detects the failure")
 	require.ErrorIs(t, s.server.Write(nil, 0), ErrNoProgress)
 	_, err := s.server.TryWrite([]byte("x"))
 	require.ErrorIs(t, err, ErrNoProgress)
 }
 
-// A record that was changed in transit ends the connection, and the peer receives an alert.
+// A record that was altered in transit ends the connection, and the peer receives an alert.
 func TestTLSRefusesChangedRecord(t *testing.T) {
 	s := newSecured(t, tlsVersions["1.3"])
 	b := s.write.data("x")
@@ -291,7 +294,7 @@ func TestTLSReadsEndOfStream(t *testing.T) {
 	}
 }
 
-// Close may be called while another goroutine reads, or sends held bytes.
+// Close may be called while other goroutines read from the connection and send held bytes.
 func TestTLSCloseWhileReadingAndSending(t *testing.T) {
 	for range 20 {
 		s := newSecured(t, tlsVersions["1.3"])

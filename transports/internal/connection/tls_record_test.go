@@ -16,7 +16,8 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// recordWriter makes the records of a TLS 1.3 client (RFC 8446), so that tests can send what tls.Conn does not.
+// recordWriter encrypts the records of a TLS 1.3 client (RFC 8446), so that tests can send messages
+// that tls.Conn never sends.
 type recordWriter struct {
 	t        *testing.T
 	suite    uint16
@@ -26,8 +27,8 @@ type recordWriter struct {
 	sequence uint64
 }
 
-// newRecordWriter returns the writer of a client that has sent nothing after its handshake. keyLog contains the output
-// of the client to tls.Config.KeyLogWriter.
+// newRecordWriter returns the recordWriter of a client that has sent no data after its handshake.
+// keyLog contains the data that the client has written to tls.Config.KeyLogWriter.
 func newRecordWriter(t *testing.T, client *tls.Conn, keyLog *bytes.Buffer) *recordWriter {
 	w := &recordWriter{t: t, suite: client.ConnectionState().CipherSuite}
 	for line := range strings.Lines(keyLog.String()) {
@@ -68,7 +69,7 @@ func (w *recordWriter) expand(secret []byte, label string, size int) []byte {
 	return key
 }
 
-// These are types of records.
+// Record types.
 const (
 	handshakeRecord       = 22
 	applicationDataRecord = 23
@@ -84,11 +85,11 @@ func (w *recordWriter) record(kind byte, data []byte) []byte {
 	return append(header, w.aead.Seal(nil, nonce, plain, header)...)
 }
 
-// data returns a record with data of the application.
+// data returns an encrypted record of application data.
 func (w *recordWriter) data(text string) []byte { return w.record(applicationDataRecord, []byte(text)) }
 
-// keyUpdate returns a message that changes the client's key, in two records, and asks the server to change its own
-// (RFC 8446, section 4.6.3).
+// keyUpdate returns a KeyUpdate message in two records, and changes the client's key. The message asks
+// the server to change its key too (RFC 8446, section 4.6.3).
 func (w *recordWriter) keyUpdate() []byte {
 	const keyUpdate, updateRequested = 24, 1
 	b := w.record(handshakeRecord, []byte{keyUpdate, 0})

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A peer that no longer acknowledges anything is disconnected, even if the kernel's buffer still
-// has room. A peer that is unreachable for a shorter time stays connected.
+// A peer that no longer acknowledges data is disconnected, even if the kernel's buffer still has room.
+// A peer that is unreachable for less than the kernel's timeout stays connected.
 func TestVanishedPeerIsClosed(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"direct": false, "TLS": true} {
@@ -26,7 +26,8 @@ func TestVanishedPeerIsClosed(t *testing.T) {
 	}
 }
 
-// vanish reports false if the peer was unreachable for so long that the connection may be closed.
+// vanish returns false if the test was paused for so long that the kernel may have closed the
+// connection. In this case the test is inconclusive and must be repeated.
 func vanish(t *testing.T, secure bool) bool {
 	const timeout = time.Second // the kernel's timeout is four times as long
 	b := newBench(t, 0, timeout)
@@ -37,7 +38,7 @@ func vanish(t *testing.T, secure bool) bool {
 	start := time.Now()
 	setUnreachable(t, client, true)
 	b.publish(0, 1, 10)
-	time.Sleep(timeout) // the time for which the peer is unreachable
+	time.Sleep(timeout) // the peer is unreachable during this time
 	setUnreachable(t, client, false)
 	if time.Since(start) > 2*timeout {
 		return false
@@ -62,8 +63,8 @@ func (r reader) lineAfterHeartbeats() string {
 }
 
 // setUnreachable makes the kernel drop all packets that arrive for a connection, as if the network
-// were broken, or stops doing so. The socket then requires a hop limit of 255 (IP_MINTTL, RFC
-// 5082), which loopback packets do not have. This needs no privileges.
+// were broken, or makes it accept them again. To drop them, the socket requires a hop limit of 255
+// (IP_MINTTL, RFC 5082), which loopback packets do not have. This needs no privileges.
 func setUnreachable(t *testing.T, c net.Conn, unreachable bool) {
 	if over, ok := c.(*tls.Conn); ok {
 		c = over.NetConn()

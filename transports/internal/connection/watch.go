@@ -2,8 +2,8 @@ package connection
 
 // Reader reads from a watched connection.
 type Reader interface {
-	// Readable is called in a goroutine of the registry when c has input or the peer has closed it.
-	// It is not called again before Writer.RearmReadable.
+	// Readable is called in a goroutine of the registry when c has input or the peer has closed c.
+	// It is not called again before Writer.RearmReadable or Parked.Rearm.
 	Readable(c TryReader)
 }
 
@@ -14,12 +14,12 @@ type TryReader interface {
 	TryRead(p []byte) (int, error)
 }
 
-// NotifyReadable calls r when there is input, so that no goroutine has to block in a read. It
-// returns false if the connection cannot be watched or is closed; the caller must then read in a
-// goroutine. A Conn may wrap the Conn from NewConn if it has a method Unwrap.
+// NotifyReadable makes the registry call r when input arrives, so that no goroutine has to block in a
+// read. It returns false if the connection cannot be watched or is closed; the caller must then read in
+// a goroutine. If the Writer's Conn wraps the Conn from NewConn, it must have a method Unwrap.
 //
-// A connection with TLS may hold input that it has already received or decrypted, which the poller does not
-// detect. Therefore NotifyReadable first calls r itself, in the goroutine of its caller.
+// The poller does not detect input that a TLS connection has already received or decrypted. Therefore
+// NotifyReadable calls r once itself, in the caller's goroutine, for a TLS connection.
 func (w *Writer) NotifyReadable(r Reader) bool {
 	c := unwrapConn(w.conn)
 	over, isTLS := c.(earlyReader)
@@ -36,7 +36,7 @@ func (w *Writer) NotifyReadable(r Reader) bool {
 	return watched
 }
 
-// earlyReader is a connection that may hold input which was received before the connection is watched.
+// earlyReader is a connection with TLS. It may hold input that it received before it was watched.
 type earlyReader interface {
 	TryReader
 	// beginTryReads makes reads of the net.Conn return instead of blocking, so that TryRead may be called.
@@ -52,8 +52,8 @@ func unwrapConn(c Conn) Conn {
 	return c
 }
 
-// RearmReadable enables one more call of the Reader of NotifyReadable. It also sends bytes
-// that the connection holds because of a read: for example, TLS may change its keys.
+// RearmReadable enables the next call of the Reader that was passed to NotifyReadable. It also sends
+// bytes that the connection holds because of a read, for example if TLS has answered a change of keys.
 func (w *Writer) RearmReadable() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

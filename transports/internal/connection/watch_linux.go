@@ -9,19 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller watches all connections of a registry with one epoll instance. The Go runtime's poller
-// waits for that instance, so the poller needs one goroutine and no thread of its own. Closing a
-// connection removes it from epoll.
+// poller watches all connections of a registry with one epoll instance. The Go runtime's own poller
+// waits until that instance is readable, so poller needs one goroutine and no thread. When a connection
+// is closed, the kernel removes it from the epoll instance.
 type poller struct {
 	registry *Registry       // static
 	epoll    *os.File        // static; owns fd
-	fd       int             // static; used by open connections; all connections are closed before it
+	fd       int             // static; open until all connections are closed
 	raw      syscall.RawConn // static; raw access to epoll
 
 	mu         sync.Mutex // guards the fields below, and each watch
 	watched    []watched  // connections by slot; nil: the slot is free
 	free       []int32    // free slots
-	generation int32      // number of the newest watch; distinguishes successive watches in one slot
+	generation int32      // number of the newest watch; distinguishes successive watches that use the same slot
 }
 
 // watched is a connection with direct writes that the poller can watch: the connection of a Writer,
@@ -31,9 +31,9 @@ type watched interface {
 	// connection and poller.mu are held.
 	watching() *watch
 	socket() pollable
-	// input returns what the Reader reads from.
+	// input returns the connection from which the Reader reads.
 	input() TryReader
-	// onPeerClosed is called if the connection is watched without a Reader, and the peer has closed.
+	// onPeerClosed is called when the peer has closed a connection that is watched without a Reader.
 	onPeerClosed()
 }
 
@@ -51,8 +51,8 @@ type watch struct {
 	generation int32 // 0: not watched
 }
 
-// startPoller returns the registry's poller, and starts it on first use. It returns nil if the
-// system provides none.
+// startPoller returns the registry's poller, and starts it on first use. It returns nil if the poller
+// cannot be started.
 func (r *Registry) startPoller() *poller {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,16 +90,16 @@ func (p *poller) run() {
 					parked = p.dispatch(&events[i], parked)
 				}
 				p.registry.serveParked(parked)
-				runtime.Gosched() // run the readers first, so that only one batch of events has goroutines at a time
+				runtime.Gosched() // lets the new goroutines run before more are started for the next events
 			case err != unix.EINTR:
-				return false // blocks until epoll is readable
+				return false // p.raw.Read then blocks until the epoll instance is readable
 			}
 		}
 	})
 }
 
-// dispatch handles an event: it calls the Reader or the close handler of its connection, or appends
-// a Parked connection to parked.
+// dispatch handles an event. If its connection is a Parked, dispatch appends it to parked. Otherwise it
+// calls the connection's Reader or onPeerClosed in a goroutine. It returns parked.
 func (p *poller) dispatch(e *unix.EpollEvent, parked []*Parked) []*Parked {
 	o, r := p.lookup(e)
 	if park, ok := o.(*Parked); ok {
@@ -115,8 +115,8 @@ func (p *poller) dispatch(e *unix.EpollEvent, parked []*Parked) []*Parked {
 	return parked
 }
 
-// lookup returns the connection of an event and its Reader. The connection is nil if the watch has
-// ended.
+// lookup returns the connection of an event, and the connection's Reader. Both are nil if the
+// connection is no longer watched.
 func (p *poller) lookup(e *unix.EpollEvent) (watched, Reader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,8 +129,8 @@ func (p *poller) lookup(e *unix.EpollEvent) (watched, Reader) {
 
 func (p *poller) close() { p.epoll.Close() }
 
-// startWatch watches the connection for input. If reader is nil, it watches only for a close by the
-// peer.
+// startWatch watches the connection for input. If reader is nil, startWatch only detects that the peer
+// closes the connection. It returns false if the connection cannot be watched.
 func (r *Registry) startWatch(o watched, reader Reader) bool {
 	p := r.startPoller()
 	if p == nil {
@@ -162,8 +162,8 @@ func (r *Registry) rearmWatch(o watched) {
 	}
 }
 
-// update registers the connection for one event. It does nothing if the connection is closed,
-// because its descriptor may then belong to another connection.
+// update performs an epoll_ctl operation for the connection, which registers at most one event. If the
+// connection is closed, update does nothing: the descriptor may then belong to another connection.
 func (p *poller) update(o watched, op int) error {
 	w := o.watching()
 	c := controls.Get().(*control)
@@ -193,8 +193,8 @@ var controls = sync.Pool{New: func() any {
 	return c
 }}
 
-// stopWatch ends the watch. The caller then closes the connection, which removes it from epoll, or
-// calls forget.
+// stopWatch ends the watch. To remove the connection from epoll as well, the caller either closes the
+// connection afterwards or has called forget before.
 func (r *Registry) stopWatch(o watched) {
 	w := o.watching()
 	if w.generation == 0 {
@@ -208,7 +208,7 @@ func (r *Registry) stopWatch(o watched) {
 	*w = watch{}
 }
 
-// forget removes a connection from epoll that stays open. It must be called before stopWatch.
+// forget removes a connection that stays open from epoll. It must be called before stopWatch.
 func (r *Registry) forget(o watched) {
 	if o.watching().generation != 0 {
 		_ = r.poller.update(o, unix.EPOLL_CTL_DEL) // fails only while the connection is being closed
@@ -233,7 +233,7 @@ func (w *Writer) startWatch(c Conn, r Reader) bool {
 	return w.cfg.Registry.startWatch(w, r)
 }
 
-// isWatched reports whether the poller will report that the peer has closed.
+// isWatched reports whether the poller watches the connection, and so detects that the peer closes it.
 func (w *Writer) isWatched() bool { return w.watch.generation != 0 }
 
 func (w *Writer) watching() *watch { return &w.watch }
@@ -246,8 +246,9 @@ func (w *Writer) rearmWatch() { w.cfg.Registry.rearmWatch(w) }
 
 func (w *Writer) stopWatch() { w.cfg.Registry.stopWatch(w) }
 
-// onPeerClosed handles a close by the peer. The peer may have closed only its write side, so data
-// that is being written is still sent. The next heartbeat closes the connection.
+// onPeerClosed closes the connection after the peer has closed it. The peer may have closed only its
+// write side, so if the drain goroutine is writing, onPeerClosed lets it continue; a later heartbeat
+// then closes the connection.
 func (w *Writer) onPeerClosed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -266,4 +267,4 @@ func (p *Parked) socket() pollable { return p.conn.direct.(pollable) }
 
 func (p *Parked) input() TryReader { return p }
 
-func (p *Parked) onPeerClosed() {} // a Parked connection has a Reader
+func (p *Parked) onPeerClosed() {} // never called, because a Parked connection has a Reader

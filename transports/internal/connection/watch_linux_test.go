@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The poller detects without heartbeats that the peer has closed the connection. If the peer has
-// closed only its write side, everything that is queued is written first.
+// The poller detects that the peer has closed the connection, even without heartbeats. If the peer has
+// closed only its write side, the hub first writes all queued events.
 func TestPeerCloseIsWatched(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
@@ -25,7 +25,7 @@ func TestPeerCloseIsWatched(t *testing.T) {
 func watchPeerClose(t *testing.T, secure bool) {
 	b := newBench(t, 0, longTimeout)
 	b.secure = secure
-	client := b.stall(1, 1<<20)[0] // the client closes while the writer is writing
+	client := b.stall(1, 1<<20)[0] // the writer is writing when the client closes its write side
 	b.publish(1, 30, 100_000)
 	raw := client
 	if over, ok := client.(*tls.Conn); ok {

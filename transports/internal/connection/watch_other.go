@@ -2,7 +2,7 @@
 
 package connection
 
-// poller is empty, because only Linux has one.
+// poller is empty, because connections are watched only on Linux.
 type poller struct{}
 
 func (*poller) close() {}

@@ -13,10 +13,11 @@ import (
 // Codec encodes the hub's events and control messages for one transport.
 type Codec interface {
 	Format
-	// Unwrap returns the part of the bytes of Encode that is written to a Conn without direct
-	// writes. To a Conn with direct writes, all bytes are written.
+	// Unwrap removes framing that the connection does not use from the result of Encode, for example
+	// that of an HTTP/1.1 chunk on HTTP/2. With direct writes, it must return all bytes, because
+	// fan-out workers do not call it.
 	Unwrap([]byte) []byte
-	// AppendMessage appends a control message. If the message ends the stream (an error or a
+	// AppendMessage appends a control message to dst. If the message ends the stream (an error or a
 	// goaway), AppendMessage also appends the bytes that the transport requires at the end of a
 	// stream.
 	AppendMessage(dst []byte, m wire.Message) []byte
@@ -28,21 +29,21 @@ type Config struct {
 	Counters     *Counters
 	Registry     *Registry
 	WriteTimeout time.Duration // time without progress after which the connection is closed
-	// Disconnect disconnects a subscriber that fell behind retention. By default, the subscriber is
-	// sent a gap.
+	// Disconnect makes the Writer disconnect a subscriber that fell behind retention. By default, the
+	// Writer sends a gap instead.
 	Disconnect bool
 }
 
 // Counters are the counters of one transport's connections.
 type Counters struct {
-	Connections      atomic.Int64 // connections that are open now
+	Connections      atomic.Int64 // currently open connections
 	Opened           atomic.Uint64
 	Delivered        atomic.Uint64 // events of which at least a part was written
 	Bytes            atomic.Uint64 // written bytes, before TLS; for long-poll only the response bodies
 	FellBehind       atomic.Uint64 // connections closed because they fell behind retention
 	WriteStalled     atomic.Uint64 // connections closed because a write made no progress
 	ClosedAtDeadline atomic.Uint64 // connections closed at the drain deadline with unwritten data
-	Unauthorized     atomic.Uint64 // connections closed because the token ended or lost a right
+	Unauthorized     atomic.Uint64 // connections closed because the token expired, was revoked or lost a right
 	// NoEncodingMemory counts connections that were closed before or within a large event.
 	// Retention had removed the event, and the EncodingCache had no memory for its encoding.
 	NoEncodingMemory atomic.Uint64
@@ -69,25 +70,25 @@ type Writer struct {
 	session auth.Access
 	queued  *pending
 	end     *end  // nil: no end is scheduled, or the Writer was closed before the end
-	watch   watch // watch of conn, for input or for the peer's close
+	watch   watch // registration of conn with the poller
 	state   state
-	writing bool // see state
+	writing bool // whether the drain goroutine owns the connection, see state
 
 	inCommand   bool   // a command of the peer is running; see BeginCommand
-	goawayAfter uint32 // retry delay of the Goaway that EndCommand must write, in milliseconds; 0: none
+	goawayAfter uint32 // retry delay of the postponed Goaway that EndCommand must write, in milliseconds; 0: none
 }
 
 // pending contains everything that is queued. It exists only while something is queued, which is
 // rare.
 type pending struct {
 	control   []byte       // whole messages, written before the next event
-	tail      []byte       // rest of a message that was written in part; written before control
-	partial   partialEvent // rest of a large event, instead of tail
-	batch     portion      // events that were already read; written before control
-	heartbeat bool         // a heartbeat must be written after everything else
+	tail      []byte       // rest of an event or message that was written in part; written before control
+	partial   partialEvent // rest of a large event that was written in part; set instead of tail
+	batch     portion      // events that were already read from the hub; written before control
+	heartbeat bool         // whether to write a heartbeat when no events are left
 }
 
-// New returns a Writer, which writes nothing until Start.
+// New returns a Writer. It writes nothing before Start.
 func New() *Writer { return new(Writer) }
 
 // pending returns w.queued, and creates it if necessary.
@@ -98,8 +99,8 @@ func (w *Writer) pending() *pending {
 	return w.queued
 }
 
-// waitStateChange blocks until the Writer may have been closed, or may have stopped writing. mu
-// must be held.
+// waitStateChange blocks until signalStateChange is called. The caller must then check its condition
+// again. mu must be held.
 func (w *Writer) waitStateChange() {
 	if w.stateChanged == nil {
 		w.stateChanged = sync.NewCond(&w.mu)
@@ -107,18 +108,18 @@ func (w *Writer) waitStateChange() {
 	w.stateChanged.Wait()
 }
 
-// signalStateChange wakes the goroutines in waitStateChange.
+// signalStateChange wakes the goroutines that are blocked in waitStateChange. mu must be held.
 func (w *Writer) signalStateChange() {
 	if w.stateChanged != nil {
 		w.stateChanged.Broadcast()
 	}
 }
 
-// Start writes opening, and then the events of sub. The caller must have acquired access. If the
-// registry accepts no more members, Start returns false, and the caller must still close conn and
-// sub and release access. Otherwise the Writer does so when it is closed.
+// Start writes the bytes in opening, and then the events of sub. The caller must have acquired access.
+// If the registry accepts no more members, Start returns false, and the caller must close conn and sub
+// and release access. If Start returns true, the Writer does this when it is closed.
 func (w *Writer) Start(cfg *Config, access auth.Access, sub *hub.Subscription, conn Conn, opening []byte) bool {
-	// mu is held until the end, so that Registry.Close never sees a Writer that is only partly
+	// mu is held until Start returns, so that Registry.Close cannot close a Writer that is only partly
 	// started.
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -131,7 +132,7 @@ func (w *Writer) Start(cfg *Config, access auth.Access, sub *hub.Subscription, c
 	w.session, w.state = access, stateOpen
 	w.record.Open(w.subject())
 	w.writeControl(opening)
-	w.checkRights() // rights may have changed since the request was authorized
+	w.checkRights() // the rights may have changed since the request was authorized
 	if sub.Behind() {
 		w.startDrain()
 	}
@@ -169,7 +170,7 @@ func (w *Writer) Ready(batch *hub.Batch) {
 		}
 		w.sub.Advance(batch.Events[end-1].ID.Seq)
 		w.countDelivered(end - start)
-		if w.writing { // the drain goroutine also reads the remaining events
+		if w.writing { // the drain goroutine reads the remaining events from the hub
 			return
 		}
 		start = end
@@ -177,9 +178,9 @@ func (w *Writer) Ready(batch *hub.Batch) {
 	w.sub.Advance(batch.To)
 }
 
-// advancePast advances the position past the events of which at least a part is among the first n
-// bytes of joined. If the last of them was written in part, its rest is kept for the drain
-// goroutine, which reads the remaining events from the hub.
+// advancePast advances the position after only the first n bytes of joined, the encodings of events,
+// were written. It advances past each event that was written completely or in part. If an event was
+// written in part, its rest is kept for the drain goroutine, which reads later events from the hub.
 func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 	for _, e := range events {
 		if n == 0 {
@@ -199,8 +200,8 @@ func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 	}
 }
 
-// tryWrite writes the bytes that the connection accepts without blocking, and counts them. If the
-// connection holds the end of b instead of sending it, tryWrite starts the drain goroutine.
+// tryWrite writes as much of b as the connection accepts without blocking, and counts the bytes. If the
+// connection accepts all of b but has not sent all bytes, tryWrite starts the drain goroutine.
 func (w *Writer) tryWrite(b []byte) (int, error) {
 	n, err := w.conn.TryWrite(b)
 	w.cfg.Counters.Bytes.Add(uint64(n))
@@ -221,8 +222,8 @@ func (w *Writer) writeAll(b []byte) error {
 	return err
 }
 
-// writeControl writes a message. While another goroutine writes, it queues the message instead,
-// before the next event.
+// writeControl writes a message. While the drain goroutine owns the connection, writeControl queues the
+// message; the drain goroutine writes it before the next event.
 func (w *Writer) writeControl(message []byte) {
 	if w.state == stateClosed {
 		return
@@ -242,8 +243,8 @@ func (w *Writer) writeControl(message []byte) {
 	}
 }
 
-// maxControlQueue is the maximum number of bytes of queued control messages. When it is reached,
-// WriteControl blocks until the peer has read some.
+// maxControlQueue is the size of queued control messages above which WriteControl blocks until the
+// drain goroutine takes them.
 const maxControlQueue = 16 << 10 // bytes
 
 func (w *Writer) controlQueueFull() bool {
@@ -251,14 +252,13 @@ func (w *Writer) controlQueueFull() bool {
 }
 
 // WriteControl writes one message between two events. It blocks while more than 16 KiB of messages
-// are queued, so only the goroutine that reads from the connection may call it. After the end of
-// the stream it does nothing.
+// are queued, so only the goroutine that reads from the connection may call it. If the end of the
+// stream is scheduled, WriteControl does nothing.
 func (w *Writer) WriteControl(message []byte) {
 	w.Update(func(*hub.Subscription) []byte { return message })
 }
 
-// TryWriteControl is like WriteControl for a message that may be dropped: instead of blocking, it
-// drops the message.
+// TryWriteControl is like WriteControl, but drops the message instead of blocking.
 func (w *Writer) TryWriteControl(message []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -267,8 +267,9 @@ func (w *Writer) TryWriteControl(message []byte) {
 	}
 }
 
-// Update calls change with the subscription, whose position is then exact. If change returns a
-// message, Update writes it before all events after that position. Like WriteControl, it may block.
+// Update calls change, which may modify the subscription and read its position. If change returns a
+// message, Update writes the message after all events up to that position and before all later events.
+// Like WriteControl, Update may block.
 func (w *Writer) Update(change func(*hub.Subscription) []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -289,9 +290,8 @@ func (w *Writer) Update(change func(*hub.Subscription) []byte) {
 	}
 }
 
-// flushPending writes or queues the events that the subscriber has not read yet, so that its
-// position becomes that of the newest event. If another goroutine is writing, flushPending does
-// nothing, and the position is that of the last event that was read.
+// flushPending reads unread events from the hub, and writes or queues them, so that the subscriber's
+// position advances past them. While the drain goroutine owns the connection, flushPending does nothing.
 func (w *Writer) flushPending() {
 	if w.writing {
 		return
@@ -311,7 +311,7 @@ func (w *Writer) flushPending() {
 	}
 }
 
-// Heartbeat writes a heartbeat, and closes the connection if the peer has closed it.
+// Heartbeat writes a heartbeat. If the peer has closed the connection, Heartbeat closes it instead.
 func (w *Writer) Heartbeat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -342,8 +342,8 @@ func (w *Writer) heartbeat() []byte {
 	return w.cfg.Codec.AppendMessage(nil, wire.Message{Op: wire.OpHeartbeat, ID: w.sub.Cursor()})
 }
 
-// Abort is like Close, and counts the connection in Counters.ClosedAtDeadline if it has unwritten
-// data.
+// Abort is like Close, but also counts the connection in Counters.ClosedAtDeadline if the end of its
+// stream was not written.
 func (w *Writer) Abort() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -31,8 +31,8 @@ const longTimeout = 3 * time.Minute
 
 const retained = 200
 
-// lines is a codec that encodes each message as a line. The line begins with the kind of the
-// message.
+// lines is a codec that encodes each event and each message as a line. The line begins with "event" or
+// the kind of the message.
 type lines struct{}
 
 func (lines) Form() wire.Form            { return 0 }
@@ -51,7 +51,7 @@ func (lines) AppendMessage(dst []byte, m wire.Message) []byte {
 	}
 }
 
-// bench is a hub with TCP connections to clients of the test.
+// bench is a hub and a listener, for tests and benchmarks that connect clients by TCP.
 type bench struct {
 	t        testing.TB
 	hub      *hub.Hub
@@ -135,7 +135,8 @@ func (r reader) line() string {
 	return strings.TrimSuffix(s, "\n")
 }
 
-// number returns the number in the line of an event. It requires that the line is complete.
+// number returns the number of the event that a line contains. It requires that the line is complete:
+// size is the size of the event's data.
 func (r reader) number(line string, size int) int {
 	data, ok := strings.CutPrefix(line, `event "`)
 	require.True(r.t, ok, "%.40q", line)
@@ -146,7 +147,7 @@ func (r reader) number(line string, size int) int {
 	return n
 }
 
-// path selects a write path.
+// path selects how the hub writes: directly or not, with TLS or without.
 type path struct{ portable, secure bool }
 
 // allPaths runs test with direct and with portable writes, each with TLS and without.
@@ -162,8 +163,8 @@ func allPaths(t *testing.T, test func(t *testing.T, p path)) {
 	}
 }
 
-// If the connection blocks within an event or a message, the writer later continues at the same
-// byte.
+// If the connection blocks within an event or a message, the writer later continues at the first byte
+// that was not written.
 func TestPartialWritesResume(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 0, longTimeout)
@@ -212,8 +213,8 @@ func TestStalledPeerIsClosed(t *testing.T) {
 	})
 }
 
-// A reader that reads a few bytes from time to time is not disconnected, however long the kernel's
-// buffer stays full.
+// A client that reads a few bytes from time to time is not disconnected, however long the kernel's
+// send buffer stays full.
 func TestSlowReaderIsNotClosed(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		for !readSlowly(t, p) {
@@ -222,7 +223,8 @@ func TestSlowReaderIsNotClosed(t *testing.T) {
 	})
 }
 
-// readSlowly reports false if the reader was paused for so long that the connection may be closed.
+// readSlowly returns false if the client was paused for so long that the hub may close the connection.
+// In this case the test is inconclusive and must be repeated.
 func readSlowly(t *testing.T, p path) bool {
 	const timeout = 2 * time.Second
 	b := newBench(t, 0, timeout)
@@ -246,7 +248,7 @@ func readSlowly(t *testing.T, p path) bool {
 	return true
 }
 
-// trickle is a connection that is read slowly for a while.
+// trickle is a connection whose reads are slow until a given time.
 type trickle struct {
 	net.Conn
 	until   time.Time
@@ -264,7 +266,8 @@ func (c *trickle) Read(p []byte) (int, error) {
 
 func TestHeartbeatsSpreadOverPeriod(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		// A machine that pauses all readers for most of the period makes their heartbeats arrive together.
+		// If the machine pauses all clients for most of the period, their heartbeats arrive together.
+		// Therefore the test may try 20 times.
 		for range 20 {
 			quarters := heartbeatsInQuarters(t, p)
 			if !slices.Contains(quarters[:], 0) {
@@ -276,8 +279,8 @@ func TestHeartbeatsSpreadOverPeriod(t *testing.T) {
 	})
 }
 
-// heartbeatsInQuarters returns how many of 60 connections received their first heartbeat in each
-// quarter of the period.
+// heartbeatsInQuarters returns, for each quarter of the heartbeat period, how many of 60 connections
+// received their first heartbeat in it.
 func heartbeatsInQuarters(t *testing.T, p path) (quarters [4]int) {
 	const period, n = 2560 * time.Millisecond, 60
 	b := newBench(t, period, longTimeout)
@@ -305,12 +308,12 @@ func heartbeatsInQuarters(t *testing.T, p path) (quarters [4]int) {
 	return quarters
 }
 
-// ignoringSink is a sink that ignores its batches.
+// ignoringSink is a sink that ignores all batches.
 type ignoringSink struct{}
 
 func (ignoringSink) Ready(*hub.Batch) {}
 
-// The close of a peer is detected even if there is nothing to deliver.
+// The hub detects that a peer has closed its connection, even if there is no event to deliver.
 func TestClosedPeerIsDetected(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
 		b := newBench(t, 100*time.Millisecond, longTimeout)
@@ -351,8 +354,8 @@ func TestCloseDoesNotWaitForPeers(t *testing.T) {
 		b.publish(0, 100, 50<<10)
 		start := time.Now()
 		b.registry.Close()
-		require.Less(t, time.Since(start), longTimeout/2, "the close is detected well before the write timeout")
+		require.Less(t, time.Since(start), longTimeout/2, "Close must not wait for the write timeout")
 		require.Zero(t, b.counters.Connections.Load())
-		b.registry = connection.NewRegistry(0, 0) // the cleanup of the bench closes this registry
+		b.registry = connection.NewRegistry(0, 0) // newBench's cleanup closes this registry instead of the closed one
 	})
 }
