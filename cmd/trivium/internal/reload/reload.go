@@ -36,9 +36,6 @@ const (
 // maxWatchedFile is the maximum size of a watched file in bytes.
 const maxWatchedFile = 16 << 20
 
-// File is a file of a flag.
-type File struct{ Flag, Path string }
-
 // Watcher polls files and loads them when their content has changed. It polls instead of using the system's
 // notifications, which do not cover network file systems, symbolic links on a path, or a directory that is replaced. If
 // the new content cannot be used, the previous content stays in use.
@@ -75,7 +72,7 @@ func New(log *slog.Logger) *Watcher {
 // whenever a file has changed. load must use either all contents or, if it returns an error, none.
 // The error must not contain a secret. Each line of the error of Watch names the first file's flag
 // and all paths.
-func (w *Watcher) Watch(load func([][]byte) error, files ...File) error {
+func (w *Watcher) Watch(load func([][]byte) error, files ...settings.File) error {
 	u := &watchUnit{load: load}
 	for _, f := range files {
 		u.flags, u.paths = append(u.flags, f.Flag), append(u.paths, f.Path)

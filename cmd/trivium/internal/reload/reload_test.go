@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
+	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
 // TestWatcherNoticesChanges changes a file in every usual way. It makes each change twice, because
@@ -108,7 +109,7 @@ func TestWatcherNoticesChanges(t *testing.T) {
 			require.NoError(t, w.Watch(func(contents [][]byte) error {
 				got.Store(string(contents[0]))
 				return nil
-			}, File{Flag: "--flag", Path: dir + "/f"}))
+			}, settings.File{Flag: "--flag", Path: dir + "/f"}))
 			require.Equal(t, "1", got.Load())
 			hubtest.RunUntilEnd(t, w.Run)
 			for _, text := range []string{"22", "333"} {
@@ -135,7 +136,7 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 				return errors.New("they differ")
 			}
 			return nil
-		}, File{Flag: "--one", Path: one}, File{Flag: "--two", Path: two}))
+		}, settings.File{Flag: "--one", Path: one}, settings.File{Flag: "--two", Path: two}))
 		hubtest.RunUntilEnd(t, w.Run)
 		const long = 5 * time.Second
 		time.Sleep(watchPoll / 10) // the change must not coincide with a poll of the watcher
@@ -185,9 +186,9 @@ func TestWatcherStartFailsOnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	w := New((&hubtest.LogRecorder{}).Logger())
 	load := func([][]byte) error { return errors.New("line 3: want more") }
-	require.EqualError(t, w.Watch(load, File{Flag: "--tokens", Path: path}), "--tokens: "+path+": no such file or directory")
+	require.EqualError(t, w.Watch(load, settings.File{Flag: "--tokens", Path: path}), "--tokens: "+path+": no such file or directory")
 	hubtest.WriteFile(t, path, "x")
-	require.EqualError(t, w.Watch(load, File{Flag: "--tokens", Path: path}), "--tokens: "+path+": line 3: want more")
+	require.EqualError(t, w.Watch(load, settings.File{Flag: "--tokens", Path: path}), "--tokens: "+path+": line 3: want more")
 	require.Empty(t, w.units)
 }
 
@@ -202,7 +203,7 @@ func TestWatcherSkipsLargeFiles(t *testing.T) {
 		require.NoError(t, w.Watch(func(contents [][]byte) error {
 			got = string(contents[0])
 			return nil
-		}, File{Flag: "--flag", Path: path}))
+		}, settings.File{Flag: "--flag", Path: path}))
 		poll := func(total time.Duration) {
 			for range total / watchPoll {
 				time.Sleep(watchPoll)

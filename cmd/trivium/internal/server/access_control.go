@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/trivium-hub/trivium/auth"
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/reload"
@@ -16,11 +17,11 @@ import (
 type accessControl struct {
 	token        string // generated at start; "" if tokens are configured or --auth is none
 	tickets      *auth.Tickets
-	requireToken *auth.Middleware // middleware of the routes that require a token
-	tokenless    *auth.Middleware // middleware of the routes that require no token, but check Host and Origin
-	operator     *auth.Middleware // middleware of the admin listener
-	adminToken   *adminToken      // token of the admin listener; nil: none is required
-	jwt          *auth.JWT        // nil: JWTs are not accepted
+	requireToken *auth.Middleware  // middleware of the routes that require a token
+	tokenless    *auth.Middleware  // middleware of the routes that require no token, but check Host and Origin
+	operator     *auth.Middleware  // middleware of the admin listener
+	schemes      []settings.Scheme // in use, in the order of their verifiers
+	adminToken   *adminToken       // token of the admin listener; nil: none is required
 	proxies      *auth.Proxies
 }
 
@@ -29,11 +30,12 @@ type accessControl struct {
 func newAccessControl(cfg *settings.ServeConfig, files *reload.Watcher, log *slog.Logger) (*accessControl, []settings.Fault) {
 	a := new(accessControl)
 	config := auth.Config{Limits: cfg.Connections(), Tickets: auth.NewTickets(), Log: log}
-	verifier, faults := a.verifier(cfg, files, log)
+	load := a.loadFiles(files)
+	verifier, faults := a.verifier(cfg, load, log)
 	config.Verifier = verifier
 	if cfg.AdminTokenFile != "" {
 		a.adminToken = new(adminToken)
-		faults = append(faults, a.read(files, a.adminToken.load, reload.File{Flag: "--admin-token-file", Path: cfg.AdminTokenFile})...)
+		faults = append(faults, load(a.adminToken.load, settings.File{Flag: "--admin-token-file", Path: cfg.AdminTokenFile})...)
 	}
 	var err error
 	config.Origins, err = auth.NewOrigins(cfg.Origin, cfg.CORSHeader...)
@@ -68,93 +70,41 @@ func (a *accessControl) operatorConfig(hosts *auth.HostPolicy) auth.Config {
 
 // verifier returns the verifier for all configured kinds of token, or nil with --auth none. If no
 // tokens are configured, it generates one.
-func (a *accessControl) verifier(cfg *settings.ServeConfig, files *reload.Watcher, log *slog.Logger) (auth.Verifier, []settings.Fault) {
-	var all []auth.Verifier
-	var faults []settings.Fault
-	if cfg.Tokens != "" {
-		tokens := auth.NewTokens(cfg.PerToken())
-		if !cfg.AcceptsJWT() {
-			tokens.SetOnlyTokenDefaults(cfg.OfOnlyToken())
-		}
-		all = append(all, tokens)
-		faults = append(faults, a.read(files, func(contents [][]byte) error {
-			return tokens.Load(contents[0])
-		}, reload.File{Flag: "--tokens", Path: cfg.Tokens})...)
-	}
-	if cfg.AcceptsJWT() {
-		jwt, more := a.newJWT(cfg, files, log)
-		if faults = append(faults, more...); len(more) == 0 {
-			all, a.jwt = append(all, jwt), jwt
-		}
-	}
+func (a *accessControl) verifier(cfg *settings.ServeConfig, load settings.LoadFiles, log *slog.Logger) (auth.Verifier, []settings.Fault) {
+	schemes, faults := cfg.OpenSchemes(load, log)
 	switch {
 	case cfg.Auth == "none" || len(faults) > 0:
 		return nil, faults
-	case len(all) == 0:
+	case len(schemes) == 0:
 		a.token = cmp.Or(cfg.Token, auth.NewToken())
 		return auth.NewStaticToken(a.token, cfg.OfOnlyToken()), nil
 	}
-	return auth.Chain(all...), nil
+	a.schemes = schemes
+	verifiers := make([]auth.Verifier, len(schemes))
+	for i, scheme := range schemes {
+		verifiers[i] = scheme.Verifier
+	}
+	return auth.Chain(verifiers...), nil
 }
 
-// newJWT returns the verifier of JWTs. The watcher loads both key files as one unit, so that the verifier never
-// has a new key of one file with an old key of the other.
-func (a *accessControl) newJWT(cfg *settings.ServeConfig, files *reload.Watcher, log *slog.Logger) (*auth.JWT, []settings.Fault) {
-	var jwt *auth.JWT
-	var keyFiles []reload.File
-	for _, f := range []reload.File{{Flag: "--jwt-secret-file", Path: cfg.JWTSecretFile}, {Flag: "--jwt-key-file", Path: cfg.JWTKeyFile}} {
-		if f.Path != "" {
-			keyFiles = append(keyFiles, f)
+// loadFiles returns a function that registers files with the watcher, which loads them now and after each change. After
+// each change, the middleware checks all tokens in use again.
+func (a *accessControl) loadFiles(watcher *reload.Watcher) settings.LoadFiles {
+	return func(load func([][]byte) error, files ...settings.File) []settings.Fault {
+		err := watcher.Watch(func(contents [][]byte) error {
+			if err := load(contents); err != nil {
+				return err
+			}
+			if a.requireToken != nil {
+				a.requireToken.Recheck()
+			}
+			return nil
+		}, files...)
+		if err == nil {
+			return nil
 		}
+		return splitFaults(err)
 	}
-	load := func(contents [][]byte) error {
-		var keys auth.Keys
-		if cfg.JWTSecretFile != "" {
-			keys.Secret, contents = contents[0], contents[1:]
-		}
-		if cfg.JWTKeyFile != "" {
-			keys.Public = contents[0]
-		}
-		if jwt != nil {
-			return jwt.SetKeys(keys)
-		}
-		var err error
-		jwt, err = auth.NewJWT(auth.JWTConfig{
-			Keys: keys, JWKSURL: cfg.JWKSURL, AllowHTTP: cfg.JWKSAllowHTTP,
-			Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience, Leeway: cfg.JWTLeeway, Limits: cfg.PerToken(), Log: log,
-		})
-		return err
-	}
-	var faults []settings.Fault
-	if len(keyFiles) > 0 {
-		faults = a.read(files, load, keyFiles...)
-	} else {
-		faults = settings.Faults("jwks-url", settings.ErrorText(load(nil)))
-	}
-	if cfg.RevokedFile != "" && jwt != nil {
-		faults = append(faults, a.read(files, func(contents [][]byte) error {
-			return jwt.SetRevoked(contents[0])
-		}, reload.File{Flag: "--revoked-file", Path: cfg.RevokedFile})...)
-	}
-	return jwt, faults
-}
-
-// read registers files with the watcher, which calls load with their contents now and after each
-// change. After each change, the middleware checks all tokens in use again.
-func (a *accessControl) read(files *reload.Watcher, load func([][]byte) error, named ...reload.File) []settings.Fault {
-	err := files.Watch(func(contents [][]byte) error {
-		if err := load(contents); err != nil {
-			return err
-		}
-		if a.requireToken != nil {
-			a.requireToken.Recheck()
-		}
-		return nil
-	}, named...)
-	if err == nil {
-		return nil
-	}
-	return splitFaults(err)
 }
 
 // FileChecker implements settings.FileChecker: it loads the files as a server does at its start.
@@ -186,15 +136,14 @@ func splitFaults(err error) []settings.Fault {
 	return faults
 }
 
-// run closes the connections of tokens that expire and refreshes the JWT keys of --jwks-url, until ctx ends.
+// run closes the connections of tokens that expire and runs the authentication schemes, until ctx ends.
 func (a *accessControl) run(ctx context.Context) {
-	refreshed := make(chan struct{})
-	go func() {
-		defer close(refreshed)
-		if a.jwt != nil {
-			a.jwt.Run(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, scheme := range a.schemes {
+		if scheme.Run != nil {
+			running.Go(func() { scheme.Run(ctx) })
 		}
-	}()
+	}
 	a.requireToken.Run(ctx)
-	<-refreshed
 }

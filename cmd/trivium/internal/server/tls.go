@@ -30,7 +30,7 @@ func newTLS(cfg *settings.TLSConfig, files *reload.Watcher, log *slog.Logger) (*
 		warnOfDates(&certificate, log)
 		current.Store(&certificate)
 		return nil
-	}, reload.File{Flag: "--tls-cert", Path: cfg.TLSCert}, reload.File{Flag: "--tls-key", Path: cfg.TLSKey})
+	}, settings.File{Flag: "--tls-cert", Path: cfg.TLSCert}, settings.File{Flag: "--tls-key", Path: cfg.TLSKey})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,9 @@
 package settings
 
 import (
+	"context"
+	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/trivium-hub/trivium/auth"
@@ -31,9 +34,107 @@ type AccessConfig struct {
 // tokenIgnored is the fault of --token if the hub does not use the token.
 const tokenIgnored = "has no effect with --auth none, --tokens or JWTs"
 
-// AcceptsJWT reports whether JWTs are accepted.
-func (c *AccessConfig) AcceptsJWT() bool {
+// Scheme is an authentication scheme in use.
+type Scheme struct {
+	Verifier auth.Verifier
+	Run      func(context.Context) // runs while the hub serves; nil: the scheme needs no goroutine
+}
+
+// schemes are the authentication schemes, in the order in which a hub tries their verifiers.
+var schemes = []struct {
+	configured func(*AccessConfig) bool
+	open       func(*ServeConfig, schemeOptions) (Scheme, []Fault)
+}{
+	{(*AccessConfig).acceptsListed, (*ServeConfig).openTokens},
+	{(*AccessConfig).acceptsJWT, (*ServeConfig).openJWT},
+}
+
+// schemeOptions are what a scheme needs in addition to its settings.
+type schemeOptions struct {
+	load LoadFiles
+	log  *slog.Logger
+	only bool // whether no other scheme is configured
+}
+
+// acceptsListed reports whether the tokens of a file are accepted.
+func (c *AccessConfig) acceptsListed() bool { return c.Tokens != "" }
+
+// acceptsJWT reports whether JWTs are accepted.
+func (c *AccessConfig) acceptsJWT() bool {
 	return c.JWTSecretFile != "" || c.JWTKeyFile != "" || c.JWKSURL != ""
+}
+
+// schemeCount returns the number of configured authentication schemes.
+func (c *AccessConfig) schemeCount() (n int) {
+	for _, scheme := range schemes {
+		if scheme.configured(c) {
+			n++
+		}
+	}
+	return n
+}
+
+// OpenSchemes returns the configured authentication schemes, or the faults in their files.
+func (c *ServeConfig) OpenSchemes(load LoadFiles, log *slog.Logger) (opened []Scheme, faults []Fault) {
+	options := schemeOptions{load: load, log: log, only: c.schemeCount() == 1}
+	for _, scheme := range schemes {
+		if scheme.configured(&c.AccessConfig) {
+			one, found := scheme.open(c, options)
+			opened, faults = append(opened, one), append(faults, found...)
+		}
+	}
+	return opened, faults
+}
+
+func (c *ServeConfig) openTokens(options schemeOptions) (Scheme, []Fault) {
+	tokens := auth.NewTokens(c.PerToken())
+	if options.only {
+		tokens.SetOnlyTokenDefaults(c.OfOnlyToken())
+	}
+	return Scheme{Verifier: tokens}, options.load(func(contents [][]byte) error {
+		return tokens.Load(contents[0])
+	}, File{"--tokens", c.Tokens})
+}
+
+// openJWT loads both key files as one unit, so that the verifier never has a new key of one file with an old key of the
+// other.
+func (c *ServeConfig) openJWT(options schemeOptions) (Scheme, []Fault) {
+	var jwt *auth.JWT
+	setKeys := func(contents [][]byte) error {
+		var keys auth.Keys
+		if c.JWTSecretFile != "" {
+			keys.Secret, contents = contents[0], contents[1:]
+		}
+		if c.JWTKeyFile != "" {
+			keys.Public = contents[0]
+		}
+		if jwt != nil {
+			return jwt.SetKeys(keys)
+		}
+		var err error
+		jwt, err = auth.NewJWT(auth.JWTConfig{
+			Keys: keys, JWKSURL: c.JWKSURL, AllowHTTP: c.JWKSAllowHTTP,
+			Issuer: c.JWTIssuer, Audience: c.JWTAudience, Leeway: c.JWTLeeway, Limits: c.PerToken(), Log: options.log,
+		})
+		return err
+	}
+	keyFiles := []File{{"--jwt-secret-file", c.JWTSecretFile}, {"--jwt-key-file", c.JWTKeyFile}}
+	keyFiles = slices.DeleteFunc(keyFiles, func(f File) bool { return f.Path == "" })
+	var faults []Fault
+	if len(keyFiles) > 0 {
+		faults = options.load(setKeys, keyFiles...)
+	} else {
+		faults = Faults("jwks-url", ErrorText(setKeys(nil)))
+	}
+	if len(faults) > 0 {
+		return Scheme{}, faults
+	}
+	if c.RevokedFile != "" {
+		faults = options.load(func(contents [][]byte) error {
+			return jwt.SetRevoked(contents[0])
+		}, File{"--revoked-file", c.RevokedFile})
+	}
+	return Scheme{Verifier: jwt, Run: jwt.Run}, faults
 }
 
 // checkAccess returns a fault for each setting that has no effect, and for each invalid file.
@@ -48,7 +149,7 @@ func (c *ServeConfig) checkAccess(files FileChecker) []Fault {
 			faults = append(faults, Faults(setting.flag, "has no effect with --auth none")...)
 		}
 	}
-	if c.Token != "" && (c.Auth == "none" || c.Tokens != "" || c.AcceptsJWT()) {
+	if c.Token != "" && (c.Auth == "none" || c.schemeCount() > 0) {
 		faults = append(faults, Fault{Setting: "--token", Detail: tokenIgnored})
 	} else if c.Token != "" {
 		faults = append(faults, Faults("token", ErrorText(auth.CheckToken(c.Token)))...)
@@ -58,7 +159,7 @@ func (c *ServeConfig) checkAccess(files FileChecker) []Fault {
 	}{
 		{"jwt-issuer", c.JWTIssuer}, {"jwt-audience", c.JWTAudience}, {"revoked-file", c.RevokedFile},
 	} {
-		if setting.value != "" && !c.AcceptsJWT() {
+		if setting.value != "" && !c.acceptsJWT() {
 			faults = append(faults, Faults(setting.flag, "requires --jwt-secret-file, --jwt-key-file or --jwks-url")...)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // and in the Config structs of other packages, 0 selects their default instead.
 type LimitConfig struct {
 	MaxConnections           int   `default:"100000" help:"Maximum number of connected subscribers, including waiting polls. 0 means no limit."`
-	MaxConnectionsPerToken   Share `default:"50%" help:"Maximum number of connected subscribers per token, or a percentage of --max-connections. A percentage does not apply if only one token exists: the token generated at start, or the only token in --tokens if JWTs are not accepted. 0 means no limit."`
+	MaxConnectionsPerToken   Share `default:"50%" help:"Maximum number of connected subscribers per token, or a percentage of --max-connections. A percentage does not apply if only one token exists: the token generated at start, or the only token in --tokens if no other kind of token is configured. 0 means no limit."`
 	MaxConnectionsPerAddress int   `default:"0" help:"Maximum number of connected subscribers per client address (per /64 network for IPv6). 0 means no limit."`
 	MaxConnectRate           int   `default:"0" help:"Maximum number of new subscriptions per second and token, including polls. 0 means no limit."`
 	MaxPublishRate           int   `default:"0" help:"Maximum number of published events per second and token. 0 means no limit."`

@@ -44,7 +44,7 @@ type ServeConfig struct {
 	UDP            string   `name:"udp" default:"127.0.0.1:3000" help:"Address to receive datagrams on, host:port; off disables UDP. If it is a multicast group such as 239.255.42.1:3000, the hub joins the group. Every sender that can reach the address may publish, unless --udp-secret-file or --udp-allow is set."`
 	Admin          string   `default:"127.0.0.1:3002" help:"Address to serve metrics and profiles on, host:port; off disables it. Without --admin-token-file, requests need no token, so only operators should be able to reach the address."`
 	AdminTokenFile string   `name:"admin-token-file" placeholder:"FILE" help:"File with the token that every request to the admin listener must have, at least 16 characters. With it, requests may use any Host. Reread when it changes."`
-	Auth           string   `default:"token" help:"Authentication: token or none. token accepts the tokens of --tokens and JWTs; if neither is configured, the hub generates a token at start and prints it on a terminal (see --print-token). With none, every client may read and publish."`
+	Auth           string   `default:"token" help:"Authentication: token or none. token accepts every configured kind of token (such as --tokens and JWTs); if none is configured, the hub generates a token at start and prints it on a terminal (see --print-token). With none, every client may read and publish."`
 	Demo           bool     `default:"true" negatable:"" help:"Serve the demo page at /demo/."`
 	Host           []string `placeholder:"NAME" help:"Host name, without a port, to accept in the Host header with --auth none and on the admin listener. Loopback and the listening addresses are always accepted. Repeatable."`
 
@@ -87,6 +87,14 @@ type FileChecker interface {
 	CheckAccess(c *ServeConfig) []Fault    // files of tokens, keys and revoked JWTs
 	CheckCertificate(c *TLSConfig) []Fault // files of --tls-cert and --tls-key
 }
+
+// File is a file that a flag names. Flag begins with the dashes.
+type File struct{ Flag, Path string }
+
+// LoadFiles calls load with the contents of the files, in order, and does so again whenever a file has changed. load uses
+// either all contents or, if it returns an error, none. LoadFiles returns the faults that load has found, or the reason
+// why a file cannot be read.
+type LoadFiles func(load func(contents [][]byte) error, files ...File) []Fault
 
 // Faults returns every invalid setting and normalizes the others.
 func (c *ServeConfig) Faults(files FileChecker) []Fault {

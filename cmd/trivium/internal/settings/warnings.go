@@ -22,9 +22,9 @@ func (c *ServeConfig) Warnings() []Fault {
 		fmt.Sprintf("%s is reachable from other machines, which may read and publish everything (--auth none)", c.HTTP))
 	warn(open && slices.Contains(c.Origin, "*"), "origin",
 		"with --auth none, every web page that a user of this network opens can read and publish everything")
-	warn(c.Token != "" && !open && c.Tokens == "" && !c.AcceptsJWT() && !localOnly(c.HTTP), "token",
+	warn(c.Token != "" && !open && c.schemeCount() == 0 && !localOnly(c.HTTP), "token",
 		fmt.Sprintf("%s is reachable from other machines, and this token has all rights and never expires; create tokens with trivium token", c.HTTP))
-	warn(c.Token != "" && (open || c.Tokens != "" || c.AcceptsJWT()), "token", tokenIgnored) // unless TRIVIUM_TOKEN has set the token, this is a fault
+	warn(c.Token != "" && (open || c.schemeCount() > 0), "token", tokenIgnored) // unless TRIVIUM_TOKEN has set the token, this is a fault
 	warn(c.JWKSURL != "" && c.JWTIssuer == "", "jwt-issuer", "not set: tokens of --jwks-url are accepted from every issuer")
 	warn(c.JWKSURL != "" && c.JWTAudience == "", "jwt-audience",
 		"not set: tokens that were issued for other services are accepted too")
