@@ -28,11 +28,10 @@ import (
 // Patience is the longest time that the suite waits for one delivery.
 const Patience = 3 * time.Minute
 
-// Run runs the suite and returns when all subtests have ended. newEngine must return an engine that
-// is not started, contains no events, and retains at least what keep requires. Run starts and
-// closes the engine. Several goroutines call newEngine at once. If long is set, one million events
-// pass through a hub, otherwise 20,000, and concurrent publishers publish ten times as many
-// batches.
+// Run runs the suite and returns when all subtests have ended. newEngine must return an engine that is
+// not started, contains no events, and retains at least what keep requires. Run starts and closes the
+// engine. Several goroutines call newEngine at once. If long is set, the suite publishes one million
+// events through a hub instead of 20,000, and concurrent publishers publish ten times as many batches.
 //
 // The test that calls Run must not run in parallel with other tests, because Run measures the heap
 // of the process. It may call t.Parallel after Run.
@@ -96,10 +95,10 @@ func (l *log) deliver(events []*hub.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		l.t.Error("deliver called after Close returned")
+		l.t.Error("deliver was called after Close returned")
 	}
 	if len(events) == 0 {
-		l.t.Error("deliver called without events")
+		l.t.Error("deliver was called without events")
 	}
 	l.events = append(l.events, events...)
 	select {
@@ -108,7 +107,7 @@ func (l *log) deliver(events []*hub.Event) {
 	}
 }
 
-// upTo blocks until the event with this ID is delivered, and returns all events delivered so far.
+// upTo blocks until the event with the given ID is delivered, and returns all events delivered so far.
 func (l *log) upTo(id hub.Cursor) []*hub.Event {
 	l.t.Helper()
 	timeout := time.NewTimer(Patience)
@@ -121,7 +120,7 @@ func (l *log) upTo(id hub.Cursor) []*hub.Event {
 		select {
 		case <-l.more:
 		case <-timeout.C:
-			require.FailNow(l.t, "the event was not delivered", "%v of %d events", id, len(events))
+			require.FailNow(l.t, "the event was not delivered", "event %v, after %d delivered events", id, len(events))
 		}
 	}
 }
@@ -325,7 +324,7 @@ func testCloseUnderLoad(t *testing.T, l *log) {
 		select {
 		case <-l.more:
 		case <-timeout:
-			require.FailNow(t, "nothing delivered")
+			require.FailNow(t, "fewer than 100 events were delivered")
 		}
 	}
 	l.close()

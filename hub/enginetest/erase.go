@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// RequireErase erases an event, and requires the result want: nil or hub.ErrNoEvent. It retries
+// RequireErase erases an event, and requires the error want, which is nil or hub.ErrNoEvent. It retries
 // while the engine is unavailable. If such an attempt has erased the event, that counts as success.
 func RequireErase(t *testing.T, h *hub.Hub, id hub.Cursor, want error, about ...any) {
 	t.Helper()

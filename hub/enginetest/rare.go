@@ -114,8 +114,8 @@ func testRareTopics(t *testing.T, newEngine func(*testing.T, hub.Retention) hub.
 			check(set, after)
 		}
 	}
-	// On a slow machine, the hub may have used other reads, so the test subscribes again until
-	// ReadMatching was called.
+	// On a slow machine, the hub may have read these events without ReadMatching. The test subscribes
+	// again until the hub has called ReadMatching.
 	for start := time.Now(); calls != nil && calls.Load() == 0; {
 		require.Less(t, time.Since(start), Patience, "ReadMatching was not called")
 		check(Set(t, "rare.b"), -1)

@@ -65,9 +65,9 @@ func (r *Reader) Until(seq uint64) {
 	for !r.Reached(seq) {
 		select {
 		case <-r.wakeup:
-		case <-time.After(10 * time.Millisecond): // events that do not match wake no reader
+		case <-time.After(10 * time.Millisecond): // events that do not match move the position without waking the reader
 		case <-timeout.C:
-			require.FailNow(r.t, "not read", "at %v of %d", r.sub.Position(), seq)
+			require.FailNow(r.t, "not all events were read", "position %v, want seq %d", r.sub.Position(), seq)
 		}
 	}
 }

@@ -103,9 +103,9 @@ func (a *acks) onAck(m *nats.Msg) {
 	}
 }
 
-// readSeq decodes an answer of JetStream. It decodes the most frequent format without a JSON
-// parser. repeated is set if JetStream knew the message's ID, or is still storing another message
-// with it.
+// readSeq decodes an answer of JetStream. It decodes the most frequent format without a JSON parser.
+// repeated is set if JetStream knew the message's ID, or is still storing another message with the same
+// ID.
 func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return 0, false, nats.ErrNoResponders
@@ -130,8 +130,8 @@ func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 	return ack.Sequence, ack.Duplicate, nil
 }
 
-// sendGroup sends messages without waiting for the answer to each of them. It sends their IDs if
-// ids is not nil. It returns the outcome after all answers have arrived.
+// sendGroup sends messages without waiting for the answer to each of them. It sends their IDs if ids is
+// not nil. It returns the outcome when all answers have arrived or the timeout is over.
 func (e *Engine) sendGroup(ctx context.Context, ids []string, events []*hub.Event) outcome {
 	if err := e.repeatedly(ctx, e.verify); err != nil {
 		return outcome{failed: err}

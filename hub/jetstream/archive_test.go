@@ -111,9 +111,9 @@ func TestReplaysDoNotDelayLiveSubscribers(t *testing.T) {
 	require.Empty(t, live.Gaps)
 }
 
-// If events are deleted from the stream, subscribers older than the in-memory log get a gap at
-// their position, also after a restart. If the deleted events were not delivered yet, live
-// subscribers get the gap too.
+// If events are deleted from the stream, subscribers at positions before the in-memory log get a gap at
+// the position of the deleted events, also after a restart. If the deleted events were not delivered
+// yet, live subscribers get the gap too.
 func TestDeletedRangesBecomeGaps(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	stream, err := e.js.Stream(t.Context(), e.cfg.Stream)

@@ -18,9 +18,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A backup is one line of JSON (backupHeader), followed by JetStream's snapshot in pieces. Each
-// piece is preceded by its length as four bytes, big endian. A length of zero ends the pieces. The
-// last part is the SHA-256 of everything before it, by which a truncated backup is recognized.
+// A backup is one line of JSON (backupHeader), followed by JetStream's snapshot in pieces. Each piece
+// is preceded by its length as four bytes, big endian. A length of zero ends the pieces. The last part
+// is the SHA-256 of everything before it, which shows whether the backup is truncated or damaged.
 
 const (
 	backupFormat   = "trivium-backup"
@@ -84,7 +84,7 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer) error {
 	return copyPieces(ctx, out, w, sum, pieces)
 }
 
-// copyPieces writes the pieces of the snapshot and the end mark of the backup.
+// copyPieces writes the pieces of the snapshot, then a length of zero and the SHA-256.
 func copyPieces(ctx context.Context, out, w io.Writer, sum hash.Hash, pieces *nats.Subscription) error {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, backupPatience)
@@ -170,7 +170,7 @@ func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 func readBackupHeader(in *bufio.Reader, sum hash.Hash) (*backupHeader, error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
-		return nil, errors.New("not a backup: the first line does not end")
+		return nil, errors.New("not a backup: the first line is too long or incomplete")
 	}
 	sum.Write(line)
 	var header backupHeader

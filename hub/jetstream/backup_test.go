@@ -60,7 +60,7 @@ func TestBackupAndRestore(t *testing.T) {
 	flipped := bytes.Clone(whole)
 	flipped[len(flipped)/2] ^= 1
 	for name, bad := range map[string][]byte{
-		"truncated": whole[:len(whole)/2], "damaged": flipped, "not a backup": []byte("{}\n"), "the first line does not end": nil,
+		"truncated": whole[:len(whole)/2], "damaged": flipped, "not a backup": []byte("{}\n"), "the first line is too long or incomplete": nil,
 	} {
 		dir := filepath.Join(t.TempDir(), "bad")
 		require.ErrorContains(t, Restore(t.Context(), dir, bytes.NewReader(bad)), name)

@@ -11,15 +11,15 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// The leader sets the time of each message by its own clock, and the clocks of servers differ.
-// Times can therefore decrease from one message to the next after an election, or after a clock was
-// set back. JetStream searches for a time by bisection, which assumes increasing times, and may
-// skip the first message with that time. The engine therefore records the largest decrease of times
-// in the stream, the clock regression. To find a time, it searches for the time minus the
-// regression, which skips no message, and reads the messages from there on.
+// The leader sets the time of each message by its own clock, and the clocks of servers differ. Times
+// can therefore decrease from one message to the next after an election, or after a clock was set back.
+// JetStream searches for a time by bisection, which assumes increasing times, and may skip the first
+// message with that time. The engine therefore records the largest decrease of times in the stream, the
+// clock regression. To find a time, it searches for the time minus the regression, so that it skips no
+// message, and reads the messages from there on.
 
 const (
-	clockSamples = 64 // number of messages, before the observed ones, whose times are sampled
+	clockSamples = 64 // number of messages before the first observed one whose times are sampled
 	maxSinceRead = 8  // maximum number of batches that are read to find the first message exactly; if they do not suffice, the subscriber starts earlier than requested
 	sinceBatch   = 1000
 )

@@ -81,7 +81,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("JetStream accepts events of at most %d bytes, not %d", MaxEventSize, c.MaxEventSize)
 	}
 	if least := int64(c.MaxEventSize + MaxMessageOverhead); c.Retention.Bytes < least {
-		return c, configError("Retention.Bytes", "a log of %d bytes does not hold one event of %d: want at least %d",
+		return c, configError("Retention.Bytes", "a log of %d bytes has no room for an event of %d bytes: want at least %d",
 			c.Retention.Bytes, c.MaxEventSize, least)
 	}
 	return c, nil

@@ -13,11 +13,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A NATS server can lose the newest messages of its store by a power loss, or because the store was
+// A NATS server can lose the newest messages of its store in a power loss, or when the store is
 // restored from an older copy. It then assigns the lost sequences to other events, and an event ID
-// would identify two events. The engine therefore remembers the newest messages that it has
-// delivered. After every reconnect and every change of the leader, and before it publishes
-// anything, it compares them with the leader's messages. If any differs, a new epoch begins.
+// would identify two events. The engine therefore remembers the newest messages that it has delivered.
+// After every reconnect and every change of the leader, and before it publishes anything, it compares
+// them with the leader's messages. If any differs, a new epoch begins.
 
 // maxAnchors is the number of remembered messages. More than one is remembered, because single
 // messages can be deleted from a stream.
@@ -49,7 +49,7 @@ type continuity struct {
 
 	mu      sync.Mutex
 	anchors [maxAnchors]anchor // a ring buffer
-	noted   int                // number of messages ever remembered
+	noted   int                // number of calls of note
 	checked checkpoint         // connection and leader of the last successful comparison
 	leader  string             // the last known leader of the stream
 }
@@ -76,7 +76,8 @@ func (c *continuity) newest() []anchor {
 	return anchors
 }
 
-// seeLeader records the name of the leader from an answer about the stream.
+// seeLeader records the leader that the server named in its description of the stream, and counts a
+// change if it is a new leader.
 func (c *continuity) seeLeader(info *jetstream.StreamInfo) {
 	if info.Cluster == nil || info.Cluster.Leader == "" {
 		return
@@ -151,9 +152,9 @@ func (e *Engine) repeatedly(ctx context.Context, verify func(context.Context) er
 	}
 }
 
-// compare checks that the newest remembered message that is still in the stream is the delivered
-// one. If so, all earlier messages are also the delivered ones, because sequences are assigned in
-// order.
+// compare checks whether the stream still contains the delivered messages. It compares only the newest
+// remembered message that is still in the stream. If that message is unchanged, so are all earlier
+// ones, because sequences are assigned in order.
 func (e *Engine) compare(ctx context.Context) error {
 	for _, a := range e.continuity.newest() {
 		same, err := e.stillHolds(ctx, a)
@@ -163,7 +164,7 @@ func (e *Engine) compare(ctx context.Context) error {
 		case err != nil:
 			return unavailable(err)
 		case !same:
-			return e.diverged(ctx, fmt.Sprintf("has a different message at %d than the one delivered", a.seq))
+			return e.diverged(ctx, fmt.Sprintf("has a different message at sequence %d than the one delivered", a.seq))
 		}
 		return nil
 	}

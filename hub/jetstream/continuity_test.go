@@ -16,7 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// putBack stops server i, replaces its store with the older copy in dir, and starts the server.
+// replaceStore stops server i and replaces its store with the older copy in dir. The caller must start
+// the server.
 func (c *cluster) putBack(i int, dir string) {
 	c.t.Helper()
 	c.stop(i)

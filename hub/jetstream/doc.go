@@ -9,13 +9,14 @@
 // cursors, also after a restart. The engine reads new messages with one consumer, and events older than the in-memory
 // log by direct gets, in chunks.
 //
-// Publish returns after JetStream's acknowledgement, and the hub delivers only committed events. One event is one
-// message. Events that must be stored together or not at all are an atomic batch. Events of a datagram source are
-// single messages, many of which may wait for acknowledgement at the same time. None is sent a second time, because it
-// could then be stored after a later one. A publish that was certainly not stored, for example during the election of a
-// leader, is retried for timeouts.retry. A publish whose outcome is unknown is retried only if it has an idempotency
-// key, which JetStream recognizes. The engine also remembers the keys that it reads from the stream, because JetStream
-// cannot return the events of a key after they were removed.
+// Publish returns after JetStream's acknowledgement, and the hub delivers only committed events. One
+// event is one message. Events that must be stored together or not at all are an atomic batch. Events
+// of a datagram source are single messages, many of which may wait for acknowledgement at the same
+// time. Such a message is never sent a second time, because it could then be stored after a later one.
+// A publish that was certainly not stored, for example during the election of a leader, is retried for
+// timeouts.retry. A publish whose outcome is unknown is retried only if it has an idempotency key,
+// which JetStream recognizes. The engine also remembers the keys that it reads from the stream, because
+// JetStream cannot return the result of a publish after its events were removed.
 //
 // An embedded server has no listener: the hub connects to it in memory. Its store is locked while it is open, and
 // records whether it was closed cleanly. With interval sync, a power loss may remove acknowledged events, and JetStream

@@ -61,8 +61,8 @@ func openEmbedded(cfg *Config, timeout time.Duration) (_ *embedded, err error) {
 	return e, nil
 }
 
-// logLowSpace logs a warning if the disk will be full before the stream reaches its limit. has is
-// the current size of the stream in bytes.
+// logLowSpace logs a warning if the disk will be full before the stream reaches its limit. The
+// parameter has is the current size of the stream in bytes.
 func (e *embedded) logLowSpace(cfg *Config, has uint64) {
 	if free, known := freeSpace(e.store.dir); known && free+has < uint64(cfg.Retention.Bytes) {
 		cfg.Logger.Warn("the disk of the store has less free space than the configured retention",
@@ -92,8 +92,8 @@ func (e *embedded) logLostEvents(log *slog.Logger, info *jetstream.StreamInfo) {
 	}
 }
 
-// health returns the reason why the server has stopped writing, or nil. After a failed write the
-// server stops for good, even if the disk has space again.
+// health returns the reason why the server has stopped writing, or nil. After a failed write, the
+// server does not write again, even if the disk has space again.
 func (e *embedded) health() error {
 	if e == nil {
 		return nil

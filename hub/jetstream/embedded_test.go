@@ -134,7 +134,7 @@ func TestFailedOpenLeavesStoreUnchanged(t *testing.T) {
 	_, err = New(Config{Store: "x", MaxEventSize: MaxEventSize + 1})
 	require.ErrorContains(t, err, "JetStream accepts events of at most 32505856 bytes")
 	_, err = New(Config{Store: "x", Retention: hub.Retention{Bytes: 1 << 20}})
-	require.ErrorContains(t, err, "a log of 1048576 bytes does not hold one event of 1048576: want at least 1052672")
+	require.ErrorContains(t, err, "a log of 1048576 bytes has no room for an event of 1048576 bytes: want at least 1052672")
 	_, err = New(Config{Store: "x", Replicas: 3})
 	require.ErrorContains(t, err, "replicas: want 1")
 }
@@ -231,7 +231,7 @@ func TestEventsAboveLoweredLimitAreDelivered(t *testing.T) {
 	require.Len(t, r.Events[0].Data, size)
 }
 
-// A valid event is unchanged by encode and decode, whether its message comes from a consumer or
+// A valid event is unchanged by encode and decode, whether its message is received from a consumer or
 // from a direct get.
 func TestEventsSurviveEncoding(t *testing.T) {
 	t.Parallel()

@@ -304,7 +304,7 @@ func (e *Engine) ready() error {
 		return e.unavailable
 	}
 	if err := e.rights.err(); err != nil {
-		return unavailable(err) // failures of other checks may be consequences of this one
+		return unavailable(err) // other checks may have failed because of the missing rights
 	}
 	if e.unavailable != nil {
 		return e.unavailable
@@ -315,7 +315,8 @@ func (e *Engine) ready() error {
 // Failed returns a channel that receives one error when the hub must be restarted.
 func (e *Engine) Failed() <-chan error { return e.failed }
 
-// fail ends the engine for good. Only the first error is reported, because later ones follow from it.
+// fail ends the engine permanently. Only the first error is reported, because later errors are
+// consequences of it.
 func (e *Engine) fail(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -35,8 +35,8 @@ const headerErased = "Trivium-Erased"
 // them.
 const maxErasures = 1 << 17
 
-// erasures is the set of sequences without an event that are not losses: those of erased events and
-// of the erasures themselves.
+// erasures is the set of sequences that have no event but are not losses: the sequences of erased
+// events and of the erasures themselves.
 type erasures struct {
 	learning sync.Mutex // held while erasures are read from the stream; taken before mu
 
@@ -45,7 +45,7 @@ type erasures struct {
 	known uint64   // all erasures up to this sequence are in seqs
 }
 
-// add records that the erasure at sequence at erases the event at seq.
+// add records that the erasure with the sequence at has erased the event with the sequence seq.
 func (s *erasures) add(at, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,7 +174,7 @@ func (e *Engine) element(m stored) *hub.Event {
 		return event
 	}
 	if e.erased.has(m.seq) {
-		return e.erasedRange(m.seq) // the second step deletes the message
+		return e.erasedRange(m.seq) // the second step of the erasure will delete the message
 	}
 	if event := e.decode(m.header, m.data, m.subject, m.seq, m.time); event != nil {
 		return event

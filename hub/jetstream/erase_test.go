@@ -92,7 +92,7 @@ func TestErasureSurvivesRestart(t *testing.T) {
 }
 
 // testErased checks that an event erased through one hub is removed from all hubs, including a
-// disconnected one, one that had not read the event yet, and one that starts later. No hub may
+// disconnected hub, a hub that had not read the event yet, and a hub that starts later. No hub may
 // report a gap.
 func testErased(t *testing.T, c *cluster) {
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
@@ -164,8 +164,8 @@ func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, eras
 	}
 }
 
-// testEraseForged checks that invalid erasures erase no event: a message on another subject, one
-// without a number, and one with its own or a later sequence.
+// testEraseForged checks that invalid erasures erase no event: a message on another subject, a message
+// without a sequence, and a message that names its own or a later sequence.
 func testEraseForged(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	h, e := startHub(t, cfg, hub.Retention{})

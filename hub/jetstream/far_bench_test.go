@@ -91,16 +91,16 @@ func BenchmarkRareTopics(b *testing.B) {
 	})
 }
 
-// read subscribes to the topic and returns the number of received events. It stops after most
-// events.
-func read(b *testing.B, h *hub.Hub, topic string, start hub.Start, most int) (n int) {
+// read subscribes to the topic and returns the number of received events. It stops when it has received
+// at least limit events.
+func read(b *testing.B, h *hub.Hub, topic string, start hub.Start, limit int) (n int) {
 	f, err := hub.ParseFilter(topic)
 	require.NoError(b, err)
 	wakeup := hub.NewWakeup()
 	s, err := h.Subscribe(hub.Request{Filters: hub.NewFilterSet(f), Start: start}, wakeup)
 	require.NoError(b, err)
 	defer s.Close()
-	for n < most {
+	for n < limit {
 		batch := s.Read(hub.ReadLimit{Events: 1000, Bytes: 1 << 20})
 		n += len(batch.Events)
 		switch {

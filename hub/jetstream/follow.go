@@ -23,7 +23,7 @@ const (
 	maxDelivered  = 512         // maximum number of events per call of deliver, which holds the hub's lock
 	consumerLife  = 30 * time.Second
 	stallTime     = 2 * time.Second
-	settledAfter  = 2 * infoTimeout // a consumer that fails after a longer time has worked before
+	settledAfter  = 2 * infoTimeout // a consumer that fails after a longer time is considered to have worked
 	maxPause      = time.Second     // longest pause before a new consumer
 )
 
@@ -39,7 +39,7 @@ type follower struct {
 	tip    uint64    // last sequence of the stream, as the leader last reported it
 	broken error     // the reason why the last consumer failed; nil: the current one works
 	since  time.Time // when broken was set
-	last   uint64    // sequence of the newest queued element, initially that of the start; only the consumer changes it
+	last   uint64    // sequence of the newest queued element, initially the start position; only the consumer changes it
 	closed bool
 }
 
@@ -139,10 +139,10 @@ func (f *follower) consume(ctx context.Context) error {
 	return err
 }
 
-// enqueueDeleted queues a deleted range if the stream has no messages up to tip. The consumer has
-// none, but its replica may be behind the leader, so enqueueDeleted reads from the leader. It must
-// be called only while the consumer has no messages, because the leader's answer contains the whole
-// next message.
+// enqueueDeleted queues a deleted range if the stream has no messages between the newest queued element
+// and tip. The consumer's replica may be behind the leader, so enqueueDeleted reads from the leader. It
+// must be called only while the consumer has no messages, because the leader's answer contains the
+// whole next message.
 func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 	last := f.reached()
 	if tip <= last {
@@ -176,7 +176,7 @@ func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 		}
 		now, newTip := f.state()
 		if now < tip && now == before {
-			return errors.New("the consumer delivers nothing although the stream has more")
+			return errors.New("the consumer delivers nothing although the stream has more messages")
 		}
 		if ticks > 0 { // after two ticks, missed heartbeats would have been reported
 			f.setBroken(nil)
@@ -195,8 +195,8 @@ func (f *follower) setBroken(err error) {
 	f.broken = err
 }
 
-// ready returns the reason why nothing is delivered if that has lasted longer than stallTime, or
-// nil.
+// ready returns the reason why the stream cannot be followed, or nil. During the first stallTime of a
+// failure, it returns nil.
 func (f *follower) ready() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -67,9 +67,9 @@ func (k *keys) add(id string, one keyedPublish) {
 	}
 }
 
-// evict removes the expired publishes, and then the oldest ones until at most most are left.
-func (k *keys) evict(now time.Time, most int) {
-	for len(k.order) > 0 && (len(k.order) > most || k.byID[k.order[0]].expired(now)) {
+// evict removes the expired publishes, and then the oldest ones until at most limit are left.
+func (k *keys) evict(now time.Time, limit int) {
+	for len(k.order) > 0 && (len(k.order) > limit || k.byID[k.order[0]].expired(now)) {
 		publisher := k.byID[k.order[0]].publisher
 		if k.held[publisher]--; k.held[publisher] == 0 {
 			delete(k.held, publisher)
@@ -227,23 +227,23 @@ func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Curso
 	return hub.Cursor{Epoch: e.epoch, Seq: before.last}, nil
 }
 
-// storedPublish returns the publish whose first message, at seq, has the ID. If that message was
-// removed and keys does not contain the publish, no earlier publish can be compared, and
-// storedPublish returns now.
-func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, now keyedPublish) (keyedPublish, error) {
+// storedPublish returns the earlier publish whose first message has the sequence seq and the given ID.
+// If that message was removed and keys does not contain the publish, its content is unknown, and
+// storedPublish returns current, the publish of the caller.
+func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, current keyedPublish) (keyedPublish, error) {
 	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()
 	m, err := e.getLeader(ctx, getRequest{Seq: seq})
 	switch {
 	case err == nil:
-		return keyedPublish{content: parseContent(m.header.Get(headerContent)), last: now.last}, nil
+		return keyedPublish{content: parseContent(m.header.Get(headerContent)), last: current.last}, nil
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return keyedPublish{}, err
 	}
 	if one, known := e.keys.lookup(id); known {
 		return one, nil
 	}
-	return now, nil
+	return current, nil
 }
 
 // seqOfID returns the sequence of the message with the ID. JetStream returns that sequence only for

@@ -57,7 +57,8 @@ func newLane(limit, maxWaiting int64) *lane {
 }
 
 // enter blocks until there is room for n bytes. The caller must call leave with the same n when the
-// publish has ended. The error is hub.ErrOverloaded; it is returned immediately, or when ctx ends.
+// publish has ended. The error is hub.ErrOverloaded. It is returned immediately if the waiting
+// publishes fill the publisher's share, and otherwise when ctx ends.
 func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 	l.mu.Lock()
 	if l.turns.Len() == 0 && l.hasRoom(n) {

@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-func TestLaneTakesTurns(t *testing.T) {
+func TestLaneServesPublishersAlternately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLane(10, 1000)
 		require.NoError(t, l.enter(t.Context(), "greedy", 100), "a publish above the limit is admitted if it is the only one")
@@ -84,11 +84,11 @@ func TestLaneBoundsWaiting(t *testing.T) {
 		for range 10 {
 			enter("greedy")
 		}
-		requireRefused("at once")
+		requireRefused("immediately")
 		for i := range 5 {
 			enter(fmt.Sprint(i))
 		}
-		requireRefused("others wait")
+		requireRefused("while other publishers wait")
 		time.Sleep(time.Second)
 		waiters.Wait()
 		require.Equal(t, 10, refused["greedy"])

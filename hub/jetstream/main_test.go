@@ -59,7 +59,7 @@ func ask[T any](t *testing.T, request func(context.Context) (T, error)) (T, erro
 	return value, err
 }
 
-// askLeader returns the leader's message with the sequence.
+// askLeader returns the leader's message at the sequence seq.
 func askLeader(t *testing.T, e *Engine, seq uint64) (stored, error) {
 	return ask(t, func(ctx context.Context) (stored, error) { return e.getLeader(ctx, getRequest{Seq: seq}) })
 }

@@ -11,9 +11,9 @@ import (
 	"sync"
 )
 
-// markName is the name of the file with the highest sequence that a subscriber may have received.
-// The NATS server does not use this file. Therefore, if the server's files were damaged or restored
-// from an older copy, the stream ends before this sequence.
+// markName is the name of the file with the highest sequence that a subscriber may have received. The
+// NATS server does not use this file. Therefore, if the stream ends before this sequence, the server's
+// files were damaged or restored from an older copy.
 const markName = "high-water"
 
 // mark is the open high-water file. Writes are not synced to disk: they are not lost if only the

@@ -21,7 +21,7 @@ import (
 // Limits of a read of a few subjects. Above them, a read of the whole stream is cheaper.
 const (
 	maxSubjects = 16
-	maxDeleted  = 1 << 17 // deleted messages in the stream, all of which the leader lists for each such read
+	maxDeleted  = 1 << 17 // maximum number of deleted messages in the stream: for each such read, the leader lists all of them
 )
 
 // subjectRead is the result of a direct get for one subject.
@@ -73,7 +73,7 @@ func (e *Engine) ReadMatching(ctx context.Context, set hub.FilterSet, seq, throu
 		return nil, err
 	}
 	if len(lost) > 0 && e.cfg.Replicas > 1 {
-		return nil, unavailable(errors.New("another replica may have what the leader has lost")) // ReadAfter reads from all replicas
+		return nil, unavailable(errors.New("another replica may have the events that the leader has lost")) // ReadAfter reads from all replicas
 	}
 	elements := e.arrange(seq, upTo, found, missing, lost)
 	return elements[:min(len(elements), limit.Events)], nil
@@ -195,8 +195,8 @@ func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found
 // span is the range of sequences (after, through].
 type span struct{ after, through uint64 }
 
-// missingSpans returns the ranges in (after, through] in which the leader has no messages, in
-// order. It returns an error if the leader does not answer, or if its log ends before reached.
+// missingSpans returns the ranges in (after, through] in which the leader has no messages, in order. It
+// returns an error if the leader does not answer, or if its log ends before the sequence reached.
 func (e *Engine) missingSpans(ctx context.Context, after, through, reached uint64) ([]span, error) {
 	info, err := e.check(ctx)
 	if err != nil {
@@ -271,8 +271,9 @@ func (e *Engine) lostRanges(ctx context.Context, missing []span) (lost []span, e
 	return lost, nil
 }
 
-// arrange returns the log elements of (seq, upTo]: the found events that are not in a missing
-// range, the lost ranges, and an element at the end of each other range without events.
+// arrange returns the log elements of (seq, upTo]: the found events that are not in a missing range,
+// and the lost ranges. It adds an element with Erases set directly before a lost range and at upTo,
+// unless another element ends there.
 func (e *Engine) arrange(seq, upTo uint64, found []*hub.Event, missing, lost []span) (elements []*hub.Event) {
 	var left []*hub.Event
 	for _, event := range found {

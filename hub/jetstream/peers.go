@@ -14,8 +14,8 @@ import (
 // peerTimeout is the timeout of a request to another hub.
 const peerTimeout = 2 * time.Second
 
-// peerSubject returns the subject on which the hub with this ID receives requests. It is not one of
-// the stream's subjects.
+// peerSubject returns the subject on which the hub with the given ID receives requests. It is not one
+// of the stream's subjects.
 func (e *Engine) peerSubject(id string) string {
 	return "_TRIVIUM." + e.cfg.Stream + ".peer." + id
 }
@@ -37,7 +37,7 @@ func (e *Engine) ServePeers(id string, answer func(request []byte) []byte) error
 	return nil
 }
 
-// AskPeer sends a request to the hub that called ServePeers with this ID, and returns its answer,
+// AskPeer sends a request to the hub that called ServePeers with the given ID, and returns its answer,
 // or nil if there is no such hub. An error wraps hub.ErrUnavailable.
 func (e *Engine) AskPeer(ctx context.Context, id string, request []byte) ([]byte, error) {
 	switch {

@@ -79,8 +79,8 @@ func (e *Engine) encodeAll(events []*hub.Event) ([]*nats.Msg, error) {
 	return messages, nil
 }
 
-// beginPublish returns an error if publishing is not possible. Otherwise the caller must call done,
-// for which Close waits.
+// beginPublish returns an error if publishing is not possible. Otherwise the caller must call done when
+// the publish has ended. Close waits for all such calls.
 func (e *Engine) beginPublish() (done func(), err error) {
 	e.mu.Lock()
 	if e.closed || e.js == nil {
@@ -114,8 +114,7 @@ func (e *Engine) publishError(err error) error {
 	}
 }
 
-// retry calls try until it succeeds, fails with an error for which again returns false, or
-// timeouts.retry is over.
+// retry calls try until try succeeds, again returns false for its error, or timeouts.retry is over.
 func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(context.Context) (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeouts.retry)
 	defer cancel()
@@ -272,9 +271,9 @@ func (e *Engine) publishEach(ctx context.Context, ids []string, events []*hub.Ev
 	return last, all.repeated, &hub.PartialError{Stored: all.stored, Err: e.publishError(all.failed)}
 }
 
-// PublishInOrder implements hub.OrderedPublisher. The embedded server stores messages in the order
-// in which they are sent, and stores none after a failed write. In a cluster, a message may fail
-// although the next one is stored. PublishInOrder then calls Publish.
+// PublishInOrder implements hub.OrderedPublisher. The embedded server stores messages in the order in
+// which they are sent, and stores none after a failed write. In a cluster, a message may fail although
+// the next one is stored. For a cluster, PublishInOrder therefore calls Publish.
 func (e *Engine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
 	if e.cfg.Store == "" || len(events) == 1 {
 		return e.Publish(ctx, events)

@@ -292,8 +292,8 @@ type stored struct {
 	data    []byte
 }
 
-// getLeader reads one message from the leader. The error is jetstream.ErrMsgNotFound if it has
-// none.
+// getLeader reads one message from the leader. The error is jetstream.ErrMsgNotFound if the leader has
+// no such message.
 func (e *Engine) getLeader(ctx context.Context, r getRequest) (stored, error) {
 	body, err := json.Marshal(r)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 const (
 	replicaTries = 40      // maximum number of consumers created to reach every replica; JetStream places them at random
 	replicaBytes = 8 << 20 // bytes of data after which a read for a deleted range ends
-	maxEmpty     = 1024    // maximum number of remembered stretches
+	maxEmpty     = 1024    // maximum number of remembered stretches without messages
 )
 
 // stretch is a range of sequences, both ends included.
@@ -31,7 +31,8 @@ type replicaRead struct {
 	through  uint64 // the last sequence that was read
 }
 
-// currentReplicas returns the names of the servers that have caught up, except the leader.
+// currentReplicas returns the names of the servers that have caught up with the leader. The leader
+// itself is not included.
 func currentReplicas(info *jetstream.StreamInfo) map[string]bool {
 	current := make(map[string]bool)
 	for _, r := range info.Cluster.Replicas {

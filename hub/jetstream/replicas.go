@@ -33,7 +33,7 @@ type replicas struct {
 
 	mu         sync.Mutex
 	differ     map[string]uint64 // number of failed comparisons by server name
-	damaged    map[string]uint64 // servers that failed their last comparison, with the sequence at which it was made
+	damaged    map[string]uint64 // servers that failed their last comparison, with the sequence up to which messages were compared
 	served     uint64            // number of events read from the leader because a replica lacked them
 	fromOthers uint64            // number of events read from another replica because the leader lacked them
 	empty      []stretch         // ranges in which no replica has messages, at most maxEmpty, oldest first

@@ -24,9 +24,9 @@ func testDamaged(t *testing.T, c *cluster) {
 	t.Run("leader", func(t *testing.T) { testDamagedLeader(t, c) })
 }
 
-// testDamagedReplica checks a follower that lost some of its files and reports deleted ranges where
-// the other servers have events. Subscribers must receive all events, from the in-memory log and
-// from the stream, and the log must name the server.
+// testDamagedReplica checks a follower that lost some of its files and reports deleted ranges where the
+// other servers have events. Subscribers must receive all events, from the in-memory log and from the
+// stream, and the hub must log the name of the server.
 func testDamagedReplica(t *testing.T, c *cluster) {
 	keep := hub.Retention{Bytes: 64 << 20}
 	cfg := c.config(keep)
@@ -48,7 +48,7 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 
 	short := hub.Retention{Events: 10}
 	cfg.Window = 10
-	for range 6 { // several reads, because the replicas answer alternately
+	for range 6 { // several reads, because any replica may answer
 		behind, _ := startHub(t, cfg, short)
 		r := enginetest.Subscribe(t, behind, hub.Request{Filters: enginetest.Set(t, ">"), Start: hub.Start{Cursor: &hub.Cursor{Epoch: last.Epoch}}})
 		r.Until(last.Seq)
@@ -157,9 +157,9 @@ func (c *cluster) damageFollower(e *Engine) (damaged int) {
 	return damaged
 }
 
-// testDamagedLeader checks a server that lost some of its files and then becomes the stream's
-// leader. Subscribers must receive all events, the log must name the server, and another server
-// must become the leader.
+// testDamagedLeader checks a server that lost some of its files and then becomes the stream's leader.
+// Subscribers must receive all events, the hub must log the name of the server, and another server must
+// become the leader.
 func testDamagedLeader(t *testing.T, c *cluster) {
 	keep := hub.Retention{Bytes: 64 << 20}
 	cfg := c.config(keep)
@@ -217,7 +217,7 @@ func testDamagedLeader(t *testing.T, c *cluster) {
 	require.Positive(t, e.Stats().Differ[name])
 	for _, o := range c.options {
 		if o.ServerName != name {
-			require.Zero(t, log.count("server="+o.ServerName), "the log names no healthy server")
+			require.Zero(t, log.count("server="+o.ServerName), "the hub logs no name of a healthy server")
 		}
 	}
 }

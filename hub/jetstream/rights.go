@@ -15,15 +15,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A NATS user may lack a right at the start, or lose one later. The server then reports a message
-// on such a subject as an error of the connection, and the request itself times out. Therefore the
-// engine checks its rights at the start and once per rightsInterval: it sends to each subject that
-// it needs a message that changes nothing, and waits until the server has answered or refused it.
+// A NATS user may lack a right at the start, or lose one later. If the engine sends a request to a
+// subject without the right, the server reports an error on the connection, and the request times out.
+// Therefore the engine checks its rights at the start and once per rightsInterval: it sends to each
+// subject that it needs a message that changes nothing, and waits until the server has answered or
+// refused it.
 
 // Intervals and timeouts of the checks.
 const (
 	rightsInterval = 2 * time.Second
-	refusalTime    = 100 * time.Millisecond // time for the handling of refusals that have arrived
+	refusalTime    = 100 * time.Millisecond // time for handling refusals that have already arrived
 )
 
 // rights records which rights of the NATS user are missing.
@@ -218,7 +219,7 @@ func (e *Engine) probeRights(ctx context.Context) (missing, before []string, err
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // fails only with the connection
+	defer func() { _ = sub.Unsubscribe() }() // fails only if the connection is closed
 	for i, p := range probes {
 		m := &nats.Msg{Subject: p.subject, Reply: inbox + "." + strconv.Itoa(i), Data: []byte(p.body)}
 		if i == 0 {
@@ -241,7 +242,7 @@ func (e *Engine) probeRights(ctx context.Context) (missing, before []string, err
 // probes.
 func (e *Engine) awaitProbes(ctx context.Context, subjects []string, inbox string, answers chan *nats.Msg) map[string]bool {
 	allowed := make(map[string]bool)
-	var inboxRefused <-chan time.Time // receives the end of the wait if the user may not receive answers; otherwise nil
+	var inboxRefused <-chan time.Time // ends the wait if the user may not receive answers; otherwise nil
 	for {
 		pending := 0
 		for _, subject := range subjects {

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// headerPending is the header of an answer to a direct get that contains the number of later
-// messages of the subject.
+// headerPending is a header of answers to direct gets. It contains the number of later messages of the
+// subject.
 const headerPending = "Nats-Num-Pending"
 
 // Limits of the search for the newest events of a filter.
@@ -58,8 +58,9 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	if err != nil {
 		return nil, err
 	}
-	// The subject has at least wanted messages from low on, and fewer from high on. Messages may be
-	// added and removed during the search, so the counts only determine where the listing starts.
+	// From low on, the subject has at least as many messages as wanted. From high on, it has fewer.
+	// Messages may be added and removed during the search, so the counts only determine where the
+	// listing starts.
 	low, high := first, upTo+1
 	lowHas, missed := total-min(after, total), 0
 	for step := 1; lowHas > uint64(wanted+wanted/4+seekConcurrency) && high-low > 1; step++ {
@@ -86,9 +87,9 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	return e.confirmNewest(ctx, subject, listing{first: first, low: low, found: found[len(found)-min(len(found), wanted):]}, upTo, wanted)
 }
 
-// guess returns a sequence between low and high from which about wanted messages remain, slightly
-// more if the messages are evenly distributed. has is the number of messages from low on. The
-// result is lower after each miss.
+// guess returns a sequence between low and high. If messages are evenly distributed, slightly more
+// messages than wanted follow it. has is the number of messages from low on. missed is the number of
+// consecutive guesses after which too few messages followed; each of them makes the result lower.
 func guess(low, high, has, wanted uint64, missed int) uint64 {
 	share := float64(wanted+wanted/8+seekConcurrency/2) / float64(has)
 	span := float64(high-low) * min(math.Ldexp(share, 2*missed), 0.5)

@@ -22,10 +22,11 @@ const (
 type listing struct {
 	first uint64   // sequence of the first message of the subject
 	low   uint64   // found is complete from this sequence on
-	found []uint64 // the newest messages, at most as many as are wanted
+	found []uint64 // sequences of the newest messages, at most as many as wanted
 }
 
-// covers reports whether the replicas reported that there is no message at seq.
+// covers reports whether the listing is complete at seq: if found does not contain seq, the replicas
+// have no message there.
 func (l *listing) covers(seq uint64) bool { return seq < l.first || seq >= l.low }
 
 // confirmNewest returns the sequences of the leader's newest messages of the subject up to upTo. It
@@ -95,8 +96,8 @@ func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
 	}
 }
 
-// nextOfLeader returns the sequence of the leader's first message of the subject from seq on, or
-// the largest uint64 if there is none.
+// nextOfLeader returns the sequence of the leader's first message of the subject from seq on, or 1<<64
+// - 2, which no message has, if there is none.
 func (e *Engine) nextOfLeader(ctx context.Context, subject string, seq uint64) (uint64, error) {
 	m, err := e.getLeader(ctx, getRequest{Seq: seq, Next: subject})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -136,8 +137,8 @@ func (e *Engine) newestOfLeader(ctx context.Context, subject string, from, to ui
 	return newest[len(newest)-min(len(newest), wanted):], nil
 }
 
-// walkLeader returns the sequences of the leader's messages of the subject in [from, to]. If there
-// are more than limit, it stops early and returns more than limit.
+// walkLeader returns the sequences of the leader's messages of the subject in [from, to]. If there are
+// more than limit, it stops early, and the result is longer than limit.
 func (e *Engine) walkLeader(ctx context.Context, subject string, from, to uint64, limit int) (found []uint64, err error) {
 	for from <= to && len(found) <= limit {
 		seq, err := e.nextOfLeader(ctx, subject, from)

@@ -47,7 +47,8 @@ func TestOneServer(t *testing.T) {
 	}
 }
 
-// TestServerStops has a server for each test, because each test stops or reconfigures it.
+// TestServerStops starts a separate server for each test, because each test stops or reconfigures its
+// server.
 func TestServerStops(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

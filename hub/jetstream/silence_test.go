@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSilentMajorityIsUnavailable checks that a leader without most servers makes the stream
-// unavailable after two checks, and that one answer makes it available again.
+// TestSilentMajorityIsUnavailable checks that a leader that is cut off from most servers makes the
+// stream unavailable after two checks, and that one answer makes it available again.
 func TestSilentMajorityIsUnavailable(t *testing.T) {
 	heard, silent := &jetstream.PeerInfo{Active: time.Second}, &jetstream.PeerInfo{Active: silentAfter}
 	offline := &jetstream.PeerInfo{Offline: true}

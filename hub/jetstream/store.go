@@ -120,7 +120,7 @@ func (s *store) mayHaveLost() bool {
 func (s *store) newEpochReason(epoch string, last uint64) string {
 	switch {
 	case s.mayHaveLost():
-		return "the machine went down while the store was in use and not completely on disk"
+		return "the machine stopped while the store was in use and not all of it was on disk"
 	case s.isCopy():
 		return "the store is a copy, perhaps an older one"
 	case s.previous.Epoch != "" && s.previous.Epoch != epoch:

@@ -17,8 +17,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// If a file of the store cannot be synced, the store is not marked as closed cleanly, because a
-// power loss could then make IDs be assigned twice. The test uses a pipe, which cannot be synced.
+// If a file of the store cannot be synced, the store is not marked as closed cleanly, because IDs could
+// be assigned twice after a power loss. The test uses a pipe, which cannot be synced.
 func TestFailedSyncLeavesStoreUnclean(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -3,10 +3,10 @@
 //	object, err := jsonscan.Object([]byte(`{"topic":"orders.eu","total":1.50}`))
 //	err = jsonscan.Members(object, func(name string, value []byte) error { … }) // total is 1.50, not 1.5
 //
-// It replaces encoding/json, which does not keep the promises of the protocol: its structs match names without regard
-// to case, use the last of two equal names, and do not preserve the bytes of values. Functions that do not return an
-// error require input that Valid has accepted. The package starts no goroutine; its functions are safe for concurrent
-// use.
+// It replaces encoding/json, which does not follow the rules of the protocol: encoding/json ignores the
+// case of names, uses the last of two members with equal names, and does not preserve the bytes of
+// values. Functions that do not return an error require input that Valid has accepted. The package
+// starts no goroutine; its functions are safe for concurrent use.
 package jsonscan
 
 import (
@@ -257,9 +257,10 @@ func RequireString(name string, value []byte) (string, error) {
 	return s, nil
 }
 
-// ObjectMembers calls visit for each member of a JSON object, in order. It stops at the first error
-// of visit and returns it. The name is unescaped and case-sensitive; the value is raw, valid JSON.
-// It is for small messages of programs that must not contain the reflection of encoding/json.
+// ObjectMembers calls visit for each member of a JSON object, in order. It stops at the first error of
+// visit and returns it. The name is unescaped and case-sensitive; the value is raw, valid JSON. It is
+// meant for programs that avoid the reflection of encoding/json to stay small, such as WebAssembly
+// programs.
 func ObjectMembers(object []byte, visit func(name string, value []byte) error) error {
 	object, err := Object(object)
 	if err != nil {

@@ -26,7 +26,7 @@ func TestDecodeStringRefusesUnpairedSurrogate(t *testing.T) {
 				raw += `\\`
 				units = append(units, '\\')
 			}
-			raw += fmt.Sprintf(rapid.SampledFrom([]string{`\u%04x`, `\u%04X`}).Draw(t, "spelling"), u)
+			raw += fmt.Sprintf(rapid.SampledFrom([]string{`\u%04x`, `\u%04X`}).Draw(t, "format"), u)
 			units = append(units, u)
 		}
 		s, ok := DecodeString([]byte(raw + `"`))

@@ -20,14 +20,14 @@ import (
 // between the return of its Close and their own end.
 const patience = time.Minute
 
-// tests is a *testing.M.
+// tests is implemented by *testing.M.
 type tests interface{ Run() int }
 
-// Main runs the tests of a package and exits. It fails if a goroutine is left that the options do
-// not ignore.
+// Main runs the tests of a package and exits. It fails if the tests leave a goroutine running, except
+// goroutines that the options ignore.
 func Main(m tests, options ...goleak.Option) { os.Exit(Run(m, options...)) }
 
-// Run is Main without the exit. It returns the exit code.
+// Run does the same as Main, but returns the exit code instead of exiting.
 func Run(m tests, options ...goleak.Option) (code int) {
 	if code = m.Run(); code != 0 {
 		return code

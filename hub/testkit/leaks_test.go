@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// results is a test run that starts a goroutine and returns a code.
+// results simulates a test run that starts a goroutine and returns the exit code.
 type results struct {
 	code int
 	end  <-chan time.Time // ends the goroutine

@@ -11,16 +11,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A UDP socket on this loopback address reserves a port until the end of a test. Its port is reservationOffset higher
-// than the reserved one, because a server with HTTP/3 listens on the UDP port of the same number on all addresses.
+// To reserve a TCP port until the end of a test, FreePorts opens a UDP socket on the loopback address
+// 127.75.75.75. The UDP port is reservationOffset higher than the reserved port, because an HTTP/3
+// server listens on the UDP port with the same number on all addresses.
 const (
 	reservations      = "127.75.75.75"
 	reservationOffset = 1 << 15
 )
 
-// FreePorts returns n free TCP ports. Until the test ends, FreePorts returns them to no other test in any process. The
-// ports are below the range that systems assign to outgoing connections and to listeners on port 0 (from 32768 on
-// Linux, 49152 elsewhere).
+// FreePorts returns n free TCP ports. Until the test ends, other tests do not get these ports from
+// FreePorts, even in other processes. The ports are below the range that systems assign to outgoing
+// connections and to listeners on port 0 (from 32768 on Linux, 49152 elsewhere).
 func FreePorts(t *testing.T, n int) (ports []int) {
 	t.Helper()
 	for tries := 0; len(ports) < n; tries++ {

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPortsDiffer checks that tests which run at the same time have different ports. Two of so many
-// random ports are almost always the same.
+// TestPortsDiffer checks that tests that run at the same time get different ports. Without
+// reservations, two of so many random ports would almost always be equal.
 func TestPortsDiffer(t *testing.T) {
 	const tests, each = 40, 20
 	seen := map[int]bool{}
