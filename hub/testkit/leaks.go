@@ -1,10 +1,9 @@
-// Package testkit contains functions that the tests of all packages of this module share: Main, which fails if the
-// tests of a package leave goroutines behind, and FreePorts.
+// Package testkit helps to test programs that contain a hub. Main runs tests, and fails if they leave goroutines behind,
+// such as those of a Hub that was not closed. FreePorts returns ports for servers of tests that run in parallel.
 //
 //	func TestMain(m *testing.M) { testkit.Main(m) }
 //
-// It is not an internal package, because hub, auth, transports and cmd have no common parent directory for one. It
-// starts no goroutine.
+// The tests of Trivium use it too. The package starts no goroutine.
 package testkit
 
 import (
