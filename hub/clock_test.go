@@ -121,8 +121,8 @@ func TestRetentionByAgeWhenTimesDecrease(t *testing.T) {
 	})
 }
 
-// reopenedEngine holds the log of another engine, as after a restart. It delivers the events after
-// seq from.
+// reopenedEngine uses the log of another engine, as an engine does after a restart. It delivers the
+// events after seq from.
 type reopenedEngine struct {
 	*logEngine
 	from uint64

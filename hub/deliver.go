@@ -92,8 +92,8 @@ func (h *Hub) matchTopic(t *topicTokens, event int) {
 }
 
 // addEvents adds the matched events to the in-memory log and to the groups. It may release the lock
-// between two steps. While the lock is released, an event may have been added to only some of its
-// groups; see addition.
+// between two steps. While the lock is released, an event may have been added to only some of the
+// groups that match it; see addition.
 func (h *Hub) addEvents(events []*Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -41,11 +41,11 @@ package hub
 // contains only the newest events of the durable log. Subscribers whose positions are before the
 // in-memory log read the durable log through the replay reader (type replayReader), in chunks that all
 // of them share. A deleted range is an element of the log, so each subscription reads it at its
-// position in the log. A subscription may start at a time, or with more of the newest events than the
-// in-memory log contains. The locator (type locator) then finds its position in the durable log before
-// the subscription reads. For the newest events, it scans the log backward (type backwardScan). The
-// trimmed-topic index (type lossIndex) records the topics of the events that the durable log has
-// removed.
+// position in the log. A subscription may start at a time, or request more of the newest events than
+// the in-memory log contains. The locator (type locator) then finds the position of the subscription in
+// the durable log before the subscription reads. To find the newest events, it scans the log backward
+// (type backwardScan). The trimmed-topic index (type lossIndex) records the topics of the events that
+// the durable log has removed.
 //
 // A publisher waits for the engine, for Hub.mu, and, if the engine is a Log, until the hub has received the events.
 // Hub.mu is held for bounded work only: a search over many events or topics releases it between pieces, and the number

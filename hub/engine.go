@@ -39,30 +39,32 @@ type Log interface {
 	// SeqAt returns the position before the first event whose Time is t or later. It returns 0 if that event
 	// is the oldest one in the log.
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
-	// Count returns the number of events in the log that match the set. It may stop when the count has reached enough.
-	// The count includes every matching event that was delivered and is still in the log.
+	// Count returns the number of events in the log that match the set. It may stop when the count
+	// reaches the parameter enough. The count includes every matching event that was delivered and is
+	// still in the log.
 	Count(ctx context.Context, set FilterSet, enough int) (int, error)
 }
 
 // Seeker is implemented by a Log that finds events without reading the events between them. The errors of all
 // methods wrap ErrUnavailable if a retry may succeed.
 type Seeker interface {
-	// Newest returns the sequence numbers of the newest events up to seq that match the set, oldest first. It returns
-	// fewer than wanted only if the log contains no more.
+	// Newest returns the sequence numbers of the newest events up to seq that match the set, oldest
+	// first. It returns fewer events than the parameter wanted only if the log contains no more.
 	Newest(ctx context.Context, set FilterSet, seq uint64, wanted int) ([]uint64, error)
-	// ReadEach returns the elements with these sequence numbers, which are in ascending order. It returns at
-	// least the first, and about as many as limit allows. A removed event is returned as a deleted range.
+	// ReadEach returns the elements with the given sequence numbers, which are in ascending order. It
+	// returns at least the first, and about as many as limit allows. A removed event is returned as a
+	// deleted range.
 	ReadEach(ctx context.Context, seqs []uint64, limit ReadLimit) ([]*Event, error)
 }
 
 // MatchReader is implemented by a Log that can read the events of a few topics without reading the other events between
 // them.
 type MatchReader interface {
-	// ReadMatching returns the elements after seq and up to through that concern the set, in order: the
-	// events that match the set, and all deleted ranges. An element with Erases set states that the log
-	// contains no such event or range after the previous element, up to and including the element's own
-	// seq. Unless ReadMatching stops at limit, the last element has the seq through. It returns at
-	// least one element. After any error, the hub calls ReadAfter instead.
+	// ReadMatching returns the elements after seq, up to the seq through, that concern the set, in
+	// order: the events that match the set, and all deleted ranges. An element with Erases set states
+	// that the log contains no such event or range after the previous element, up to and including the
+	// element's own seq. Unless ReadMatching stops at limit, the last element has the seq through. It
+	// returns at least one element. After any error, the hub calls ReadAfter instead.
 	ReadMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) ([]*Event, error)
 }
 

@@ -23,8 +23,8 @@ var (
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")
 )
 
-// ErrOverloaded is returned if too many publishes are in progress. None of the events was or will be stored. It matches
-// ErrUnavailable.
+// ErrOverloaded is returned if too many publishes are in progress. None of the events was or will be
+// stored. errors.Is reports that ErrOverloaded is also ErrUnavailable.
 var ErrOverloaded error = overloadedError{}
 
 type overloadedError struct{}

@@ -47,7 +47,8 @@ type Event struct {
 	Erases uint64
 
 	attachment atomic.Pointer[Attachment]
-	// removedTo is memlog.removedTo. It is set when the event is added to the in-memory log, and static from then on.
+	// removedTo points to memlog.removedTo. It is set when the event is added to the in-memory log, and
+	// static from then on.
 	removedTo *atomic.Uint64
 
 	// These fields are set when the event is added to the in-memory log, and are static from then

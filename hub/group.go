@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Limits of the pending events of a group. If one is exceeded, the group reads its next events from
+// Limits of the pending events of a group. If a limit is exceeded, the group reads its next events from
 // the in-memory log.
 const (
 	maxPendingEvents = 1024
@@ -88,7 +88,7 @@ func (g *group) hadReadAll(seq uint64, l *memlog) bool {
 // any.
 func (g *group) nextBatch(b *Batch, l *memlog) bool {
 	to, fellBehind := l.lastSeq, false
-	if l.adding.running && g.last <= l.adding.lastSeqBefore { // the element that is being added may still be added to the group
+	if l.adding.running && g.last <= l.adding.lastSeqBefore { // the element that is being added may not have reached this group yet
 		to = max(l.adding.lastSeqBefore, g.from)
 	}
 	if g.overflow && len(g.pending) == 0 {
@@ -134,9 +134,9 @@ func (g *group) attach(s *subscriber, shardSize int) {
 }
 
 // detach removes a subscriber. The subscriber in the last slot moves to the free slot, which may be in
-// another shard. If the position of that shard is ahead of the subscriber's previous shard, that shard
-// moves back; its other subscribers skip the events that they have already received. detach reports
-// whether a shard has moved back; the caller must then queue the group.
+// another shard. If that shard is ahead of the subscriber's previous shard, its position moves back to
+// that of the previous shard; its other subscribers skip the events that they have already received.
+// detach reports whether a shard has moved back; the caller must then queue the group.
 func (g *group) detach(s *subscriber) (movedBack bool) {
 	last := int32(len(g.subs) - 1)
 	g.subs[s.slot] = g.subs[last]

@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Engine       Engine    // nil: NewMemory()
 	Retention    Retention // limits of the in-memory log
-	MaxEventSize int       // bytes of data in an event; 0: DefaultMaxEventSize
+	MaxEventSize int       // maximum bytes of data per event; 0: DefaultMaxEventSize
 	Workers      int       // fan-out goroutines; 0: GOMAXPROCS
 }
 

@@ -247,7 +247,8 @@ func (k *idempotency) complete(id keyID, digest Digest, receipt Receipt, now tim
 	k.expiry.push(expiring{id, now.Sub(k.start) + IdempotencyPeriod})
 }
 
-// maxExpired is the maximum number of keys that removeExpired removes while it holds the lock once.
+// maxExpired is the maximum number of keys that removeExpired removes before it releases the lock for a
+// moment.
 const maxExpired = 512
 
 // removeExpired removes all keys that have expired. mu must be held. removeExpired releases mu for a

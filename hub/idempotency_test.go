@@ -198,7 +198,7 @@ func TestKeysAreKeptUntilTheyExpire(t *testing.T) {
 }
 
 // Keys that the publisher did not request, such as the ID of a CloudEvent, use at most half of the
-// subject's share. Past that, events are published without a key.
+// subject's share. After that, events are published without a key.
 func TestClaimKeyIfSpare(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 1}})
 	publish := func(key string) Cursor {

@@ -106,14 +106,15 @@ func (ix *index) add(g *group) {
 	}
 }
 
-// chooseAnchor returns the key of the filter's anchor with the fewest groups. It compares at most choice anchors.
-func (ix *index) chooseAnchor(g *group, t *topicTokens, choice int) uint32 {
+// chooseAnchor returns the key of the filter's anchor with the fewest groups. It compares at most limit
+// anchors.
+func (ix *index) chooseAnchor(g *group, t *topicTokens, limit int) uint32 {
 	best, least := uint32(anywhere), -1
-	for at := t.n - 1; at >= 0 && choice > 0; at-- {
+	for at := t.n - 1; at >= 0 && limit > 0; at-- {
 		if t.tokens[at] == anyToken || t.tokens[at] == anyTail {
 			continue
 		}
-		choice--
+		limit--
 		key := tokenKey(t.hash(at), at)
 		if n := ix.cost(g, key); least < 0 || n < least {
 			best, least = key, n
@@ -225,8 +226,9 @@ type gatherState struct {
 }
 
 // gather appends to dst the groups that may match the topic, each once. One call does one piece of the
-// search: it visits at most visits entries. done reports whether the search is complete. Groups that
-// are added between two pieces may be missing. Only one search may run at a time.
+// search: it visits at most as many entries as the parameter visits states. done reports whether the
+// search is complete. Groups that are added between two pieces may be missing. Only one search may run
+// at a time.
 func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits int) (_ []*group, done bool) {
 	if len(ix.anchors) == 0 {
 		return dst, true

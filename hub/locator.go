@@ -33,7 +33,7 @@ type startQuestion struct {
 // it has not begun yet.
 type startSearch struct {
 	question startQuestion // static
-	scan     *backwardScan // for a start byLast; owned by the locator's goroutine until done
+	scan     *backwardScan // for a start with Last; owned by the locator's goroutine until done
 
 	subs    map[*subscriber]struct{} // waiting subscribers; locator.mu guards this field and inQueue
 	inQueue *list.Element            // nil while the search is being advanced, and when it is done

@@ -8,8 +8,8 @@ import (
 // maxTopicSearch is the maximum number of nodes that one search visits for all filters of a set.
 const maxTopicSearch = 1024
 
-// topicSearch visits the topics that filters select. It gives up at its limit, because wildcards before the last
-// token may select any number of topics.
+// topicSearch visits the topics that filters select. It gives up after a limited number of nodes,
+// because wildcards before the last token may select any number of topics.
 type topicSearch struct {
 	remaining int // number of nodes that may still be visited
 	// enter reports whether the topics below a node must be visited.
@@ -113,8 +113,8 @@ type lossResult struct {
 type lossSearch struct {
 	set      FilterSet
 	conflate bool
-	// counts reports whether a loss is recent enough, by seq or by time. If it returns true for a loss, it must return
-	// true for all newer losses. For the zero mark it must return false.
+	// counts reports whether a loss is recent enough, by seq or by time. If it returns true for a loss,
+	// it must return true for all newer losses. For the zero lossMark, it must return false.
 	counts func(lossMark) bool
 	after  uint64 // used if counts compares the seq
 

@@ -223,8 +223,9 @@ func (l *memlog) drop() *Event {
 // latestSize is the memory of one entry of latest in bytes.
 const latestSize = 88
 
-// size returns the bytes that count toward Retention.Bytes. A topic or key counts once, regardless of the number of its
-// events. Topics with only a loss are not included; Retention.GapTopics limits them.
+// size returns the bytes that count toward Retention.Bytes. A topic or key counts once, regardless of
+// the number of its events. Topics that have only a recorded loss are not included; Retention.GapTopics
+// limits them.
 func (l *memlog) size() int64 {
 	return l.bytes + l.topics.topicBytes + int64(len(l.latest))*latestSize
 }
@@ -258,10 +259,10 @@ func (l *memlog) find(seq uint64) int {
 	return i
 }
 
-// erase replaces a retained event by a placeholder and returns the event, or nil if there is none. The
-// placeholder has no data. It has the event's topic, because it also replaces the event in the log of
-// the topic. When retention removes the placeholder, that is not counted as a loss. An older event with
-// the same conflation key stays superseded.
+// erase replaces a retained event with a placeholder and returns the event, or nil if the event is not
+// retained. The placeholder has no data. It has the event's topic, because it also replaces the event
+// in the log of the topic. When retention removes the placeholder, that is not counted as a loss. An
+// older event with the same conflation key stays superseded.
 func (l *memlog) erase(seq uint64) *Event {
 	i := l.find(seq)
 	if i < 0 {

@@ -215,7 +215,8 @@ func TestResumeVisitsOnlyMissedEvents(t *testing.T) {
 // match.
 func TestReadVisitsAtMostMaxVisits(t *testing.T) {
 	l := newMemlog(Retention{}.withDefaults(), 0)
-	// The first events, whose number is unrelated, do not match. The others have more topics than a read can merge.
+	// The constant unrelated is the number of events that do not match. The later events have more
+	// topics than a read can merge.
 	const unrelated, n = 3 * maxVisits, 3*maxVisits + 100
 	for seq := range uint64(n) {
 		topic := "other"

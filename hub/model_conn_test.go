@@ -131,7 +131,7 @@ func (c *conn) read() bool {
 		c.m.fail("no gap for a start with the cursor %s", c.gapAfter)
 		c.foreign = ""
 	case c.byLast && c.unread:
-		fellBehind = after // retention removed some of the newest n events after the start
+		fellBehind = after // after the start, retention may have removed some of the newest n events
 	}
 	c.unread = false
 	c.checkDelivered(batch.Events, to, fellBehind)

@@ -222,8 +222,8 @@ func (m *model) changeFiltersInBatch() {
 }
 
 // checkFinalState checks the state after the last publish and the last batch. Subscribers without
-// unread events must have received all events, and the others must receive the rest when they read.
-// The hub's statistics must match.
+// unread events must have received all events, and the other subscribers must receive the remaining
+// events when they read. The hub's statistics must match.
 func (m *model) checkFinalState() {
 	lastSeq := m.hub.Position().Seq
 	for i, c := range m.conns {

@@ -58,7 +58,7 @@ func deepMemlog(n int) *memlog {
 	return l
 }
 
-// The test counts the events and topics that a search visits while it holds the lock once. It uses the
+// The test counts the events and topics that a search visits before it releases the lock. It uses the
 // most expensive request: 64 filters for which a search must visit all topics, and which match none.
 func TestPiecesAreBounded(t *testing.T) {
 	const n = 20_000

@@ -4,12 +4,13 @@ import (
 	"time"
 )
 
-// maxVisits is the maximum number of events or topics that are visited while Hub.mu is held once,
-// so that it is held for less than a millisecond. Longer work releases the lock between pieces.
+// maxVisits is the maximum number of events or topics that are visited before Hub.mu is released, so
+// that Hub.mu is held for less than a millisecond. Longer work is done in pieces, between which the
+// lock is released.
 const maxVisits = 512
 
-// read appends the events after seq that match the set. All matching events up to reached are in the result. seq
-// must not be below the low watermark. scattered is passed to merge.
+// read appends the events after seq that match the set. All matching events up to the seq reached are
+// in the result. seq must not be below the low watermark. scattered is passed to merge.
 func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool, scattered *bool) (_ []*Event, reached uint64) {
 	m := l.merge(set, seq, false, scattered)
 	last, size := seq, 0

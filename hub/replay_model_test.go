@@ -73,7 +73,7 @@ func TestReplayModel(t *testing.T) {
 						got = got[1:]
 					default:
 						require.GreaterOrEqual(r, notified, 0, "the loss of %d is reported by a gap", e.ID.Seq)
-						gaps[notified].Certain = false // the gap is justified
+						gaps[notified].Certain = false // the gap is explained by this loss, so the check below ignores it
 					}
 				}
 				require.Empty(r, got)

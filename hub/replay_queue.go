@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// maxResolved is the maximum number of queries that are visited while replayReader.mu is held once.
+// maxResolved is the maximum number of queries that are visited before replayReader.mu is released.
 const maxResolved = 256
 
 // queryQueue holds the queries that wait for the log, at most one per subscription. No operation

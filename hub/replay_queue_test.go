@@ -41,7 +41,7 @@ func waitingReaders(n int) (*replayReader, []*subscriber) {
 	return rr, subs
 }
 
-// TestReplayLockHoldsAreBounded counts the queries that are visited while the lock is held once and
+// TestReplayLockHoldsAreBounded counts the queries that are visited before the lock is released, while
 // 10,000 queries wait.
 func TestReplayLockHoldsAreBounded(t *testing.T) {
 	const n, searches = 10_000, 4 * 15 // a binary search among 10,000 elements takes 14 steps

@@ -247,8 +247,8 @@ func (g *group) nextShardBatch(o *offer, at *shard, l *memlog) bool {
 	return true
 }
 
-// rereadBatch fills b from the in-memory log with events of earlier batches that were not offered to the shard. As in
-// refill, subscriptions before b.From call Read, which reports the gap.
+// rereadBatch fills b from the in-memory log with events of earlier batches that were not offered to
+// the shard. As in refill, subscriptions at positions before b.From call Read, which reports the gap.
 func (g *group) rereadBatch(b *Batch, at *shard, l *memlog) bool {
 	fellBehind := at.from < l.lowWatermark
 	from := max(at.from, l.lowWatermark)

@@ -102,7 +102,8 @@ func seqs(first, last uint64) (all []uint64) {
 	return all
 }
 
-// Several workers offer one batch to the subscribers of a group: four workers take a quarter of the time.
+// Several workers offer one batch to the subscribers of a group at the same time. Four workers take a
+// quarter of the time that one worker takes.
 func TestShardsUseEveryWorker(t *testing.T) {
 	for _, workers := range []int{1, 2, 4} {
 		synctest.Test(t, func(t *testing.T) {

@@ -37,10 +37,11 @@ type Stats struct {
 
 	Gaps map[GapReason]uint64 // gaps reported to subscribers
 
-	// Latency contains one observation for each batch of a subscription group: the time from the Time of the oldest
-	// event until the batch was offered to the last subscriber of the group. A shard that missed a batch is offered its
-	// events in another batch, which is another observation. Later reads by subscribers that are behind are not
-	// observed. If another machine sets Time, the difference of the two clocks is included.
+	// Latency contains one observation for each batch of a subscription group: the time from the Time
+	// of the oldest event until the batch was offered to the last subscriber of the group. A shard that
+	// missed a batch is offered its events in another batch, which adds another observation. Later
+	// reads by subscribers that are behind are not observed. If another machine sets Time, the
+	// difference of the two clocks is included.
 	Latency Latency
 
 	IdempotencyKeys int    // number of remembered keys

@@ -17,11 +17,11 @@ func gatherAll(ix *index, t *topicTokens) []*group {
 	return found
 }
 
-// lockHolds counts, for each time Hub.mu is held, how many groups change and how many events are
-// added and removed. It compares states, and does not rely on deliver's own counts.
+// lockHolds counts, for each time Hub.mu is held, how many groups change and how many events are added
+// and removed. It compares snapshots of the hub, and does not rely on the counts of deliver.
 type lockHolds struct {
 	hub                   *Hub
-	groups, added, popped int // the largest number while the lock is held once
+	groups, added, popped int // the largest number between two releases of the lock
 	count                 int
 	last                  map[*group]uint64
 	lastSeq, lowWatermark uint64
@@ -70,8 +70,8 @@ func subscribeTo(t *testing.T, h *Hub, filter string) (*Subscription, Wakeup) {
 	return s, wakeup
 }
 
-// The test counts the work of deliver while it holds the lock once: for batches of 1000 events whose
-// topics are long and all different, and for an event that matches 3000 groups.
+// The test counts how much work deliver does before it releases the lock: for batches of 1000 events
+// whose topics are long and all different, and for an event that matches 3000 groups.
 func TestDeliverReleasesTheLock(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 1000}})
 	c := countHolds(h)
@@ -118,8 +118,7 @@ func TestDeliverReleasesTheLock(t *testing.T) {
 }
 
 // The test reads while the hub has added an event to only some groups. Each subscriber receives the
-// event once, whether or not its group has it yet, and whether it reads at that time or is woken
-// later.
+// event once, whether or not its group has it yet, and whether it reads at that time or is woken later.
 func TestReadWhileAnEventIsAdded(t *testing.T) {
 	h := startHub(t, Config{Workers: 1})
 	const groups = 4 * maxSteps
@@ -170,7 +169,7 @@ func (e *scriptedEngine) Start(deliver func([]*Event)) (Cursor, error) {
 	return e.Engine.Start(deliver)
 }
 
-// The test counts the groups that are advanced over a deleted range while the lock is held once.
+// The test counts the groups that deliver moves past a deleted range before it releases the lock.
 func TestDeletedRangeReleasesTheLock(t *testing.T) {
 	engine := &scriptedEngine{Engine: NewMemory()}
 	h := startHub(t, Config{Engine: engine})
@@ -207,7 +206,7 @@ func TestHadReadAllBeforeTheGroupIsUpdated(t *testing.T) {
 	}
 }
 
-// The test counts the delivery waits that end while the lock is held once.
+// The test counts the delivery waits that end before the lock is released.
 func TestEndingWaitsReleasesTheLock(t *testing.T) {
 	h := startHub(t, Config{})
 	const waits = 2000

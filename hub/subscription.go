@@ -61,7 +61,7 @@ type Subscription struct {
 	position    uint64        // all matching events up to this seq have been read
 	search      *startSearch  // search for the start position; set in state locating
 	foreign     *foreignStart // set in state foreign
-	found       []uint64      // after a start with Last in the durable log: seqs of the unread events there, then the first seq of the in-memory log
+	found       []uint64      // seqs of the unread events that a backward scan found, then the first seq of the in-memory log; nil: no scan
 	since       time.Time     // start time; zero once no older event can follow
 	batchGroup  *group        // group whose batches are accepted; batches of an earlier group may still be offered
 	lossSearch  *lossSearch   // search for events that the in-memory log lost after the position; nil: none
@@ -147,7 +147,7 @@ func (s *Subscription) WaitTurn() (end func()) {
 	return func() { <-s.hub.turns }
 }
 
-// finishRead moves the position to seq, up to which no unread event matches.
+// finishRead moves the position to seq. No unread event up to seq may match the filters.
 func (s *Subscription) finishRead(seq uint64) {
 	s.position, s.state, s.scattered = max(s.position, seq), reading, false
 }
@@ -202,7 +202,8 @@ func (s *Subscription) Offset(b *Batch) (start int, ok bool) {
 	return start, true
 }
 
-// Advance moves the position forward to seq. The caller has delivered all matching events up to seq from a batch.
+// Advance moves the position forward to seq. The caller must have delivered all matching events up to
+// seq from a batch.
 func (s *Subscription) Advance(seq uint64) {
 	s.position = max(s.position, seq)
 	s.state = reading
@@ -227,7 +228,8 @@ func (s *Subscription) SetFilters(set FilterSet) {
 	}
 }
 
-// Restart replaces the filters and the position by those of the request. It ignores Conflate.
+// Restart replaces the filters and the position with the filters and the start of the request. It
+// ignores Conflate.
 func (s *Subscription) Restart(r Request) {
 	r = s.hub.Locate(r)
 	s.hub.mu.Lock()
@@ -297,9 +299,9 @@ func (s *Subscription) Located() bool { return s.state != locating || s.origin =
 // LogPosition returns the position of the hub's newest event.
 func (s *Subscription) LogPosition() Cursor { return s.hub.Position() }
 
-// Retained returns the event with this sequence number, or nil if retention or an erasure has removed it from the
-// in-memory log. A caller that sends a large event in parts can call it for each part instead of keeping the event
-// in memory. It is safe for concurrent use, also after Close.
+// Retained returns the event with the given sequence number, or nil if retention or an erasure has
+// removed it from the in-memory log. A caller that sends a large event in parts can call it for each
+// part instead of keeping the event in memory. It is safe for concurrent use, also after Close.
 func (s *Subscription) Retained(seq uint64) *Event {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()

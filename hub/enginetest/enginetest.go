@@ -1,6 +1,6 @@
-// Package enginetest is a conformance suite for implementations of hub.Engine. It checks the contract of hub.Engine,
-// and what docs/protocol.md promises about a hub with the engine. Each promise has a subtest. The test of an engine
-// calls Run.
+// Package enginetest is a conformance suite for implementations of hub.Engine. It checks the contract
+// of hub.Engine, and what docs/protocol.md promises about a hub that uses the engine. There is a
+// subtest for each promise. The test of an engine calls Run.
 //
 //	func TestEngine(t *testing.T) {
 //		enginetest.Run(t, false, func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, keep) })
@@ -43,7 +43,7 @@ func Run(t *testing.T, long bool, newEngine func(t *testing.T, keep hub.Retentio
 	})
 }
 
-// runEngine checks the promises of an engine without a hub.
+// runEngine checks the contract of an engine, without a hub.
 func runEngine(t *testing.T, long bool, newEngine func(*testing.T, hub.Retention) hub.Engine) {
 	batches := 20 // number of batches of each concurrent publisher; small, because an engine may sync a file for each batch
 	if long {
@@ -306,7 +306,7 @@ func testClose(t *testing.T, l *log) {
 }
 
 // testCloseUnderLoad checks that Close makes all waiting publishers return an error, and that the
-// events delivered before are in order.
+// events delivered before Close are in order.
 func testCloseUnderLoad(t *testing.T, l *log) {
 	var running sync.WaitGroup
 	for p := range 4 {

@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// longLog returns a hub with an in-memory log of 50 events and n events in the stream. Their topics are t.0 to t.9 and
-// x, alternately.
+// longLog returns a hub with an in-memory log of 50 events and n events in the stream. Their topics
+// repeat from t.0 to t.9, with x instead of t.3.
 func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	t.Helper()
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 10 * n}}, hub.Retention{Events: 50})

@@ -101,7 +101,7 @@ func (e *Engine) clockRegression(ctx context.Context, first, last uint64) (time.
 	return c.regression, nil
 }
 
-// sampleTimes returns the times of messages in [first, last] that are about evenly spaced.
+// sampleTimes returns the times of some messages in [first, last], which are about evenly spaced.
 func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []time.Time, err error) {
 	if first == 0 || last < first {
 		return nil, nil

@@ -204,7 +204,7 @@ func (e *Engine) beginEpoch(ctx context.Context, reason error) error {
 	}
 	info.Config.Metadata[metaEpoch] = newEpoch().String()
 	e.mu.Lock()
-	e.endsEpoch = reason // other goroutines may read the new epoch before this one has received its answer
+	e.endsEpoch = reason // other goroutines may read the new epoch before this goroutine has received the server's answer
 	e.mu.Unlock()
 	_, err = e.js.UpdateStream(ctx, info.Config)
 	e.fail(errors.Join(reason, err))

@@ -98,8 +98,8 @@ func startStallingProxy(t *testing.T, address string) (url string, stall func())
 	return "nats://" + listener.Addr().String(), stall
 }
 
-// testStalledServer checks a server that does not read from its socket, as if it were paused. No
-// call may block for as long as a write of the NATS client blocks by default.
+// testStalledServer checks a server that does not read from its socket, as if it were paused. Each call
+// must return before the default write timeout of the NATS client is over.
 func testStalledServer(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	var stall func()

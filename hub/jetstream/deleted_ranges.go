@@ -28,9 +28,9 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 		cancel()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			// The leader has no message from this sequence on, but the replica has one at before.
-			// Either a new leader is behind the replica, or retention has removed the message in
-			// the meantime.
+			// The leader has no message from this sequence on, but the replica has a message at the
+			// sequence before. Either a new leader is behind the replica, or retention has removed the
+			// message in the meantime.
 			if err := e.mustReach(ctx, before); err != nil {
 				return nil, err
 			}

@@ -36,7 +36,7 @@ func TestErasures(t *testing.T) {
 	require.Equal(t, []uint64{8, 9}, s.seqs)
 }
 
-// filesContaining returns the files below a directory that contain text.
+// filesContaining returns the paths of the files below dir whose content includes text.
 func filesContaining(t *testing.T, dir, text string) (files []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -147,7 +147,8 @@ func testErased(t *testing.T, c *cluster) {
 
 var errNoEvent = hub.ErrNoEvent
 
-// requireErased reads the log from each position, and requires all events except the erased ones, and no gap.
+// requireErased reads the log from each position. It requires that the reader receives all events
+// except the erased ones, and no gap.
 func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, erased ...int) {
 	t.Helper()
 	for i := range ids {

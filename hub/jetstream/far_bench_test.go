@@ -19,9 +19,9 @@ var (
 	farStore  = flag.String("far.store", "", "directory of the store, which is reused; empty: a new one")
 )
 
-// BenchmarkRareTopics reads events that are far older than the in-memory log: the newest events of
-// rare topics, and the whole log. One of 100,000 events has the topic rare, one of 1,000 the topic
-// seldom. The first 100 events have the topic old.
+// BenchmarkRareTopics reads events that are far older than the in-memory log: the newest events of rare
+// topics, and the whole log. One of 100,000 events has the topic rare, one of 1,000 the topic seldom.
+// Of the first 10,000 events, 100 have the topic old.
 func BenchmarkRareTopics(b *testing.B) {
 	dir := *farStore
 	if dir == "" {

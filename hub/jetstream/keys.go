@@ -157,8 +157,8 @@ func keyedOf(headers nats.Header, seq uint64, at time.Time) (id string, one keye
 	return headers.Get(jetstream.MsgIDHeader), one, true
 }
 
-// keyID returns the message ID for a subject's key. It begins with the length of the subject, so
-// that no subject can use another one's keys.
+// keyID returns the message ID for a subject's key. It begins with the length of the subject, so that
+// no subject can use the keys of another subject.
 func keyID(subject, key string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s%s", len(subject), subject, key))
 	return hex.EncodeToString(sum[:])

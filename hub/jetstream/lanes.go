@@ -12,7 +12,7 @@ import (
 // publishes that wait to be sent. Large publishes have their own lane, so that a small publish does
 // not wait for megabytes.
 const (
-	smallPublish = 64 << 10 // largest publish in the lane for small ones
+	smallPublish = 64 << 10 // largest publish in the lane for small publishes
 
 	maxSmall        = 8 << 20
 	maxSmallWaiting = 16 << 20
@@ -134,8 +134,8 @@ func (l *lane) admit() {
 	}
 }
 
-// remove removes a waiter from its queue, and the queue from the turns if it is then empty. mu must
-// be held.
+// remove removes a waiter from its queue. If the queue is then empty, remove also removes the queue
+// from turns. mu must be held.
 func (l *lane) remove(q *laneQueue, at *list.Element) {
 	n := q.waiters.Remove(at).(*laneWaiter).bytes
 	q.bytes -= n

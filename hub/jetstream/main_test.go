@@ -31,7 +31,7 @@ func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) 
 	return startHubWith(t, keep, func() *Engine { return newEngine(t, cfg) })
 }
 
-// startHubWith is startHub with the engines that create returns.
+// startHubWith starts a hub as startHub does, with an engine that create returns.
 func startHubWith(t *testing.T, keep hub.Retention, create func() *Engine) (*hub.Hub, *Engine) {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(retryWait) {
@@ -48,7 +48,7 @@ func startHubWith(t *testing.T, keep hub.Retention, create func() *Engine) (*hub
 }
 
 // ask calls request with a context that ends after some seconds: a stream that is electing a leader
-// does not answer. The error is then hub.ErrUnavailable.
+// does not answer. In that case, the error is hub.ErrUnavailable.
 func ask[T any](t *testing.T, request func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -64,7 +64,7 @@ func askLeader(t *testing.T, e *Engine, seq uint64) (stored, error) {
 	return ask(t, func(ctx context.Context) (stored, error) { return e.getLeader(ctx, getRequest{Seq: seq}) })
 }
 
-// logger is a *testing.T or a *rapid.T.
+// logger is implemented by *testing.T and *rapid.T.
 type logger interface {
 	require.TestingT
 	Helper()

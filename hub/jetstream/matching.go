@@ -111,7 +111,7 @@ func (e *Engine) fewSubjects(ctx context.Context, set hub.FilterSet) (subjects [
 	return subjects, nil
 }
 
-// readSubject reads the messages of a subject after seq and up to through.
+// readSubject reads the messages of a subject in the range (seq, through].
 func (e *Engine) readSubject(ctx context.Context, subject string, seq, through uint64, limit hub.ReadLimit) (subjectRead, error) {
 	r := subjectRead{subject: subject, upTo: through}
 	last := seq

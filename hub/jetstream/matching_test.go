@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// readWith reads from one sequence to another with read. It returns the events of the set, and the sequences of the
-// deleted ranges.
+// readWith reads the range (seq, through] by repeated calls of read. It returns the events of the set,
+// and the sequences of the deleted ranges.
 func readWith(t *testing.T, set hub.FilterSet, seq, through uint64, read func(seq uint64) ([]*hub.Event, error)) (events []string, missing map[uint64]bool) {
 	t.Helper()
 	missing = make(map[uint64]bool)

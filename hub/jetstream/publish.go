@@ -114,7 +114,8 @@ func (e *Engine) publishError(err error) error {
 	}
 }
 
-// retry calls try until try succeeds, again returns false for its error, or timeouts.retry is over.
+// retry calls try until try succeeds, the function again returns false for the error of try, or
+// timeouts.retry is over.
 func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(context.Context) (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeouts.retry)
 	defer cancel()
@@ -240,9 +241,8 @@ func (e *Engine) PublishEach(ctx context.Context, events []*hub.Event) (hub.Curs
 	return last, err
 }
 
-// PublishUnique implements hub.UniquePublisher. JetStream rejects an ID that any hub has sent
-// before. An embedded server is used by only one hub, which checks the IDs itself, so they are not
-// sent.
+// PublishUnique implements hub.UniquePublisher. JetStream rejects an ID that any hub has sent before.
+// An embedded server is used by only one hub, which checks the IDs itself, so the IDs are not sent.
 func (e *Engine) PublishUnique(ctx context.Context, ids []string, events []*hub.Event) (repeated int, err error) {
 	if e.cfg.Store != "" {
 		ids = nil

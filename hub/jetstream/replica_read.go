@@ -125,7 +125,7 @@ func (e *Engine) insteadOf(leader string, after, through uint64, messages []stor
 			break
 		}
 		if e.erased.has(m.seq) {
-			continue // the leader has deleted the message, the replica has not yet
+			continue // the leader has deleted the message, but the replica has not deleted it yet
 		}
 		elements = append(append(elements, e.missing(after, m.seq-1)...), e.element(m))
 		after = m.seq

@@ -258,9 +258,9 @@ func (e *Engine) holdingsOf(r replicaRead, to uint64) holdings {
 // holdings are the messages of one replica in a range, by sequence.
 type holdings map[uint64]anchor
 
-// compare compares the messages from first on with those of another replica. missing is the number
-// of messages that the other replica lacks. different is the number of messages that only the other
-// replica has, or has with other content. Erased messages are not counted.
+// compare compares the messages from the sequence first on with the messages of another replica.
+// missing is the number of messages that the other replica lacks. different is the number of messages
+// that only the other replica has, or has with other content. Erased messages are not counted.
 func (h holdings) compare(other holdings, first uint64, erased *erasures) (missing, different int) {
 	for seq, a := range h {
 		switch b, ok := other[seq]; {

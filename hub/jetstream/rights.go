@@ -17,9 +17,9 @@ import (
 
 // A NATS user may lack a right at the start, or lose one later. If the engine sends a request to a
 // subject without the right, the server reports an error on the connection, and the request times out.
-// Therefore the engine checks its rights at the start and once per rightsInterval: it sends to each
-// subject that it needs a message that changes nothing, and waits until the server has answered or
-// refused it.
+// Therefore the engine checks its rights at the start and once per rightsInterval: it sends a message
+// that changes nothing to each subject that it needs, and waits until the server has answered or
+// refused the message.
 
 // Intervals and timeouts of the checks.
 const (
@@ -96,7 +96,7 @@ func (r *rights) isRefused(subject string) bool {
 	return r.refused[subject]
 }
 
-// conclude ends the check. It returns the subjects whose rights are missing now, and those whose
+// conclude ends the check. It returns the subjects whose rights are missing now, and the subjects whose
 // rights were missing before. A subject that was neither answered nor refused keeps its state.
 func (r *rights) conclude(allowed map[string]bool, inbox string) (missing, before []string) {
 	r.mu.Lock()
@@ -202,7 +202,7 @@ func (e *Engine) watchRights(ctx context.Context) {
 	}
 }
 
-// probeRights sends the probes, and returns the subjects whose rights are missing now, and those
+// probeRights sends the probes, and returns the subjects whose rights are missing now, and the subjects
 // whose rights were missing before.
 func (e *Engine) probeRights(ctx context.Context) (missing, before []string, err error) {
 	ctx, cancel := e.linked(ctx, infoTimeout)

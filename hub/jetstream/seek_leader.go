@@ -83,7 +83,7 @@ func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, u
 	return newest, nil
 }
 
-// noteUnlisted records the messages that the leader has and the replicas did not list.
+// noteUnlisted records the messages that the leader has but the replicas did not list.
 func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
 	missing, last := 0, uint64(0)
 	for _, seq := range newest {

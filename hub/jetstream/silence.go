@@ -35,8 +35,8 @@ func (s *silence) check(c *jetstream.ClusterInfo) error {
 	return errNoMajority
 }
 
-// mostSilent reports whether the leader has received nothing from most servers, counting itself,
-// for silentAfter.
+// mostSilent reports whether more than half of the stream's servers, including the leader in that
+// number, have sent nothing to the leader for silentAfter.
 func mostSilent(c *jetstream.ClusterInfo) bool {
 	if c == nil {
 		return false

@@ -211,9 +211,9 @@ var escapedLetter = [256]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-// escapedRune decodes the \uXXXX escape, or the surrogate pair of two, at the start of b. It
-// returns the rune and the length of the escape, or length 0 if b does not start with an escape.
-// For an unpaired surrogate, the rune is U+FFFD.
+// escapedRune decodes the \uXXXX escape at the start of b, or the two escapes of a surrogate pair. It
+// returns the rune and the length of the escape, or length 0 if b does not start with an escape. For an
+// unpaired surrogate, the rune is U+FFFD.
 func escapedRune(b []byte) (r rune, n int) {
 	first := rune(escapedUnit(b))
 	switch {

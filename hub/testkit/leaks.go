@@ -15,8 +15,8 @@ import (
 )
 
 // patience is the time within which goroutines must end after the last test. goleak by itself waits
-// less than half a second. On a busy machine, goroutines of a server or of a library may need more
-// between the return of its Close and their own end.
+// less than half a second. On a busy machine, goroutines of a server or a library may end later than
+// half a second after its Close has returned.
 const patience = time.Minute
 
 // tests is implemented by *testing.M.
