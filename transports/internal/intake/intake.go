@@ -6,32 +6,33 @@ import (
 	"time"
 )
 
-// SmallSize is the size, in bytes, up to which a body or message counts as small. The last quarter
-// of a budget, and an additional quarter of each share, are reserved for small bodies and messages,
-// so that large ones cannot exclude them.
+// SmallSize is the size, in bytes, up to which a body or message counts as small. Large bodies and
+// messages may use only three quarters of a budget, so that memory is left for small ones. Small ones
+// may also exceed a sender's share by a quarter.
 const SmallSize = 64 << 10
 
-// DefaultTotal is the size of a budget in bytes, unless the largest body needs more.
+// DefaultTotal is the minimum size of a budget, in bytes; see New.
 const DefaultTotal = 128 << 20
 
 // Budget limits the memory of all senders together and of each sender. A nil Budget has no limits.
 type Budget struct {
 	total, share int64 // bytes
 
-	mu        sync.Mutex // guards the fields below
-	taken     int64
-	senders   map[string]int64 // bytes by sender; no zero entries
-	overTotal uint64
-	overShare uint64
-	late      uint64
+	mu        sync.Mutex       // guards the fields below
+	taken     int64            // reserved bytes of all senders
+	senders   map[string]int64 // reserved bytes by sender; no zero entries
+	overTotal uint64           // refusals because of total
+	overShare uint64           // refusals because of share
+	late      uint64           // see CountLate
 }
 
-// New returns a Budget of DefaultTotal bytes, or of four times largest, the size of the largest
-// body, if that is more. A sender's share is a quarter of it.
+// New returns a Budget. largest is the size of the largest body that the hub accepts. The budget has
+// DefaultTotal bytes, or four times largest if that is more. Each sender's share is a quarter of the
+// budget.
 func New(largest int64) *Budget {
 	total, share := int64(DefaultTotal), int64(DefaultTotal/4)
 	switch {
-	case largest > 1<<60: // there is no limit, so one sender may use the whole budget
+	case largest > 1<<60: // the size of a body is unlimited, so one sender may use the whole budget
 		share = total
 	case largest > share:
 		total, share = 4*largest, largest
@@ -41,15 +42,15 @@ func New(largest int64) *Budget {
 
 // FullError names the limit that a reservation would exceed.
 type FullError struct {
-	Share bool  // the share of the sender; otherwise the limit of all senders
-	Limit int64 // bytes
+	Share bool  // whether the sender's share is exceeded; otherwise the limit of all senders together
+	Limit int64 // the exceeded limit, in bytes
 }
 
 func (e *FullError) Error() string {
 	if e.Share {
-		return fmt.Sprintf("this token, or this address without a token, is already sending %d bytes at the same time, its share of the receive memory", e.Limit)
+		return fmt.Sprintf("the data that this token (or this address, without a token) is sending exceeds its share of the receive memory, %d bytes", e.Limit)
 	}
-	return fmt.Sprintf("the hub is already receiving %d bytes at the same time, the limit", e.Limit)
+	return fmt.Sprintf("the data that the hub is receiving exceeds the receive memory, %d bytes", e.Limit)
 }
 
 // Reservation is the reserved memory of one body, line or message. The zero value counts nothing.
@@ -57,21 +58,22 @@ func (e *FullError) Error() string {
 type Reservation struct {
 	budget    *Budget
 	sender    string
-	uncounted int64
+	uncounted int64 // see Budget.Open
 
 	counted int64 // counted bytes; guarded by budget.mu
 	closed  bool  // guarded by budget.mu
 }
 
-// Open returns an empty Reservation for a sender. Its first uncounted bytes are not counted,
-// because the limit of connections limits them. Close must be called.
+// Open returns an empty Reservation for a sender. The first bytes of a Reservation, up to the number
+// uncounted, do not count toward the budget: the limit on connections already limits them. Close must be
+// called.
 func (b *Budget) Open(sender string, uncounted int64) *Reservation {
 	return &Reservation{budget: b, sender: sender, uncounted: uncounted}
 }
 
-// Resize sets the size of the memory. It must be called before the memory is allocated. If it
-// returns a *FullError, the size has not changed. A smaller size is always accepted. After Close it
-// does nothing.
+// Resize changes the size of the reserved memory to size bytes. It must be called before the memory is
+// allocated. If the budget has no room, Resize returns a *FullError and does not change the size. A
+// smaller size is always accepted. After Close, Resize does nothing.
 func (r *Reservation) Resize(size int64) error {
 	if r == nil || r.budget == nil {
 		return nil
@@ -94,8 +96,8 @@ func (r *Reservation) Resize(size int64) error {
 	return nil
 }
 
-// check returns an error if more, a number of additional bytes, would exceed a limit. size is the
-// new size of the reservation. mu must be held.
+// check returns an error if a limit would be exceeded by more additional bytes. size is the new size of
+// the reservation. mu must be held.
 func (b *Budget) check(sender string, more, size int64) error {
 	total, share := b.total, b.share
 	if size > SmallSize {
@@ -114,7 +116,7 @@ func (b *Budget) check(sender string, more, size int64) error {
 	return nil
 }
 
-// add changes the counts by n bytes. mu must be held.
+// add adds n bytes, which may be negative, to the reserved bytes of a sender. mu must be held.
 func (b *Budget) add(sender string, n int64) {
 	b.taken += n
 	if b.senders[sender] += n; b.senders[sender] == 0 {
@@ -122,7 +124,7 @@ func (b *Budget) add(sender string, n int64) {
 	}
 }
 
-// Close releases the memory. Further calls do nothing.
+// Close returns the memory to the budget. Further calls do nothing.
 func (r *Reservation) Close() {
 	if r == nil || r.budget == nil {
 		return
@@ -148,10 +150,10 @@ func (b *Budget) CountLate() {
 
 // Stats are the counters of a Budget.
 type Stats struct {
-	Taken   int64 // bytes reserved at present
+	Taken   int64 // currently reserved bytes
 	Senders int   // number of senders with reserved bytes
-	// Refused counts refusals by limit: "receiving" (all senders together), "receiving_per_token"
-	// and "receiving_time".
+	// Refused counts refusals by the limit that was exceeded: "receiving" (the memory of all senders
+	// together), "receiving_per_token" (a sender's share) and "receiving_time" (see CountLate).
 	Refused map[string]uint64
 }
 
@@ -164,14 +166,14 @@ func (b *Budget) Stats() Stats {
 	}}
 }
 
-// Multiples of the timeout of one part that make up the timeout of a whole body, line or message.
+// Constants of TimeFor.
 const (
-	minParts     = 6
-	bytesPerPart = 1 << 20 // bytes
+	minParts     = 6       // timeout of an empty body, line or message, as a multiple of the timeout of one part
+	bytesPerPart = 1 << 20 // number of bytes that extend the timeout by the timeout of one part
 )
 
-// TimeFor returns the timeout of a body, line or message of size bytes. part is the timeout of each
-// part of it (0: none). The timeout of the whole is six times part, plus part for each MiB.
+// TimeFor returns the timeout for receiving a whole body, line or message of size bytes. part is the
+// timeout for receiving one part of it (0: none). The result is six times part, plus part for each MiB.
 func TimeFor(size int64, part time.Duration) time.Duration {
 	return part * time.Duration(minParts+size/bytesPerPart)
 }

@@ -35,10 +35,10 @@ func TestShareAndTotalAreLimited(t *testing.T) {
 	require.NoError(t, take("a", 16*mebibyte))
 	full := &FullError{Share: true, Limit: 32 * mebibyte}
 	require.Equal(t, full, take("a", 16*mebibyte))
-	require.NoError(t, take("a", SmallSize), "uncounted memory is always accepted")
+	require.NoError(t, take("a", SmallSize), "memory that is not counted must always be accepted")
 	require.NoError(t, take("b", 32*mebibyte))
 	require.NoError(t, take("c", 32*mebibyte))
-	require.Equal(t, &FullError{Limit: 96 * mebibyte}, take("d", 16*mebibyte), "a quarter of the budget is reserved for small bodies")
+	require.Equal(t, &FullError{Limit: 96 * mebibyte}, take("d", 16*mebibyte), "a large body must leave a quarter of the budget for small bodies")
 	for range 512 - 4 {
 		message := b.Open("d", 0)
 		held = append(held, message)
@@ -53,7 +53,7 @@ func TestShareAndTotalAreLimited(t *testing.T) {
 	for _, r := range held {
 		r.Close()
 		r.Close()
-		require.NoError(t, r.Resize(mebibyte), "a closed reservation counts nothing")
+		require.NoError(t, r.Resize(mebibyte), "a closed reservation must not count memory")
 	}
 	stats = b.Stats()
 	require.Zero(t, stats.Taken)
@@ -68,7 +68,7 @@ func TestResize(t *testing.T) {
 		require.Equal(t, row.counted, b.Stats().Taken)
 	}
 	require.Error(t, r.Resize(64*mebibyte))
-	require.EqualValues(t, 100, b.Stats().Taken, "the size is unchanged after an error")
+	require.EqualValues(t, 100, b.Stats().Taken, "an error must not change the size")
 	r.Close()
 	require.Zero(t, b.Stats().Taken)
 }

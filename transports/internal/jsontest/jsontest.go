@@ -1,4 +1,4 @@
-// Package jsontest draws JSON texts for property-based tests.
+// Package jsontest generates random JSON texts for property-based tests.
 package jsontest
 
 import (
@@ -7,12 +7,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Space draws JSON white space, mostly none.
+// Space returns random JSON white space of up to three characters. The result may be empty.
 func Space(t *rapid.T) string {
 	return rapid.StringMatching(`([ \t\r\n]{1,3})?`).Draw(t, "space")
 }
 
-// String draws a JSON string with any escapes that an encoder may write.
+// String returns a random JSON string, with quotes, that may contain each kind of escape.
 func String(t *rapid.T) string {
 	parts := rapid.SliceOfN(rapid.SampledFrom([]string{
 		"a", "é", "😀", " ", "}", "]", ",", ":", "{", `\"`, `\\`, `\/`, `\n`, `\u0041`, `\u00E9`, `\ud83d\ude00`,
@@ -20,7 +20,8 @@ func String(t *rapid.T) string {
 	return `"` + strings.Join(parts, "") + `"`
 }
 
-// Value draws a JSON text without surrounding white space, in any valid formatting.
+// Value returns a random JSON text of at most the given nesting depth. It has random white space inside,
+// and none around it.
 func Value(t *rapid.T, depth int) string {
 	kinds := []string{"string", "literal", "array", "object"}
 	if depth == 0 {

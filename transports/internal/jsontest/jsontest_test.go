@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// jsonscan returns the members and elements of random JSON texts in order and byte for byte.
+// Package jsonscan returns the members and elements of random JSON texts in order and byte for byte.
 func TestMembersAndElementsReturnWhatWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var names, values []string

@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// carrier sends requests over one connection. The deadline of the connection is Patience after the
-// last call of get or extendDeadline.
+// carrier sends HTTP requests over one connection. get and extendDeadline set the connection's deadline
+// to Patience from now.
 type carrier interface {
 	get(path string, ask Request) (*http.Response, error)
 	extendDeadline()
 	cut()
 }
 
-// smallBuffer is the kernel's receive buffer of a slow client, in bytes.
+// smallBuffer is the size of a slow client's receive buffer in the kernel, in bytes.
 const smallBuffer = 4 << 10
 
 // smallWindow is the smallest flow-control window of HTTP/2, in bytes.
 const smallWindow = 64 << 10
 
-// Dial opens a TCP connection with the properties of the request.
+// Dial opens a TCP connection to the server, and applies Slow, CutAfter and BeforeRead of the request.
 func (s *Server) Dial(ask Request) (net.Conn, error) {
 	var d net.Dialer
 	if ask.Slow {
@@ -51,8 +51,8 @@ func (s *Server) Dial(ask Request) (net.Conn, error) {
 	return conn, nil
 }
 
-// dialTLS is like Dial, but uses TLS for HTTP/1.1 if the server uses TLS. It offers no other
-// protocol, as browsers do for WebSockets.
+// dialTLS is like Dial, but uses TLS if the server does. It offers only the protocol HTTP/1.1, as
+// browsers do for WebSockets.
 func (s *Server) dialTLS(ask Request) (net.Conn, error) {
 	conn, err := s.Dial(ask)
 	if err != nil || s.roots == nil {
@@ -69,15 +69,15 @@ func (s *Server) dialTLS(ask Request) (net.Conn, error) {
 	}
 	if chosen := over.ConnectionState().NegotiatedProtocol; chosen != "http/1.1" {
 		conn.Close()
-		return nil, fmt.Errorf("the protocol is %q", chosen)
+		return nil, fmt.Errorf("server chose the protocol %q, want http/1.1", chosen)
 	}
 	return over, nil
 }
 
-// serverName is the name in httptest's certificate.
+// serverName is the host name in the certificate of package httptest.
 const serverName = "example.com"
 
-// throttledRead is the size of one read of a throttledConn, in bytes.
+// throttledRead is the maximum size of one read of a throttledConn, in bytes.
 const throttledRead = 1 << 10
 
 // throttledConn is a connection that calls a function before each read.
@@ -91,10 +91,10 @@ func (c *throttledConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p[:min(len(p), throttledRead)])
 }
 
-// cutConn is a connection that is closed after a number of bytes.
+// cutConn is a connection that closes itself after a number of received bytes.
 type cutConn struct {
 	net.Conn
-	left int64
+	left int64 // number of bytes that can still be read
 }
 
 func (c *cutConn) Read(p []byte) (int, error) {
@@ -107,7 +107,8 @@ func (c *cutConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// http1Carrier sends HTTP/1 requests as plain text.
+// http1Carrier formats HTTP/1 requests itself instead of using net/http. proto is "HTTP/1.0" or
+// "HTTP/1.1".
 type http1Carrier struct {
 	server *Server
 	proto  string
@@ -136,7 +137,7 @@ func (c *http1Carrier) get(path string, ask Request) (*http.Response, error) {
 	return http.ReadResponse(c.reader, nil)
 }
 
-// extendDeadline ignores the error of a closed connection, because the next read fails too.
+// extendDeadline ignores the error for a closed connection, because the next read fails too.
 func (c *http1Carrier) extendDeadline() { _ = c.conn.SetDeadline(time.Now().Add(Patience)) }
 
 func (c *http1Carrier) cut() {
@@ -146,7 +147,7 @@ func (c *http1Carrier) cut() {
 	}
 }
 
-// http2Carrier sends requests with net/http over HTTP/2, over TLS or with prior knowledge.
+// http2Carrier sends requests with net/http over HTTP/2: over TLS, or without TLS by prior knowledge.
 type http2Carrier struct {
 	server    *Server
 	transport *http.Transport
@@ -183,7 +184,7 @@ func (c *http2Carrier) get(path string, ask Request) (*http.Response, error) {
 	response, err := c.transport.RoundTrip(r)
 	if err == nil && response.ProtoMajor != 2 {
 		response.Body.Close()
-		return nil, fmt.Errorf("HTTP/2 is expected, got %s", response.Proto)
+		return nil, fmt.Errorf("want an answer over HTTP/2, got %s", response.Proto)
 	}
 	return response, err
 }

@@ -20,7 +20,7 @@ type Kind string
 // Kinds of items that a subscriber receives.
 const (
 	Event     Kind = "event"
-	Open      Kind = "open" // the start of the stream; its ID is the position
+	Open      Kind = "open" // the start of the stream; its ID is the subscription's position
 	Heartbeat Kind = "heartbeat"
 	Gap       Kind = "gap"
 	Error     Kind = "error"
@@ -32,26 +32,26 @@ const (
 type Item struct {
 	Kind        Kind
 	ID          string // position to resume from; "" if the item has none
-	Topic, Type string // topic and type of an event
-	Data        string // data of an event; see Client.ExpectedData
+	Topic, Type string // only for an event
+	Data        string // only for an event; see Client.ExpectedData
 	Gap         *hub.Gap
-	Problem     *problems.Problem // problem of an error
-	Retry       time.Duration     // delay in a goaway
-	Code        int               // code of a close frame
+	Problem     *problems.Problem // only for an error
+	Retry       time.Duration     // retry delay of a goaway
+	Code        int               // status code of a close frame
 }
 
 // Request describes a request of a Client.
 type Request struct {
 	Query       url.Values
-	LastEventID string // the header Last-Event-ID; if "", it is sent only if EmptyID is set
-	EmptyID     bool
+	LastEventID string // value of the header Last-Event-ID; "": no header, unless EmptyID is set
+	EmptyID     bool   // send the header Last-Event-ID even if LastEventID is ""
 
-	CutAfter   int64  // number of bytes from the server after which the connection is closed; 0: never
-	Slow       bool   // the client has the smallest receive buffers
-	BeforeRead func() // called before each read of at most 1 KiB; nil: unthrottled reads
+	CutAfter   int64  // number of received bytes after which the client closes the connection; 0: never
+	Slow       bool   // use the smallest possible receive buffers
+	BeforeRead func() // called before each read, which then reads at most 1 KiB; nil: reads are not throttled
 }
 
-// Query returns a Request with query parameters. pairs are their names and values.
+// Query returns a Request with query parameters. pairs contains their names and values alternately.
 func Query(pairs ...string) Request {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -72,23 +72,26 @@ func (a Request) header() http.Header {
 type Client interface {
 	// Connect starts a subscription. The error is a *Refusal if the hub refused it.
 	Connect(Request) error
-	// Next blocks until there is another item, for at most Patience. At the regular end of the
-	// stream, the error is io.EOF.
+	// Next returns the next item. It waits for the item for at most Patience. If the stream was ended
+	// cleanly, Next returns io.EOF.
 	Next() (Item, error)
 	// Cut closes the connection without a close handshake.
 	Cut()
-	// ExpectedData returns the data of an event in the format in which this client receives it.
+	// ExpectedData returns the Item.Data that this client must receive for an event. It depends on the
+	// transport and the format.
 	ExpectedData(*hub.Event) string
 }
 
-// Refusal is the error for an answer that refuses a subscription.
+// Refusal is the error of Client.Connect if the hub refused the subscription.
 type Refusal struct {
 	Status  int
 	Header  http.Header
 	Problem problems.Problem
 }
 
-func (r *Refusal) Error() string { return fmt.Sprintf("refused with %d: %v", r.Status, &r.Problem) }
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("refused with status %d: %v", r.Status, &r.Problem)
+}
 
 func refusal(response *http.Response) error {
 	r := &Refusal{Status: response.StatusCode, Header: response.Header}
@@ -98,12 +101,12 @@ func refusal(response *http.Response) error {
 		return err
 	}
 	if err := r.Problem.UnmarshalJSON(body); err != nil {
-		return fmt.Errorf("%d: %w in %q", r.Status, err, body)
+		return fmt.Errorf("status %d: %w in body %q", r.Status, err, body)
 	}
 	return r
 }
 
-// envelopeData returns the data of an event in the format of an envelope.
+// envelopeData returns the Item.Data that a client which reads envelopes must receive for an event.
 func envelopeData(e *hub.Event) string { return string(e.Data) }
 
 func eventItem(e *hub.Event) Item {

@@ -12,7 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// asCloudEvents adds ?format=cloudevents to a request, unless the test sets a format itself.
+// asCloudEvents returns the request with the query parameter format=cloudevents, unless the test has set
+// a format.
 func asCloudEvents(ask Request) Request {
 	ask.Query = maps.Clone(ask.Query)
 	if ask.Query == nil {
@@ -30,7 +31,8 @@ func isCloudEvent(message []byte) bool {
 	return json.Unmarshal(message, &m) == nil && m["specversion"] != nil
 }
 
-// decodeCloudEvent decodes an event that was not published as a CloudEvent.
+// decodeCloudEvent decodes the CloudEvent that the hub has created for an event. The event must not have
+// been published as a CloudEvent.
 func decodeCloudEvent(b []byte) (*hub.Event, error) {
 	var c struct {
 		SpecVersion string          `json:"specversion"`
@@ -68,12 +70,12 @@ func decodeCloudEvent(b []byte) (*hub.Event, error) {
 		e.Encoding, err = hub.Text, json.Unmarshal(c.Data, &text)
 		e.Data = []byte(text)
 	case c.ContentType != "application/json":
-		err = errors.New("the content type is " + c.ContentType)
+		err = errors.New("unexpected content type " + c.ContentType)
 	}
 	return e, err
 }
 
-// decodeCloudEventAnswer decodes a long-poll's answer whose events are CloudEvents.
+// decodeCloudEventAnswer decodes a poll answer whose events are CloudEvents.
 func decodeCloudEventAnswer(b []byte) (wire.PollAnswer, error) {
 	var body struct {
 		Cursor string            `json:"cursor"`

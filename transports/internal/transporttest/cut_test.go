@@ -16,8 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// history returns the events of the streams that are cut: short events, and some that are too large
-// for a single write.
+// history returns the events that TestCutAfterEveryByte publishes: short events, and some that are too
+// large for a single write.
 func history() []*hub.Event {
 	var events []*hub.Event
 	for i := range 30 {
@@ -33,21 +33,21 @@ func history() []*hub.Event {
 	return events
 }
 
-// TestCutAfterEveryByte cuts a connection after each of its bytes. The client must resume over another
-// path without losing or repeating an event.
+// TestCutAfterEveryByte closes connections after every number of received bytes, or a sample of them. The
+// client must then resume over another path without losing or repeating an event.
 func TestCutAfterEveryByte(t *testing.T) {
 	t.Parallel()
 	s := Start(t, Config{Heartbeat: 200 * time.Millisecond})
 	events := history()
 	s.Publish(t, events...)
-	start := hub.Cursor{Epoch: events[0].ID.Epoch + 1}.String() // the stream starts with a gap
-	roads := make(map[string]Path)
+	start := hub.Cursor{Epoch: events[0].ID.Epoch + 1}.String() // of another epoch, so the stream starts with a gap
+	paths := make(map[string]Path)
 	for _, r := range Paths() {
-		roads[r.Name] = r
+		paths[r.Name] = r
 	}
 	names := []string{"sse", "websocket", "poll"}
 	for i, name := range names {
-		others := []Path{roads[names[(i+1)%3]], roads[names[(i+2)%3]]}
+		others := []Path{paths[names[(i+1)%3]], paths[names[(i+2)%3]]}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for i, n := range cuts(record(t, s, name, start)) {
@@ -55,7 +55,7 @@ func TestCutAfterEveryByte(t *testing.T) {
 				if os.Getenv("TRIVIUM_LONG") == "" {
 					resumeOn = others[i%2 : i%2+1]
 				}
-				had, cursor := cutAfter(t, s, roads[name], start, n)
+				had, cursor := cutAfter(t, s, paths[name], start, n)
 				for _, r := range resumeOn {
 					requireWhole(t, s, had, cursor, r, events, n)
 				}
@@ -64,8 +64,8 @@ func TestCutAfterEveryByte(t *testing.T) {
 	}
 }
 
-// cutAfter closes a connection after n bytes. It returns the items that the client has received,
-// and the position to resume from.
+// cutAfter connects over path r and closes the connection after n received bytes. It returns the items
+// that the client has received, and the position to resume from.
 func cutAfter(t *testing.T, s *Server, r Path, start string, n int64) (had []Item, cursor string) {
 	c := r.New(s)
 	defer c.Cut()
@@ -83,15 +83,15 @@ func cutAfter(t *testing.T, s *Server, r Path, start string, n int64) (had []Ite
 		if item.ID != "" {
 			cursor = item.ID
 		}
-		if !quiet(item) {
+		if !hasOnlyPosition(item) {
 			had = append(had, comparableItem(c, item))
 		}
 	}
 	return had, cursor
 }
 
-// comparableItem makes items of different paths comparable: it replaces data in the path's format
-// by a common format.
+// comparableItem returns an item in a form that does not depend on the path: SSE replaces line ends in
+// text, and comparableItem does the same for the other transports.
 func comparableItem(c Client, item Item) Item {
 	if _, ok := c.(*sseClient); !ok && item.Topic == "text" {
 		item.Data = lineEnds.Replace(item.Data)
@@ -99,6 +99,8 @@ func comparableItem(c Client, item Item) Item {
 	return item
 }
 
+// requireWhole resumes at cursor over path r. It requires that the items in had and the items received
+// after the resume are together a gap and all events.
 func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Path, events []*hub.Event, n int64) {
 	t.Helper()
 	c := r.New(s)
@@ -110,15 +112,16 @@ func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Path, ev
 			all = append(all, comparableItem(c, item))
 		}
 	}
-	require.Len(t, all, 1+len(events), "number of items after a cut after byte %d", n)
+	require.Len(t, all, 1+len(events), "number of items if the connection is closed after %d bytes", n)
 	requireGap(t, all[0], hub.GapEpoch, false)
 	for i, e := range events {
 		want := Item{Kind: Event, ID: e.ID.String(), Topic: e.Topic, Type: e.Type, Data: lineEnds.Replace(string(e.Data))}
-		require.Equal(t, want, all[1+i], "items after a cut after byte %d", n)
+		require.Equal(t, want, all[1+i], "item %d if the connection is closed after %d bytes", 1+i, n)
 	}
 }
 
-// record returns the bytes that the server sends. Their number is the same for each connection.
+// record returns the bytes that the server sends to a client that resumes at start, and some zero bytes.
+// The server sends the same number of bytes to each client.
 func record(t *testing.T, s *Server, name, start string) []byte {
 	path := map[string]string{"sse": "/sse", "websocket": "/ws", "poll": "/poll"}[name]
 	conn, err := net.Dial("tcp", s.Addr)
@@ -138,13 +141,13 @@ func record(t *testing.T, s *Server, name, start string) []byte {
 		require.NoError(t, err)
 		seen.Write(buffer[:n])
 	}
-	// 2 KiB are added for the rest of the newest event, and for events that polls with small
-	// answers return twice.
+	// The last read may not contain the whole newest event, and a client that polls with max=7 receives
+	// more bytes because its answers are smaller. Therefore 2 KiB are added.
 	return append(seen.Bytes(), make([]byte, 2<<10)...)
 }
 
-// cuts returns the numbers of bytes after which to close the connection: the neighborhoods of
-// possible message boundaries, and values at a fixed distance between them.
+// cuts returns the numbers of bytes after which the test closes the connection: the positions next to
+// each possible end of a message, and further positions at a fixed distance from each other.
 func cuts(stream []byte) []int64 {
 	var all []int64
 	step := 1

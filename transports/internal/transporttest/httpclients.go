@@ -85,7 +85,7 @@ func (c *sseClient) event(e wire.SSEEvent) (Item, error) {
 		return Item{}, err
 	}
 	if event.ID.String() != e.ID || e.Type != "" || e.Topic != "" {
-		return Item{}, fmt.Errorf("an SSE event with both an envelope and other fields: %+v", e)
+		return Item{}, fmt.Errorf("received an SSE event with both an envelope and other fields: %+v", e)
 	}
 	return eventItem(event), nil
 }
@@ -97,7 +97,7 @@ func (c *sseClient) Cut() {
 	}
 }
 
-// lineEnds replaces the line ends in text as the SSE standard does.
+// lineEnds replaces line ends by \n, as the SSE standard does.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 func (c *sseClient) ExpectedData(e *hub.Event) string {
@@ -113,13 +113,14 @@ func (c *sseClient) ExpectedData(e *hub.Event) string {
 	}
 }
 
-// pollClient sends one poll after another. The first has wait=0 by default; an empty answer to it becomes an Open item.
+// pollClient sends one poll after the other. The first poll has wait=0 by default. If its answer has no
+// events, pollClient returns it as an Open item.
 type pollClient struct {
 	carrier     carrier
 	cloudEvents bool
 	ask         Request
 	items       []Item
-	draining    bool // the last answer had Retry-After
+	draining    bool // whether the last answer had the header Retry-After
 }
 
 func (c *pollClient) Connect(ask Request) error {
@@ -141,7 +142,8 @@ func (c *pollClient) Connect(ask Request) error {
 	return nil
 }
 
-// poll sends one poll. An empty answer yields an item of the kind empty.
+// poll sends one poll and appends its answer to items. If the answer has no gap and no events, poll
+// appends an item of the kind empty.
 func (c *pollClient) poll(empty Kind) error {
 	response, err := c.carrier.get("/poll", c.ask)
 	if err != nil {

@@ -31,9 +31,9 @@ func TestLosses(t *testing.T) {
 		{"future", Config{}, future},
 		{"expired", retain(10), expired},
 		{"only other topics lost events", retain(10), onlyOthersLost},
-		{"forgotten", forgetful, forgotten},
-		{"overtaken", retain(20), overtaken},
-		{"disconnected", disconnecting, disconnected},
+		{"cursor older than the trimmed-topic index", forgetful, olderThanIndex},
+		{"subscriber fell behind retention", retain(20), fellBehind},
+		{"disconnected for falling behind retention", disconnecting, disconnected},
 		{"conflated", Config{}, conflated},
 		{"drain", Config{}, drain},
 	})
@@ -92,7 +92,9 @@ func onlyOthersLost(t *testing.T, s *Server, r Path) {
 	expect(t, lost, next)
 }
 
-func forgotten(t *testing.T, s *Server, r Path) {
+// olderThanIndex resumes at a cursor for which the hub no longer knows which topics have lost events, so
+// that the gap is not certain.
+func olderThanIndex(t *testing.T, s *Server, r Path) {
 	first := numbered(t, s, 1, "b")[0]
 	numbered(t, s, 40, "x", "y", "z")
 	next := JSON("a", `"next"`)
@@ -102,7 +104,8 @@ func forgotten(t *testing.T, s *Server, r Path) {
 	expect(t, c, next)
 }
 
-// flood publishes more events than the buffers of a connection can hold.
+// flood publishes more events than the buffers of a connection can hold, and then an event on the topic
+// "end", which it returns.
 func flood(t *testing.T, s *Server, event func(i int) *hub.Event) *hub.Event {
 	t.Helper()
 	const n = 1000
@@ -114,7 +117,7 @@ func flood(t *testing.T, s *Server, event func(i int) *hub.Event) *hub.Event {
 	return end
 }
 
-// bulk returns 8 KiB of data that can hardly be compressed.
+// bulk returns a JSON string of 8 KiB that compresses badly. Different i yield different strings.
 func bulk(i int) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -125,7 +128,7 @@ func bulk(i int) string {
 	return b.String() + `"`
 }
 
-func overtaken(t *testing.T, s *Server, r Path) {
+func fellBehind(t *testing.T, s *Server, r Path) {
 	c, begin := opened(t, s, r, Request{Slow: true})
 	end := flood(t, s, func(i int) *hub.Event { return JSON("a", bulk(i)) })
 	after, gaps := begin, 0
@@ -136,7 +139,7 @@ func overtaken(t *testing.T, s *Server, r Path) {
 			gaps++
 		} else {
 			require.Equal(t, Event, item.Kind)
-			require.Equal(t, seq(t, Item{ID: after})+1, seq(t, item), "no event is lost without a gap")
+			require.Equal(t, seq(t, Item{ID: after})+1, seq(t, item), "events were lost without a gap")
 		}
 		after = item.ID
 	}
@@ -146,7 +149,7 @@ func overtaken(t *testing.T, s *Server, r Path) {
 func disconnected(t *testing.T, s *Server, r Path) {
 	c, _ := opened(t, s, r, Request{Slow: true})
 	first := numbered(t, s, 1, "a")[0]
-	expect(t, c, first) // reads the first event, because a client that has not started to read would get a gap
+	expect(t, c, first) // if the client had not read any event yet, it would get a gap instead of the error
 	after := first.ID.String()
 	end := flood(t, s, func(i int) *hub.Event { return JSON("a", bulk(i)) })
 	for !r.IsLongPoll() {
@@ -166,8 +169,8 @@ func disconnected(t *testing.T, s *Server, r Path) {
 	require.Len(t, again, 21)
 }
 
-// requireEnd requires the regular end of a stream. An event stream that the client should resume
-// must be cut off instead.
+// requireEnd requires that the stream is terminated cleanly, by WebSocket with the given close code. An
+// SSE stream that the client should resume must end without its last chunk instead.
 func requireEnd(t *testing.T, c Client, r Path, code int) {
 	t.Helper()
 	if strings.HasPrefix(r.Name, "websocket") {
@@ -210,25 +213,25 @@ func conflated(t *testing.T, s *Server, r Path) {
 		}
 		found[item.Data] = true
 	}
-	require.Zero(t, keyless, "events without a key are not conflated")
+	require.Zero(t, keyless, "all events without a key must be delivered")
 	for key, data := range newest {
-		require.True(t, found[data[len(key):]], "the newest event with the key %s is delivered", key)
+		require.True(t, found[data[len(key):]], "the newest event with the key %s must be delivered", key)
 	}
 }
 
 func drain(t *testing.T, s *Server, r Path) {
-	const window = Patience // long, because the hub closes connections at its end that a slow test has not read completely
+	const window = Patience // long, because at its end the hub closes connections that a slow test is still reading
 	c, begin := opened(t, s, r, Request{})
 	events := numbered(t, s, 300, "a")
 	answered := make(chan error, 1)
 	if r.IsLongPoll() {
 		expect(t, c, events...)
-		c.(*pollClient).ask.Query.Set("wait", "50") // long, because the poll must still wait when the drain begins
+		c.(*pollClient).ask.Query.Set("wait", "50") // long, so that the poll still waits when the drain begins
 		// The handler may not have returned yet, so the count is checked repeatedly.
 		require.Eventually(t, func() bool { return s.Poll.Connections.Load() == 0 }, Patience, time.Millisecond)
 		go func() {
 			item, err := c.Next()
-			for err == nil && quiet(item) {
+			for err == nil && hasOnlyPosition(item) {
 				item, err = c.Next()
 			}
 			answered <- err
@@ -241,7 +244,7 @@ func drain(t *testing.T, s *Server, r Path) {
 		s.Registry.DrainSpread(context.Background(), time.Second, window)
 	}()
 	if r.IsLongPoll() {
-		require.Equal(t, io.EOF, <-answered, "the waiting poll is answered, with Retry-After")
+		require.Equal(t, io.EOF, <-answered, "the waiting poll must be answered with the header Retry-After")
 	} else {
 		expect(t, c, events...)
 		goaway := read(t, c, 1)[0]

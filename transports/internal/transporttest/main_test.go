@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
-// connect starts a subscription that must not be refused.
+// connect starts a subscription over path r, and requires that the hub does not refuse it.
 func connect(t *testing.T, s *Server, r Path, ask Request) Client {
 	t.Helper()
 	c := r.New(s)
@@ -24,8 +24,8 @@ func connect(t *testing.T, s *Server, r Path, ask Request) Client {
 	return c
 }
 
-// opened is like connect, and also reads the Open item. The second result is its ID, at which a
-// subscriber without events resumes.
+// opened is like connect, and also reads the Open item. The second result is the ID of the Open item, the
+// position at which the subscription begins.
 func opened(t *testing.T, s *Server, r Path, ask Request) (Client, string) {
 	t.Helper()
 	c := connect(t, s, r, ask)
@@ -35,24 +35,26 @@ func opened(t *testing.T, s *Server, r Path, ask Request) (Client, string) {
 	return c, item.ID
 }
 
-// quiet reports whether an item contains only the position of the subscriber.
-func quiet(item Item) bool { return item.Kind == Open || item.Kind == Heartbeat }
+// hasOnlyPosition reports whether an item is an Open or a Heartbeat, which contain nothing but the
+// position of the subscriber.
+func hasOnlyPosition(item Item) bool { return item.Kind == Open || item.Kind == Heartbeat }
 
-// read returns the next n items that are not quiet.
+// read returns the next n items, not counting Open and Heartbeat items, which it discards.
 func read(t *testing.T, c Client, n int) []Item {
 	t.Helper()
 	var items []Item
 	for len(items) < n {
 		item, err := c.Next()
 		require.NoError(t, err, "after %d of %d items", len(items), n)
-		if !quiet(item) {
+		if !hasOnlyPosition(item) {
 			items = append(items, item)
 		}
 	}
 	return items
 }
 
-// readTo returns the items that are not quiet up to and including the event with the ID.
+// readTo reads up to and including the event with the given ID. It returns the items read, without Open
+// and Heartbeat items.
 func readTo(t *testing.T, c Client, id hub.Cursor) []Item {
 	t.Helper()
 	var items []Item
@@ -64,7 +66,7 @@ func readTo(t *testing.T, c Client, id hub.Cursor) []Item {
 	}
 }
 
-// wanted returns the items that a client must receive for these events.
+// wanted returns the items that client c must receive for the given events.
 func wanted(c Client, events ...*hub.Event) []Item {
 	items := make([]Item, len(events))
 	for i, e := range events {
@@ -73,12 +75,13 @@ func wanted(c Client, events ...*hub.Event) []Item {
 	return items
 }
 
-// expect requires that the client receives exactly these events next.
+// expect requires that the client receives the given events next, in this order.
 func expect(t *testing.T, c Client, events ...*hub.Event) {
 	t.Helper()
 	require.Equal(t, wanted(c, events...), read(t, c, len(events)))
 }
 
+// refused requires that the hub refuses a subscription, and returns the refusal.
 func refused(t *testing.T, s *Server, r Path, ask Request) *Refusal {
 	t.Helper()
 	c := r.New(s)
@@ -89,6 +92,7 @@ func refused(t *testing.T, s *Server, r Path, ask Request) *Refusal {
 	return refusal
 }
 
+// seq returns the sequence number in the ID of an item.
 func seq(t *testing.T, item Item) uint64 {
 	t.Helper()
 	c, err := hub.ParseCursor(item.ID)

@@ -9,19 +9,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPace checks paths on which TLS or HTTP/2 writes the bytes: a slow reader stays connected, and
-// a stalled reader is disconnected.
+// TestPace tests paths that use TLS, HTTP/2 or long-poll: the hub does not disconnect a slow client, but
+// disconnects a client that stops reading.
 func TestPace(t *testing.T) {
 	t.Parallel()
-	// Write timeouts: timeout is for the reader that must be disconnected. longTimeout is for the
-	// slow reader, which must not be disconnected on a busy machine.
+	// Write timeouts of the hub. timeout applies to the client that must be disconnected. longTimeout
+	// applies to the slow client, which must stay connected even on a busy machine.
 	const timeout, longTimeout = 400 * time.Millisecond, 6 * time.Second
 	portable := Path{"sse TLS portable", Config{TLS: true, Portable: true}, func(s *Server) Client {
 		return &sseClient{carrier: s.http1("HTTP/1.1")}
 	}}
 	for _, r := range append(Paths(), portable) {
 		if !r.Config.TLS && !r.Config.H2C && !r.IsLongPoll() {
-			continue // other paths are tested in package connection
+			continue // package connection tests the other paths
 		}
 		t.Run("slow/"+r.Name, func(t *testing.T) {
 			if testing.Short() {
@@ -32,7 +32,7 @@ func TestPace(t *testing.T) {
 			cfg.WriteTimeout = longTimeout
 			err := slow(t, Start(t, cfg), r, cfg.WriteTimeout)
 			for ; err != nil && tries < 3; tries++ {
-				t.Log(err) // a busy machine may have paused the reader or the hub for too long
+				t.Log(err) // a busy machine may have paused the client or the hub for too long
 				cfg.WriteTimeout *= 2
 				err = slow(t, Start(t, cfg), r, cfg.WriteTimeout)
 			}
@@ -47,12 +47,12 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// pacedEvents is the number of events, which is more than the buffers between hub and client can
-// hold.
+// pacedEvents is the number of events that TestPace publishes. They exceed the buffers between hub and
+// client.
 const pacedEvents = 60
 
-// slow reads less than one TLS record per write timeout, for several write timeouts. It returns an error if the
-// connection was closed.
+// slow reads less than one TLS record per write timeout, until 1.5 write timeouts have passed, and then at
+// full speed. It returns an error if the hub closes the connection.
 func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 	for i := range pacedEvents {
 		s.Publish(t, JSON("a", bulk(i)))
@@ -75,7 +75,7 @@ func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 		if err != nil {
 			return fmt.Errorf("after %d events: %w", i, err)
 		}
-		if !quiet(item) {
+		if !hasOnlyPosition(item) {
 			require.Equal(t, bulk(i), item.Data)
 			i++
 		}
@@ -84,7 +84,8 @@ func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 	return nil
 }
 
-// stalled stops reading within the stream and requires that the connection is closed.
+// stalled stops reading within the stream, and requires that the hub closes the connection, not earlier
+// than after the write timeout.
 func stalled(t *testing.T, s *Server, r Path, timeout time.Duration) {
 	connections := func() int64 {
 		return s.SSE.Connections.Load() + s.WebSocket.Connections.Load() + s.Poll.Connections.Load()

@@ -5,17 +5,17 @@ import (
 	"testing"
 )
 
-// SetParallelism makes parallel tests run 16 at a time instead of one per processor, because they
-// mostly wait. It does nothing if -parallel is set. TestMain calls it.
+// SetParallelism lets 16 parallel tests run at a time instead of one per processor, because the tests
+// mostly wait. It does nothing if the flag -parallel is set. TestMain calls it.
 func SetParallelism() {
-	const atOnce = "16"
+	const limit = "16"
 	if !flag.Parsed() {
 		testing.Init()
 		flag.Parse()
 	}
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		_ = flag.Set("test.parallel", atOnce)
+	isSet := false
+	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
+	if !isSet {
+		_ = flag.Set("test.parallel", limit)
 	}
 }

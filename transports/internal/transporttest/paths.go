@@ -13,7 +13,7 @@ import (
 // Path is one way from the hub to a subscriber: a transport, an HTTP version and a write path.
 type Path struct {
 	Name   string
-	Config Config // configuration that the path requires of the Server
+	Config Config // configuration that the Server must have for this path
 	New    func(*Server) Client
 }
 
@@ -45,8 +45,9 @@ func Paths() []Path {
 	}
 }
 
-// IsLongPoll reports whether the path uses long-poll. Its stream consists of answers, so it has no
-// message at its end, and cannot fall behind while it is connected.
+// IsLongPoll reports whether the path uses long-poll. A long-poll client receives a sequence of answers
+// instead of one stream, so it receives no message at the end of a stream, and cannot fall behind while
+// it is connected.
 func (r Path) IsLongPoll() bool { return strings.HasPrefix(r.Name, "poll") }
 
 // routes returns the handlers of all transports.

@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// TestRights checks what happens to connections whose rights are withdrawn.
+// TestRights tests that the hub ends a subscription when its token ends or loses a right.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	runScenarios(t, []scenario{
@@ -21,13 +21,13 @@ func TestRights(t *testing.T) {
 	})
 }
 
-// requireUnauthorized requires the error that is sent to a subscriber that has lost its right, and
-// the end of the stream after it.
+// requireUnauthorized requires that the subscriber receives an error with the given status, as after the
+// loss of a right, and then the end of its stream.
 func requireUnauthorized(t *testing.T, c Client, r Path, status int) {
 	t.Helper()
 	if r.IsLongPoll() {
 		item, err := c.Next()
-		for err == nil && quiet(item) {
+		for err == nil && hasOnlyPosition(item) {
 			item, err = c.Next()
 		}
 		var refusal *Refusal
@@ -41,6 +41,7 @@ func requireUnauthorized(t *testing.T, c Client, r Path, status int) {
 	requireEnd(t, c, r, 4000+status)
 }
 
+// requireReleased requires that the hub soon has no subscription, and that no connection holds the token.
 func requireReleased(t *testing.T, s *Server) {
 	t.Helper()
 	require.Eventually(t, func() bool { return s.Token.Holders() == 0 }, Patience, time.Millisecond)
@@ -52,7 +53,7 @@ func tokenEnds(t *testing.T, s *Server, r Path) {
 	e := JSON("a", `1`)
 	s.Publish(t, e)
 	expect(t, c, e)
-	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(nil) }) // the poll is waiting at this time, or starts later
+	end := time.AfterFunc(20*time.Millisecond, func() { s.Token.SetGrant(nil) }) // at this time, the next poll waits or has not started yet
 	defer end.Stop()
 	requireUnauthorized(t, c, r, 401)
 	requireReleased(t, s)
@@ -73,8 +74,8 @@ func rightWithdrawn(t *testing.T, s *Server, r Path) {
 	keeper.Cut()
 }
 
-// stuckTokenEnds checks that a client whose token has ended is disconnected, even if it does not
-// read its last message.
+// stuckTokenEnds tests that a client whose token has ended is disconnected, even if it does not read its
+// last message.
 func stuckTokenEnds(t *testing.T, s *Server, r Path) {
 	if r.IsLongPoll() {
 		return // a poll gets the error in the answer to its next request
@@ -84,5 +85,5 @@ func stuckTokenEnds(t *testing.T, s *Server, r Path) {
 	begin := time.Now()
 	s.Token.SetGrant(nil)
 	requireReleased(t, s)
-	require.Less(t, time.Since(begin), Patience/2, "the connection ends long before the write timeout")
+	require.Less(t, time.Since(begin), Patience/2, "the hub must close the connection long before the write timeout")
 }

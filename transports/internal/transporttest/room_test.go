@@ -12,9 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// If there is no memory for the encoding of a large event that is older than the in-memory log, the
-// stream ends with an error before that event. A client that resumes receives the event when there
-// is memory.
+// A large event is older than the in-memory log, and there is no memory for its encoding. Then the stream
+// ends with an error before the event. A client that resumes later, when there is memory, receives the
+// event.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
 	for _, path := range Paths() {
 		if path.IsLongPoll() {
@@ -50,7 +50,7 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 			refusal := next(c)
 			require.Equal(t, Error, refusal.Kind)
 			require.Equal(t, 503, refusal.Problem.Status)
-			require.Contains(t, []string{"", place.ID}, refusal.ID, "the refusal contains no position other than that of the event before")
+			require.Contains(t, []string{"", place.ID}, refusal.ID, "the error must contain no position, or that of the preceding event")
 			c.Cut()
 			require.EqualValues(t, 1, s.SSE.NoEncodingMemory.Load()+s.WebSocket.NoEncodingMemory.Load())
 			require.EqualValues(t, 1, s.SSE.Delivered.Load()+s.WebSocket.Delivered.Load())
@@ -65,7 +65,7 @@ func TestLargeOldEventWithoutMemory(t *testing.T) {
 	}
 }
 
-// random returns a JSON string that can hardly be compressed.
+// random returns a JSON string of size random letters, which compresses badly.
 func random(size int) string {
 	b := make([]byte, 0, size+2)
 	b = append(b, '"')

@@ -20,7 +20,7 @@ type scenario struct {
 	run    func(*testing.T, *Server, Path)
 }
 
-// runScenarios runs every row over every path, all in parallel.
+// runScenarios runs every scenario over every path, all in parallel.
 func runScenarios(t *testing.T, rows []scenario) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -38,6 +38,7 @@ func runScenarios(t *testing.T, rows []scenario) {
 	}
 }
 
+// retain returns the Config of a hub that retains the given number of events.
 func retain(events int) Config {
 	return Config{Hub: hub.Config{Retention: hub.Retention{Events: events}}}
 }
@@ -46,7 +47,7 @@ func TestScenarios(t *testing.T) {
 	t.Parallel()
 	runScenarios(t, []scenario{
 		{"live", Config{}, live},
-		{"byte for byte", Config{}, byteForByte},
+		{"data is kept byte for byte", Config{}, byteForByte},
 		{"filters", Config{}, filters},
 		{"last", Config{}, last},
 		{"since", Config{}, since},
@@ -138,7 +139,7 @@ func filters(t *testing.T, s *Server, r Path) {
 	}
 }
 
-// numbered publishes n numbered events on the topics alternately.
+// numbered publishes n events whose data is their number, on the given topics alternately.
 func numbered(t *testing.T, s *Server, n int, topics ...string) []*hub.Event {
 	t.Helper()
 	events := make([]*hub.Event, n)
@@ -176,9 +177,9 @@ func since(t *testing.T, s *Server, r Path) {
 	future := connect(t, s, r, Query("since", due.UTC().Format(time.RFC3339Nano)))
 	early, next := JSON("a", `"early"`), JSON("a", `"next"`)
 	s.Publish(t, early)
-	time.Sleep(time.Until(due)) // from now on, accepted events must be delivered
+	time.Sleep(time.Until(due)) // events that are accepted from now on must be delivered
 	s.Publish(t, next)
-	if !early.Time.Before(due) { // connecting lasted until the due time
+	if !early.Time.Before(due) { // on a slow machine, the early event may be accepted after the due time
 		expect(t, future, early)
 	}
 	expect(t, future, next)
@@ -202,10 +203,10 @@ func lastEventID(t *testing.T, s *Server, r Path) {
 	events := numbered(t, s, 10, "a")
 	cursor := events[6].ID.String()
 	for name, ask := range map[string]Request{
-		"alone":       {LastEventID: cursor},
-		"over cursor": {LastEventID: cursor, Query: Query("cursor", events[1].ID.String()).Query},
-		"over rest":   {LastEventID: cursor, Query: Query("last", "9", "since", "never").Query},
-		"empty":       {EmptyID: true, Query: Query("cursor", cursor).Query},
+		"no parameters":                  {LastEventID: cursor},
+		"overrides cursor":               {LastEventID: cursor, Query: Query("cursor", events[1].ID.String()).Query},
+		"overrides last and since":       {LastEventID: cursor, Query: Query("last", "9", "since", "never").Query},
+		"empty header overrides nothing": {EmptyID: true, Query: Query("cursor", cursor).Query},
 	} {
 		t.Log(name)
 		expect(t, connect(t, s, r, ask), events[7:]...)
@@ -240,7 +241,7 @@ func heartbeat(t *testing.T, s *Server, r Path) {
 		numbered(t, s, 5, "other")
 		newest := s.Hub.Position().String()
 		var item Item
-		for item.ID != newest { // some events may have been on their way
+		for item.ID != newest { // earlier heartbeats may contain an older position
 			var err error
 			item, err = c.Next()
 			require.NoError(t, err)
@@ -252,7 +253,8 @@ func heartbeat(t *testing.T, s *Server, r Path) {
 	expect(t, c, e)
 }
 
-// join starts subscriptions at past positions while events are published as fast as possible.
+// join tests the transition from history to new events: it starts subscriptions at past positions while
+// events are published as fast as possible.
 func join(t *testing.T, s *Server, r Path) {
 	const n = 3000
 	history := numbered(t, s, 500, "a", "b")

@@ -23,21 +23,21 @@ import (
 // Config configures a Server.
 type Config struct {
 	Hub            hub.Config
-	Engine         func() hub.Engine // returns a new engine for Hub; nil: Hub has its own
+	Engine         func() hub.Engine // returns a new engine for Hub; nil: use Hub.Engine
 	Heartbeat      time.Duration     // 0: none
 	WriteTimeout   time.Duration     // 0: Patience
-	IdleTimeout    time.Duration     // IdleTimeout of the http.Server; 0: none
+	IdleTimeout    time.Duration     // see http.Server; 0: none
 	Grant          *auth.Grant       // rights of every request; nil: all rights
 	MessageRate    float64           // see websocket.Config
-	Intake         *intake.Budget    // budget for WebSocket messages; nil: none
+	Intake         *intake.Budget    // limits the memory of WebSocket messages that are being received; nil: no limit
 	MessageTimeout time.Duration     // see websocket.Config
 	MaxTopics      int               // 0: any number
 	Disconnect     bool              // disconnect subscribers that fall behind retention
 	Compression    bool              // offer permessage-deflate
-	CleanEnd       bool              // end every SSE stream regularly
+	CleanEnd       bool              // terminate every SSE stream cleanly, see sse.Config
 	Portable       bool              // disable direct writes
-	TLS            bool              // serve TLS, with HTTP/1.1 or HTTP/2 as the client selects
-	H2C            bool              // HTTP/2 without TLS, with prior knowledge
+	TLS            bool              // serve HTTP/1.1 and HTTP/2 over TLS
+	H2C            bool              // serve HTTP/2 without TLS, for clients with prior knowledge
 }
 
 // Server is a hub with the routes /sse, /ws and /poll on a loopback socket.
@@ -49,13 +49,13 @@ type Server struct {
 	Addr                 string
 	SSE, WebSocket, Poll connection.Counters
 
-	roots *x509.CertPool // root certificates for TLS
+	roots *x509.CertPool // root certificates for clients that use TLS; nil: no TLS
 }
 
-// CloudEventsSource is the source of events that are not published as CloudEvents.
+// CloudEventsSource is the source attribute of events that were not published as CloudEvents.
 const CloudEventsSource = "https://hub.example.com/#test"
 
-// newHub returns a hub. It uses a new engine if cfg.Engine is set.
+// newHub returns a hub. If cfg.Engine is set, the hub has a new engine from it.
 func newHub(cfg Config) (*hub.Hub, error) {
 	if cfg.Engine != nil {
 		cfg.Hub.Engine = cfg.Engine()
@@ -79,7 +79,7 @@ func Start(t testing.TB, cfg Config) *Server {
 
 func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	server := httptest.NewUnstartedServer(routes)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // tests cut connections on purpose
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // tests break connections on purpose
 	server.Config.IdleTimeout = cfg.IdleTimeout
 	server.Listener = &connection.Listener{
 		Listener: server.Listener, WriteTimeout: cmp.Or(cfg.WriteTimeout, Patience), Portable: cfg.Portable,

@@ -39,7 +39,8 @@ func (f Frame) Code() int {
 	return int(binary.BigEndian.Uint16(f.Payload))
 }
 
-// AppendFrame appends a masked frame, because clients must mask their frames.
+// AppendFrame appends a frame to dst. first is the first byte of the frame. The frame is masked, as
+// clients must mask their frames.
 func AppendFrame(dst []byte, first byte, payload []byte) []byte {
 	const masked = 0x80
 	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
@@ -58,7 +59,7 @@ func AppendFrame(dst []byte, first byte, payload []byte) []byte {
 	return dst
 }
 
-// Socket is a WebSocket connection whose frames can be accessed.
+// Socket is the client's end of a WebSocket connection. It sends and receives single frames.
 type Socket struct {
 	net.Conn
 	Response *http.Response // answer to the handshake
@@ -66,13 +67,14 @@ type Socket struct {
 	reader *bufio.Reader
 }
 
-// NewSocket returns the client's end of a connection whose handshake is done.
+// NewSocket returns a Socket for a connection whose handshake is done.
 func NewSocket(conn net.Conn) *Socket {
 	return &Socket{Conn: conn, reader: bufio.NewReader(conn)}
 }
 
-// DialSocket does the handshake with the given query and header. It sends early, the first frames,
-// in the same write. If the server does not accept the handshake, the error is a *Refusal.
+// DialSocket opens a WebSocket connection with the given query and header. It sends the bytes in early,
+// which contain the client's first frames, in the same write as the handshake. If the server refuses the
+// handshake, the error is a *Refusal.
 func (s *Server) DialSocket(ask Request, header http.Header, early []byte) (*Socket, error) {
 	conn, err := s.dialTLS(ask)
 	if err != nil {
@@ -87,7 +89,7 @@ func (s *Server) DialSocket(ask Request, header http.Header, early []byte) (*Soc
 }
 
 func (s *Socket) handshake(host string, ask Request, header http.Header, early []byte) error {
-	s.patience()
+	s.extendDeadline()
 	request := bytes.NewBuffer(fmt.Appendf(nil, "GET /ws?%s HTTP/1.1\r\nHost: %s\r\n", ask.Query.Encode(), host))
 	all := http.Header{
 		"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
@@ -117,11 +119,12 @@ func (s *Socket) handshake(host string, ask Request, header http.Header, early [
 	return nil
 }
 
-func (s *Socket) patience() { _ = s.SetDeadline(time.Now().Add(Patience)) }
+// extendDeadline sets the connection's deadline to Patience from now.
+func (s *Socket) extendDeadline() { _ = s.SetDeadline(time.Now().Add(Patience)) }
 
 // Send writes one masked frame.
 func (s *Socket) Send(first byte, payload string) error {
-	s.patience()
+	s.extendDeadline()
 	_, err := s.Write(AppendFrame(nil, first, []byte(payload)))
 	return err
 }
@@ -131,7 +134,7 @@ func (s *Socket) SendText(message string) error { return s.Send(Fin|TextFrame, m
 
 // Receive reads one frame. It returns an error for a masked frame.
 func (s *Socket) Receive() (Frame, error) {
-	s.patience()
+	s.extendDeadline()
 	var head [10]byte
 	if _, err := io.ReadFull(s.reader, head[:2]); err != nil {
 		return Frame{}, err
@@ -139,7 +142,7 @@ func (s *Socket) Receive() (Frame, error) {
 	n := uint64(head[1])
 	switch {
 	case n > 127:
-		return Frame{}, fmt.Errorf("a frame from the server is masked: %x", head[:2])
+		return Frame{}, fmt.Errorf("received a masked frame from the server: %x", head[:2])
 	case n == 126:
 		if _, err := io.ReadFull(s.reader, head[2:4]); err != nil {
 			return Frame{}, err
@@ -156,8 +159,8 @@ func (s *Socket) Receive() (Frame, error) {
 	return f, err
 }
 
-// Message reads frames until it has a complete message of the hub. For a close frame it returns an
-// *Ended error.
+// Message reads one frame and returns the hub's message in it. If it is a close frame, the error is an
+// *Ended.
 func (s *Socket) Message() (wire.Message, error) {
 	f, err := s.Receive()
 	if err != nil {
@@ -175,7 +178,7 @@ func (s *Socket) Message() (wire.Message, error) {
 	case Fin | CloseFrame:
 		return wire.Message{}, &Ended{f.Code(), string(f.Payload[min(2, len(f.Payload)):])}
 	}
-	return wire.Message{}, fmt.Errorf("not a message: frame with first byte %x", f.First)
+	return wire.Message{}, fmt.Errorf("received a frame that is neither a message nor a close frame: first byte %x", f.First)
 }
 
 func decodeMessage(payload []byte) (wire.Message, error) {
@@ -186,7 +189,7 @@ func decodeMessage(payload []byte) (wire.Message, error) {
 	return wire.Message{Event: e}, err
 }
 
-// Ended is the error for a close frame.
+// Ended is the error of Socket.Message for a close frame.
 type Ended struct {
 	Code   int
 	Reason string
@@ -196,10 +199,10 @@ func (e *Ended) payload() []byte { return binary.BigEndian.AppendUint16(nil, uin
 
 func (e *Ended) Error() string { return fmt.Sprintf("closed with %d %q", e.Code, e.Reason) }
 
-// Inflate decompresses a message of permessage-deflate (RFC 7692, section 7.2.2) without context
-// takeover.
+// Inflate decompresses a message that was compressed with permessage-deflate (RFC 7692, section 7.2.2)
+// without context takeover.
 func Inflate(payload []byte) ([]byte, error) {
-	const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff" // the end that every message omits, and an empty last block
+	const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff" // the four bytes that senders omit, and an empty last block
 	return io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(payload), bytes.NewReader([]byte(tail)))))
 }
 
@@ -229,14 +232,14 @@ func (c *socketClient) Next() (Item, error) {
 	m, err := c.socket.Message()
 	if ended, ok := err.(*Ended); ok && !c.ended {
 		c.ended = true
-		_ = c.socket.Send(Fin|CloseFrame, string(ended.payload())) // fails if the server has closed the connection
+		_ = c.socket.Send(Fin|CloseFrame, string(ended.payload())) // fails if the server has already closed the connection
 		return Item{Kind: Close, Code: ended.Code}, nil
 	}
 	if err != nil {
 		return Item{}, err
 	}
 	if c.ended {
-		return Item{}, fmt.Errorf("data after a close frame: %+v", m)
+		return Item{}, fmt.Errorf("received a message after a close frame: %+v", m)
 	}
 	switch m.Op {
 	case "":
@@ -248,7 +251,7 @@ func (c *socketClient) Next() (Item, error) {
 	case wire.OpError, wire.OpGoaway:
 		return Item{Kind: Kind(m.Op), Problem: m.Problem, Retry: m.Retry}, nil
 	}
-	return Item{}, fmt.Errorf("message without a command: %+v", m)
+	return Item{}, fmt.Errorf("received a message of an unexpected kind: %+v", m)
 }
 
 func (c *socketClient) Cut() {

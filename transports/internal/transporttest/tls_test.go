@@ -7,9 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client that uses HTTP/2 cannot upgrade to WebSocket. The error must not contain
-// connection-specific headers, because clients discard an answer with such headers (RFC 9113,
-// section 8.2.2).
+// A client that uses HTTP/2 cannot upgrade to WebSocket. The error must not contain connection-specific
+// headers, because HTTP/2 clients discard an answer that contains them (RFC 9113, section 8.2.2).
 func TestSocketOverHTTP2(t *testing.T) {
 	s := Start(t, Config{TLS: true})
 	c := &http2Carrier{server: s}

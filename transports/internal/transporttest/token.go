@@ -24,18 +24,18 @@ const freshToken = "fresh"
 
 // Token is the auth.Access of every request to a Server. It sets no limits.
 type Token struct {
-	renewing *Token // the Token whose connections this one takes over; nil: none
+	renewing *Token // the Token that this Token replaces: Acquire releases it; nil: none
 	mu       sync.Mutex
 	grant    *auth.Grant
 	holders  map[auth.Holder]struct{}
 }
 
-// NewToken returns a Token with the grant.
+// NewToken returns a Token with the given grant.
 func NewToken(grant *auth.Grant) *Token {
 	return &Token{grant: grant, holders: make(map[auth.Holder]struct{})}
 }
 
-// SetGrant changes the rights of the token; nil ends it.
+// SetGrant changes the rights of the token. A nil grant ends the token.
 func (t *Token) SetGrant(grant *auth.Grant) {
 	t.mu.Lock()
 	t.grant = grant
@@ -46,7 +46,7 @@ func (t *Token) SetGrant(grant *auth.Grant) {
 	}
 }
 
-// Holders returns the number of connections.
+// Holders returns the number of connections that hold the token.
 func (t *Token) Holders() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -118,8 +118,8 @@ func (t *Token) Renew(_ context.Context, text string) (auth.Access, *problems.Pr
 // Done implements auth.Access.
 func (t *Token) Done() {}
 
-// Authorized returns a handler that adds the Access to the context of each request, as
-// auth.Middleware does.
+// Authorized returns a handler that adds access to the context of each request, as auth.Middleware does,
+// and calls next.
 func Authorized(access auth.Access, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(auth.WithAccess(r.Context(), access)))

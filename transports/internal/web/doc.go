@@ -1,4 +1,4 @@
-// Package web contains the common work of the HTTP transports before an answer begins: it parses
-// query parameters, authorizes subscriptions, and writes and counts refusals. It starts no
-// goroutine.
+// Package web contains what all HTTP transports do before they answer a request: it parses query
+// parameters, authorizes subscriptions, and writes and counts problems, the answers that refuse a
+// request. It starts no goroutine.
 package web

@@ -9,13 +9,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// bodyGrace is the time within which the rest of a refused request's body must arrive. net/http
-// reads part of the body before it sends the answer. Without a limit, it would block forever if a
-// client announces a body and waits for the answer before it sends the body.
+// bodyGrace limits how long net/http waits for the rest of a refused request's body. net/http reads part
+// of the body before it sends the answer. Without a limit, it would block forever if a client announces a
+// body but sends it only after it has received the answer.
 const bodyGrace = time.Second
 
-// WriteProblem answers the request with the problem (RFC 9457) and counts it. Headers that are
-// already set are sent as well.
+// WriteProblem answers the request with a problem (RFC 9457) and counts the problem. It also sends
+// headers that are already set.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	CountProblem(r, p)
 	h := w.Header()
@@ -31,7 +31,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 		h.Set("Connection", "close") // RFC 9110 section 15.5.9; do not wait for the rest of the body
 	}
 	if r.ContentLength != 0 {
-		// The error is ignored: only connections of tests do not support deadlines, and they do not
+		// The error is ignored: only test connections do not support deadlines, and their reads do not
 		// block.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	}
@@ -46,8 +46,9 @@ func ceilSeconds(d time.Duration) int64 {
 	return int64((d + time.Second - 1) / time.Second)
 }
 
-// challenge returns the value of WWW-Authenticate (RFC 6750 section 3). It contains an error only
-// if the token is invalid or lacks a right, not if there is no token or the origin is foreign.
+// challenge returns the value of the header WWW-Authenticate (RFC 6750 section 3). The value contains an
+// error if the token is invalid or lacks a right. It contains no error if the request has no token or a
+// foreign origin.
 func challenge(p *problems.Problem) string {
 	c := `Bearer realm="trivium"`
 	switch p.Code {
@@ -64,8 +65,7 @@ func challenge(p *problems.Problem) string {
 	return c + `, error_description="` + strings.Map(descriptionRune, p.Detail) + `"`
 }
 
-// descriptionRune returns a replacement for runes that error_description must not contain, and
-// other runes unchanged.
+// descriptionRune returns r, or a replacement if error_description must not contain r.
 func descriptionRune(r rune) rune {
 	switch {
 	case r == '"', r == '\\':

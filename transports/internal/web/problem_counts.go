@@ -17,19 +17,20 @@ type ProblemCounts struct {
 
 type problemsKey struct{}
 
-// Context returns a context for requests. Problems of these requests are counted in p.
+// Context returns a context for HTTP requests, derived from ctx. CountProblem and WriteProblem count the
+// problems of requests with this context in p.
 func (p *ProblemCounts) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, problemsKey{}, p)
 }
 
-// ByCode returns the counts by code, without codes that did not occur.
+// ByCode returns the number of problems by code. It omits codes that did not occur.
 func (p *ProblemCounts) ByCode() map[string]uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.byCode)
 }
 
-// CountProblem counts the problem of a request that is not answered by WriteProblem.
+// CountProblem counts a problem that is sent without WriteProblem, for example in a WebSocket message.
 func CountProblem(r *http.Request, problem *problems.Problem) {
 	p, ok := r.Context().Value(problemsKey{}).(*ProblemCounts)
 	if !ok {

@@ -12,9 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// ParseSubscription parses the subscription in a request's query and authorizes it. Without a
-// topic, the subscription covers everything that the grant permits. The second result contains the
-// filters in the query. maxTopics has the same meaning as in wire.ParseSelection.
+// ParseSubscription parses the subscription in a request's query and authorizes it. If the query has no
+// topic filter, the subscription covers everything that the grant permits. The second result contains
+// the filters of the query. maxTopics has the same meaning as in wire.ParseSelection.
 func ParseSubscription(r *http.Request, q url.Values, grant *auth.Grant, maxTopics int) (hub.Request, []hub.Filter, *problems.Problem) {
 	s, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), maxTopics, time.Now())
 	if err != nil {
@@ -22,15 +22,15 @@ func ParseSubscription(r *http.Request, q url.Values, grant *auth.Grant, maxTopi
 	}
 	request := s.Request
 	if len(s.Filters) == 0 && grant != nil {
-		request.Filters = grant.Subscribe // already compiled, and shared by all subscribers with the token
+		request.Filters = grant.Subscribe // already compiled, and shared by all subscribers that use the token
 	} else {
 		request.Filters = hub.NewFilterSet(s.Filters...)
 	}
 	return request, s.Filters, grant.CheckSubscription(request.Filters)
 }
 
-// MayPublishAny returns a problem if the grant permits no topic at all, otherwise nil. It is called
-// before the topic is known.
+// MayPublishAny returns a problem if the grant does not permit publishing to any topic, otherwise nil.
+// It is called before the topic is known.
 func MayPublishAny(grant *auth.Grant) *problems.Problem {
 	switch {
 	case grant == nil:
@@ -41,8 +41,8 @@ func MayPublishAny(grant *auth.Grant) *problems.Problem {
 	return nil
 }
 
-// MayPublish returns the problem of publishing to the topic, or nil if the grant permits it. It
-// returns nil for an invalid topic, because that is not a matter of rights: the hub refuses it.
+// MayPublish returns a problem if the grant does not permit publishing to the topic, otherwise nil. It
+// returns nil for an invalid topic: the hub later refuses the topic as invalid, not as forbidden.
 func MayPublish(grant *auth.Grant, topic string) *problems.Problem {
 	if grant == nil {
 		return problems.TokenEnded()
@@ -53,8 +53,8 @@ func MayPublish(grant *auth.Grant, topic string) *problems.Problem {
 	return nil
 }
 
-// ParseQuery returns the URL's parameters. Unlike URL.Query, it returns a problem for a malformed
-// query.
+// ParseQuery returns the query parameters of a request. Unlike URL.Query, it returns a problem if the
+// query is malformed.
 func ParseQuery(r *http.Request) (url.Values, *problems.Problem) {
 	q, err := auth.Query(r)
 	if err != nil {
@@ -63,12 +63,12 @@ func ParseQuery(r *http.Request) (url.Values, *problems.Problem) {
 	return q, nil
 }
 
-// queryErrorDetail describes the error without the query, which may contain a token.
+// queryErrorDetail describes the error. It does not quote the query, which may contain a token.
 func queryErrorDetail(err error) string {
 	if _, ok := err.(url.EscapeError); ok {
 		return "a % is not followed by two hexadecimal digits"
 	}
-	return "parameters are separated by &, and ; is not one"
+	return "parameters must be separated by &, not by ;"
 }
 
 // ParseFormat parses the parameter format and reports whether it selects CloudEvents.
@@ -82,8 +82,8 @@ func ParseFormat(q url.Values) (cloudEvents bool, problem *problems.Problem) {
 	return true, nil
 }
 
-// BoolParameter parses a parameter that is true as "1" or "true", and false as "0", "false" or
-// absent.
+// BoolParameter parses a Boolean parameter. "1" and "true" are true; "0", "false" and a missing
+// parameter are false.
 func BoolParameter(q url.Values, name string) (bool, *problems.Problem) {
 	switch values := q[name]; {
 	case len(values) == 0:

@@ -8,8 +8,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// AllowMethods reports whether the request's method is one of methods. If not, it answers: OPTIONS with 204 and
-// Allow (RFC 9110 section 9.3.7), any other method with 405.
+// AllowMethods reports whether the request's method is in methods. If not, it answers the request:
+// OPTIONS with status 204 and the header Allow (RFC 9110 section 9.3.7), any other method with status
+// 405.
 func AllowMethods(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {
 		return true

@@ -44,7 +44,7 @@ func TestWriteProblem(t *testing.T) {
 			problem:   problems.InvalidToken(""),
 			challenge: `Bearer realm="trivium", error="invalid_token"`,
 		},
-		"ended": {
+		"token ended": {
 			problem:   problems.TokenEnded(),
 			challenge: `Bearer realm="trivium", error="invalid_token", error_description="the token has expired or was revoked"`,
 		},
@@ -52,13 +52,13 @@ func TestWriteProblem(t *testing.T) {
 			problem:   problems.Forbidden("may not publish on \"caf\u00e9\\\r\n\""),
 			challenge: `Bearer realm="trivium", error="insufficient_scope", error_description="may not publish on 'caf?'??'"`,
 		},
-		"foreign":                      {problem: problems.ForeignOrigin("foreign"), challenge: `Bearer realm="trivium"`},
-		"host":                         {problem: problems.MisdirectedHost("misdirected")},
-		"HEAD":                         {method: http.MethodHead, problem: problems.NotFound(), body: "none"},
-		"a moment":                     {problem: problems.Draining(time.Nanosecond), retry: "1"},
-		"a second":                     {problem: problems.Draining(time.Second), retry: "1"},
-		"two seconds and a nanosecond": {problem: problems.Draining(2*time.Second + 1), retry: "3"},
-		"no retry delay":               {problem: problems.Draining(0)},
+		"foreign origin":         {problem: problems.ForeignOrigin("foreign"), challenge: `Bearer realm="trivium"`},
+		"misdirected host":       {problem: problems.MisdirectedHost("misdirected")},
+		"HEAD":                   {method: http.MethodHead, problem: problems.NotFound(), body: "none"},
+		"retry after 1 ns":       {problem: problems.Draining(time.Nanosecond), retry: "1"},
+		"retry after 1 s":        {problem: problems.Draining(time.Second), retry: "1"},
+		"retry after 2 s + 1 ns": {problem: problems.Draining(2*time.Second + 1), retry: "3"},
+		"no retry delay":         {problem: problems.Draining(0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
@@ -108,7 +108,7 @@ func TestAllow(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.Code)
 }
 
-// A request that announces a body is refused, although the client does not send the body.
+// A request that announces a body receives its refusal, although the client does not send the body.
 func TestRefusedBeforeBody(t *testing.T) {
 	for name, p := range map[string]*problems.Problem{"403": problems.ForeignOrigin("foreign"), "408": problems.RequestTimeout()} {
 		synctest.Test(t, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestRefusedBeforeBody(t *testing.T) {
 			srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				WriteProblem(w, r, p)
 			})}
-			listener := &oneConn{conns: make(chan net.Conn, 1)}
+			listener := &chanListener{conns: make(chan net.Conn, 1)}
 			listener.conns <- server
 			done := make(chan struct{})
 			go func() {
@@ -129,9 +129,9 @@ func TestRefusedBeforeBody(t *testing.T) {
 			response, err := http.ReadResponse(bufio.NewReader(client), nil)
 			require.NoError(t, err, name)
 			require.Equal(t, p.Status, response.StatusCode)
-			require.True(t, response.Close, "the server closes the connection, because the next bytes may belong to the body")
+			require.True(t, response.Close, "the server must close the connection, because the next bytes may belong to the body")
 			if p.Status == http.StatusRequestTimeout {
-				require.Zero(t, time.Since(begin), "the server does not wait for the timeout a second time")
+				require.Zero(t, time.Since(begin), "after a timeout, the server must not wait for the body again")
 			} else {
 				require.Equal(t, bodyGrace, time.Since(begin))
 			}
@@ -143,10 +143,10 @@ func TestRefusedBeforeBody(t *testing.T) {
 	}
 }
 
-// oneConn is a listener that accepts the connections in conns.
-type oneConn struct{ conns chan net.Conn }
+// chanListener is a listener that accepts the connections in conns.
+type chanListener struct{ conns chan net.Conn }
 
-func (l *oneConn) Accept() (net.Conn, error) {
+func (l *chanListener) Accept() (net.Conn, error) {
 	conn, ok := <-l.conns
 	if !ok {
 		return nil, net.ErrClosed
@@ -154,9 +154,9 @@ func (l *oneConn) Accept() (net.Conn, error) {
 	return conn, nil
 }
 
-func (l *oneConn) Close() error {
+func (l *chanListener) Close() error {
 	close(l.conns)
 	return nil
 }
 
-func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+func (l *chanListener) Addr() net.Addr { return &net.TCPAddr{} }
