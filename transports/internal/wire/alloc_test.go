@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Encoding an event allocates memory once, with no spare capacity beyond the rounding of the
-// allocator. The test is not built with the race detector, with which pools randomly drop objects.
+// Encoding an event allocates once. The allocation has no spare capacity except for the allocator's
+// rounding. The test is not built with the race detector, which makes sync.Pool drop values at random.
 func TestEncodingIsOneAllocation(t *testing.T) {
 	e := eventVectors(t)[0].event(t)
 	e.Data = []byte(`"` + strings.Repeat(`x\n`, 100) + `"`)

@@ -26,22 +26,23 @@ const (
 // specification.
 const cloudEventsVersion = "1.0"
 
-// maxAttributes is the maximum number of members of a CloudEvent. It limits the memory for parsing
-// a CloudEvent.
+// maxAttributes is the maximum number of members of a CloudEvent. It limits the memory that the parser
+// needs.
 const maxAttributes = 256
 
-// CloudEvent is an event in the JSON format of CloudEvents 1.0, with the attributes that the hub
-// uses.
+// CloudEvent is an event in the JSON format of CloudEvents 1.0. Besides the JSON text, it contains the
+// attributes that the hub uses.
 type CloudEvent struct {
-	JSON             []byte // the event as sent, without surrounding white space; shares memory with the input
+	JSON             []byte // the event as received, without surrounding white space; shares memory with the input
 	ID, Source, Type string
 	Subject          string // optional
 	Topic            string // extension attribute; optional
 	PartitionKey     string // extension attribute; optional
 }
 
-// ParseCloudEvent parses an event in structured mode. The error is a *hub.InvalidError that names
-// the attribute, or "body" if b is not a JSON object.
+// ParseCloudEvent parses a CloudEvent in structured mode, which is a JSON object with all attributes and
+// the data. The error is a *hub.InvalidError that names the invalid attribute, or "body" if b is not a
+// JSON object.
 func ParseCloudEvent(b []byte) (CloudEvent, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -50,8 +51,8 @@ func ParseCloudEvent(b []byte) (CloudEvent, error) {
 	return parseCloudEvent(b)
 }
 
-// ParseCloudEvents parses a batch of 1 to maxEvents events. It returns all of them or an error. The
-// error is like that of ParseCloudEvent; its detail contains the index of the event.
+// ParseCloudEvents parses a batch of 1 to maxEvents CloudEvents. It returns all events or an error. The
+// error is like that of ParseCloudEvent; its detail contains the index of the invalid event.
 func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -63,7 +64,7 @@ func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 	return parseArray(b, maxEvents, parseCloudEvent, "at most %d events are allowed in a batch", "must have at least one event")
 }
 
-// parseCloudEvent parses an event from valid JSON.
+// parseCloudEvent parses a CloudEvent. text must be valid JSON.
 func parseCloudEvent(text []byte) (CloudEvent, error) {
 	e := CloudEvent{JSON: text}
 	if text[0] != '{' {
@@ -114,7 +115,8 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	return e, nil
 }
 
-// checkMember checks a member: the data, or an attribute against its type in the specification.
+// checkMember checks one member of a CloudEvent: the data, or an attribute. The value of an attribute
+// must have the type that the specification requires.
 func checkMember(name string, value []byte) error {
 	switch name {
 	case "data":
@@ -148,7 +150,8 @@ func checkMember(name string, value []byte) error {
 	return nil
 }
 
-// checkAttribute checks a string attribute that the specification defines.
+// checkAttribute checks the value of an attribute that the specification defines, all of which are
+// strings.
 func checkAttribute(name, s string) error {
 	if s == "" {
 		return jsonscan.BadInput(name, "must not be empty")
@@ -168,8 +171,8 @@ func checkAttribute(name, s string) error {
 	return checkText(name, s)
 }
 
-// checkText returns an error if s contains characters that the type String of CloudEvents excludes
-// (specification, section 3.1.1).
+// checkText returns an error if s contains control characters, which the type String of CloudEvents
+// does not allow (specification, section 3.1.1).
 func checkText(name, s string) error {
 	if strings.ContainsFunc(s, unicode.IsControl) {
 		return jsonscan.BadInput(name, "must not contain control characters")
@@ -178,7 +181,7 @@ func checkText(name, s string) error {
 }
 
 // CheckURIReference checks the characters, the percent escapes and the scheme of a URI reference
-// (RFC 3986). The error is a *hub.InvalidError for the parameter.
+// (RFC 3986). The error is a *hub.InvalidError that names the given parameter.
 func CheckURIReference(parameter, s string) error {
 	invalid := func(r rune) bool {
 		return r == ' ' || unicode.IsControl(r) || strings.ContainsRune("<>\"{}|\\^`", r)
@@ -196,8 +199,8 @@ func CheckURIReference(parameter, s string) error {
 	return nil
 }
 
-// validScheme reports whether a URI-reference has a valid scheme or none (RFC 3986 sections 3.1 and
-// 4.2).
+// validScheme reports whether a URI reference has either no scheme or a valid scheme (RFC 3986 sections
+// 3.1 and 4.2).
 func validScheme(s string) bool {
 	n := strings.IndexAny(s, ":/?#")
 	if n < 0 || s[n] != ':' {
@@ -219,10 +222,10 @@ func validEscapes(s string) bool {
 	return true
 }
 
-// AppendBinaryCloudEvent appends the JSON of an event in binary mode, whose attributes come from
-// headers. It does not check the attributes, which must not include data; ParseCloudEvent does.
-// Data whose content type is JSON or text is embedded as such, other data as data_base64. The error
-// is a *hub.InvalidError for "body".
+// AppendBinaryCloudEvent appends the JSON format of a CloudEvent that was received in binary mode: its
+// attributes are headers, and body is its data. The attributes must not include data. They are not
+// checked; the caller must check the result with ParseCloudEvent. JSON and text are appended as data,
+// a body of any other content type as data_base64. The error is a *hub.InvalidError for "body".
 func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentType string, body []byte) ([]byte, error) {
 	dst = append(dst, '{')
 	for i, name := range slices.Sorted(maps.Keys(attributes)) {
@@ -238,8 +241,8 @@ func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentTyp
 	}
 	trimmed := jsonscan.Trim(body)
 	mediaType := mediaTypeOf(contentType)
-	// By the specification, data of every +json type is JSON, but the Go SDK expects base64 for
-	// those.
+	// In the specification, data whose media type ends in +json is JSON. However, the CloudEvents SDK
+	// for Go expects such data as base64.
 	isJSON, isUTF8 := mediaType == "" || mediaType == "application/json" || mediaType == "text/json", charsetIsUTF8(contentType)
 	switch {
 	case len(body) == 0:
@@ -256,12 +259,12 @@ func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentTyp
 	return append(dst, '}'), nil
 }
 
-// isTextData reports whether data of a media type is certainly text.
+// isTextData reports whether data of the given media type is always text.
 func isTextData(mediaType string) bool {
 	return strings.HasPrefix(mediaType, "text/") || strings.HasSuffix(mediaType, "/xml") || strings.HasSuffix(mediaType, "+xml")
 }
 
-// charsetIsUTF8 reports whether a content type names no charset, or UTF-8 or ASCII.
+// charsetIsUTF8 reports whether the charset of a content type is UTF-8, ASCII or absent.
 func charsetIsUTF8(contentType string) bool {
 	_, charset, found := strings.Cut(strings.ToLower(contentType), "charset=")
 	charset, _, _ = strings.Cut(charset, ";")

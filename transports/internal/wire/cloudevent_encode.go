@@ -8,15 +8,16 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// DefaultCloudEventsSource is the default source of events that were not published as CloudEvents.
+// DefaultCloudEventsSource is the default source attribute of events that were not published as
+// CloudEvents.
 const DefaultCloudEventsSource = "urn:trivium:hub"
 
-// defaultCloudEventType is the type of events that were published without one. Browsers use the
-// same name for an SSE event without a type.
+// defaultCloudEventType is the type attribute of events that were published without a type. Browsers
+// use the same name for an SSE event without a type.
 const defaultCloudEventType = "message"
 
-// The hub's extension attributes. If a published event already has one of them, because it was
-// received from another hub, the attribute is replaced.
+// The hub's extension attributes. If a published CloudEvent already has such an attribute, because the
+// publisher received the event from a hub, the hub replaces the attribute.
 const (
 	attributeCursor = "triviumcursor"
 	attributeTopic  = "triviumtopic"
@@ -25,9 +26,9 @@ const (
 )
 
 // AppendCloudEvent appends the event in the JSON format of CloudEvents 1.0. If the event's data is
-// a CloudEvent, its members are kept byte for byte, except members that are null. Otherwise a
-// CloudEvent is built, with the event's ID as id, its topic as subject, and the given source. The
-// hub's cursor, topic, key and time are added as extension attributes.
+// a CloudEvent, AppendCloudEvent keeps its members byte for byte, but omits members that are null.
+// Otherwise it creates a CloudEvent, with the event's ID as id, its topic as subject, and the given
+// source. To both it adds the event's cursor, topic, key and time as extension attributes.
 func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
 	if e.Encoding == hub.JSON && looksLikeCloudEvent(e.Data) {
 		if _, err := ParseCloudEvent(e.Data); err == nil {
@@ -63,12 +64,13 @@ func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
 	return append(dst, '}')
 }
 
-// appendPublishedCloudEvent appends the CloudEvent in the event's data.
+// appendPublishedCloudEvent appends the CloudEvent that is the event's data, with the hub's extension
+// attributes.
 func appendPublishedCloudEvent(dst []byte, e *hub.Event) []byte {
 	dst = append(dst, '{')
 	_ = jsonscan.Members(e.Data, func(name string, value []byte) error {
 		if string(value) == "null" && name != "data" {
-			return nil // null means absent, and the Go SDK cannot parse it
+			return nil // null means absent, and the CloudEvents SDK for Go cannot parse it
 		}
 		switch name {
 		case attributeCursor, attributeTopic, attributeKey, attributeTime:
@@ -101,11 +103,11 @@ func appendTime(dst []byte, t time.Time) []byte {
 
 // CloudEvents encodes events for ?format=cloudevents.
 type CloudEvents struct {
-	Source string // source of events that were not published as CloudEvents
+	Source string // source attribute of events that were not published as CloudEvents
 }
 
-// EncodeSSE encodes FormSSECloudEvent: one HTTP/1.1 chunk that contains a block with the id and, as
-// data, the CloudEvent.
+// EncodeSSE returns the event as FormSSECloudEvent: an SSE block in one HTTP/1.1 chunk. The block
+// consists of the id and the CloudEvent as data.
 func (c CloudEvents) EncodeSSE(e *hub.Event) []byte {
 	s, block := c.encode(e), newScratch(len(e.Data)+envelopeOverhead)
 	defer s.free()
@@ -116,7 +118,7 @@ func (c CloudEvents) EncodeSSE(e *hub.Event) []byte {
 	return AppendChunk(nil, block.b)
 }
 
-// EncodeFrame encodes FormFrameCloudEvent: the CloudEvent as one unmasked text frame.
+// EncodeFrame returns the event as FormFrameCloudEvent: the CloudEvent in one unmasked text frame.
 func (c CloudEvents) EncodeFrame(e *hub.Event) []byte {
 	s := c.encode(e)
 	defer s.free()

@@ -30,9 +30,9 @@ func TestAppendCloudEvent(t *testing.T) {
 		want     string
 	}{
 		{"JSON", hub.JSON, `{"total": 1.50}`, begin + `,"datacontenttype":"application/json","data":{"total": 1.50}}`},
-		{"nothing", hub.JSON, ``, begin + `,"datacontenttype":"application/json","data":null}`},
+		{"no data", hub.JSON, ``, begin + `,"datacontenttype":"application/json","data":null}`},
 		{"text", hub.Text, "a\n\"b\"", begin + `,"datacontenttype":"text/plain","data":"a\n\"b\""}`},
-		{"bytes", hub.Binary, "\xff", begin + `,"datacontenttype":"application/octet-stream","data_base64":"/w=="}`},
+		{"binary", hub.Binary, "\xff", begin + `,"datacontenttype":"application/octet-stream","data_base64":"/w=="}`},
 		{
 			"a CloudEvent", hub.JSON, `{ "specversion":"1.0", "id" : "17","source":"/s","type":"t", "n": 5 ,"x":"\u00e9","data":{ "a" :1.50} }`,
 			`{"specversion":"1.0","id":"17","source":"/s","type":"t","n":5,"x":"\u00e9","data":{ "a" :1.50},` + hubAttributes + `}`,
@@ -43,7 +43,7 @@ func TestAppendCloudEvent(t *testing.T) {
 			`{"specversion":"1.0","id":"17","source":"/s","type":"t","triviumx":"x",` + hubAttributes + `}`,
 		},
 		{
-			"a CloudEvent with null", hub.JSON, `{"specversion":"1.0","id":"17","source":"/s","type":"t","subject":null,"x":null,"data_base64":null,"data":null}`,
+			"a CloudEvent with null members", hub.JSON, `{"specversion":"1.0","id":"17","source":"/s","type":"t","subject":null,"x":null,"data_base64":null,"data":null}`,
 			`{"specversion":"1.0","id":"17","source":"/s","type":"t","data":null,` + hubAttributes + `}`,
 		},
 		{
@@ -73,8 +73,8 @@ func TestAppendCloudEvent(t *testing.T) {
 	require.NotContains(t, string(without), "triviumkey")
 }
 
-// A CloudEvent with a topic is not treated as an envelope, because its other attributes would be
-// lost.
+// If a datagram contains a CloudEvent with a topic, it is not parsed as an envelope, because its other
+// attributes would be lost.
 func TestCloudEventInDatagram(t *testing.T) {
 	f := wire.DatagramFormat{Mode: wire.DatagramAuto, Topic: "events"}
 	parse := func(text string) []string {
@@ -85,12 +85,13 @@ func TestCloudEventInDatagram(t *testing.T) {
 	whole := `{"specversion":"1.0","id":"17","source":"/s","type":"t","topic":"orders.eu","partitionkey":"k","data":1}`
 	require.Equal(t, []string{"orders.eu", "t", "k", whole}, parse(whole))
 	half := `{"specversion":"1.0","id":"17","type":"t","topic":"orders.eu","data":1}`
-	require.Equal(t, []string{"orders.eu", "t", "", "1"}, parse(half), "an envelope with other members is not a CloudEvent")
+	require.Equal(t, []string{"orders.eu", "t", "", "1"}, parse(half), "JSON without the attribute source must be parsed as an envelope")
 	without := `{"specversion":"1.0","id":"17","source":"/s","type":"t","data":1}`
 	require.Equal(t, []string{"events", "", "", without}, parse(without))
 }
 
-// A CloudEvent is delivered exactly as it was published.
+// AppendCloudEvent always returns a valid CloudEvent. If the data is a CloudEvent, the result has the same
+// id, source, type and subject.
 func FuzzCloudEvent(f *testing.F) {
 	f.Add([]byte(`{"specversion":"1.0","id":"17","source":"/s","type":"t","n":5,"x":null,"data":{ "a" :1.50}}`))
 	f.Add([]byte(`{"specversion":"1.0","id":"17","source":"urn:x","type":"t","time":"2026-11-28T01:02:03Z","data_base64":"/w=="}`))

@@ -20,29 +20,31 @@ const (
 
 const maxRefLen = 128 // bytes of raw JSON
 
-// Command is one message of a client. Besides Op and Ref, only the fields of its operation are set.
+// Command is one message of a WebSocket client. Besides Op and Ref, only the fields that belong to its
+// operation are set.
 type Command struct {
 	Op  string
 	Ref Ref // nil if absent
 
-	// Topics are unparsed filters: unsubscribe has at least one, and a subscribe without filters
-	// has nil.
+	// Topics contains the filters of subscribe or unsubscribe, which are not parsed yet. It is nil for
+	// a subscribe without filters; an unsubscribe has at least one filter.
 	Topics []string
 	// Cursor, Last and Since belong to subscribe; nil if absent. See Start.
 	Cursor, Last, Since *string
 
-	Token string // the token of auth; not empty
+	Token string // belongs to auth; not empty
 
-	Event          *hub.Event // the event of publish; parsed, not validated
-	IdempotencyKey string     // the key of publish; "" if absent
+	Event          *hub.Event // belongs to publish; parsed, but not validated
+	IdempotencyKey string     // belongs to publish; "" if absent
 }
 
-// Start returns the start of a subscribe. The error is that of ParseStart.
+// Start returns the start position of a subscribe command. Its error is that of ParseStart.
 func (c *Command) Start(now time.Time) (hub.Start, error) {
 	return ParseStart(c.Cursor, c.Last, c.Since, now)
 }
 
-// PositionMember returns the name of the member that sets the start of a subscribe, or "".
+// PositionMember returns the name of the member that sets the start position of a subscribe command, or
+// "" if the command has no such member.
 func (c *Command) PositionMember() string {
 	switch {
 	case c.Cursor != nil && *c.Cursor != "":
@@ -55,14 +57,14 @@ func (c *Command) PositionMember() string {
 	return ""
 }
 
-// ParseCommand parses one message of a client. The command does not share memory with b. Members
-// that the operation does not use are ignored. A subscribe or unsubscribe may have at most
-// maxTopics filters (0: any number), including duplicates; parsing stops at the first filter that
-// exceeds the limit.
+// ParseCommand parses one message of a WebSocket client. The command does not share memory with b.
+// Members that the operation does not use are ignored. A subscribe or unsubscribe may have at most
+// maxTopics filters (0: any number), including duplicates. Parsing stops at the first filter above the
+// limit.
 //
 // The error is a *hub.InvalidError that names the member, or "message" if b is not a JSON object.
-// If the ref could be parsed, the returned command contains it even if there is an error, so that
-// the answer can contain it.
+// Even with an error, the returned command contains the ref if it is valid, so that the error message
+// can repeat it.
 func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -103,12 +105,12 @@ func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	return c, err
 }
 
-// commandFields holds the raw values of a command's members; nil if absent. It has no members of an
-// event: for a publish, parseEnvelope reads those.
+// commandFields holds the raw values of a command's members; nil if absent. It does not contain the
+// members of a published event, which parseEnvelope reads.
 type commandFields struct {
 	op, ref, topic, cursor, last, since, token, idempotencyKey []byte
 
-	duplicate string // a member that occurs twice
+	duplicate string // name of a member that occurs twice; "": none
 }
 
 func (f *commandFields) read(obj []byte) {
@@ -147,8 +149,8 @@ func (f *commandFields) slot(name string) *[]byte {
 	return nil
 }
 
-// parseRef returns a copy of the ref. It keeps the bytes of a number, so that the client can
-// compare the ref with the one that it sent.
+// parseRef returns a copy of the raw JSON of a ref. It does not convert numbers, so that the answer
+// contains exactly the bytes that the client has sent.
 func parseRef(value []byte) (Ref, error) {
 	switch {
 	case value == nil:
@@ -195,7 +197,8 @@ func (c *Command) parseUnsubscribe(f *commandFields, maxTopics int) error {
 	return err
 }
 
-// parseTopics parses a filter or a list of at most limit filters (0: any number).
+// parseTopics parses a string or a list of strings, which are filters. The list may have at most limit
+// elements (0: any number). The filters themselves are not parsed.
 func parseTopics(value []byte, limit int) ([]string, error) {
 	switch {
 	case value == nil:

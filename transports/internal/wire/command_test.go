@@ -78,10 +78,10 @@ func TestCommandStart(t *testing.T) {
 	require.NoError(t, err)
 	start, err = c.Start(time.Now())
 	require.NoError(t, err)
-	require.Equal(t, hub.Start{Last: 2}, start, "the empty cursor of a client that has no event yet is ignored")
+	require.Equal(t, hub.Start{Last: 2}, start, "an empty cursor, which clients send before their first event, must be ignored")
 }
 
-// Parsing stops at the first filter after the limit, even if that filter is not a string.
+// Parsing stops at the first filter above the limit, even if that filter is not a string.
 func TestFiltersOfCommandCounted(t *testing.T) {
 	for _, op := range []string{OpSubscribe, OpUnsubscribe} {
 		command := func(n int, last string) []byte {
@@ -102,8 +102,8 @@ func TestFiltersOfCommandCounted(t *testing.T) {
 	}
 }
 
-// A parsed ref is valid in an answer. An accepted command contains the fields that its operation
-// requires.
+// ParseCommand returns only refs that are valid JSON strings or numbers, so that an answer may contain
+// them. An accepted command contains the fields that its operation requires.
 func FuzzParseCommand(f *testing.F) {
 	for _, v := range loadIngress[commandVector](f, "command.json") {
 		f.Add(v.bytes())

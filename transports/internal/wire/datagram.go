@@ -16,11 +16,11 @@ import (
 // DatagramMode determines how datagrams are parsed (docs/protocol.md#publishing-over-udp).
 type DatagramMode uint8
 
-// Modes. DatagramAuto and DatagramJSON accept one JSON text per datagram or per line.
+// Modes. With DatagramAuto and DatagramJSON, a datagram contains one JSON text, or one per line.
 const (
 	DatagramAuto   DatagramMode = iota // an envelope is an event; anything else is the data of an event
-	DatagramJSON                       // all JSON is data, even an envelope
-	DatagramRaw                        // the whole datagram is data
+	DatagramJSON                       // each JSON text is the data of an event, even if it is an envelope
+	DatagramRaw                        // the whole datagram is the data of one event
 	DatagramSyslog                     // one syslog message, which the UDP source has converted to JSON
 )
 
@@ -45,16 +45,16 @@ func ParseDatagramMode(s string) (DatagramMode, error) {
 // DatagramFormat determines which events a datagram contains.
 type DatagramFormat struct {
 	Mode  DatagramMode
-	Topic string // topic of events whose datagram contains no topic
-	// TopicField and TypeField are the members of a JSON object that contain the topic and the type
-	// of its event. They do not apply to envelopes, and DatagramRaw ignores them. Dots separate the
-	// names of nested members. If the member is missing or not a string, the topic is Topic, and
-	// there is no type. "" disables a field.
+	Topic string // default topic, for events without a topic in the datagram
+	// TopicField and TypeField name the members of a JSON object that contain the topic and the type
+	// of its event; "": no such member. Dots separate the names of nested members. If the member is
+	// missing or not a string, the topic is Topic, or the event has no type. Both fields have no effect
+	// on envelopes and with DatagramRaw.
 	TopicField, TypeField string
 }
 
-// Validate returns an error unless Topic is a valid topic and the field paths have no empty names.
-// The error is a *hub.InvalidError.
+// Validate returns an error if Topic is not a valid topic, or if TopicField or TypeField contains an
+// empty name between dots. The error is a *hub.InvalidError.
 func (f *DatagramFormat) Validate() error {
 	if err := hub.ValidateTopic(f.Topic); err != nil {
 		return err
@@ -80,8 +80,8 @@ const (
 	RefusedType      = "type" // an invalid type or key
 )
 
-// RefusalReason returns the reason under which an error of parsing or of hub.Event.Validate is
-// counted.
+// RefusalReason returns the reason under which metrics count an error. err is from parsing or from
+// hub.Event.Validate.
 func RefusalReason(err error) string {
 	var invalid *hub.InvalidError
 	switch {
@@ -97,9 +97,9 @@ func RefusalReason(err error) string {
 	return RefusedMalformed
 }
 
-// Parse appends the events of a datagram to dst. It calls refuse with the reason once for each JSON
-// text or line that is refused; the others are still accepted. The events do not share memory with
-// the datagram. They are not validated; see hub.Event.Validate.
+// Parse appends the events of a datagram to dst. For each invalid JSON text or line, it calls refuse with
+// the reason, and continues with the next line. The events do not share memory with the datagram. The
+// caller must validate them, see hub.Event.Validate.
 func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(reason string)) []*hub.Event {
 	if f.Mode == DatagramRaw {
 		return append(dst, f.raw(datagram))
@@ -138,8 +138,8 @@ func (f *DatagramFormat) Parse(dst []*hub.Event, datagram []byte, refuse func(re
 // byteOrderMark is the byte order mark that some systems write before UTF-8 text.
 var byteOrderMark = []byte("\ufeff")
 
-// isCutOff reports whether text is an array or object without its end. Its lines must not become
-// events, although a line that contains only a number is valid JSON.
+// isCutOff reports whether text is an array or object whose end is missing. Parse must not treat its
+// lines as events: a line of an incomplete array may be valid JSON, for example a number.
 func isCutOff(text []byte) bool {
 	if text[0] != '{' && text[0] != '[' {
 		return false
@@ -180,9 +180,9 @@ func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, jsonscan.CheckNesting("data", text)
 }
 
-// cloudEventWithTopic returns the event of a CloudEvent, or nil if text is not a CloudEvent with
-// the attribute topic. Such a CloudEvent looks like an envelope, but would lose its other
-// attributes if it were parsed as one.
+// cloudEventWithTopic returns an event whose data is the CloudEvent in text. It returns nil if text is
+// not a CloudEvent. The caller has checked that text has a topic and data, so that it also looks like an
+// envelope; but if a CloudEvent were parsed as an envelope, its other attributes would be lost.
 func cloudEventWithTopic(text []byte) *hub.Event {
 	if !looksLikeCloudEvent(text) {
 		return nil
@@ -194,8 +194,8 @@ func cloudEventWithTopic(text []byte) *hub.Event {
 	return &hub.Event{Topic: c.Topic, Type: c.Type, Key: c.PartitionKey, Data: bytes.Clone(c.JSON)}
 }
 
-// fieldOr returns the string at the path, or fallback if there is no string. The error names the
-// parameter.
+// fieldOr returns the string at a dotted path in obj, or fallback if there is no string at the path. If
+// the string is invalid, the error names the given parameter.
 func fieldOr(obj []byte, path, parameter, fallback string) (string, error) {
 	if path == "" {
 		return fallback, nil
@@ -207,8 +207,8 @@ func fieldOr(obj []byte, path, parameter, fallback string) (string, error) {
 	return jsonscan.RequireString(parameter, value)
 }
 
-// lookup returns the raw value at a dotted path, or nil. If a name occurs twice, the last value is
-// used, as by nearly every JSON parser.
+// lookup returns the raw value at a dotted path in obj, or nil. If a name occurs twice, lookup uses the
+// last value, as nearly every JSON parser does.
 func lookup(obj []byte, path string) []byte {
 	for {
 		name, rest, more := strings.Cut(path, ".")

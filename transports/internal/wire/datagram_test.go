@@ -54,7 +54,7 @@ func TestDatagram(t *testing.T) {
 	}
 }
 
-// Each accepted line becomes an event, in order and byte for byte, even if other lines are refused.
+// Each valid line becomes an event, in order and byte for byte, even if other lines are refused.
 func TestDatagramOfLines(t *testing.T) {
 	format := &DatagramFormat{Mode: DatagramJSON, Topic: "events"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -126,8 +126,8 @@ func TestRefusalReason(t *testing.T) {
 	require.Equal(t, RefusedMalformed, RefusalReason(jsonscan.BadInput("data", "x")))
 }
 
-// Every datagram yields at least one event or refusal, and JSON data is an unchanged part of the
-// datagram.
+// Every datagram yields at least one event or refusal. The data of a JSON event is an unchanged part of
+// the datagram.
 func FuzzDatagram(f *testing.F) {
 	for _, v := range loadIngress[datagramVector](f, "datagram.json") {
 		f.Add(uint8(v.format(f).Mode), v.Format.TopicField, v.Format.TypeField, v.bytes())

@@ -39,20 +39,20 @@ func TestEncodeDeflate(t *testing.T) {
 		})
 	}
 
-	t.Run("smaller", func(t *testing.T) {
+	t.Run("compressed if smaller", func(t *testing.T) {
 		e := &hub.Event{Topic: "t", Data: []byte(`"` + strings.Repeat("abc ", 100_000) + `"`)}
 		frame := wire.EncodeDeflate(e)
 		require.Equal(t, byte(0xc1), frame[0])
 		require.Less(t, len(frame), 10_000)
 		require.Equal(t, wire.AppendEnvelope(nil, e), inflate(t, frame))
 	})
-	t.Run("not smaller", func(t *testing.T) {
+	t.Run("uncompressed if not smaller", func(t *testing.T) {
 		e := &hub.Event{Topic: "t", Data: []byte("1")}
 		require.Equal(t, wire.EncodeFrame(e), wire.EncodeDeflate(e))
 	})
 }
 
-// The content of a frame does not depend on earlier messages, because context takeover is not used.
+// Each frame can be decompressed without the frames before it, because context takeover is not used.
 func TestDeflateRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for _, e := range rapid.SliceOfN(anyEvent(), 1, 4).Draw(t, "events") {

@@ -1,21 +1,22 @@
 // Package wire encodes and decodes the formats that the transports use. Encoders and decoders are
 // tested with the same tables (testdata/wire).
 //
-// Outgoing events are encoded as an envelope, an SSE block or a WebSocket frame. Package
-// connection keeps these bytes with the event, one for each Form, so an event is encoded at most
-// once for each format, regardless of the number of subscribers. The bytes are ready for the
-// socket: an SSE block is inside its HTTP/1.1 chunk, an envelope inside its WebSocket frame. For transports with another framing (long-poll, HTTP/2, HTTP/1.0), FramePayload
-// and Unchunk return the content of a frame or a chunk without a copy. The package also encodes the
-// control messages of docs/protocol.md#control-messages for SSE and for WebSocket.
+// An outgoing event is encoded as an SSE block or as a WebSocket frame, depending on the Form. Package
+// connection attaches the encodings to the event, one per Form, so that each event is encoded at most
+// once per Form, regardless of the number of subscribers. An encoding is ready for the socket: an SSE
+// block is inside an HTTP/1.1 chunk, and an envelope is inside a WebSocket frame. For transports with a
+// different framing (long-poll, HTTP/2, HTTP/1.0), FramePayload and Unchunk return the content of a
+// frame or a chunk without a copy. The package also encodes the control messages of
+// docs/protocol.md#control-messages for SSE and for WebSocket.
 //
-// The package decodes the data of publishers (datagrams, request bodies, commands) and, for the
-// client, the data from the hub (SSEDecoder, DecodeMessage, DecodePollAnswer).
+// For the hub, the package decodes the data that publishers send (datagrams, request bodies, commands).
+// For the client, it decodes the data that the hub sends (SSEDecoder, DecodeMessage, DecodePollAnswer).
 //
-// The package does no I/O except reading from the io.Reader of a decoder. It starts no goroutine
-// and keeps no state except pools of buffers. Functions are safe for concurrent use; a decoder is
-// not.
+// The package does no I/O, except that a decoder reads from its io.Reader. It starts no goroutine and
+// has no global state except buffer pools. Functions are safe for concurrent use; decoders are not.
 //
-// The client for browsers contains this package, so it imports little: the hub and the standard
-// library without net/http, net/url, mime and the reflection of encoding/json. Compression and
-// signed datagrams are left out of the WebAssembly build.
+// The WebAssembly client for browsers contains this package. To keep the client small, the package
+// imports only the hub and the standard library, without net/http, net/url, mime and the parts of
+// encoding/json that need reflection. The WebAssembly build does not contain compression and signed
+// datagrams.
 package wire

@@ -11,7 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// encoders lists the encoders that a WebAssembly build contains. deflate_test.go adds the others.
+// encoders contains the encoders by name. Other test files add the encoders of CloudEvents and the
+// compressing encoder, which a WebAssembly build does not contain.
 var encoders = map[string]func(*hub.Event) []byte{
 	"sse":          wire.EncodeSSE,
 	"sse-envelope": wire.EncodeSSEEnvelope,

@@ -12,10 +12,10 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// Form identifies one of the encodings of an event.
+// Form identifies an encoding of events.
 type Form uint8
 
-// Encodings of an event.
+// Encodings of events, and the functions that create them.
 const (
 	FormSSE               Form = iota // EncodeSSE
 	FormSSEEnvelope                   // EncodeSSEEnvelope
@@ -26,13 +26,13 @@ const (
 	FormDeflateCloudEvent             // CloudEvents.EncodeDeflate
 )
 
-// envelopeOverhead is an upper estimate of the size of an envelope without its data: the member
-// names and the longest topic, type and key.
+// envelopeOverhead is an upper bound for the size of an envelope without its data: the member names and
+// the longest topic, type and key.
 const envelopeOverhead = 1 << 10 // bytes
 
 // AppendEnvelope appends the event's envelope (docs/protocol.md#events), with the members in the
-// documented order and JSON data byte for byte. Absent members are omitted, including the ID and
-// the time of an event that no hub has accepted yet.
+// documented order and JSON data unchanged. It omits absent members. An event that no hub has accepted
+// yet has no ID and no time.
 func AppendEnvelope(dst []byte, e *hub.Event) []byte {
 	dst = append(dst, '{')
 	if e.ID != (hub.Cursor{}) {
@@ -70,8 +70,8 @@ func AppendEnvelope(dst []byte, e *hub.Event) []byte {
 	return append(dst, '}')
 }
 
-// jsonData returns the data of a JSON event, or null if it has none. A program that embeds the hub
-// may publish an event without data, and the envelope must still be valid JSON.
+// jsonData returns the data of a JSON event, or null if the event has no data. An embedding program may
+// publish an event without data, and the envelope must still be valid JSON.
 func jsonData(e *hub.Event) []byte {
 	if len(e.Data) == 0 {
 		return []byte("null")
@@ -79,11 +79,11 @@ func jsonData(e *hub.Event) []byte {
 	return e.Data
 }
 
-// scratch is a pooled buffer in which an encoding is built before its length is known, so that the
-// encoding itself needs only one allocation of the right size.
+// scratch is a pooled buffer in which an encoding is built while its length is still unknown. The
+// result is then copied into a single allocation of the right size.
 type scratch struct{ b []byte }
 
-// maxScratch is the size of the largest buffer that is returned to the pool.
+// maxScratch is the maximum size of a buffer that is returned to the pool.
 const maxScratch = 64 << 10 // bytes
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -101,9 +101,9 @@ func (s *scratch) free() {
 	}
 }
 
-// DecodeEnvelope decodes an envelope as the hub sends it. Members may be in any order, and unknown
+// DecodeEnvelope decodes an envelope that the hub has sent. Members may be in any order, and unknown
 // members are ignored. The topic and either data or data_base64 are required. The event may share
-// b's memory. The error names the member and the expected value.
+// memory with b. The error names the invalid member and describes the expected value.
 func DecodeEnvelope(b []byte) (*hub.Event, error) {
 	obj, err := jsonscan.Object(b)
 	if err != nil {
@@ -112,7 +112,7 @@ func DecodeEnvelope(b []byte) (*hub.Event, error) {
 	return decodeEnvelope(obj)
 }
 
-// decodeEnvelope decodes an object that jsonscan.Object has accepted.
+// decodeEnvelope decodes an envelope. obj must be a JSON object that jsonscan.Object has returned.
 func decodeEnvelope(obj []byte) (*hub.Event, error) {
 	e := new(hub.Event)
 	var data []byte

@@ -38,8 +38,8 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	})
 }
 
-// A program that embeds the hub can publish events that no parser would accept. Their envelopes
-// must still be valid JSON in UTF-8.
+// An embedding program can publish events that the parsers for publishers would refuse. The envelopes of
+// such events must still be valid JSON in UTF-8.
 func TestEnvelopeOfUncheckedEvent(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -10,24 +10,24 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Bits of a frame's first byte: FIN, RSV1 and the opcode (RFC 6455, section 5.2; RFC 7692, section
-// 6).
+// Parts of a frame's first byte, which consists of the bits FIN and RSV1 and the opcode (RFC 6455,
+// section 5.2; RFC 7692, section 6).
 const (
 	finText       = 0x81
 	finClose      = 0x88
 	rsvCompressed = 0x40
 )
 
-// Payload lengths above which the header is longer (RFC 6455, section 5.2).
+// Lengths in a frame's header (RFC 6455, section 5.2).
 const (
-	maxShortPayload = 125            // bytes; also the limit of a control frame
-	maxWordPayload  = math.MaxUint16 // bytes
-	length16        = 126
-	length64        = 127
-	maxFrameHeader  = 10 // bytes, unmasked
+	maxShortPayload = 125            // maximum payload with a 7-bit length, and of a control frame, in bytes
+	maxWordPayload  = math.MaxUint16 // maximum payload with a 16-bit length, in bytes
+	length16        = 126            // second byte of a header with a 16-bit length
+	length64        = 127            // second byte of a header with a 64-bit length
+	maxFrameHeader  = 10             // maximum size of the header of an unmasked frame, in bytes
 )
 
-// EncodeFrame encodes FormFrame: the envelope as one unmasked text frame.
+// EncodeFrame returns the event as FormFrame: the envelope in one unmasked text frame.
 func EncodeFrame(e *hub.Event) []byte {
 	s := newScratch(len(e.Data) + envelopeOverhead)
 	defer s.free()
@@ -35,7 +35,7 @@ func EncodeFrame(e *hub.Event) []byte {
 	return AppendTextFrame(nil, s.b)
 }
 
-// AppendTextFrame appends the payload as one unmasked text frame.
+// AppendTextFrame appends one unmasked text frame with the payload.
 func AppendTextFrame(dst, payload []byte) []byte {
 	return appendFrame(dst, finText, payload)
 }
@@ -69,8 +69,8 @@ func appendFrame(dst []byte, first byte, payload []byte) []byte {
 	return append(append(dst, header...), payload...)
 }
 
-// FramePayload returns the payload of one unmasked frame, without a copy. For FormFrame this is the
-// event's envelope.
+// FramePayload returns the payload of one unmasked frame without copying it. The payload of a FormFrame
+// is the event's envelope.
 func FramePayload(frame []byte) []byte {
 	switch frame[1] {
 	case length16:

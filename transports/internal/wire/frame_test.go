@@ -23,8 +23,8 @@ func TestEncodeFrame(t *testing.T) {
 	}
 }
 
-// frameVector is a row of testdata/wire/frames.json: a payload length and the header of a text
-// frame with that length.
+// frameVector is a row of testdata/wire/frames.json: the length of a payload, and the header of a text
+// frame with such a payload.
 type frameVector struct {
 	Length int
 	Head   string // hexadecimal

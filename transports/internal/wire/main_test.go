@@ -8,8 +8,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// With GOOS=js, the Go runtime runs a goroutine for events of the JavaScript host. It is not a
-// leak.
+// With GOOS=js, the Go runtime itself runs a goroutine that handles JavaScript events. The check for
+// leaked goroutines must ignore it.
 func TestMain(m *testing.M) {
 	testkit.Main(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
 }

@@ -14,12 +14,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Ref is the client's own identifier of a command: the raw JSON of a string or number. The answer
-// to the command contains it unchanged. It is nil if the command has no ref.
+// Ref is an identifier that the client chooses for a command: the raw JSON of a string or number. The
+// answer to the command contains the same bytes. Ref is nil if the command has no identifier.
 type Ref []byte
 
 // Ops of the hub's control messages (docs/protocol.md#control-messages). An event has no op. Over
-// SSE, the name of a message is sseControl followed by its op; that of hello is trivium.open.
+// SSE, the name of a control message is sseControl followed by its op. Only hello has a different name:
+// trivium.open.
 const (
 	OpHello     = "hello"
 	OpHeartbeat = "heartbeat"
@@ -32,31 +33,32 @@ const (
 	sseOpen    = "open"
 )
 
-// SSENames are the names of all messages over SSE. Events have no such name.
+// SSENames contains the names of all control messages over SSE. No event has one of these names.
 var SSENames = []string{
 	sseControl + sseOpen, sseControl + OpHeartbeat, sseControl + OpGap, sseControl + OpError, sseControl + OpGoaway,
 }
 
-// HeartbeatUnknown is the value of Message.Heartbeat for a hello that does not contain the
+// HeartbeatUnknown is the value of Message.Heartbeat for a hello that does not contain the heartbeat
 // interval.
 const HeartbeatUnknown time.Duration = -1
 
-// Message is one message from the hub to a subscriber. Which members are set depends on Op. An event has its own
-// encodings; AppendJSON and AppendSSE encode all other messages.
+// Message is one message from the hub to a subscriber. The Op determines which fields are set.
+// AppendJSON and AppendSSE encode all messages except events, which have their own encoders.
 type Message struct {
 	Op    string     // "": an event
 	Event *hub.Event // set for an event
 	// ID is a position, which is opaque to a client. In JSON, error and goaway have no ID.
 	ID        string
 	Ref       Ref               // set for ack and error
-	Session   string            // set for hello; not sent over SSE
-	Heartbeat time.Duration     // set for hello; 0: there are none. It is sent only with Session
+	Session   string            // set for hello; SSE does not use it
+	Heartbeat time.Duration     // heartbeat interval, set for hello; 0: no heartbeats; sent only with Session
 	Gap       *hub.Gap          // set for gap
 	Problem   *problems.Problem // set for error
 	Retry     time.Duration     // delay before reconnecting; set for goaway, and over SSE also for hello and error
 }
 
-// EndsStream reports whether the message is the last one of its stream, unless it answers a command.
+// EndsStream reports whether the message is the last message of its stream. It is not meaningful for a
+// message that answers a command.
 func (m *Message) EndsStream() bool { return m.Op == OpError || m.Op == OpGoaway }
 
 // Resumable reports whether the client should resume after a message that ends the stream.
@@ -65,11 +67,11 @@ func (m *Message) Resumable() bool { return m.Op == OpGoaway || m.Problem.Tempor
 // GapMessage returns the message for a gap. Its ID is the position at which the gap ends.
 func GapMessage(g *hub.Gap) Message { return Message{Op: OpGap, ID: g.ResumedAt.String(), Gap: g} }
 
-// messageSize is the initial capacity for an encoded message, in bytes. Most messages fit in it and
-// are appended with one allocation.
+// messageSize is the initial capacity for an encoded message, in bytes. It is large enough for most
+// messages, so that they need only one allocation.
 const messageSize = 128
 
-// AppendJSON appends the message as a WebSocket client receives it.
+// AppendJSON appends the message in the format for WebSocket, a JSON object.
 func (m Message) AppendJSON(dst []byte) []byte {
 	dst = append(slices.Grow(dst, messageSize), `{"op":"`...)
 	dst = append(append(dst, m.Op...), '"')
@@ -82,13 +84,13 @@ func (m Message) AppendJSON(dst []byte) []byte {
 	}
 	before := len(dst)
 	if dst = m.appendMembers(append(dst, ',')); len(dst) == before+1 {
-		dst = dst[:before] // there are no members
+		dst = dst[:before] // removes the comma, because there are no members
 	}
 	return append(dst, '}')
 }
 
-// AppendSSE appends the message as one block, with its fields in the order retry, event, id, data.
-// The data is never empty, because many libraries parse the data of every event as JSON.
+// AppendSSE appends the message as one SSE block, with its fields in the order retry, event, id, data.
+// The data is never empty, because many SSE libraries parse the data of every event as JSON.
 func (m Message) AppendSSE(dst []byte) []byte {
 	dst = slices.Grow(dst, messageSize)
 	if m.Op == OpGoaway {
@@ -110,7 +112,7 @@ func (m Message) AppendSSE(dst []byte) []byte {
 	return append(dst, "}\n\n"...)
 }
 
-// appendMembers appends the members that are specific to the message's op.
+// appendMembers appends the JSON members that are specific to the message's op.
 func (m *Message) appendMembers(dst []byte) []byte {
 	switch m.Op {
 	case OpHello:
@@ -142,8 +144,8 @@ func appendGapMembers(dst []byte, g *hub.Gap) []byte {
 	return strconv.AppendBool(dst, g.Certain)
 }
 
-// DecodeMessage decodes one message that a WebSocket client receives. The caller must ignore a message whose op is
-// unknown. Unknown members are ignored. The message may share b's memory.
+// DecodeMessage decodes one message that a WebSocket client has received. It ignores unknown members.
+// The caller must ignore a message with an unknown op. The message may share memory with b.
 func DecodeMessage(b []byte) (Message, error) {
 	obj, err := jsonscan.Object(b)
 	if err != nil {
@@ -169,11 +171,11 @@ func DecodeMessage(b []byte) (Message, error) {
 	return m, nil
 }
 
-// opOther is the op for an SSE event that is neither a control message nor an envelope.
+// opOther is the op of a Message for an SSE event that is neither a control message nor an envelope.
 const opOther = "?"
 
-// DecodeSSE decodes one event of a stream with envelopes, as DecodeMessage does. retry is the reconnection time that the
-// stream has set, or 0.
+// DecodeSSE is like DecodeMessage for one SSE event of a stream with envelopes. retry is the
+// reconnection time that the stream has set, or 0.
 func DecodeSSE(e SSEEvent, retry time.Duration) (Message, error) {
 	op, isControl := strings.CutPrefix(e.Type, sseControl)
 	var err error
@@ -198,7 +200,7 @@ func DecodeSSE(e SSEEvent, retry time.Duration) (Message, error) {
 	return m, nil
 }
 
-// decodeMembers decodes the members of a message whose op is set.
+// decodeMembers decodes the members of a control message. m.Op must be set.
 func (m *Message) decodeMembers(obj []byte) (err error) {
 	switch m.Op {
 	case OpGap:
@@ -227,7 +229,7 @@ func (m *Message) decodeMembers(obj []byte) (err error) {
 	})
 }
 
-// DecodeGap decodes the data of trivium.gap, or the gap in the answer to a long-poll.
+// DecodeGap decodes the data of an SSE event trivium.gap, or the member gap of a poll answer.
 func DecodeGap(b []byte) (*hub.Gap, error) {
 	obj, err := jsonscan.Object(b)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// messageVector is a row of the table of WebSocket messages that the hub sends. Encoding and
-// decoding are both checked.
+// messageVector is a message that the hub sends over WebSocket, and its JSON. Tests encode the message
+// and decode the JSON.
 type messageVector struct {
 	name    string
 	message wire.Message
@@ -80,13 +80,13 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// A field that exists in only one of the two formats is omitted in the other.
+// The two formats do not contain the same fields of a message.
 func TestMessagesDifferByFormat(t *testing.T) {
 	goaway := wire.Message{Op: wire.OpGoaway, ID: "1f0c9a77-42", Retry: time.Second}
 	require.Equal(t, `{"op":"goaway","retry_ms":1000}`, string(goaway.AppendJSON(nil)))
 	hello := wire.Message{Op: wire.OpHello, ID: "1f0c9a77-42", Session: "s", Heartbeat: time.Second}
 	require.Equal(t, "event: trivium.open\nid: 1f0c9a77-42\ndata: {\"session\":\"s\",\"heartbeat_ms\":1000}\n\n",
-		string(hello.AppendSSE(nil)), "SSE has no session")
+		string(hello.AppendSSE(nil)), "a message with a session contains the heartbeat interval")
 }
 
 func TestDecodeMessage(t *testing.T) {
@@ -106,11 +106,11 @@ func TestDecodeMessage(t *testing.T) {
 		{"list", "[]", "one JSON object"},
 		{"op not a string", `{"op":1}`, "op"},
 		{"neither op nor topic", `{}`, "topic"},
-		{"gap without its end", `{"op":"gap","reason":"epoch"}`, "resumed_at"},
-		{"gap with a bad end", `{"op":"gap","resumed_at":"x"}`, "resumed_at"},
+		{"gap without resumed_at", `{"op":"gap","reason":"epoch"}`, "resumed_at"},
+		{"gap with a bad resumed_at", `{"op":"gap","resumed_at":"x"}`, "resumed_at"},
 		{"error with a bad status", `{"op":"error","status":"x"}`, "problem"},
 		{"negative retry", `{"op":"goaway","retry_ms":-1}`, "retry_ms"},
-		{"heartbeat beyond a Duration", `{"op":"hello","heartbeat_ms":9223372036855}`, "heartbeat_ms"},
+		{"heartbeat that overflows a Duration", `{"op":"hello","heartbeat_ms":9223372036855}`, "heartbeat_ms"},
 		{"id not a string", `{"op":"heartbeat","id":1}`, "id"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestPollAnswer(t *testing.T) {
 		events []*hub.Event
 		want   string
 	}{
-		{"nothing", nil, nil, `{"cursor":"1f0c9a77-42","events":[]}`},
+		{"no events", nil, nil, `{"cursor":"1f0c9a77-42","events":[]}`},
 		{"events", nil, events, `{"cursor":"1f0c9a77-42","events":[` + vectors[0].Envelope + `,` + vectors[1].Envelope + `]}`},
 		{
 			"gap", gap, events[:1], `{"cursor":"1f0c9a77-42","gap":{"reason":"future","after":"1f0c9a77-99",` +

@@ -10,36 +10,37 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// LineReader reads lines, such as newline-delimited JSON, and holds at most one line in memory. It
-// returns a line as soon as the line is complete.
+// LineReader reads the lines of a stream, for example newline-delimited JSON. It holds at most one line
+// in memory, and returns each line as soon as it is complete.
 type LineReader struct {
 	r      *bufio.Reader
 	max    int
-	resize func(size int) error // reserves memory for line; nil: the memory does not count
+	resize func(size int) error // see Reserve; nil: no memory is reserved
 	line   []byte               // a line that is longer than r's buffer
-	number int
+	number int                  // number of the last line that was read
 	err    error
 }
 
-// NewLineReader returns a LineReader for r. A line may have at most maxLine bytes, not counting its
-// \n.
+// NewLineReader returns a LineReader that reads from r. A line may have at most maxLine bytes, not
+// counting its \n.
 func NewLineReader(r io.Reader, maxLine int) *LineReader {
 	return &LineReader{r: bufio.NewReader(r), max: maxLine}
 }
 
-// Reserve sets a function that reserves memory for long lines. It is called with the number of
-// bytes before they are allocated, and with 0 after they were freed. If it returns an error, the
-// line is refused. Reserve must be called before Next.
+// Reserve sets a function that reserves memory for lines that are longer than the buffer of r. Next
+// calls it with the total size of the memory before the memory is allocated, and with 0 after the memory
+// was freed. If the function returns an error, Next returns that error instead of the line. Reserve must
+// be called before Next.
 func (l *LineReader) Reserve(resize func(size int) error) { l.resize = resize }
 
 // Next returns the next line that is not blank, without surrounding white space, and its number.
 // Numbers start at 1 and count blank lines. The slice is valid until the next call. The last line
 // needs no \n.
 //
-// At the end of the input the error is io.EOF. For a line over the limit it is a *hub.InvalidError
-// for "data" with TooLarge set. Any other error is from the reader or from the function set by
-// Reserve. With an error other than io.EOF, the number is that of the line that caused it. Once
-// Next has returned an error, it always returns that error.
+// At the end of the input, the error is io.EOF. If a line is too long, the error is a *hub.InvalidError
+// for "data" with TooLarge set. Other errors are from the reader or from the function set by Reserve.
+// With an error other than io.EOF, the number is that of the line that caused the error. After Next has
+// returned an error, further calls return the same error.
 func (l *LineReader) Next() (line []byte, number int, err error) {
 	for l.err == nil {
 		l.number++
@@ -60,7 +61,7 @@ func (l *LineReader) Next() (line []byte, number int, err error) {
 	return nil, l.number, l.err
 }
 
-// read returns one line without its \n, with io.EOF if the input ended without a \n.
+// read returns one line without its \n. If the input ends before a \n, the error is io.EOF.
 func (l *LineReader) read() ([]byte, error) {
 	l.free()
 	for {
@@ -88,10 +89,10 @@ func (l *LineReader) read() ([]byte, error) {
 	}
 }
 
-// maxKeptLine is the size of the largest buffer that is kept for the next line.
+// maxKeptLine is the maximum size of a buffer that is kept for the next line.
 const maxKeptLine = 64 << 10 // bytes
 
-// free empties the line, and frees the memory of a long one.
+// free empties l.line, and frees its memory if it is larger than maxKeptLine.
 func (l *LineReader) free() {
 	l.line = l.line[:0]
 	if cap(l.line) > maxKeptLine {
@@ -102,7 +103,7 @@ func (l *LineReader) free() {
 	}
 }
 
-// grow makes room for n more bytes of the line.
+// grow makes room for n more bytes in l.line.
 func (l *LineReader) grow(n int) error {
 	if need := len(l.line) + n; need > cap(l.line) {
 		size := max(need, min(2*cap(l.line), l.max))

@@ -18,8 +18,8 @@ type numberedLine struct {
 	number int
 }
 
-// readLines reads a stream to its end. It returns the lines, the line number at the end, and the
-// error.
+// readLines reads lines until Next returns an error. It returns the lines, and the line number and the
+// error of the last call.
 func readLines(t testing.TB, r io.Reader, maxLine int) (lines []numberedLine, number int, err error) {
 	reader := NewLineReader(r, maxLine)
 	for {
@@ -34,7 +34,8 @@ func readLines(t testing.TB, r io.Reader, maxLine int) (lines []numberedLine, nu
 	}
 }
 
-// The memory of a long line is reserved before it is allocated, and released afterwards.
+// LineReader reserves the memory of a long line before it allocates the memory, and releases it when it
+// reads the next line.
 func TestLineReaderReserves(t *testing.T) {
 	long := strings.Repeat(" ", 1<<20)
 	var reserved, most int
@@ -72,11 +73,11 @@ func TestLineReader(t *testing.T) {
 	}{
 		{name: "nothing", in: strings.NewReader(""), err: io.EOF},
 		{name: "lines", in: strings.NewReader("a\nb\n"), lines: []numberedLine{{"a", 1}, {"b", 2}}, number: 2, err: io.EOF},
-		{name: "no end", in: strings.NewReader("a\nb"), lines: []numberedLine{{"a", 1}, {"b", 2}}, number: 2, err: io.EOF},
+		{name: "last line without \\n", in: strings.NewReader("a\nb"), lines: []numberedLine{{"a", 1}, {"b", 2}}, number: 2, err: io.EOF},
 		{name: "blank lines are counted", in: strings.NewReader("\n \n\r\na \r\n\n\tb\n\n "), lines: []numberedLine{{"a", 4}, {"b", 6}}, number: 8, err: io.EOF},
 		{name: "the longest line", in: strings.NewReader(long + "\n" + long), lines: []numberedLine{{long, 1}, {long, 2}}, number: 2, err: io.EOF},
 		{name: "too long", in: strings.NewReader("a\n\n" + long + "x\nb\n"), lines: []numberedLine{{"a", 1}}, number: 3},
-		{name: "too long without an end", in: io.MultiReader(strings.NewReader("a\n"), endless{}), lines: []numberedLine{{"a", 1}}, number: 2},
+		{name: "endless line", in: io.MultiReader(strings.NewReader("a\n"), endless{}), lines: []numberedLine{{"a", 1}}, number: 2},
 		{name: "too long and blank", in: strings.NewReader(strings.Repeat(" ", limit+1)), number: 1},
 		{name: "the reader fails within a line", in: io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(broken)), lines: []numberedLine{{"a", 1}}, number: 2, err: broken},
 	} {
@@ -102,7 +103,7 @@ func (endless) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A line is returned as soon as it is complete.
+// Next returns a line as soon as the line is complete.
 func TestLineReaderDoesNotWaitForMore(t *testing.T) {
 	r, w := io.Pipe()
 	defer func() { require.NoError(t, w.Close()) }()
@@ -115,7 +116,7 @@ func TestLineReaderDoesNotWaitForMore(t *testing.T) {
 	}
 }
 
-// Reading a long stream of the longest lines needs no more allocations than reading a short one.
+// To read 50 lines of the maximum length takes no more allocations than to read one.
 func TestLineReaderMemoryIsConstant(t *testing.T) {
 	const limit = 64 << 10
 	line := append(bytes.Repeat([]byte("x"), limit), '\n')
@@ -131,7 +132,7 @@ func TestLineReaderMemoryIsConstant(t *testing.T) {
 	require.InDelta(t, allocations(1), allocations(50), 2)
 }
 
-// The lines are the same as those of strings.Split, regardless of the sizes of the reads.
+// LineReader returns the same lines as strings.Split, however many bytes each read returns.
 func FuzzLineReader(f *testing.F) {
 	for _, s := range []string{"", "a\nb", "\n\n a \r\n", "{\"a\":1}\n{}\n", strings.Repeat("x", 30) + "\n1"} {
 		f.Add([]byte(s))

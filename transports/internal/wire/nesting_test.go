@@ -11,8 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// nested returns nested JSON arrays. The innermost element is a string with brackets, which must
-// not count as nesting.
+// nested returns JSON arrays that are nested in the given number of levels. The innermost element is a
+// string that contains brackets, which must not count as nesting.
 func nested(levels int) string {
 	return strings.Repeat("[", levels) + `"[[{\"[{"` + strings.Repeat("]", levels)
 }
@@ -44,7 +44,7 @@ func TestNestingLimit(t *testing.T) {
 	}
 }
 
-// Data with the maximum nesting can be decoded in every format in which it is delivered.
+// If data has the maximum nesting, its envelope and a poll answer that contains it can be decoded.
 func TestDeepestNestingIsReadable(t *testing.T) {
 	e := &hub.Event{Topic: "a", Data: []byte(nested(jsonscan.MaxNesting))}
 	_, err := DecodeEnvelope(AppendEnvelope(nil, e))

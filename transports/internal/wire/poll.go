@@ -8,8 +8,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// AppendPollHead appends the start of a long-poll's body (docs/protocol.md#long-poll), up to its
-// first event. gap may be nil. The caller appends the envelopes with commas between them, then
+// AppendPollHead appends the start of the body of a poll answer (docs/protocol.md#long-poll), up to the
+// first event. gap may be nil. The caller must then append the envelopes with commas between them, and
 // PollEnd.
 func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {
 	dst = append(dst, `{"cursor":`...)
@@ -21,10 +21,10 @@ func AppendPollHead(dst []byte, cursor string, gap *hub.Gap) []byte {
 	return append(dst, `,"events":[`...)
 }
 
-// PollEnd ends a long-poll's body.
+// PollEnd is the end of the body of a poll answer.
 const PollEnd = "]}"
 
-// AppendPollAnswer appends a whole body.
+// AppendPollAnswer appends the whole body of a poll answer.
 func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Event) []byte {
 	dst = AppendPollHead(dst, cursor, gap)
 	for i, e := range events {
@@ -36,15 +36,15 @@ func AppendPollAnswer(dst []byte, cursor string, gap *hub.Gap, events []*hub.Eve
 	return append(dst, PollEnd...)
 }
 
-// PollAnswer is the decoded answer to a long-poll.
+// PollAnswer is the decoded body of a poll answer.
 type PollAnswer struct {
 	Cursor string // cursor of the next request; opaque to a client
 	Gap    *hub.Gap
 	Events []*hub.Event
 }
 
-// DecodePollAnswer decodes a long-poll's body. Unknown members are ignored; the cursor is required.
-// The events may share b's memory.
+// DecodePollAnswer decodes the body of a poll answer. It ignores unknown members. The cursor is required.
+// The events may share memory with b.
 func DecodePollAnswer(b []byte) (PollAnswer, error) {
 	var a PollAnswer
 	obj, err := jsonscan.Object(b)

@@ -12,12 +12,12 @@ import (
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
-// ParseEnvelope parses a publisher's envelope (docs/protocol.md#events): topic, type, key, and
-// data, data_base64, or data with "text":true. Other members are ignored. The event does not share
-// b's memory.
+// ParseEnvelope parses a publisher's envelope (docs/protocol.md#events), with the members topic, type,
+// key, data, data_base64 and text. It ignores other members. The event does not share memory with b.
 //
-// Only the format is checked; hub.Event.Validate checks limits and the rules for topic and type.
-// The error is a *hub.InvalidError that names the member, or "body" if b is not a JSON object.
+// ParseEnvelope checks only the format; hub.Event.Validate checks limits and the rules for topic and
+// type. The error is a *hub.InvalidError that names the invalid member, or "body" if b is not a JSON
+// object.
 func ParseEnvelope(b []byte) (*hub.Event, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -26,8 +26,9 @@ func ParseEnvelope(b []byte) (*hub.Event, error) {
 	return parseEnvelope(b)
 }
 
-// ParseEnvelopes parses one envelope or an array of 1 to maxEvents envelopes. It returns all events
-// or an error. The error is like that of ParseEnvelope; in an array, its detail contains the index.
+// ParseEnvelopes parses one envelope or an array of 1 to maxEvents envelopes. It returns all events or
+// an error. The error is like that of ParseEnvelope; for an array, its detail contains the index of the
+// invalid envelope.
 func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
@@ -44,8 +45,9 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 		"must be an envelope or an array of at least one")
 }
 
-// parseArray parses the elements of a valid JSON array, which must have 1 to limit elements.
-// tooMany and empty are the details of the errors for other numbers of elements.
+// parseArray parses each element of an array with parse. The array must be valid JSON. tooMany, which
+// contains a %d for limit, is the detail of the error for more than limit elements; empty is the detail
+// of the error for no elements.
 func parseArray[E any](array []byte, limit int, parse func([]byte) (E, error), tooMany, empty string) ([]E, error) {
 	var events []E
 	err := jsonscan.Elements(array, func(value []byte) error {
@@ -65,8 +67,8 @@ func parseArray[E any](array []byte, limit int, parse func([]byte) (E, error), t
 	return events, nil
 }
 
-// AtIndex adds the index of an array's element to the error of that element. If isArray is false,
-// it returns err unchanged.
+// AtIndex adds the index of an event in an array to the error for that event. If isArray is false, it
+// returns err unchanged.
 func AtIndex(index int, isArray bool, err error) error {
 	if !isArray {
 		return err
@@ -86,8 +88,8 @@ func atIndex(index int, err error) error {
 type envelope struct {
 	topic, kind, key, data, base64, text []byte
 
-	duplicate string // a member that occurs twice
-	hasTopic  bool   // topic is present and a string
+	duplicate string // name of a member that occurs twice; "": none
+	hasTopic  bool   // whether topic is present and a string
 }
 
 func (v *envelope) read(obj []byte) {
@@ -123,7 +125,7 @@ func (v *envelope) slot(name string) *[]byte {
 	return nil
 }
 
-// parseEnvelope parses an envelope from valid JSON.
+// parseEnvelope parses an envelope. text must be valid JSON.
 func parseEnvelope(text []byte) (*hub.Event, error) {
 	if text[0] != '{' {
 		return nil, jsonscan.BadInput("body", "an envelope must be a JSON object")
@@ -133,7 +135,7 @@ func parseEnvelope(text []byte) (*hub.Event, error) {
 	return v.event()
 }
 
-// event returns the event of the envelope.
+// event returns the event that the envelope describes.
 func (v *envelope) event() (*hub.Event, error) {
 	switch {
 	case v.duplicate != "":
@@ -193,17 +195,17 @@ func decodeBase64(value []byte) ([]byte, error) {
 		return nil, err
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil || strings.ContainsAny(s, "\r\n") { // the decoder would ignore line breaks
+	if err != nil || strings.ContainsAny(s, "\r\n") { // the decoder ignores line breaks
 		return nil, jsonscan.BadInput("data_base64", "must be standard base64 with padding (RFC 4648 section 4)")
 	}
 	return data, nil
 }
 
-// ParseBody parses the body of a publish whose topic is in the URL
-// (docs/protocol.md#publishing-over-http). The media type determines the encoding of the data. If
-// there is no media type (""), or if it is that of HTML forms, which curl and other programs send
-// by default, the encoding is detected from the bytes. Text must be UTF-8, regardless of a charset
-// parameter. The data is a copy; JSON loses its surrounding white space. The error is a
+// ParseBody parses the body of a publish request whose topic is in the URL
+// (docs/protocol.md#publishing-over-http). The media type in contentType determines the encoding of the
+// data. If contentType is empty, or is the media type of HTML forms, which curl and other programs send
+// by default, ParseBody detects the encoding from the bytes. Text must be UTF-8; a charset parameter is
+// ignored. The data is a copy of b. White space around JSON is removed. The error is a
 // *hub.InvalidError for "body" or "Content-Type".
 func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err error) {
 	mediaType := mediaTypeOf(contentType)
@@ -235,28 +237,27 @@ func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err
 			return nil, 0, err
 		}
 	}
-	// The bytes are copied even if nothing was trimmed, because the buffer of the body may be much
-	// larger than its content.
+	// The bytes are copied in any case, because the capacity of b may be much larger than its length.
 	return append(make([]byte, 0, len(b)), b...), enc, nil
 }
 
-// IsJSONType reports whether a media type, in lower case and without parameters, is JSON (RFC 6839
-// section 3.1).
+// IsJSONType reports whether data of a media type is JSON (RFC 6839 section 3.1). The media type must be
+// in lower case and without parameters.
 func IsJSONType(mediaType string) bool {
 	return mediaType == "application/json" ||
 		strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json")
 }
 
-// IsTextual reports whether a body of this Content-Type is text or JSON, so that its charset
+// IsTextual reports whether a body with the given Content-Type is text or JSON, so that its charset
 // matters.
 func IsTextual(contentType string) bool {
 	mediaType := mediaTypeOf(contentType)
 	return strings.HasPrefix(mediaType, "text/") || IsJSONType(mediaType)
 }
 
-// mediaTypeOf returns the media type in lower case without its parameters, even if those are
-// invalid; "" if there is no valid media type. Package mime would take more space in the
-// WebAssembly binary than the rest of this package.
+// mediaTypeOf returns the media type in a Content-Type, in lower case and without parameters. Invalid
+// parameters are ignored. If the media type itself is invalid, mediaTypeOf returns "". Package mime is
+// not used, because it would take more space in the WebAssembly binary than the rest of this package.
 func mediaTypeOf(contentType string) string {
 	const signs = "!#$%&'*+-.^_`|~" // RFC 9110 section 5.6.2
 	mediaType, _, _ := strings.Cut(contentType, ";")
@@ -271,6 +272,7 @@ func mediaTypeOf(contentType string) string {
 	return mediaType
 }
 
+// sniff detects the encoding of a body. trimmed is b without surrounding white space.
 func sniff(b, trimmed []byte) hub.Encoding {
 	switch {
 	case jsonscan.Valid(trimmed):

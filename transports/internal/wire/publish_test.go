@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/jsontest"
 )
 
-// vectorInput is an input in the tables of testdata/ingress.
+// vectorInput is the input of a row in the tables of testdata/ingress.
 type vectorInput struct {
 	In       string `json:"in"`
 	InBase64 []byte `json:"in_base64"` // input that is not UTF-8
@@ -27,7 +27,7 @@ func (v *vectorInput) bytes() []byte {
 	return []byte(v.In)
 }
 
-// vectorEvent is an event in the tables of testdata/ingress.
+// vectorEvent is an expected event in the tables of testdata/ingress.
 type vectorEvent struct {
 	Topic, Type, Key, Encoding, Data string
 	DataBase64                       []byte `json:"data_base64"`
@@ -44,6 +44,7 @@ func (v *vectorEvent) event() *hub.Event {
 	return e
 }
 
+// loadIngress reads a table of testdata/ingress.
 func loadIngress[V any](t testing.TB, name string) []V {
 	b, err := os.ReadFile(filepath.Join("..", "..", "..", "testdata", "ingress", name))
 	require.NoError(t, err)
@@ -53,8 +54,8 @@ func loadIngress[V any](t testing.TB, name string) []V {
 	return vectors
 }
 
-// requireEvent compares the members that a publisher sets. It treats a nil and an empty payload as
-// equal.
+// requireEvent requires that two events have the same topic, type, key, encoding and data. It treats nil
+// and empty data as equal.
 func requireEvent(t require.TestingT, want, got *hub.Event) {
 	require.NotNil(t, got)
 	require.Equal(t, want.Topic, got.Topic)
@@ -64,7 +65,8 @@ func requireEvent(t require.TestingT, want, got *hub.Event) {
 	require.Equal(t, string(want.Data), string(got.Data))
 }
 
-// requireRefused requires a *hub.InvalidError that names the parameter and has a detail.
+// requireRefused requires that err is a *hub.InvalidError that names the given parameter and has a
+// detail.
 func requireRefused(t require.TestingT, parameter string, err error) *hub.InvalidError {
 	var invalid *hub.InvalidError
 	require.ErrorAs(t, err, &invalid)
@@ -95,7 +97,7 @@ func TestParseEnvelope(t *testing.T) {
 	}
 }
 
-// drawEvent draws an event that a publisher might send.
+// drawEvent returns a random event that a publisher might send.
 func drawEvent(t *rapid.T) *hub.Event {
 	e := &hub.Event{
 		Topic:    rapid.String().Draw(t, "topic"),
@@ -133,13 +135,13 @@ func TestParseEnvelopes(t *testing.T) {
 		refused    string
 		detail     string
 	}{
-		{name: "one", body: " " + a + "\n", topics: []string{"a"}},
+		{name: "one envelope", body: " " + a + "\n", topics: []string{"a"}},
 		{name: "an array of one envelope", body: "[" + a + "]", topics: []string{"a"}},
 		{name: "an array of the maximum length", body: "\n[ " + a + " , " + b + "," + a + " ]", topics: []string{"a", "b", "a"}},
 		{name: "an array that is too long", body: "[" + a + "," + a + "," + a + "," + a + "]", refused: "body", detail: "at most 3"},
 		{name: "an empty array", body: "[ ]", refused: "body", detail: "at least one"},
-		{name: "no JSON", body: "[" + a, refused: "body", detail: "unexpected end"},
-		{name: "nothing", body: "", refused: "body", detail: "JSON"},
+		{name: "truncated JSON", body: "[" + a, refused: "body", detail: "unexpected end"},
+		{name: "empty body", body: "", refused: "body", detail: "JSON"},
 		{name: "an invalid envelope", body: `{"topic":"a","data":1,"key":2}`, refused: "key", detail: "must be a string"},
 		{name: "an array with an invalid second envelope", body: "[" + a + `,{"topic":"a"}]`, refused: "data", detail: "index 1"},
 		{name: "an array in an array", body: "[[" + a + "]]", refused: "body", detail: "index 0"},
@@ -211,8 +213,8 @@ func TestParseBody(t *testing.T) {
 	}
 }
 
-// encoding/json decodes an accepted envelope to the same values. If the event of an accepted
-// envelope is encoded and parsed again, the result is the same event.
+// encoding/json decodes an accepted envelope to the same values as ParseEnvelope. If the event is encoded
+// as an envelope and parsed again, the result is the same event.
 func FuzzParseEnvelope(f *testing.F) {
 	for _, v := range loadIngress[envelopeVector](f, "envelope.json") {
 		f.Add(v.bytes())
@@ -224,7 +226,7 @@ func FuzzParseEnvelope(f *testing.F) {
 			require.ErrorAs(t, err, &invalid)
 			return
 		}
-		var other map[string]json.RawMessage // a map keeps the case of names; the last of equal names is used
+		var other map[string]json.RawMessage // a map, because it distinguishes names by case; of equal names, the last is used
 		require.NoError(t, json.Unmarshal(b, &other))
 		var topic string
 		require.NoError(t, json.Unmarshal(other["topic"], &topic))
@@ -237,9 +239,9 @@ func FuzzParseEnvelope(f *testing.F) {
 			require.NoError(t, json.Unmarshal(other["data"], &text))
 			require.Equal(t, text, string(e.Data))
 		case hub.Binary:
-			var spelt string
-			require.NoError(t, json.Unmarshal(other["data_base64"], &spelt))
-			require.Equal(t, spelt, base64.StdEncoding.EncodeToString(e.Data))
+			var text string
+			require.NoError(t, json.Unmarshal(other["data_base64"], &text))
+			require.Equal(t, text, base64.StdEncoding.EncodeToString(e.Data))
 		}
 		again, err := ParseEnvelope(AppendEnvelope(nil, e))
 		require.NoError(t, err)

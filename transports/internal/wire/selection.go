@@ -12,18 +12,18 @@ import (
 
 // Selection is the parsed query of a subscription (docs/protocol.md#starting-a-subscription).
 type Selection struct {
-	Filters []hub.Filter // as given; empty: everything that the token may read
-	Request hub.Request  // without its Filters
+	Filters []hub.Filter // the filters in the query; empty: everything that the token may read
+	Request hub.Request  // all other parameters; Request.Filters is not set
 }
 
-// ParseSelection parses the query parameters of every transport: topic (at most maxTopics times; 0:
-// any number), cursor, last, since, conflate and lastEventId. Other parameters are ignored. q is a
-// url.Values; the parameter's type keeps net/url out of the WebAssembly binary.
+// ParseSelection parses the query parameters that all transports have in common: topic (at most
+// maxTopics times; 0: any number), cursor, last, since, conflate and lastEventId. It ignores other
+// parameters. q contains url.Values, but has another type to keep net/url out of the WebAssembly binary.
 //
 // lastEventID is the value of the header Last-Event-ID. It overrides the position in the query, and
-// is never refused: a value that is not a cursor becomes a ForeignCursor. The parameter lastEventId
-// does the same if the header is absent. A since that is a duration counts back from now. The error
-// is a *hub.InvalidError that names the parameter.
+// is never refused: a value that is not a cursor becomes a ForeignCursor. If the header is absent, the
+// query parameter lastEventId is used in the same way. If since is a duration, it is subtracted from
+// now. The error is a *hub.InvalidError that names the invalid parameter.
 func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, now time.Time) (Selection, error) {
 	var s Selection
 	var err error
@@ -76,9 +76,10 @@ func singleValue(q map[string][]string, name string) (*string, error) {
 	return nil, jsonscan.BadInput(name, "must be given only once")
 }
 
-// LastEventID returns the ID after which a client resumes. It is the header or, if that is absent,
-// the parameter lastEventId, which some EventSource libraries send instead. If the parameter is
-// repeated, the last value is used, because libraries append the parameter to the given URL.
+// LastEventID returns the ID after which a client resumes: the value of the header Last-Event-ID or, if
+// the header is absent, of the query parameter lastEventId, which some EventSource libraries send
+// instead. If the parameter is repeated, LastEventID returns the last value, because these libraries
+// append the parameter to the URL.
 func LastEventID(q map[string][]string, header string) string {
 	if values := q["lastEventId"]; header == "" && len(values) > 0 {
 		return values[len(values)-1]
@@ -110,11 +111,11 @@ func queryStart(q map[string][]string, now time.Time) (hub.Start, error) {
 	return ParseStart(cursor, last, since, now)
 }
 
-// ParseStart parses a start position, of which at most one may be given: a cursor, the number of
-// newest events (0 to hub.MaxLast), or a time, as RFC 3339 or as a positive Go duration before now.
-// nil means absent, and so does an empty cursor, which clients send before their first event.
-// Without a start position, the subscription starts after the newest event. The error is a
-// *hub.InvalidError that names the parameter.
+// ParseStart parses the start position of a subscription. At most one of cursor, last and since may be
+// given: a cursor, the number of newest events (0 to hub.MaxLast), or a time, in the format of RFC 3339
+// or as a positive Go duration before now. nil means absent. An empty cursor, which clients send before
+// their first event, also means absent. Without a start position, the subscription starts after the
+// newest event. The error is a *hub.InvalidError that names the invalid parameter.
 func ParseStart(cursor, last, since *string, now time.Time) (hub.Start, error) {
 	const exclusive = "must be given alone: cursor, last and since exclude each other"
 	if cursor != nil && *cursor == "" {
@@ -148,14 +149,14 @@ func parseSince(s string, now time.Time) (hub.Start, error) {
 		return hub.Start{Since: now.Add(-d)}, nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
-	// This check is needed because Parse also accepts a one-digit hour, and a comma before the
-	// fraction.
+	// time.Parse also accepts an hour of one digit, and a comma before the fraction of a second, which
+	// RFC 3339 does not allow.
 	if err != nil || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
 		return hub.Start{}, jsonscan.BadInput("since",
 			"must be a positive duration such as 90s, 10m or 1h30m, or an RFC 3339 time such as 2026-01-02T15:04:05Z (a + in it is %2B in a URL)")
 	}
 	if t.IsZero() {
-		t = t.Add(1) // the zero time means "not set"; the change has no effect, because no event is that old
+		t = t.Add(1) // the zero time would mean "not set"; a later time has the same effect, as no event is that old
 	}
 	return hub.Start{Since: t}, nil
 }

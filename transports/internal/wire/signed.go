@@ -14,8 +14,8 @@ import (
 
 const (
 	macHexLen = 2 * sha256.Size
-	// Maximum digits of a datagram's time before and after the point: years up to 33658, and more
-	// decimals than clocks have.
+	// Maximum numbers of digits of a datagram's time before and after the decimal point. They suffice
+	// for years up to 33658 and for a precision beyond that of clocks.
 	maxMillisWhole    = 15
 	maxMillisFraction = 20
 )
@@ -28,13 +28,13 @@ var (
 // SignedDatagram is the content of a signed datagram (docs/protocol.md#signed-datagrams).
 type SignedDatagram struct {
 	Time    time.Time         // time of signing, by the sender's clock
-	MAC     [sha256.Size]byte // identifies the content; unlike the hex digits, which may be in either case, it can be compared
+	MAC     [sha256.Size]byte // decoded, because hex digits may be in upper or lower case; equal for equal contents
 	Payload []byte            // shares memory with the datagram
 }
 
-// SignDatagram appends to dst a datagram that contains the payload and is signed at the given time, in the years 1970
-// to 33658. The time has nanosecond precision. The same payload that is signed again is then a different datagram,
-// which is not refused as a replay.
+// SignDatagram appends to dst a datagram with the payload, signed at the given time, which must be in the
+// years 1970 to 33658. The datagram contains the time with nanosecond precision. Therefore the hub does
+// not refuse an equal payload that is signed at another time as a replay.
 func SignDatagram(dst, secret []byte, at time.Time, payload []byte) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, macHexLen)...)
@@ -50,9 +50,9 @@ func SignDatagram(dst, secret []byte, at time.Time, payload []byte) []byte {
 	return dst
 }
 
-// VerifyDatagram checks the signature of a datagram and returns its content. The error states
-// whether the format or the HMAC is wrong, and contains no part of the datagram. The caller must
-// check that the time is recent and that the datagram is not a replay.
+// VerifyDatagram verifies the signature of a datagram and returns its content. The error states whether
+// the format or the HMAC is wrong, and does not quote the datagram. The caller must check that the time
+// is recent and that the datagram is not a replay.
 func VerifyDatagram(secret, datagram []byte) (SignedDatagram, error) {
 	var s SignedDatagram
 	if len(datagram) <= macHexLen || datagram[macHexLen] != ' ' {
@@ -81,8 +81,8 @@ func macOf(secret, content []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// parseMillis parses milliseconds since 1970, with an optional decimal fraction. Digits below the
-// nanosecond are dropped.
+// parseMillis parses a number of milliseconds since 1970, with an optional decimal fraction. It ignores
+// digits below the nanosecond.
 func parseMillis(text []byte) (time.Time, bool) {
 	whole, fraction, pointed := bytes.Cut(text, []byte{'.'})
 	if len(whole) == 0 || len(whole) > maxMillisWhole || len(fraction) > maxMillisFraction || pointed && len(fraction) == 0 {

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// signedVector is a row of testdata/ingress/signed.json, generated with Python's hmac.
+// signedVector is a row of testdata/ingress/signed.json, which was generated with Python's module hmac.
 type signedVector struct {
 	Name         string
 	Secret       string
@@ -21,7 +21,7 @@ type signedVector struct {
 	Payload        string
 	PayloadBase64  []byte `json:"payload_base64"`
 	Seconds, Nanos int64
-	AsSigned       bool `json:"as_signed"` // SignDatagram yields the same bytes
+	AsSigned       bool `json:"as_signed"` // whether SignDatagram returns the same bytes
 	Refused        bool
 }
 
@@ -50,7 +50,8 @@ func TestSignedDatagram(t *testing.T) {
 	}
 }
 
-// A signed datagram is valid with the same secret. If any bit is changed, it is not.
+// VerifyDatagram accepts a datagram that was signed with the same secret. It refuses the datagram if any
+// bit was changed.
 func TestSignedDatagramVerifies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, "secret")
@@ -65,7 +66,7 @@ func TestSignedDatagramVerifies(t *testing.T) {
 		i := rapid.IntRange(0, len(datagram)-1).Draw(t, "changed")
 		bit := rapid.IntRange(0, 7).Filter(func(bit int) bool {
 			letter := datagram[i]|0x20 >= 'a' && datagram[i]|0x20 <= 'f'
-			return i >= macHexLen || bit != 5 || !letter // a change of the case of a hexadecimal digit has no effect
+			return i >= macHexLen || bit != 5 || !letter // bit 5 changes only the case of a hexadecimal digit
 		}).Draw(t, "bit")
 		datagram[i] ^= 1 << bit
 		_, err = VerifyDatagram(secret, datagram)
@@ -73,8 +74,8 @@ func TestSignedDatagramVerifies(t *testing.T) {
 	})
 }
 
-// VerifyDatagram never panics. A valid datagram yields the payload, and the time of signing to the
-// nanosecond.
+// VerifyDatagram never panics. If it accepts a datagram, and its payload is signed again at its time,
+// VerifyDatagram returns the same payload and time.
 func FuzzVerifyDatagram(f *testing.F) {
 	for _, v := range loadIngress[signedVector](f, "signed.json") {
 		f.Add(v.secret(), v.bytes(), false)

@@ -9,9 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// EncodeSSE encodes FormSSE: one HTTP/1.1 chunk with the event's block
-// (docs/protocol.md#server-sent-events). The block has the fields id, event (if the event has a
-// type), topic, and data.
+// EncodeSSE returns the event as FormSSE: an SSE block (docs/protocol.md#server-sent-events) in one
+// HTTP/1.1 chunk. The block has the fields id, event (if the event has a type), topic, and data.
 func EncodeSSE(e *hub.Event) []byte {
 	s := newScratch(len(e.Data) + envelopeOverhead)
 	defer s.free()
@@ -35,8 +34,8 @@ func EncodeSSE(e *hub.Event) []byte {
 	return AppendChunk(nil, s.b)
 }
 
-// EncodeSSEEnvelope encodes FormSSEEnvelope, for ?envelope=1: the block has the id and, as data,
-// the envelope.
+// EncodeSSEEnvelope returns the event as FormSSEEnvelope, for ?envelope=1: an SSE block in one HTTP/1.1
+// chunk. The block consists of the id and the envelope as data.
 func EncodeSSEEnvelope(e *hub.Event) []byte {
 	envelope, block := newScratch(len(e.Data)+envelopeOverhead), newScratch(len(e.Data)+envelopeOverhead)
 	defer envelope.free()
@@ -61,8 +60,8 @@ func appendSSEField(dst []byte, name, value string) []byte {
 	return append(dst, '\n')
 }
 
-// appendSSEData appends a data field for each line, at least one. A CR ends a line too: otherwise
-// readers would parse the text after it as a field.
+// appendSSEData appends a data field for each line of data, at least one. A CR also ends a line, because
+// clients would otherwise parse the text after it as another field.
 func appendSSEData(dst, data []byte) []byte {
 	ends := "\n"
 	if bytes.IndexByte(data, '\r') >= 0 {
@@ -81,8 +80,8 @@ func appendSSEData(dst, data []byte) []byte {
 	}
 }
 
-// appendSSEDataLine appends one data field. Readers remove one space after the colon. Therefore a
-// space is always written before text, so that a line that starts with a space keeps it.
+// appendSSEDataLine appends one data field. Clients remove one space after the colon. Therefore
+// appendSSEDataLine writes a space before the line, so that a line that starts with a space keeps it.
 func appendSSEDataLine(dst, line []byte) []byte {
 	dst = append(dst, "data:"...)
 	if len(line) > 0 {
@@ -92,11 +91,11 @@ func appendSSEDataLine(dst, line []byte) []byte {
 	return append(dst, '\n')
 }
 
-// LastChunk ends a chunked body (RFC 9112, section 7.1).
+// LastChunk is the last chunk of a chunked body (RFC 9112, section 7.1).
 const LastChunk = "0\r\n\r\n"
 
-// AppendChunk appends the block as one chunk of an HTTP/1.1 body (RFC 9112, section 7.1). It
-// appends nothing for an empty block, because an empty chunk would end the body.
+// AppendChunk appends one chunk of an HTTP/1.1 body that contains the block (RFC 9112, section 7.1). For
+// an empty block it appends nothing, because an empty chunk would end the body.
 func AppendChunk(dst, block []byte) []byte {
 	if len(block) == 0 {
 		return dst
@@ -110,7 +109,7 @@ func AppendChunk(dst, block []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// Unchunk returns the block in a chunk that AppendChunk has appended, without copying it.
+// Unchunk returns the block in a chunk from AppendChunk, without copying it.
 func Unchunk(chunk []byte) []byte {
 	start, end := bytes.IndexByte(chunk, '\n')+1, len(chunk)-len("\r\n")
 	return chunk[start:end:end]

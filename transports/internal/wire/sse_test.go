@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// decodeStream returns all events of a stream that ends without an error.
+// decodeStream returns all events of a stream. It requires that the stream ends without an error.
 func decodeStream(t require.TestingT, r io.Reader) []wire.SSEEvent {
 	d := wire.NewSSEDecoder(r, 0)
 	var events []wire.SSEEvent
@@ -45,8 +45,8 @@ func TestEncodeSSE(t *testing.T) {
 	}
 }
 
-// requireNoForging requires that the stream of an event contains exactly that event, regardless of
-// the text in its members.
+// requireNoForging requires that the encoding of an event is decoded to exactly that event. Line ends and
+// other text in the event's members must not be decoded as further fields or events.
 func requireNoForging(t require.TestingT, e *hub.Event) {
 	stream := append(wire.EncodeSSE(e), wire.EncodeSSEEnvelope(e)...)
 	stream = append(stream, wire.LastChunk...)
@@ -106,7 +106,7 @@ func TestChunk(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, block, body)
 	}
-	require.Equal(t, "x", string(wire.AppendChunk([]byte("x"), nil)), "no chunk is appended for an empty block")
+	require.Equal(t, "x", string(wire.AppendChunk([]byte("x"), nil)), "AppendChunk must not append a chunk for an empty block")
 }
 
 func TestSSEControl(t *testing.T) {
@@ -159,7 +159,7 @@ func TestDecodeSSE(t *testing.T) {
 		require.Empty(t, m.Op)
 		require.NotNil(t, m.Event)
 	}
-	// The data also contains the retry time, because an EventSource hides the retry field.
+	// The data also contains the retry time, because an EventSource does not expose the retry field.
 	m, err := wire.DecodeSSE(wire.SSEEvent{Type: "trivium.goaway", Data: `{"retry_ms":7}`}, 0)
 	require.NoError(t, err)
 	require.Equal(t, 7*time.Millisecond, m.Retry)

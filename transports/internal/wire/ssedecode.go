@@ -13,41 +13,41 @@ import (
 	"unicode/utf8"
 )
 
-// DefaultMaxSSEEvent limits the size of a line, and of one event's data, in an SSEDecoder. It is
-// above the size of the largest envelope from a hub with default limits: 1 MiB of data, of which
-// each byte may be escaped as six bytes.
+// DefaultMaxSSEEvent is the default limit of an SSEDecoder for the size of a line and of one event's
+// data. It exceeds the size of the largest envelope from a hub with default limits: 1 MiB of data, in
+// which each byte may be escaped as six bytes.
 const DefaultMaxSSEEvent = 8 << 20 // bytes
 
-// ErrSSETooLong is the error for a line or an event's data that exceeds the decoder's limit.
+// ErrSSETooLong is the error of an SSEDecoder if a line or an event's data exceeds the limit.
 var ErrSSETooLong = errors.New("event stream: a line or an event is too long")
 
 // SSEEvent is one event of an event stream.
 type SSEEvent struct {
-	ID    string // the last event ID; an event without an id field inherits it
+	ID    string // the last event ID: that of this event or, if it has no id field, of an earlier block
 	Type  string // empty if the event has no name; browsers then use "message"
-	Topic string // Trivium's own field; empty if absent
-	Data  string // lines joined by LF
+	Topic string // a field that only Trivium uses; empty if absent
+	Data  string // the lines of the data, with LF between them
 }
 
-// SSEDecoder decodes an event stream as in section 9.2.6 of the WHATWG HTML standard, "Interpreting
-// an event stream", with the additional field topic, which is reset after each event.
+// SSEDecoder decodes an event stream as section 9.2.6 of the WHATWG HTML standard, "Interpreting an event
+// stream", requires. It also decodes the additional field topic, which it resets after each event.
 type SSEDecoder struct {
 	r     *bufio.Reader
 	limit int // bytes
 
 	line       []byte // buffer, which is reused
-	bomChecked bool   // the first line, which may start with a byte order mark, has been read
-	skipLF     bool   // the last line ended with a CR; an LF after it belongs to the same line end
-	err        error  // sticky error
+	bomChecked bool   // whether the first line, which may start with a byte order mark, has been read
+	skipLF     bool   // whether the last line ended with a CR, so that an LF after it belongs to the same line end
+	err        error  // error that all further calls return
 
-	data, event, topic, id []byte // the buffers of the standard
+	data, event, topic, id []byte // the buffers that the standard defines, and topic
 	lastID                 string
 	retry                  time.Duration
 	hasRetry               bool
 }
 
-// NewSSEDecoder returns a decoder that reads from r. Lines and data of events have at most limit
-// bytes; 0 means DefaultMaxSSEEvent.
+// NewSSEDecoder returns a decoder that reads from r. A line, and the data of an event, may have at most
+// limit bytes; 0 means DefaultMaxSSEEvent.
 func NewSSEDecoder(r io.Reader, limit int) *SSEDecoder {
 	if limit == 0 {
 		limit = DefaultMaxSSEEvent
@@ -55,10 +55,9 @@ func NewSSEDecoder(r io.Reader, limit int) *SSEDecoder {
 	return &SSEDecoder{r: bufio.NewReader(r), limit: limit}
 }
 
-// Next returns the next event as soon as its last byte has been read. Events without data are
-// skipped, but their id is recorded. At the end of the stream an incomplete event is dropped, and
-// the error is io.EOF. Other errors are from the reader, or wrap ErrSSETooLong. No event follows an
-// error.
+// Next returns the next event as soon as its last byte has been read. It skips blocks without data, but
+// records their id. At the end of the stream, it drops an incomplete event and returns io.EOF. Other
+// errors are from the reader, or wrap ErrSSETooLong. After an error, further calls return the same error.
 func (d *SSEDecoder) Next() (SSEEvent, error) {
 	for {
 		line, err := d.readLine()
@@ -77,15 +76,15 @@ func (d *SSEDecoder) Next() (SSEEvent, error) {
 	}
 }
 
-// LastEventID returns the id of the last complete block, including blocks without data.
+// LastEventID returns the last event ID after the last complete block, even if that block has no data.
 func (d *SSEDecoder) LastEventID() string { return d.lastID }
 
-// Retry returns the reconnection time that the stream has set. ok is false if it has set none.
-// Longer times are reduced to the longest Duration.
+// Retry returns the reconnection time that the stream has set. ok is false if the stream has set no
+// reconnection time. A time that overflows a Duration is reduced to the maximum.
 func (d *SSEDecoder) Retry() (retry time.Duration, ok bool) { return d.retry, d.hasRetry }
 
-// readLine returns the next line without its end, valid until the next call. After a CR it does not
-// wait for another byte.
+// readLine returns the next line without its line end. The line is valid until the next call. After a
+// CR, readLine does not wait for an LF.
 func (d *SSEDecoder) readLine() ([]byte, error) {
 	d.line = d.line[:0]
 	for d.err == nil {
@@ -133,7 +132,8 @@ func (d *SSEDecoder) trimBOM(line []byte) []byte {
 	return bytes.TrimPrefix(line, []byte("\ufeff"))
 }
 
-// field processes a line that is not empty. A comment is a field with an empty name.
+// field processes a line that is not empty. It treats a comment as a field with an empty name, which it
+// ignores.
 func (d *SSEDecoder) field(line []byte) error {
 	name, value, _ := bytes.Cut(line, []byte(":"))
 	value = bytes.TrimPrefix(value, []byte(" "))
@@ -168,13 +168,14 @@ func (d *SSEDecoder) setRetry(value []byte) {
 	}
 	const most = math.MaxInt64 / int64(time.Millisecond)
 	n, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil || n > most { // digits fail to parse only if the number is too large
+	if err != nil || n > most { // value contains only digits, so ParseInt fails only if the number is too large
 		n = most
 	}
 	d.retry, d.hasRetry = time.Duration(n)*time.Millisecond, true
 }
 
-// dispatch completes a block. ok is false if it has no data.
+// dispatch returns the event of a complete block and resets the buffers. ok is false if the block has no
+// data.
 func (d *SSEDecoder) dispatch() (e SSEEvent, ok bool) {
 	if string(d.id) != d.lastID {
 		d.lastID = decodeUTF8(d.id)
@@ -192,9 +193,10 @@ func (d *SSEDecoder) dispatch() (e SSEEvent, ok bool) {
 	return e, ok
 }
 
-// decodeUTF8 is "UTF-8 decode" of the WHATWG Encoding standard. It replaces each maximal truncated
-// sequence by one U+FFFD, whereas Go replaces each byte. Lines and fields can be decoded after they
-// are split, because LF, CR and colon are never part of a longer sequence.
+// decodeUTF8 implements "UTF-8 decode" of the WHATWG Encoding standard. It replaces each truncated
+// sequence, as long as possible, by one U+FFFD, whereas Go replaces each byte. The decoder may split the
+// stream into lines and fields before it decodes UTF-8, because the bytes LF, CR and colon are never part
+// of a multi-byte sequence.
 func decodeUTF8(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -203,7 +205,7 @@ func decodeUTF8(b []byte) string {
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		if r == utf8.RuneError && n == 1 {
-			for n < len(b) && !utf8.FullRune(b[:n+1]) { // still a valid prefix
+			for n < len(b) && !utf8.FullRune(b[:n+1]) { // b[:n+1] is still the beginning of a valid sequence
 				n++
 			}
 		}

@@ -67,7 +67,7 @@ func TestSSEDecoder(t *testing.T) {
 	}
 }
 
-// An event is returned as soon as its last byte has arrived. After a CR, the decoder must not wait
+// Next returns an event as soon as its last byte has arrived. After a CR, the decoder must not wait
 // for an LF.
 func TestSSEDecoderDoesNotWaitForLF(t *testing.T) {
 	for _, end := range []string{"\n\n", "\r\r", "\r\n\r\n", "\r\n\r"} {

@@ -26,7 +26,7 @@ type eventVector struct {
 		DataHex                        string `json:"data_hex"`
 	}
 	Envelope        string
-	FrameHead       string `json:"frame_head"` // hexadecimal; the header of the frame before the envelope
+	FrameHead       string `json:"frame_head"` // the header of the frame that contains the envelope, in hexadecimal
 	SSE             string
 	SSEData         string `json:"sse_data"` // the data that an SSE client receives
 	SSEEnvelope     string `json:"sse_envelope"`
@@ -50,7 +50,7 @@ func (v *eventVector) event(t testing.TB) *hub.Event {
 	default:
 		t.Fatalf("unknown encoding %q", v.Event.Encoding)
 	}
-	require.NoError(t, e.Validate(hub.DefaultMaxEventSize), "the event of a vector can be published")
+	require.NoError(t, e.Validate(hub.DefaultMaxEventSize), "the event of each row must be valid for publishing")
 	return e
 }
 
@@ -69,7 +69,7 @@ func readVectors[Row any](t testing.TB, file string) []Row {
 	return rows
 }
 
-// requireSameEvent compares the fields that are sent to clients.
+// requireSameEvent requires that two events are equal in all fields that clients receive.
 func requireSameEvent(t require.TestingT, want, got *hub.Event) {
 	require.Equal(t, want.ID, got.ID, "id")
 	require.Equal(t, want.Topic, got.Topic, "topic")
@@ -80,7 +80,7 @@ func requireSameEvent(t require.TestingT, want, got *hub.Event) {
 	require.Equal(t, string(want.Data), string(got.Data), "data")
 }
 
-// anyEvent draws an event that a hub may have accepted.
+// anyEvent returns a generator of random events that a hub may have accepted.
 func anyEvent() *rapid.Generator[*hub.Event] {
 	piece := rapid.SampledFrom([]string{
 		"\r", "\n", "\r\n", " ", ":", "data: x", "\nid: 9", "\revent: y", "\x00", "\"", "\\",
@@ -117,7 +117,8 @@ func anyEvent() *rapid.Generator[*hub.Event] {
 	})
 }
 
-// keepValid removes the runes for which check fails. If nothing is left, it returns otherwise.
+// keepValid returns s without the runes that check refuses. If check refuses all runes, keepValid returns
+// otherwise.
 func keepValid(s, otherwise string, check func(string) error) string {
 	s = strings.Map(func(r rune) rune {
 		if check("t"+string(r)+"t") != nil {
