@@ -8,13 +8,14 @@ import (
 )
 
 const (
-	// steadyAfter is the time for which a connection must be live for its loss not to count as a
+	// steadyAfter is how long a connection must have been Live so that its loss does not count as a
 	// failure.
 	steadyAfter = 5 * time.Second
-	// triesAfterLive is the maximum of loop.tries after a connection that was live for acceptedAfter. If a network
-	// fails every few seconds, the waits then do not become longer than its outages.
+	// triesAfterLive is the value to which loop.tries is lowered, if it is higher, after a
+	// connection that was Live for acceptedAfter. This keeps the waits short on a network that
+	// fails every few seconds.
 	triesAfterLive = 2
-	// firstWait is the maximum of the first random wait. The maximum doubles with each further
+	// firstWait is the upper limit of the first random wait. The limit doubles with each further
 	// wait.
 	firstWait = 500 * time.Millisecond
 	// maxHint is the longest wait that a server can request.

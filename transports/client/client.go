@@ -9,7 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// Client is a subscription that outlives its connections. Its methods are safe for concurrent use.
+// Client is a subscription that continues after its connection is lost. Its methods are safe for
+// concurrent use.
 type Client struct {
 	// The following fields are static.
 
@@ -28,7 +29,7 @@ type Client struct {
 	changes    chan *change
 	done       chan struct{} // closed at the end; endErr and leftover are set before
 	endErr     error         // the last error that Events returns
-	leftover   []delivery    // events that were received before the end; owned by the caller of Events
+	leftover   []delivery    // deliveries received before the client ended; owned by the caller of Events
 
 	reading atomic.Bool // set while a loop over Events runs
 	cursor  atomic.Pointer[string]
@@ -44,9 +45,9 @@ type counters struct {
 var ErrClosed = errors.New("client: closed")
 
 // Connect checks the configuration and starts a client; it does not wait for a connection. If cfg
-// has no start position, events published before the client is Live are not delivered. Refusals by
-// the hub are reported by States, and at the end of Events. When ctx ends, the client ends as after
-// Close. The error of Connect names every invalid field.
+// has no start position, events published before the client is Live are not delivered. If the hub
+// refuses the subscription, States and the last error of Events report the reason. When ctx ends,
+// the client ends as after Close. The error of Connect names every invalid field.
 func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	base, err := cfg.check()
 	if err != nil {
@@ -87,9 +88,9 @@ func (c *Client) address(path string, q query) string {
 // only while Events is read; before that it is Config.Cursor.
 func (c *Client) Cursor() string { return *c.cursor.Load() }
 
-// Use changes the transport. The new one resumes where the old one stopped. Auto starts again with
-// the best transport, even if it was selected before. A transport that the platform does not
-// support (EventSource outside a page) ends the client with a *FinalError.
+// Use changes the transport. The subscription resumes over the new transport at its position. Auto
+// starts again with the best transport, even if Auto was selected before. A transport that the
+// platform does not support (EventSource outside a page) ends the client with a *FinalError.
 func (c *Client) Use(t Transport) { c.command(func(l *loop) { l.useTransport(t) }) }
 
 // Reconnect closes the connection, if there is one, and opens a new one immediately.

@@ -47,7 +47,8 @@ func (t Transport) String() string {
 	return fmt.Sprintf("Transport(%d)", int(t))
 }
 
-// Config is the configuration of a client. Only URL is required, and in a page no field is.
+// Config is the configuration of a client. Only URL is required. In a browser page, no field is
+// required.
 type Config struct {
 	// URL is the hub's base URL: http or https, the host, and the path prefix if there is one. In a page, ""
 	// means the page's origin.
@@ -74,20 +75,20 @@ type Config struct {
 	// waiting events with the same topic and key, the hub delivers only the newest.
 	Conflate bool
 
-	// Platform is the access to the network; nil: the platform that NewPlatform returns.
+	// Platform sends requests and opens connections; nil: the platform that NewPlatform returns.
 	Platform Platform
 	// Silence is the time after which a connection that receives nothing is considered dead, if the
 	// hub does not announce its heartbeat interval; 0: 40 s; at most 24 h. If the hub announces the
-	// interval, the limit is 2.5 intervals, but at least one second. After each connection that was
-	// considered dead, the limit doubles, up to three times, until the client has measured the
-	// interval of the heartbeats.
+	// interval, the limit is 2.5 intervals, but at least one second. The limit doubles after each
+	// connection that was considered dead, at most three times, until the client has measured the
+	// interval between two heartbeats.
 	Silence time.Duration
 	// MaxWait is the longest wait between two attempts, unless the hub requests a longer one; 0: 30
 	// s; at most 24 h.
 	MaxWait time.Duration
 	// OpenTimeout is the time within which the hub must confirm a new subscription; 0: 10 s; at
-	// most 24 h. Increase it for a slow network or machine. With Auto, it is also the delay until
-	// the next transport is tried if a proxy buffers streams.
+	// most 24 h. Increase it for a slow network or machine. If a proxy buffers streams, Auto tries
+	// the next transport after this time.
 	OpenTimeout time.Duration
 }
 
@@ -97,7 +98,7 @@ const (
 	defaultMaxWait = 30 * time.Second
 	defaultOpen    = 10 * time.Second
 	maxTopics      = 64
-	maxDuration    = 24 * time.Hour // maximum of durations that the client multiplies
+	maxDuration    = 24 * time.Hour // maximum of each configured duration, so that its multiples do not overflow
 )
 
 // check sets the defaults and returns the base URL. The error names every invalid field. The error
@@ -229,10 +230,10 @@ type Token struct {
 }
 
 // TokenSource returns a token that is valid now. The client calls it before the first connection,
-// before a token expires, and when the hub rejects a token. The call before the expiry is one
-// minute early, or a fifth of the token's life if that is shorter. If the error is a *FinalError,
-// the client ends; after any other error, it retries. A WebSocket and a poll use a new token
-// without reconnecting; SSE and EventSource reconnect with it.
+// before a token expires, and when the hub rejects a token. It renews a token one minute before the
+// expiry, or when a fifth of the token's life is left if that is less than a minute. If the error
+// is a *FinalError, the client ends; after any other error, it retries. A WebSocket and a poll use
+// a new token without reconnecting; SSE and EventSource reconnect with it.
 type TokenSource func(ctx context.Context) (Token, error)
 
 // StaticToken returns a TokenSource that always returns the same token.

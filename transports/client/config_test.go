@@ -70,14 +70,14 @@ func TestReplacedDefaultTransport(t *testing.T) {
 	r.await(c, liveBy(client.WebSocket))
 }
 
-// TestNativePlatforms uses real sockets: with the default platform, and with the platform for an
-// http.Client that uses TLS and HTTP/2.
+// TestNativePlatforms uses real sockets, first with the default platform, then with a platform
+// whose http.Client uses TLS and HTTP/2.
 func TestNativePlatforms(t *testing.T) {
 	for name, secure := range map[string]bool{"default": false, "own client, TLS": true} {
 		t.Run(name, func(t *testing.T) {
 			over(t, func(t *testing.T, tr client.Transport) {
 				if tr == client.EventSource {
-					return // native platforms report no wake-ups
+					return // native platforms have no EventSource
 				}
 				r := newRig(t, rigConfig{TLS: secure})
 				cfg := client.Config{URL: r.URL + "//", Transport: tr, Topics: []string{"a"}}

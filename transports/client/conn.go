@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// conn is an attempt to connect and the connection that follows. Its goroutine, the pump, opens the
-// stream and forwards one message at a time. The pump does not read ahead, so that a program that
-// does not read its events slows the hub down.
+// conn is an attempt to connect and, if it succeeds, the connection. Its goroutine, the pump, opens
+// the stream and forwards one message at a time. The pump does not read ahead, so that the hub
+// notices by backpressure if the program does not read its events.
 type conn struct {
 	// The following fields are static.
 
@@ -110,7 +110,8 @@ func (n *conn) tokenToSend() string {
 	return token
 }
 
-// tokenOutdated reports whether the token cache contains a newer token than the one sent.
+// tokenOutdated reports whether the token cache contains another token than the connection has
+// sent.
 func (n *conn) tokenOutdated() bool { return *n.sentToken.Load() != n.client.tokens.value() }
 
 // markRead records that bytes have arrived.

@@ -26,13 +26,13 @@ func (e *FinalError) Error() string {
 // Unwrap returns Err.
 func (e *FinalError) Unwrap() error { return e.Err }
 
-// HandshakeError is the error for a WebSocket handshake that a server refused with an HTTP answer.
+// HandshakeError is the error of a WebSocket handshake that the server refused with an HTTP status.
 type HandshakeError struct {
 	Response *Response // the body is truncated at 64 KiB
 }
 
 func (e *HandshakeError) Error() string {
-	return fmt.Sprintf("the handshake was answered with %d", e.Response.Status)
+	return fmt.Sprintf("the server refused the WebSocket handshake with status %d", e.Response.Status)
 }
 
 // CloseError reports that the peer has closed a WebSocket.
@@ -43,7 +43,7 @@ type CloseError struct {
 
 func (e *CloseError) Error() string { return fmt.Sprintf("closed with %d %s", e.Code, e.Reason) }
 
-// goawayError is the reason of a wait that a draining hub has requested.
+// goawayError is the reason for a wait that a hub requested because it is shutting down.
 type goawayError struct{ retry time.Duration }
 
 func (e *goawayError) Error() string { return "the hub is shutting down and asked to reconnect later" }

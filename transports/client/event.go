@@ -6,7 +6,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Event is an event of the hub, or a gap in place of lost events. Events arrive in the hub's order.
+// Event is an event of the hub, or a gap that stands for lost events. Events arrive in the hub's
+// order.
 type Event struct {
 	// ID is the cursor: a client that starts with it resumes directly after this event or gap. It
 	// is opaque.

@@ -6,7 +6,8 @@ import (
 	"iter"
 )
 
-// delivery is an event or a newer position that run passes to the program.
+// delivery is what the goroutine run passes to the caller of Events: an event, or a newer position
+// without an event.
 type delivery struct {
 	event *Event
 	id    string
@@ -23,9 +24,9 @@ var errTwoReaders = errors.New("client: another loop over Events is already runn
 
 // Events returns an iterator that yields each event once and in order. The last pair contains the
 // error that ended the iterator: a *FinalError, ErrClosed, or the error of ctx. In the body of the
-// loop, Cursor is the position of the current event. After the program has left a loop, another
-// loop can continue. Two loops at the same time are an error. While no loop runs, the client stops
-// reading; it catches up later from the hub's log.
+// loop, Cursor is the position of the current event. Only one loop can run at a time; a second one
+// gets an error. A later loop continues after the last event of the previous one. While no loop
+// runs, the client stops reading; it catches up later from the hub's log.
 func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if !c.reading.CompareAndSwap(false, true) {

@@ -57,8 +57,8 @@ func TestGapPrecedesNewerEvents(t *testing.T) {
 	})
 }
 
-// TestStartPosition checks each start position. It must stay the same if the first connection is
-// lost.
+// TestStartPosition checks each kind of start position. The first attempts to connect fail, and the
+// first connection is replaced, which must not change the position.
 func TestStartPosition(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

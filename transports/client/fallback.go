@@ -11,8 +11,8 @@ import (
 var fallbackOrder = []Transport{WebSocket, SSE, LongPoll}
 
 const (
-	// maxQuickLosses is the number of consecutive connections lost soon after they were Live after
-	// which the transport is considered unusable.
+	// maxQuickLosses limits the consecutive connections that are lost soon after they became Live.
+	// When the limit is reached, Auto considers the transport unusable.
 	maxQuickLosses = 3
 	// firstProbe and lastProbe are the shortest and the longest interval between two probes for a
 	// better transport.
@@ -20,17 +20,17 @@ const (
 	lastProbe  = 30 * time.Minute
 )
 
-// fallbackList is the state of Auto: the current step in fallbackOrder, and the probes for a better
-// transport. The loop owns it.
+// fallbackList is the state of the transport Auto: the current step in fallbackOrder, and the
+// probes for a better transport. Only the goroutine run accesses it.
 type fallbackList struct {
 	step        int     // index in fallbackOrder
 	reasons     []error // the reason why each better transport failed
-	quickLosses int     // number of consecutive connections that were lost soon after they were Live
+	quickLosses int     // number of consecutive connections that were lost soon after they became Live
 
 	probeTimer  *time.Timer    // fires at the next probe; runs only while Live
 	probeDelay  time.Duration  // delay before the next probe
 	probeAt     time.Time      // time of the next probe; zero if none is scheduled
-	probeResult chan Transport // receives the result of the running probe; Auto means that no transport worked; nil: no probe runs
+	probeResult chan Transport // receives the better transport, or Auto if none worked; nil: no probe runs
 	cancelProbe func()
 }
 
@@ -73,14 +73,15 @@ func (a *fallbackList) reason() error {
 	return fmt.Errorf("%w; %w", a.reasons[0], a.reasons[1])
 }
 
-// countQuickLoss counts a connection that was lost soon after it was Live, and reports whether the
-// limit is reached.
+// countQuickLoss counts a connection that was lost soon after it became Live, and reports whether
+// maxQuickLosses is reached.
 func (a *fallbackList) countQuickLoss() bool {
 	a.quickLosses++
 	return a.quickLosses >= maxQuickLosses
 }
 
-// connectionWasStable resets the count of quick losses.
+// connectionWasStable resets the count of quick losses and, for the best transport, the delay of
+// the next probe.
 func (a *fallbackList) connectionWasStable() {
 	a.quickLosses = 0
 	if a.step == 0 {

@@ -38,8 +38,8 @@ func flicker(r *rig) http.HandlerFunc {
 	}
 }
 
-// TestFallback checks that Auto uses the best transport that works, reports why a better one does
-// not, and changes to the better one when it works.
+// TestFallback checks that Auto uses the best transport that works, reports why a better transport
+// does not work, and switches to that transport as soon as it works.
 func TestFallback(t *testing.T) {
 	for name, row := range map[string]struct {
 		ws, sse http.HandlerFunc
@@ -109,13 +109,13 @@ func TestProbeIntervals(t *testing.T) {
 			asked := r.asked("/ws")
 			time.Sleep(minutes*time.Minute - time.Second)
 			require.Equal(t, asked, r.asked("/ws"))
-			time.Sleep(time.Second + 10*time.Second) // the duration of the probe
+			time.Sleep(time.Second + 10*time.Second) // a probe of an unanswered WebSocket takes 10 s
 			synctest.Wait()
 			require.Equal(t, asked+1, r.asked("/ws"))
 		}
 		require.EqualValues(t, 1, c.Stats().Connects)
 
-		// A probe may also find a transport that is only one step better.
+		// A probe may also find a transport that is better than the current one, but not the best.
 		r.proxy("/sse", answers(502))
 		r.cut()
 		r.await(c, liveBy(client.LongPoll))
@@ -126,7 +126,8 @@ func TestProbeIntervals(t *testing.T) {
 	})
 }
 
-// TestAutoWithoutNetwork checks that Auto starts again with the best transport if none works.
+// TestAutoWithoutNetwork checks that Auto starts again with the best transport after all transports
+// have failed.
 func TestAutoWithoutNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -141,7 +142,7 @@ func TestAutoWithoutNetwork(t *testing.T) {
 }
 
 // TestUse checks that the program can change the transport at any time, and that Auto starts with
-// the best one.
+// the best transport.
 func TestUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})

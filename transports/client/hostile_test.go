@@ -59,7 +59,8 @@ func TestSecondOpeningMessage(t *testing.T) {
 	}
 }
 
-// TestHugeHeartbeatInterval checks that a huge interval does not overflow the silence limit.
+// TestHugeHeartbeatInterval checks that a huge heartbeat interval does not make the silence limit
+// overflow.
 func TestHugeHeartbeatInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -71,7 +72,8 @@ func TestHugeHeartbeatInterval(t *testing.T) {
 	})
 }
 
-// TestUnexpectedAcks checks that acknowledgements without a command change nothing.
+// TestUnexpectedAcks checks that acknowledgements and errors for commands that the client has not
+// sent have no effect.
 func TestUnexpectedAcks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})

@@ -14,8 +14,8 @@ func AppendEnvelope(dst []byte, e *hub.Event) []byte { return wire.AppendEnvelop
 func DecodeEnvelope(b []byte) (*hub.Event, error) { return wire.DecodeEnvelope(b) }
 
 // StringMember returns a member of a JSON object, or "" if the member is absent or not a string.
-// Programs for a browser page use it instead of encoding/json, whose reflection would add half a
-// megabyte to the page.
+// Programs for a browser page use it instead of encoding/json, whose reflection would make the
+// WebAssembly binary half a megabyte larger.
 func StringMember(object []byte, name string) (value string, err error) {
 	err = jsonscan.ObjectMembers(object, func(found string, raw []byte) error {
 		if found == name {

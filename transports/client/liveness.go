@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// minSilenceLimit is the minimum of the silence limit, for very frequent heartbeats.
+	// minSilenceLimit is the lower bound of the silence limit. It applies if heartbeats are very
+	// frequent.
 	minSilenceLimit = time.Second
 	// maxDoublings is the number of times that the silence limit can double, once after each
 	// connection that fell silent.
@@ -17,15 +18,15 @@ const (
 	pongTimeout = 15 * time.Second
 )
 
-// liveness detects a connection that is dead but not closed: a connection on which not even
-// heartbeats arrive. The time during which the client does not read is not counted as silence. The
-// loop owns it.
+// liveness detects a connection that is dead but not closed, because not even heartbeats arrive on
+// it. The time during which the client does not read is not counted as silence. Only the goroutine
+// run accesses it.
 type liveness struct {
 	lastReceived  time.Time     // time of the last message, or time at which reading continued
-	heartbeat     time.Duration // the announced interval; 0: there are no heartbeats; heartbeatUnknown: not announced
+	heartbeat     time.Duration // the announced interval; 0: the hub sends none; heartbeatUnknown: not announced
 	lastHeartbeat time.Time     // zero: no heartbeat arrived, or reading was paused after it
-	learnedLimit  time.Duration // silence limit as measured from two heartbeats; 0: not measured yet
-	doublings     int           // number of times that the limit was doubled, because the hub may send fewer heartbeats than assumed
+	learnedLimit  time.Duration // silence limit derived from the time between two heartbeats; 0: not measured yet
+	doublings     int           // how often the limit was doubled, in case heartbeats are rarer than assumed
 	pingSent      bool          // a ping was sent, and no message has arrived since then
 }
 
@@ -81,7 +82,7 @@ func (l *loop) expectedInterval() time.Duration {
 	return l.silenceLimit() * 2 / 5
 }
 
-// silence returns for how long nothing has arrived, not counting the time during which the client
+// silence returns the time since something arrived, not counting the time during which the client
 // did not read.
 func (l *loop) silence() time.Duration {
 	if !l.canRead() {

@@ -23,7 +23,7 @@ func TestHalfOpen(t *testing.T) {
 		r.await(c, liveBy(tr))
 		r.publish(0, 3, "a")
 		read.numbers(0, 3)
-		synctest.Wait() // so that a poll that is between two connections can start
+		synctest.Wait() // if the client is between two polls, its next poll starts now
 		r.freeze()
 		begin := time.Now()
 		r.publish(3, 3, "a")
@@ -33,8 +33,8 @@ func TestHalfOpen(t *testing.T) {
 	})
 }
 
-// TestHubWithoutHeartbeats checks that connections to a hub without heartbeats are not repeatedly
-// considered dead.
+// TestHubWithoutHeartbeats checks that a connection to a hub without heartbeats stays open although
+// nothing arrives, and that a dead connection is still detected.
 func TestHubWithoutHeartbeats(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -49,7 +49,7 @@ func TestHubWithoutHeartbeats(t *testing.T) {
 		require.LessOrEqual(t, c.Stats().Connects, most)
 		require.Equal(t, client.Live, r.await(c, isPhase(client.Live)).Phase)
 
-		synctest.Wait() // so that a poll that is between two connections can start
+		synctest.Wait() // if the client is between two polls, its next poll starts now
 		r.freeze()
 		begin := time.Now()
 		r.publish(0, 3, "a")
@@ -70,16 +70,17 @@ func TestSlowHeartbeats(t *testing.T) {
 		require.LessOrEqual(t, learned, uint64(3))
 		time.Sleep(time.Hour)
 		require.Equal(t, learned, c.Stats().Connects)
-		synctest.Wait() // so that a poll that is between two connections can start
+		synctest.Wait() // if the client is between two polls, its next poll starts now
 		r.freeze()
 		begin := time.Now()
 		r.publish(0, 3, "a")
 		read.numbers(0, 3)
-		require.Less(t, time.Since(begin), 160*time.Second) // 2.5 intervals and a random wait
+		require.Less(t, time.Since(begin), 160*time.Second) // 2.5 heartbeat intervals and a random wait
 	})
 }
 
-// TestSlowMessageKeepsConnection checks that received bytes of a slow message keep the connection.
+// TestSlowMessageKeepsConnection checks that a connection is not considered dead while a message
+// arrives slowly.
 func TestSlowMessageKeepsConnection(t *testing.T) {
 	for _, tr := range []client.Transport{client.SSE, client.LongPoll} {
 		t.Run(tr.String(), func(t *testing.T) {
@@ -116,8 +117,8 @@ func TestStalledProgram(t *testing.T) {
 	})
 }
 
-// TestWakes checks that a wake-up ends a wait, and that it replaces a connection that is probably
-// dead.
+// TestWakes checks that the client reconnects at a wake-up if it is waiting or its connection is
+// probably dead.
 func TestWakes(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -133,7 +134,7 @@ func TestWakes(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 2, c.Stats().Connects)
 
-		synctest.Wait() // so that a poll that is between two connections can start
+		synctest.Wait() // if the client is between two polls, its next poll starts now
 		r.freeze()
 		time.Sleep(26 * time.Second)
 		p.wakes <- client.WakeVisible // the connection has been silent for longer than a heartbeat interval or a poll

@@ -16,7 +16,7 @@ type loop struct {
 	selected  Transport
 	topics    []string // the topics that the hub has accepted, or those of the configuration
 	change    *change  // the running change of topics; nil if none
-	received  string   // cursor of the next connection; "": the configured start position
+	received  string   // cursor at which the next connection starts; "": the configured start position
 	startedAt time.Time
 
 	// These fields describe the current connection.
@@ -153,10 +153,10 @@ func (l *loop) activeChannels() (<-chan message, chan<- delivery, <-chan *change
 	return messages, deliveries, changes, asked
 }
 
-// canRead reports whether run may read from the connection. Reading stops while the program has an
-// unread event, except at the start of a connection and while the answer to a command is expected,
-// because the program may wait for these. run reads a limited number of events before such an
-// answer.
+// canRead reports whether run may read from the connection. Reading stops while an event is pending
+// that the program has not read. It does not stop while a connection is being opened or while a
+// command is unanswered, because the program may be blocked until then. Before the answer to a
+// command, run reads a limited number of events.
 func (l *loop) canRead() bool {
 	switch {
 	case l.conn == nil:
@@ -167,7 +167,7 @@ func (l *loop) canRead() bool {
 	return l.commandPending() && len(l.pending) < maxAhead && l.pendingBytes < maxAheadBytes
 }
 
-// Limits of the events that are read ahead while the hub has not answered a command.
+// Limits of the pending events that run holds while it waits for the hub's answer to a command.
 const (
 	maxAhead      = 1000
 	maxAheadBytes = 1 << 20
@@ -181,7 +181,7 @@ func (l *loop) setPhase(p Phase, reason error) {
 func (l *loop) setState(s State) {
 	l.phase = s.Phase
 	if last := l.c.State(); s.Phase == Connecting && last == (State{Phase: Connecting, Transport: s.Transport}) && s.Reason == nil {
-		return // unchanged
+		return // the state is the same as before
 	}
 	l.c.states.set(s)
 }
@@ -303,8 +303,8 @@ func (l *loop) onWake(w Wake) {
 	}
 }
 
-// finish releases everything. The program can still read events that were received before a final
-// answer.
+// finish stops the connection, the timers and the token cache, and ends the client. If the hub
+// refused the client, the program can still read the events that were received before.
 func (l *loop) finish() {
 	l.dropConnection()
 	l.renewalTimer.Stop()

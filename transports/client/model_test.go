@@ -19,9 +19,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestEventsArriveOnceInOrder runs a client under random conditions (lost connections, other
-// transports, topic changes, an unreachable hub, expired events, a stalled program), and compares
-// the events that it delivers with the published ones.
+// TestEventsArriveOnceInOrder runs a client under random conditions (lost connections, changes of
+// transport and topics, an unreachable hub, expired events, a stalled program), and compares the
+// events that it delivers with the published ones.
 func TestEventsArriveOnceInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(timeless{t}, func(t *rapid.T) {
@@ -45,7 +45,7 @@ func TestEventsArriveOnceInOrder(t *testing.T) {
 	})
 }
 
-// timeless hides the deadline of the test, which has no meaning with a fake clock.
+// timeless is a testing.T without a deadline: rapid would compare the deadline with the fake clock.
 type timeless struct{ *testing.T }
 
 func (timeless) Deadline() (time.Time, bool) { return time.Time{}, false }
@@ -59,14 +59,15 @@ type model struct {
 	client *client.Client
 	events []*hub.Event // the event with seq n is at index n-1
 
-	// eras are the earlier and the current choice of topics. A change takes effect somewhere
-	// between the client's position and the hub's last seq.
+	// topic is the first choice of topics. eras are all choices of topics so far, oldest first. A
+	// change of topics takes effect somewhere between the client's position and the hub's last seq.
 	topic []string
 	given uint64 // seq of the program's position
 	eras  []era
 }
 
-// era is a period with one choice of topics. It begins between the seqs from and sure.
+// era is a period with one choice of topics. It begins at an unknown seq that is at least from and
+// at most sure.
 type era struct {
 	from, sure uint64
 	topics     []string
@@ -89,11 +90,11 @@ func (m *model) draw(t *rapid.T) client.Transport {
 
 func (m *model) publish(t *rapid.T) {
 	for range rapid.IntRange(1, 12).Draw(t, "n") {
-		m.one(rapid.SampledFrom(modelTopics).Draw(t, "topic"))
+		m.publishOne(rapid.SampledFrom(modelTopics).Draw(t, "topic"))
 	}
 }
 
-func (m *model) one(topic string) {
+func (m *model) publishOne(topic string) {
 	e := &hub.Event{Topic: topic, Data: []byte(strconv.Itoa(len(m.events)))}
 	m.rig.send(e)
 	m.events = append(m.events, e)
@@ -101,10 +102,10 @@ func (m *model) one(topic string) {
 
 // read reads some events, if there are any, and checks each of them.
 func (m *model) read(t *rapid.T) {
-	m.take(rapid.IntRange(1, 10).Draw(t, "n"), 3*time.Second)
+	m.readUpTo(rapid.IntRange(1, 10).Draw(t, "n"), 3*time.Second)
 }
 
-func (m *model) take(n int, patience time.Duration) {
+func (m *model) readUpTo(n int, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for e, err := range m.client.Events(ctx) {
@@ -126,26 +127,26 @@ func (m *model) check(e client.Event) {
 	cursor, err := hub.ParseCursor(e.ID)
 	require.NoError(t, err)
 	if e.Gap != nil {
-		require.GreaterOrEqual(t, cursor.Seq, m.given, "a gap does not move the position back")
+		require.GreaterOrEqual(t, cursor.Seq, m.given, "a gap moved the position back")
 		require.Equal(t, hub.GapExpired, e.Gap.Reason)
 		m.given = cursor.Seq
 		return
 	}
-	require.Greater(t, cursor.Seq, m.given, "each event arrives once")
+	require.Greater(t, cursor.Seq, m.given, "an event arrived twice or out of order")
 	for seq := m.given + 1; seq < cursor.Seq; seq++ {
-		require.False(t, m.must(seq), "event %d on %q was not delivered before %d", seq, m.events[seq-1].Topic, cursor.Seq)
+		require.False(t, m.mustArrive(seq), "event %d on %q was not delivered before %d", seq, m.events[seq-1].Topic, cursor.Seq)
 	}
 	published := m.events[cursor.Seq-1]
 	require.Equal(t, published.Topic, e.Topic)
 	require.Equal(t, string(published.Data), string(e.Data))
-	require.True(t, m.may(cursor.Seq), "event %d on %q is on a subscribed topic", cursor.Seq, e.Topic)
+	require.True(t, m.mayArrive(cursor.Seq), "event %d arrived, but its topic %q is not subscribed", cursor.Seq, e.Topic)
 	m.given = cursor.Seq
 	require.Equal(t, e.ID, m.client.Cursor())
 }
 
-// must reports whether the event must arrive: every era that may apply to it includes its topic.
-func (m *model) must(seq uint64) bool {
-	for _, era := range m.at(seq) {
+// mustArrive reports whether the event must arrive: every era that may apply to it includes its topic.
+func (m *model) mustArrive(seq uint64) bool {
+	for _, era := range m.erasOf(seq) {
 		if !slices.Contains(era.topics, m.events[seq-1].Topic) {
 			return false
 		}
@@ -153,15 +154,15 @@ func (m *model) must(seq uint64) bool {
 	return true
 }
 
-// may reports whether the event may arrive: an era that may apply to it includes its topic.
-func (m *model) may(seq uint64) bool {
-	return slices.ContainsFunc(m.at(seq), func(e era) bool {
+// mayArrive reports whether the event may arrive: an era that may apply to it includes its topic.
+func (m *model) mayArrive(seq uint64) bool {
+	return slices.ContainsFunc(m.erasOf(seq), func(e era) bool {
 		return slices.Contains(e.topics, m.events[seq-1].Topic)
 	})
 }
 
-// at returns the eras that may apply to an event.
-func (m *model) at(seq uint64) []era {
+// erasOf returns the eras that may apply to an event.
+func (m *model) erasOf(seq uint64) []era {
 	var eras []era
 	for i, e := range m.eras {
 		last := i == len(m.eras)-1
@@ -180,14 +181,14 @@ func (m *model) topics(t *rapid.T) {
 		}
 	}
 	topics = append(topics, "always")
-	m.reach()
+	m.unblockAll()
 	require.NoError(m.rig.t, m.client.SetTopics(context.Background(), topics))
 	// Events that were sent but not received may belong to the old or to the new topics.
 	m.eras = append(m.eras, era{m.given, uint64(len(m.events)), topics})
 }
 
-// reach makes the hub reachable and removes all proxies.
-func (m *model) reach() {
+// unblockAll makes the hub reachable and removes all proxies.
+func (m *model) unblockAll() {
 	m.rig.setUnreachable(false)
 	m.rig.proxyAll(nil)
 }
@@ -209,11 +210,11 @@ func (m *model) block(t *rapid.T) {
 
 // finish reads all remaining events.
 func (m *model) finish() {
-	m.reach()
-	m.one("always")
+	m.unblockAll()
+	m.publishOne("always")
 	for last := uint64(len(m.events)); m.given < last; {
 		before := m.given
-		m.take(1, 24*time.Hour)
+		m.readUpTo(1, 24*time.Hour)
 		require.NotEqual(m.rig.t, before, m.given, fmt.Sprintf("no event arrives after %d: %+v", before, m.client.State()))
 	}
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // Platform contains everything that differs between a Go program and a page: sending requests,
-// opening WebSockets, and notifications that the network or the page is in use again. NewPlatform
-// returns the platform for the system that the package is compiled for.
+// opening WebSockets, and notifications that the network is back or the page is visible again.
+// NewPlatform returns the platform for the system that the package is compiled for.
 //
 // Its methods must be safe for concurrent use.
 type Platform interface {
@@ -30,8 +30,8 @@ type Platform interface {
 type EventSourcer interface {
 	// EventSource opens an EventSource. ctx applies to its whole life. If the connection is lost or
 	// cannot be opened, and the EventSource will reconnect by itself, Next returns an event of type
-	// "error", with no other member set. After the EventSource has closed for good, Next returns
-	// io.EOF. Each connection begins with a trivium.open event.
+	// "error", with no other member set. After the EventSource has closed and will not reconnect,
+	// Next returns io.EOF. Each connection begins with a trivium.open event.
 	EventSource(ctx context.Context, url string) (EventStream, error)
 }
 
@@ -48,7 +48,7 @@ type EventStream interface {
 type SSEEvent struct {
 	ID    string // the ID of the last event that had one
 	Type  string // empty if the event has no name
-	Topic string // the field topic of Trivium; empty if absent, and always for an EventSource
+	Topic string // the field "topic", which only Trivium sends; always empty for an EventSource
 	Data  string // lines joined by LF
 }
 
@@ -57,8 +57,8 @@ type Request struct {
 	Method, URL string
 	Header      map[string]string
 	Body        []byte // nil: no body
-	// OwnURL is set if no other request uses this URL. The browser's cache then need not be
-	// bypassed.
+	// OwnURL is set if no other request has this URL. The request then need not bypass the
+	// browser's cache.
 	OwnURL bool
 }
 

@@ -12,8 +12,8 @@ import (
 // runs. It uses fetch, WebSocket and, where available, EventSource (see EventSourcer). Wakes
 // reports events of the window, if there is a window.
 //
-// JavaScript calls callbacks on its only thread. A callback that blocked would freeze the page, so
-// callbacks only store what they receive.
+// JavaScript calls callbacks on the page's only thread. A blocked callback would freeze the page,
+// so callbacks only store what they receive.
 func NewPlatform() Platform {
 	if js.Global().Get("EventSource").Type() == js.TypeFunction {
 		return browser{}

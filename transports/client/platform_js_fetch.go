@@ -28,8 +28,8 @@ func (page) Do(ctx context.Context, request *Request) (*Response, error) {
 		"credentials": "same-origin", "redirect": "manual",
 	}
 	if request.Method == "GET" && !request.OwnURL {
-		// Chromium sends requests for the same URL one after the other, because of its cache.
-		// no-store avoids that, but causes a CORS preflight for each request.
+		// Chromium sends requests for the same URL one after the other, because of its cache. The
+		// cache mode no-store avoids that, but causes a CORS preflight for each request.
 		options["cache"] = "no-store"
 	}
 	if request.Body != nil {
@@ -77,7 +77,7 @@ type fetchBody struct {
 
 	// The goroutine that reads owns the following fields.
 	reader js.Value // a ReadableStreamDefaultReader
-	chunk  js.Value // a Uint8Array, of which the first taken bytes were read already
+	chunk  js.Value // a Uint8Array of size bytes; the reader has read the first ones, whose number is taken
 	size   int
 	taken  int
 	err    error // the first error, which later reads return again

@@ -40,7 +40,7 @@ func (page) Dial(ctx context.Context, url string, protocols []string) (Socket, e
 		}
 	}
 	s.on(ws, "open", func(js.Value) { report(true) })
-	s.on(ws, "error", func(js.Value) { report(false) }) // needed, because Node.js 20 fires no close event for a failed handshake
+	s.on(ws, "error", func(js.Value) { report(false) }) // needed because Node.js 20 fires no close event for a failed handshake
 	s.on(ws, "message", s.message)
 	s.on(ws, "close", func(event js.Value) {
 		s.queue.close(&CloseError{Code: event.Get("code").Int(), Reason: event.Get("reason").String()})
@@ -133,7 +133,7 @@ func (s *pageSocket) closeSocket(code int, reason string) {
 		code = normalClosure
 	}
 	reason = strings.ToValidUTF8(reason[:min(len(reason), maxCloseReason)], "")
-	// Close does not throw an exception for such a code and reason, even if the WebSocket is
-	// already closed.
+	// With a code and a reason that are allowed, the JavaScript function close throws no exception,
+	// even if the WebSocket is already closed.
 	s.ws.Call("close", code, reason)
 }

@@ -29,7 +29,8 @@ const (
 	closeFrameTimeout = 100 * time.Millisecond
 )
 
-// maxHandshakeAnswer is the number of bytes that are kept of the body of a refused handshake.
+// maxHandshakeAnswer is the maximum number of bytes of the response body that Dial keeps if the
+// server refuses the handshake.
 const maxHandshakeAnswer = 64 << 10 // bytes
 
 // NewPlatform returns the platform for programs outside a browser. It uses net/http, also for
@@ -124,8 +125,8 @@ func (p *nativePlatform) Dial(ctx context.Context, url string, protocols []strin
 	return &socket{conn: conn, raw: tap.raw}, nil
 }
 
-// handshakeTransport sends the handshake request. It keeps the raw connection of an accepted handshake, or the answer
-// to a refused one.
+// handshakeTransport sends the handshake request. It keeps the raw connection if the server accepts
+// the handshake, or the answer if the server refuses it.
 type handshakeTransport struct {
 	base   http.RoundTripper
 	raw    io.ReadWriteCloser
@@ -153,8 +154,8 @@ func (t *handshakeTransport) RoundTrip(r *http.Request) (*http.Response, error) 
 	return response, nil
 }
 
-// socket is a WebSocket of the library, together with its raw connection. The library's own Close waits for the peer's
-// close frame, so Close writes the frame itself.
+// socket is a WebSocket of coder/websocket, together with its raw connection. The Close method of
+// that library waits for the peer's close frame, so this Close writes the frame itself.
 type socket struct {
 	conn *websocket.Conn
 	raw  io.ReadWriteCloser

@@ -21,12 +21,12 @@ import (
 // (docs/protocol.md#publishing-over-http).
 const maxPublish = 1000
 
-// maxPublishAnswer is the maximum number of bytes that are read of the answer to a publish.
+// maxPublishAnswer is the maximum number of bytes that Publish reads of an answer.
 const maxPublishAnswer = 4 << 10 // bytes
 
 // Publish publishes 1 to 1000 events over HTTP, either all or none, and returns the ID of the last
-// one. It retries with the same Idempotency-Key until ctx ends or the hub sends a final answer. ID
-// and Time are not sent. Data is JSON unless Encoding is set to another value.
+// one. It retries with the same Idempotency-Key until ctx ends or the hub sends a final answer. It
+// does not send the fields ID and Time. Data is JSON unless Encoding is set to another value.
 //
 // The error is a *Problem if the hub refuses the events, and the error of Events if the client has
 // ended. Any other error is the reason of the last failed attempt; it is then unknown whether the
@@ -61,8 +61,8 @@ func (c *Client) Publish(ctx context.Context, events ...Event) (id string, err e
 	}
 }
 
-// keyLife is the time for which a publish is retried that the hub may have accepted. It is shorter
-// than the two minutes for which the hub remembers an idempotency key.
+// keyLife is the time for which Publish retries a request that the hub may have accepted. It is
+// shorter than the two minutes for which the hub remembers an idempotency key.
 const keyLife = 110 * time.Second
 
 var errKeyLife = errors.New("the idempotency key has expired")
@@ -106,7 +106,7 @@ func checkData(e Event) error {
 type publishCall struct {
 	client          *Client
 	request         *Request
-	renewedToken    bool      // the source was asked for another token after a rejection
+	renewedToken    bool      // the TokenSource was called for another token after a rejection
 	maybeAcceptedAt time.Time // time of the first attempt that the hub may have accepted; zero: none
 	lastErr         error     // error of the last attempt that was not canceled
 }
@@ -118,8 +118,8 @@ func refusedByHub(err error) bool {
 	return ok && problem.Code != ""
 }
 
-// keyLeft returns for how much longer the hub certainly remembers the idempotency key, if it may
-// have accepted the events.
+// keyLeft returns for how much longer the hub certainly remembers the idempotency key. If the hub
+// has refused every attempt so far, the time is not limited.
 func (p *publishCall) keyLeft() time.Duration {
 	if p.maybeAcceptedAt.IsZero() {
 		return math.MaxInt64
@@ -226,7 +226,7 @@ func newIdempotencyKey() string {
 // Time limits of one attempt. They are the only way to detect a dead connection.
 const (
 	publishTimeout        = 30 * time.Second
-	publishBytesPerSecond = 32 << 10 // minimum rate, which gives a larger body more time
+	publishBytesPerSecond = 32 << 10 // the time limit is extended by the time that the body takes at this rate
 )
 
 var errBadPublishAnswer = errors.New("the answer to a publish is not from a Trivium hub")

@@ -94,20 +94,20 @@ func TestPublishRefused(t *testing.T) {
 		calls  int
 	}{
 		"no events":                {nil, nil, 400, 0},
-		"too many":                 {nil, make([]client.Event, 1001), 400, 0},
+		"too many events":          {nil, make([]client.Event, 1001), 400, 0},
 		"a gap":                    {nil, []client.Event{{Gap: &client.Gap{}}}, 400, 0},
 		"bad topic":                {nil, []client.Event{one, {Topic: "a..b", Data: []byte("1")}}, 400, 1},
 		"bad JSON":                 {nil, []client.Event{one, {Topic: "a", Data: []byte("{")}}, 400, 0},
 		"data with another event":  {nil, []client.Event{{Topic: "a", Data: []byte(`1},{"topic":"b","data":2`)}}, 400, 0},
 		"data with another member": {nil, []client.Event{{Topic: "a", Data: []byte(`1,"key":"k"`)}}, 400, 0},
-		"no text":                  {nil, []client.Event{{Topic: "a", Data: []byte("caf\xe9"), Encoding: client.Text}}, 400, 0},
+		"text that is not UTF-8":   {nil, []client.Event{{Topic: "a", Data: []byte("caf\xe9"), Encoding: client.Text}}, 400, 0},
 		"too large":                {nil, []client.Event{{Topic: "a", Data: bytes.Repeat([]byte("x"), 2<<20), Encoding: client.Text}}, 413, 1},
 		"key reused":               {answersProblem(problems.Of(hub.ErrKeyReused)), []client.Event{one}, 422, 1},
 		"forbidden":                {answersProblem(problems.Forbidden("")), []client.Event{one}, 403, 1},
 		"denied":                   {answersProblem(problems.TokenEnded()), []client.Event{one}, 401, 1},
 		"413 of a proxy":           {answers(413), []client.Event{one}, 413, 1},
-		"too fast":                 {answersProblem(problems.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
-		"busy":                     {answersProblem(problems.Of(hub.ErrKeyInUse)), []client.Event{one}, 0, 0},
+		"above the publish rate":   {answersProblem(problems.RateLimited("", time.Minute)), []client.Event{one}, 0, 60},
+		"key in use":               {answersProblem(problems.Of(hub.ErrKeyInUse)), []client.Event{one}, 0, 0},
 		"hub unavailable":          {answersProblem(problems.Unavailable("")), []client.Event{one}, 0, 0},
 		"502 of a proxy":           {answers(502), []client.Event{one}, 0, 0},
 		"403 of a proxy":           {answers(403), []client.Event{one}, 0, 0},
@@ -142,9 +142,9 @@ func TestPublishRefused(t *testing.T) {
 	}
 }
 
-// TestPublishEndsWithItsKey checks that an event that the hub may have accepted is not sent again
+// TestPublishStopsBeforeKeyExpires checks that an event that the hub may have accepted is not sent again
 // after 120 s, when the hub may have forgotten the idempotency key.
-func TestPublishEndsWithItsKey(t *testing.T) {
+func TestPublishStopsBeforeKeyExpires(t *testing.T) {
 	for name, second := range map[string]http.HandlerFunc{
 		"the hub refuses later attempts": answersProblem(problems.Unavailable("")),
 		"the hub requests a long wait":   answersProblem(problems.RateLimited("", 5*time.Minute)),

@@ -12,7 +12,8 @@ func (l *loop) receive(m message) {
 		l.connectionLost(errNotOpened)
 		return
 	}
-	if l.phase == Live && m.kind == kindOpened && l.transport != EventSource { // a Platform may reconnect by itself without reporting that it lost the connection
+	// An EventSource may reconnect without reporting that its connection was lost.
+	if l.phase == Live && m.kind == kindOpened && l.transport != EventSource {
 		l.connectionLost(errOpenedTwice)
 		return
 	}
@@ -21,8 +22,8 @@ func (l *loop) receive(m message) {
 		l.onOpened(m)
 	case kindEvent:
 		l.enqueue(delivery{event: &m.event, id: m.id})
-		if l.commandPending() && !l.canRead() { // the limit of events that are read ahead is reached; a new connection applies the change sooner
-			l.connect()
+		if l.commandPending() && !l.canRead() {
+			l.connect() // too many events precede the hub's answer; a new connection applies the change
 		}
 	case kindPosition:
 		if l.transport != LongPoll { // answers to polls are not heartbeats

@@ -81,10 +81,10 @@ func (l *loop) handleFailure(end loss) {
 	l.waitBeforeRetry(end.retryHint, end.err)
 }
 
-// waitBeforeRetry enters the phase Waiting. The duration is asked, if the server has requested one,
-// otherwise a random backoff.
-func (l *loop) waitBeforeRetry(asked time.Duration, why error) {
-	d := min(asked, maxHint)
+// waitBeforeRetry enters the phase Waiting. The wait is retryAfter, which the server has requested,
+// or a random backoff if retryAfter is 0.
+func (l *loop) waitBeforeRetry(retryAfter time.Duration, why error) {
+	d := min(retryAfter, maxHint)
 	if d <= 0 {
 		d = backoff(l.tries, l.c.cfg.MaxWait)
 	}
@@ -96,15 +96,16 @@ func (l *loop) waitBeforeRetry(asked time.Duration, why error) {
 
 // Limits for rejected tokens.
 const (
-	// maxRejections is the number of consecutive rejections after which a client that has been Live
-	// ends. It is greater than 1, because the source may renew its tokens late.
+	// maxRejections limits the consecutive rejected tokens of a client that has been Live. When the
+	// hub rejects another token, the client ends. The limit is greater than 1, because the source
+	// may renew its tokens late.
 	maxRejections = 5
-	// acceptedAfter is the time for which a connection must be Live for its token to count as
-	// accepted.
+	// acceptedAfter is how long a connection must be Live before its token counts as accepted.
 	acceptedAfter = time.Second
 )
 
-// handleUnauthorized handles a 401. The TokenSource may return a better token.
+// handleUnauthorized handles the status 401. The client reconnects with another token of the
+// TokenSource, or ends.
 func (l *loop) handleUnauthorized(p *Problem, end loss) {
 	switch {
 	case l.c.tokens.source != nil && end.tokenOutdated:

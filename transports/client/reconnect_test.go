@@ -89,8 +89,9 @@ func TestFinalAnswers(t *testing.T) {
 	}
 }
 
-// TestForeignAnswers checks that a client resumes after an intermediary has answered in place of
-// the hub for a while, both before the client was Live and after.
+// TestForeignAnswers checks that a client resumes after a time in which an intermediary, such as a
+// proxy, answered in place of the hub. This happens first before the client has been Live, and
+// again afterwards.
 func TestForeignAnswers(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"400": answers(400), "401": answers(401), "403": answers(403), "404": answers(404), "405": answers(405),
@@ -170,13 +171,13 @@ func TestTemporaryAnswers(t *testing.T) {
 }
 
 // TestLossIsReportedAtOnce checks that the phase Live ends as soon as the connection is closed,
-// also if nothing listens at the hub's address. The client must not wait for the silence limit.
+// even if nothing listens at the hub's address. The client must not wait for the silence limit.
 func TestLossIsReportedAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
 		c := r.client(client.Config{Transport: tr})
 		r.await(c, liveBy(tr))
-		synctest.Wait() // so that a poll that is between two connections can start
+		synctest.Wait() // if the client is between two polls, its next poll starts now
 		begin := time.Now()
 		r.setUnreachable(true)
 		lost := r.await(c, func(s client.State) bool { return s.Phase != client.Live })
@@ -190,8 +191,8 @@ func TestLossIsReportedAtOnce(t *testing.T) {
 	})
 }
 
-// TestBackoff checks that waits are random, that their limit doubles up to MaxWait, and that it is
-// short again after a connection.
+// TestBackoff checks that waits are random, that their limit doubles up to MaxWait, and that the
+// limit is short again after a connection was Live.
 func TestBackoff(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
@@ -263,7 +264,7 @@ func TestEventsBeforeFinalErrorAreDelivered(t *testing.T) {
 		r.publish(0, 1, "a")
 		synctest.Wait()
 		r.revise("sesame-open", nil)
-		c.Reconnect() // the client reads nothing at this time
+		c.Reconnect() // the client has an unread event, so it reads nothing from the connection
 		r.await(c, isPhase(client.Ended))
 		read := r.reader(c)
 		read.numbers(0, 1)

@@ -10,11 +10,11 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxProblemBody is the maximum number of bytes that are read of the body of a refusal.
+// maxProblemBody is the maximum number of bytes that problemOf reads of a body.
 const maxProblemBody = 64 << 10 // bytes
 
-// problemOf converts an unexpected answer to a Problem and closes it. Code is empty if the answer
-// is not from a hub, but for example an error page of a proxy.
+// problemOf converts an unexpected answer to a Problem and closes it. Code is empty if another
+// server answered, for example a proxy with an error page.
 func problemOf(r *Response) *Problem {
 	defer func() { _ = r.Body.Close() }() // the rest of the body is not needed
 	p := new(Problem)

@@ -52,8 +52,8 @@ type tester interface {
 	Cleanup(func())
 }
 
-// rig is a real hub with its real handlers. A test can cut its connections, and replace its routes
-// as a proxy would.
+// rig is a real hub with its real handlers. A test can cut the connections between clients and hub,
+// and replace the handler of a route, as a proxy would.
 type rig struct {
 	// The following fields are static.
 
@@ -214,14 +214,14 @@ func (r *rig) platform() client.Platform {
 	return eventSourcer{client.NewPlatform(&http.Client{Transport: transport})}
 }
 
-var errDeaf = errors.New("connection refused")
+var errRefused = errors.New("connection refused")
 
 func (r *rig) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	r.mu.Lock()
 	unreachable := r.unreachable
 	r.mu.Unlock()
 	if unreachable {
-		return nil, errDeaf
+		return nil, errRefused
 	}
 	conn, err := r.dial(ctx, network, address)
 	if err != nil {
@@ -270,7 +270,7 @@ func bigEvent(size int) *hub.Event {
 	return tt.JSON("big", `"`+strings.Repeat("x", size-2)+`"`)
 }
 
-// reader reads events one by one. Each must arrive within the rig's patience.
+// reader reads events one by one. Each must arrive within rig.patience.
 type reader struct {
 	r *rig
 	c *client.Client

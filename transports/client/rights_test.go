@@ -32,8 +32,8 @@ func (r *rig) revise(token string, grant *auth.Grant) {
 	t.SetGrant(grant)
 }
 
-// admit returns the access for the token of a request, in any place where a token may be
-// (docs/protocol.md#authentication).
+// admit returns the access for the token of a request. It looks for the token in all places that
+// the protocol allows (docs/protocol.md#authentication).
 func (r *rig) admit(request *http.Request) (auth.Access, *problems.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,7 +99,8 @@ func (a renewable) Renew(_ context.Context, text string) (auth.Access, *problems
 	return takeover{renewable{t, a.rig}, a.Token}, nil
 }
 
-// takeover is the access for the new token. When it is acquired, it releases the old one.
+// takeover is the access of a connection that has replaced its token. Its Acquire also releases the
+// connection from the old token.
 type takeover struct {
 	renewable
 	old *tt.Token

@@ -13,7 +13,7 @@ const (
 	Connecting Phase = iota // a connection over State.Transport is being opened
 	Live                    // the hub has confirmed the subscription on State.Transport
 	Waiting                 // the client reconnects after State.Wait
-	Ended                   // the client has ended for good
+	Ended                   // the client has ended and does not reconnect
 	Idle                    // there are no topics, and therefore no connection
 )
 
@@ -49,6 +49,6 @@ type Stats struct {
 	Delivered  uint64 // events that the program has read, not counting gaps
 	Gaps       uint64 // gaps that the program has read
 	Connects   uint64 // number of times that the client became Live
-	Reconnects uint64 // Connects without the first
-	Switches   uint64 // reconnects over another transport than before
+	Reconnects uint64 // Connects, not counting the first
+	Switches   uint64 // reconnects over another transport than the connection before
 }

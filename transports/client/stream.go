@@ -15,7 +15,7 @@ import (
 // may call close, also repeatedly; a blocked next then returns.
 type stream interface {
 	// next blocks until there is another message. The error is a *Problem if the hub or an
-	// intermediary gave a reason for the end.
+	// intermediary has sent a reason.
 	next() (message, error)
 	close()
 }
@@ -26,13 +26,13 @@ type kind int
 const (
 	kindProblem  kind = iota // the stream ends after this message
 	kindGoaway               // the stream ends after this message; reconnect after retry
-	kindOpened               // the subscription has started; id is the start position. If the transport does not report the start, this is the first event
+	kindOpened               // the subscription has started at position id; the message may contain the first event or gap
 	kindEvent                // an event or a gap
 	kindPosition             // all matching events up to id were sent: a heartbeat, or the end of a poll's answer
 	kindAccepted             // the command ref was accepted
 	kindRefused              // the command ref was refused with problem
 
-	firstLiveKind = kindOpened // only an open stream sends this kind and later ones
+	firstLiveKind = kindOpened // a message of this kind or a later one is sent only by an open stream
 )
 
 type message struct {

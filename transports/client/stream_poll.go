@@ -22,8 +22,8 @@ const (
 	pollPause = time.Second
 )
 
-// pollWait returns the wait of a poll in whole seconds: 5/8 of the silence limit. The rest of the
-// limit is the time for the answer to arrive.
+// pollWait returns how long the hub may wait before it answers a poll: 5/8 of the silence limit, in
+// whole seconds. The answer must arrive within the rest of the limit.
 func pollWait(silence time.Duration) time.Duration {
 	return max(time.Second, min(maxPollWait, silence*5/8)).Truncate(time.Second)
 }
@@ -39,7 +39,7 @@ type streamPoll struct {
 	params    subscribeParams
 	cursor    string
 	firstDone bool      // the first request has been answered
-	queue     []message // messages of the last answer
+	queue     []message // messages of the last answer that next has not returned yet
 }
 
 func openPoll(ctx context.Context, c *conn, a subscribeParams) stream {

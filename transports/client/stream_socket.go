@@ -53,14 +53,14 @@ func openSocket(ctx context.Context, c *conn, a subscribeParams) (stream, error)
 	return &streamSocket{ctx: ctx, socket: socket}, nil
 }
 
-// errHandshakeHidden is the error of a failed handshake on a platform that hides the reason. If a
-// page's origin is allowed, a hub accepts the handshake and then sends the reason. If the request
-// has no origin, for example from Node.js, the hub answers with an HTTP status, which the platform
-// hides.
+// errHandshakeHidden is the error of a failed handshake on a platform that hides the reason. To a
+// page whose origin is allowed, a hub reports a refusal in a message after an accepted handshake.
+// To a request without an origin, for example from Node.js, it sends an HTTP status, which the
+// platform hides.
 var errHandshakeHidden = errors.New("client: WebSocket handshake failed, and the platform does not report why")
 
-// findRefusal sends a poll with the same parameters, to determine whether and why the hub refuses
-// the subscription. If the hub accepts the poll, findRefusal returns err.
+// findRefusal sends a poll with the same parameters, to determine why the hub refuses the
+// subscription. If the hub does not refuse the poll, findRefusal returns err.
 func (n *conn) findRefusal(ctx context.Context, a subscribeParams, err error) error {
 	q := a.query()
 	q = q.with("wait", "0")

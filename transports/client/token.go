@@ -16,17 +16,18 @@ import (
 const (
 	// tokenTimeout is the timeout of a call of a TokenSource.
 	tokenTimeout = 30 * time.Second
-	// renewBefore is the time before its expiry at which a token is renewed. A token with a short
-	// life is renewed later, after 4/5 of its life.
+	// renewBefore is how long before its expiry a token is renewed. A token with a life of less
+	// than five minutes is renewed after 4/5 of its life.
 	renewBefore = time.Minute
-	// minRepeatInterval is the minimum time until the next call of a source that returned the same
-	// token again. minRenewInterval is the minimum time after a call that returned a new token.
+	// minRepeatInterval is the minimum time between two calls of the source if the first call
+	// returned the same token again. minRenewInterval is the minimum time if it returned a new
+	// token.
 	minRepeatInterval = 5 * time.Second
 	minRenewInterval  = time.Second
 )
 
 // tokenCache holds the current token and calls the source, at most once at a time. Its methods are
-// safe for concurrent use. workers counts the goroutines of the calls.
+// safe for concurrent use. The goroutines of the calls belong to workers.
 type tokenCache struct {
 	source  TokenSource     // nil if no token is needed
 	ctx     context.Context // the client's context

@@ -94,8 +94,8 @@ func TestTokenRenewedBeforeExpiry(t *testing.T) {
 	}
 }
 
-// TestLateTokens checks that the client does not end and no event is lost if tokens are valid only
-// for seconds, or if the source returns an expired token twice.
+// TestLateTokens checks that the client does not end and loses no event, although its tokens are
+// valid for a few seconds only and the source sometimes returns an expired token twice.
 func TestLateTokens(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
@@ -203,7 +203,8 @@ func TestTokenRejected(t *testing.T) {
 	}
 }
 
-// TestRightWithdrawnIsFinal checks that the client ends after a 403.
+// TestRightWithdrawnIsFinal checks that the client ends with status 403 when the hub withdraws its
+// right to subscribe.
 func TestRightWithdrawnIsFinal(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

@@ -58,7 +58,8 @@ func (l *loop) startChange(ch *change) {
 }
 
 // changeOnSocket applies the change by commands on the open WebSocket. It subscribes to the new
-// topics before it unsubscribes from the old ones, so that no event of a topic in both is missed.
+// topics before it unsubscribes from the old ones, so that no event is missed that an old and a new
+// topic filter match.
 func (l *loop) changeOnSocket() {
 	ch := l.change
 	ch.added, ch.removed = without(ch.topics, l.topics), without(l.topics, ch.topics)
@@ -78,8 +79,8 @@ func (l *loop) sendNextCommand() {
 	}
 }
 
-// commandPending reports whether the hub has not answered a command of a change yet. The program
-// waits for that answer.
+// commandPending reports whether a topic change waits for the hub's answer to its command. The
+// caller of SetTopics is blocked until then.
 func (l *loop) commandPending() bool { return l.change != nil && l.change.ref != "" }
 
 // finishChange reports the result of the change.
@@ -110,7 +111,7 @@ func (l *loop) onAccepted(ref string) {
 // onRefused handles a refused command.
 func (l *loop) onRefused(ref string, p *Problem) {
 	switch {
-	case ref == l.authRef: // a new connection reports the fault of the token
+	case ref == l.authRef: // the new connection sends the token again, and handles its refusal
 		l.connect()
 	case l.change == nil || ref != l.change.ref:
 	case len(l.change.added) > 0 && (p.Status != 400 || len(l.change.removed) == 0):

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestSetTopics checks that topics that stay subscribed neither lose nor repeat events, and that
-// new topics start at the client's position.
+// TestSetTopics checks that no event of an unchanged topic is lost or repeated, and that the events
+// of a new topic arrive from the client's position on.
 func TestSetTopics(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
