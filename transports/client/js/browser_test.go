@@ -22,7 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// patience is the timeout of every wait in a test. It expires only after a fault.
+// patience is the timeout of every wait in a test. It is so long that it expires only if the test
+// fails.
 const patience = 4 * time.Minute
 
 // openTab opens a page in Chromium, or skips the test. The browser is closed at the end of the
@@ -71,8 +72,8 @@ func evaluate[T any](t *testing.T, tab context.Context, expression string) T {
 	return value
 }
 
-// await waits until an expression is true in a page. The expression cannot be evaluated while the tab changes to another
-// page.
+// await waits until an expression is true in a page. It ignores errors until the timeout, because
+// an expression cannot be evaluated while the tab loads another page.
 func await(t *testing.T, tab context.Context, expression string) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
@@ -116,8 +117,9 @@ func (l *connTracker) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// cut ends both directions of all connections, so that no later event is written to them. The hub closes the
-// connections itself, because it writes to their descriptors, which a Close in the test would free for new connections.
+// cut shuts down both directions of all connections, so that no later event is written to them. It
+// does not close them: the hub writes to their descriptors, and a Close in the test would free the
+// descriptors for new connections.
 func (l *connTracker) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,7 +10,7 @@ import ts from "typescript"
 const parts = ["http", "publish", "storage", "tabs", "token"]
 const modules = ["eventsource", "text-stream", "react"]
 
-let mangleCache = {} // the short names of internal members, which are the same in all files
+let mangleCache = {} // the short names of internal members; each member has the same name in all files
 
 /** Bundles entry points, and returns the text of each file. */
 async function bundle(entryPoints, ...plugins) {
@@ -35,7 +35,7 @@ function entries(names, prefix, dir) {
   return Object.fromEntries(names.map((name) => [prefix + name, `src/${dir}${name}.ts`]))
 }
 
-// What a hub serves: trivium.js has the core, which imports the parts when it needs them. The modules import trivium.js.
+// The files that a hub serves: trivium.js contains the core, which imports the parts when it needs them. The modules import trivium.js.
 const load = replace(/^\.\/load\.js$/, { path: resolve("src/load.hub.ts") })
 const core = await bundle({ trivium: "src/index.ts" }, load) // first, as it gets the shortest names
 const served = new Map([...core, ...(await bundle(entries(parts, "trivium-", ""), load))])
@@ -47,7 +47,7 @@ for (const [name, text] of served) files.set(name, text.replace("PARTS_VERSION",
 const servedClient = replace(/^\.\.\/index\.js$/, { path: "./trivium.js", external: true })
 for (const [name, text] of await bundle(entries(modules, "trivium-", "packages/"), servedClient)) files.set(name, text)
 
-// What npm has: the client in one file, which bundlers split by themselves.
+// The files of the npm package: the client in one file, which bundlers split by themselves.
 const client = replace(/^\.\.\/index\.js$/, { path: "./index.js", external: true })
 for (const [name, text] of await bundle({ index: "src/index.ts" })) files.set("npm/" + name, text)
 for (const [name, text] of await bundle(entries(modules, "", "packages/"), client)) files.set("npm/" + name, text)

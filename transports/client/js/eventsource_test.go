@@ -43,7 +43,7 @@ var streams = [][]response{
 	},
 	// A redirect is followed. The next connection uses the original URL again.
 	{{status: 307, location: "?next"}, {parts: []string{"retry: 1\nid: 6\ndata: 1\n\n"}}, {parts: []string{"data: end\n\n"}}},
-	// Each of these answers closes the EventSource for good.
+	// After each of these answers, the EventSource is closed and does not reconnect.
 	{{status: 204}},
 	{{status: 500, parts: []string{"data: x\n\n"}}},
 	{{status: 401, parts: []string{"data: x\n\n"}}},
@@ -85,10 +85,10 @@ func (s *streamServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestEventSourceLikeTheBrowsers runs the same program with the browser's EventSource and with this
-// one, in Chromium and in Node.js. It compares the events that the program receives, and the
-// requests that the server receives.
-func TestEventSourceLikeTheBrowsers(t *testing.T) {
+// TestEventSourceMatchesBrowser runs the same program with the browser's EventSource and with the
+// EventSource of this package, in Chromium and in Node.js. It compares the events that the program
+// receives, and the requests that the server receives.
+func TestEventSourceMatchesBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("tests with a browser take a long time")
 	}
@@ -131,8 +131,10 @@ func TestEventSourceLikeTheBrowsers(t *testing.T) {
 	}
 }
 
-// TestEventSourceReadsAHub reads a hub in Node.js with a token in a header, over connections that are lost.
-func TestEventSourceReadsAHub(t *testing.T) {
+// TestEventSourceReadsFromHub runs an EventSource that sends a token in a header, in Node.js. It
+// checks that the EventSource receives events from a hub and continues after its connection is
+// lost.
+func TestEventSourceReadsFromHub(t *testing.T) {
 	t.Parallel()
 	findNode(t)
 	h := startHub(t)

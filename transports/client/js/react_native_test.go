@@ -25,8 +25,9 @@ refused options 405
 refused options 400
 `
 
-// TestReactNative runs a program that uses the npm package with the globals of React Native, which has no streams, in Node.js
-// and in Hermes. It checks that the client uses WebSocket, and long-poll where WebSockets are refused.
+// TestReactNative runs a program with the npm package in Node.js and in Hermes. The program has
+// only the globals of React Native, which has no streams. The test checks that the client uses
+// WebSocket, or long-poll if the server refuses WebSockets.
 func TestReactNative(t *testing.T) {
 	for _, engine := range []string{"node", "hermes"} {
 		t.Run(engine, func(t *testing.T) {

@@ -39,7 +39,8 @@ func bundle(t *testing.T, program, platform string) string {
 	return path
 }
 
-// TestReact renders components on a server, hydrates them in StrictMode in Chromium, and lets them read a hub.
+// TestReact renders components on a server, hydrates them in StrictMode in Chromium, and checks
+// that they show a hub's events.
 func TestReact(t *testing.T) {
 	if testing.Short() {
 		t.Skip("tests with a browser take a long time")

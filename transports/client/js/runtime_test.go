@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRuntimes runs a program that uses the npm package in Node.js, Bun, Deno and a worker, over connections that are
-// lost.
+// TestRuntimes runs a program with the npm package in Node.js, Bun, Deno and a worker. The
+// program's connections are cut while it runs.
 func TestRuntimes(t *testing.T) {
 	for name, run := range map[string]func(t *testing.T, h *testHub) string{
 		"node": func(t *testing.T, h *testHub) string {

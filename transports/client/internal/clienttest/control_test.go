@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// harness is the control server with its hubs. If an action fails, it answers with status 500 and
-// the reason.
+// harness is an HTTP server through which tests start hubs and control them. If an action fails,
+// the server answers with status 500 and the reason.
 type harness struct {
 	server     *httptest.Server
 	secretFile string
@@ -80,7 +80,7 @@ func answer(w http.ResponseWriter, value any, err error) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// station is a hub with a toxiproxy and a filter in front of it.
+// station is a hub with two proxies in front of it: a toxiproxy, and a filter.
 type station struct {
 	id     string
 	hub    *hubProcess
@@ -141,7 +141,7 @@ func (s *station) close() {
 	s.filter.close()
 	s.faults.close()
 	_ = s.flow.stop()
-	s.mu.Lock() // an action of a test that does not wait for it may still start the hub
+	s.mu.Lock() // an action whose test no longer waits for it may still start the hub
 	defer s.mu.Unlock()
 	s.closed = true
 	_ = s.hub.end(os.Kill)

@@ -8,8 +8,8 @@
 // create a token, even from a page. The test binary, compiled for js/wasm, is run by Node.js and by
 // a page of the control server.
 //
-// TRIVIUM_LONG=1 runs 10,000 random switches, and the tests that take minutes. TRIVIUM_SEED=N
-// repeats the switches of a run that printed N. With TRIVIUM_REQUIRE_BROWSER=1, tests fail if no
-// browser or no Node.js is installed. In -run TestBrowser/client/cut, the part after the first
-// slash selects tests in the page.
+// With TRIVIUM_LONG=1, testSwitches changes the transport 10,000 times, and the tests that take
+// minutes run. TRIVIUM_SEED=N repeats the random choices of a run that printed N. With
+// TRIVIUM_REQUIRE_BROWSER=1, tests fail if no browser or no Node.js is installed. In -run
+// TestBrowser/client/cut, the part after the first slash selects tests in the page.
 package clienttest

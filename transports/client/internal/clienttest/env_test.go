@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// Environment variables with which a suite in another process finds the harness.
+// Environment variables of a suite. The harness sets them for a suite in another process.
 const (
 	envControl   = "TRIVIUM_CONTROL"
 	envLong      = "TRIVIUM_LONG"

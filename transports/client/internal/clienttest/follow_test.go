@@ -43,7 +43,7 @@ type testedClient interface {
 	Use(client.Transport)
 }
 
-// connect returns a live client for the topic "t". change may change its configuration.
+// connect returns a live client for the topic "t". change, if not nil, modifies its configuration.
 func (h *hub) connect(t *testing.T, tr client.Transport, change func(*client.Config)) testedClient {
 	t.Helper()
 	c := h.begin(t, tr, change)
@@ -131,7 +131,8 @@ func (f *follower) note(e client.Event, err error) {
 	f.changed = make(chan struct{})
 }
 
-// wait waits until a condition on the received events is true. It fails if the events are wrong.
+// wait waits until a condition on the received events is true. It fails the test if an event is
+// missing, repeated or out of order.
 func (f *follower) wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	timeout := time.After(patience)

@@ -21,19 +21,19 @@ import (
 )
 
 const (
-	// waiting is the default of -parallel. It is high, because scenarios mostly wait.
-	waiting = "24"
-	// inOneThread is the default of -parallel under Node.js and in a page, which have a single
-	// thread.
-	inOneThread = "12"
+	// nativeParallel is the default of -parallel. It is high, because the tests spend most of their
+	// time waiting.
+	nativeParallel = "24"
+	// jsParallel is the value of -parallel under Node.js and in a page, which have a single thread.
+	jsParallel = "12"
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		_ = flag.Set("test.parallel", waiting) // never fails: the value is a number
+	isSet := false
+	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
+	if !isSet {
+		_ = flag.Set("test.parallel", nativeParallel) // never fails: the value is a number
 	}
 	zerolog.SetGlobalLevel(zerolog.Disabled) // disables the log of toxiproxy
 	var err error
@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	code := testkit.Run(m,
-		// A link of toxiproxy never ends if its reader ended while the link was writing.
+		// The goroutine of a toxiproxy link never ends if its reader ends while the link is
+		// writing.
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
 	os.RemoveAll(built)
@@ -63,8 +64,8 @@ var suiteBinary = sync.OnceValues(func() (string, error) {
 	return path, build([]string{"GOOS=js", "GOARCH=wasm"}, path, "test", "-c", "-vet=off", ".")
 })
 
-// build runs the toolchain. It also opens the sources, so that go test discards cached results when
-// a source has changed.
+// build runs the go command. It also walks the source directories, so that go test discards cached
+// results when a source has changed.
 func build(env []string, path string, command ...string) error {
 	for _, room := range []string{"hub", "auth", "transports", "cmd", "testdata/client"} {
 		if err := filepath.WalkDir(filepath.Join("../../../..", room), func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {

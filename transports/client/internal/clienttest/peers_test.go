@@ -20,9 +20,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// peers are the servers to which platforms under test connect. A test can name a peer (?name=).
-// With this name, it waits for reports of the peer at /peer/wait and sends it commands at
-// /peer/tell.
+// peers are the HTTP handlers to which platforms under test connect. A request to a handler may
+// contain a name (?name=). With this name, the test receives reports of the handler from /peer/wait
+// and sends commands to it with /peer/tell.
 type peers struct {
 	routes  http.ServeMux
 	stopped context.Context
@@ -58,7 +58,7 @@ func (p *peers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.routes.ServeHTTP(w, r)
 }
 
-// close waits until all peers have ended. stopped must be closed first.
+// close waits until all handlers have returned. The context stopped must have ended before.
 func (p *peers) close() { p.running.Wait() }
 
 func (p *peers) channel(name string) chan string {
@@ -131,8 +131,8 @@ func (p *peers) stream(w http.ResponseWriter, r *http.Request) {
 	p.tell(name, "left")
 }
 
-// source is an event stream. It ends after two events, resumes once at the client's position, and
-// then refuses.
+// source sends an event stream that ends after two events. When the client resumes after them, it
+// sends another stream. Then it refuses the client.
 func (p *peers) source(w http.ResponseWriter, r *http.Request) {
 	switch r.Header.Get("Last-Event-ID") {
 	case "":
@@ -146,8 +146,9 @@ func (p *peers) source(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// socket reports the offered subprotocols and selects trivium.v1. It executes two commands: "send
-// N" sends N messages, "close CODE REASON" closes the WebSocket. It sends any other message back.
+// socket reports the offered subprotocols and selects trivium.v1. It executes three commands: "send
+// N" sends N messages, "close CODE REASON" closes the WebSocket, and "drop" closes it without a
+// close frame. It sends any other message back.
 func (p *peers) socket(w http.ResponseWriter, r *http.Request) {
 	name := r.FormValue("name")
 	under := &hijacked{ResponseWriter: w}

@@ -27,7 +27,7 @@ func testSocketClosedUnread(t *testing.T, e *env) {
 	write(t, s, "send 300")
 	write(t, s, "close 4401 over")
 	require.Equal(t, "closed", e.news(t))
-	time.Sleep(50 * time.Millisecond) // so that the close frame has arrived on this side
+	time.Sleep(50 * time.Millisecond) // time for the close frame to arrive on this side
 	for i := range 300 {
 		message, err := s.Read(ctx)
 		require.NoError(t, err, "message %d", i)
@@ -39,8 +39,8 @@ func testSocketClosedUnread(t *testing.T, e *env) {
 	require.Equal(t, client.CloseError{Code: 4401, Reason: "over"}, *end)
 }
 
-// testSocketBounded checks that the number of unread messages is limited, and that reads fail after
-// the kept messages.
+// testSocketBounded checks that the number of unread messages is limited, and that Read returns an
+// error after the messages that were kept.
 func testSocketBounded(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	s, _ := dial(t, e, "ws")

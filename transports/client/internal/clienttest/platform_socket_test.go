@@ -100,7 +100,7 @@ func testSocketSilent(t *testing.T, e *env) {
 		_, err := s.Read(context.Background())
 		ended <- err
 	}()
-	time.Sleep(10 * time.Millisecond) // so that the read has blocked
+	time.Sleep(10 * time.Millisecond) // time for the read to block
 	s.Close(1000, "")
 	select {
 	case err := <-ended:
@@ -125,7 +125,7 @@ func testSocketRefused(t *testing.T, e *env) {
 	_, err := e.platform.Dial(ctx, e.control+"/peer/ws/403", []string{"trivium.v1"})
 	require.Error(t, err)
 	require.NoError(t, ctx.Err())
-	if isNative { // a page gets no notification of this end
+	if isNative { // a page cannot see the answer to the handshake
 		var refusal *client.HandshakeError
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, 403, refusal.Response.Status)

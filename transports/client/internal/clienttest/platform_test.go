@@ -103,7 +103,7 @@ func testAnswers(t *testing.T, e *env) {
 	}
 }
 
-// begun requests a stream and reads its first part.
+// begun requests a stream, and returns the answer after it has read the first part of the body.
 func begun(t *testing.T, e *env, ctx context.Context) *client.Response {
 	t.Helper()
 	response, err := e.platform.Do(ctx, get(e.named(t, "stream")))
@@ -162,7 +162,7 @@ func testAbortHeader(t *testing.T, e *env) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// readOn reads the rest of the stream. The returned channel receives the error at its end.
+// readOn reads from the body in a goroutine. The returned channel receives the error of the read.
 func readOn(response *client.Response) <-chan error {
 	ended := make(chan error, 1)
 	go func() {
@@ -178,7 +178,7 @@ func testAbortBody(t *testing.T, e *env) {
 		response := begun(t, e, ctx)
 		if waits {
 			ended := readOn(response)
-			time.AfterFunc(10*time.Millisecond, cancel) // so that the read has blocked
+			time.AfterFunc(10*time.Millisecond, cancel) // time for the read to block
 			require.Error(t, <-ended)
 		} else {
 			cancel()
@@ -193,7 +193,7 @@ func testAbortBody(t *testing.T, e *env) {
 func testCloseEndsRead(t *testing.T, e *env) {
 	response := begun(t, e, withPatience(t))
 	ended := readOn(response)
-	time.AfterFunc(10*time.Millisecond, func() { response.Body.Close() }) // so that the read has blocked
+	time.AfterFunc(10*time.Millisecond, func() { response.Body.Close() }) // time for the read to block
 	require.Error(t, <-ended)
 	require.Equal(t, "left", e.news(t))
 }

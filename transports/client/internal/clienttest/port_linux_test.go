@@ -6,9 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holdPort reserves a free port of 127.0.0.1, so that no other process gets it until release is called. release may be
-// called again. The kernel neither chooses a port to which a socket is bound, nor prevents a listener with
-// SO_REUSEADDR, which Go sets, from using it as long as the socket does not listen.
+// holdPort reserves a free port of 127.0.0.1, so that no other process gets it until release is
+// called. release may be called again. The reservation is a bound socket that does not listen. The
+// kernel does not choose its port for other sockets, but a listener with SO_REUSEADDR, which Go
+// sets, can use the port.
 func holdPort() (port int, release func(), err error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -20,7 +20,7 @@ func (s *station) publish(ctx context.Context, topic string, n, size int) (last 
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	for n > 0 {
-		batch := min(n, 1000, 1+(1<<20)/(size+1)) // so that each request is within the limits
+		batch := min(n, 1000, 1+(1<<20)/(size+1)) // at most 1000 events and about 1 MiB per request, as the hub allows
 		var body bytes.Buffer
 		for range batch {
 			s.counts[topic]++
@@ -37,8 +37,8 @@ func (s *station) publish(ctx context.Context, topic string, n, size int) (last 
 	return map[string]int{"last": s.counts[topic]}, nil
 }
 
-// post publishes a batch. It repeats the request while the storage is unavailable, as on a busy machine. The
-// idempotency key prevents the batch from being published twice.
+// post publishes a batch. It repeats the request while the storage is unavailable, which may happen
+// on a busy machine. The idempotency key prevents the batch from being published twice.
 func (s *station) post(ctx context.Context, body string) error {
 	token, err := token(time.Hour, ">")
 	if err != nil {

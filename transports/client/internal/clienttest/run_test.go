@@ -96,7 +96,7 @@ func (h *harness) suiteArgs() []string {
 	if found {
 		pattern += "/" + below
 	}
-	return []string{"-test.v", "-test.parallel=" + inOneThread, "-test.timeout=" + long.String(), "-test.run=" + pattern}
+	return []string{"-test.v", "-test.parallel=" + jsParallel, "-test.timeout=" + long.String(), "-test.run=" + pattern}
 }
 
 func (h *harness) suiteEnv() map[string]string {

@@ -41,8 +41,8 @@ func testHalfOpen(t *testing.T, e *env, tr client.Transport) {
 	f.noGap(t)
 }
 
-// testStall checks that a program that pauses later receives every event, even if a page cannot
-// queue all of them.
+// testStall checks that a program receives every event after a pause, even if more events arrive
+// during the pause than a page can queue.
 func testStall(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	c := h.connect(t, tr, nil)
@@ -84,7 +84,7 @@ func testReset(t *testing.T, e *env, tr client.Transport) {
 	f.noGap(t)
 }
 
-// testRestart checks that a gap is reported if the hub restarts without its old events.
+// testRestart checks that the client reports a gap if the hub restarts without its old events.
 func testRestart(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	f := h.follow(t, tr, nil)
@@ -100,9 +100,11 @@ func testRestart(t *testing.T, e *env, tr client.Transport) {
 	require.Equal(t, uint64(1), f.client.Stats().Gaps)
 }
 
-// testDrain checks that a draining hub delivers all events, and tells the client when to reconnect.
+// testDrain checks that a draining hub delivers all events, and that the client waits before it
+// reconnects as long as the hub requests.
 func testDrain(t *testing.T, e *env, tr client.Transport) {
-	// On a busy machine, a hub may need longer than the window to send goaway to all clients.
+	// On a busy machine, a hub may need longer than the drain window to send a goaway message to
+	// all clients.
 	for window := 5 * time.Second; !drainWithin(t, e, tr, window); window *= 4 {
 		require.Less(t, window, patience, "the hub closes no connection at the end of the drain")
 	}
@@ -153,8 +155,8 @@ func drainWithin(t *testing.T, e *env, tr client.Transport, window time.Duration
 	return true
 }
 
-// testDenied checks that the client distinguishes the reasons of refusals, even in a page that
-// cannot see the status.
+// testDenied checks that the client reports the status of a refusal, even in a page where the
+// transport hides it.
 func testDenied(t *testing.T, e *env, tr client.Transport) {
 	h := e.newHub(t)
 	narrow, err := token(time.Hour, "other")

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTabsFaults checks that each of the tabs with a shared connection gets every event once and in order, and each gap
-// once, while the network fails and the hub restarts.
+// TestTabsFaults checks that each of several tabs with a shared connection receives every event
+// once and in order, and each gap once, while the network fails and the hub restarts.
 func TestTabsFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("tests with a browser take a long time")
@@ -62,8 +62,8 @@ func TestTabsFaults(t *testing.T) {
 	}
 }
 
-// skip waits until the tab has reported a gap and the newest event, and checks that it lacks only the oldest of the
-// newest n events.
+// skip waits until the tab has reported a gap and the newest event. It checks that only events at
+// the beginning of the newest n are missing.
 func (tb *tab) skip(reason string, n int) {
 	t := tb.tabs.t
 	t.Helper()
@@ -102,7 +102,7 @@ func TestTabsByOption(t *testing.T) {
 		t.Log(row.name)
 		var pair []*tab
 		for _, options := range []map[string]any{row.first, row.second} {
-			options["transport"] = "ws" // on a busy machine, auto may select another transport, which has no socket
+			options["transport"] = "ws" // the test counts WebSockets, and auto may select another transport on a busy machine
 			pair = append(pair, g.openLive(row.name, options))
 		}
 		g.connected(row.connections, pair...)

@@ -28,7 +28,7 @@ type tabs struct {
 	browser context.Context
 	harness *harness
 	hub     *station
-	hold    *httptest.Server // answers after release
+	hold    *httptest.Server // answers only after release was called
 	release func()
 }
 
@@ -101,7 +101,7 @@ func (g *tabs) openLive(name string, options map[string]any) *tab {
 	return tb
 }
 
-// close closes the tab. It ignores errors, because a crashed tab cannot be closed regularly.
+// close closes the tab. It ignores errors, because closing a crashed tab returns one.
 func (tb *tab) close() {
 	_ = chromedp.Cancel(tb.ctx)
 }
@@ -170,7 +170,8 @@ func (g *tabs) check(list ...*tab) {
 	}
 }
 
-// leader waits until exactly one of the tabs has a connection, and returns it.
+// leader waits until exactly one of the tabs has a connection. It returns that tab and the other
+// tabs.
 func (g *tabs) leader(list ...*tab) (leader *tab, others []*tab) {
 	g.t.Helper()
 	return g.connected(1, list...)
@@ -287,9 +288,9 @@ func TestTabs(t *testing.T) {
 	g.leader(all...)
 }
 
-// TestTabsWithDifferentTopics checks that tabs with different topics or users do not share connections, that a tab with
-// a renewed token stays in its group, that a refused tab ends no other tab, and that a slow tab delays no other tab and
-// loses no event.
+// TestTabsWithDifferentTopics checks that tabs with different topics or users do not share
+// connections, and that a tab with a renewed token stays in its group. A refused tab must not end
+// other tabs. A slow tab must not delay other tabs, and must not lose events.
 func TestTabsWithDifferentTopics(t *testing.T) {
 	if testing.Short() {
 		t.Skip("tests with a browser take a long time")

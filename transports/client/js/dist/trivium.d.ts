@@ -21,7 +21,7 @@ export interface Options {
 	cursor?: string;
 	/** Start with the newest retained events, 1 to 1000. */
 	last?: number;
-	/** Start with the events of the last `90s` or `10m`, for example, or with those accepted at a time or later. */
+	/** Start with the events of the last `90s` or `10m`, for example, or with the events accepted at a time or later. */
 	since?: string | Date;
 	/** Reserved for a later version of the protocol. */
 	state?: never;
@@ -35,19 +35,20 @@ export interface Options {
 	/** Stores the cursor, so that a reloaded page resumes. Each user and set of topics has its own entry. */
 	storage?: CursorStorage;
 	/**
-	 * Shares one connection among the tabs of the origin with the same hub, topics and user. With `true`, two tokens belong to
-	 * one user if they are equal, or if they are JWTs that differ only in `exp`, `nbf`, `iat` and `jti`. A string names the user
-	 * for other tokens; all tokens under one name must have the same rights. Without Web Locks each tab connects.
+	 * Shares one connection among the tabs of the origin with the same hub, topics and user. With `true`, two tokens belong
+	 * to one user if they are equal, or if they are JWTs that differ only in `exp`, `nbf`, `iat` and `jti`. A string names
+	 * the user for other tokens; all tokens under one name must have the same rights. In a browser without Web Locks, each
+	 * tab has its own connection.
 	 */
 	tabs?: boolean | string;
 	/** Parses JSON payloads. Default: `JSON.parse`. */
 	parse?: (text: string) => unknown;
 	/**
-	 * Milliseconds without data after which a connection counts as lost, unless the hub announces the time between heartbeats.
-	 * A poll waits for 5/8 of it. Default: 40,000.
+	 * Milliseconds without data after which a connection counts as lost, unless the hub announces the time between
+	 * heartbeats. The hub may hold a poll for 5/8 of this time. Default: 40,000.
 	 */
 	silence?: number;
-	/** The longest wait between two attempts in milliseconds, unless the hub asks for a longer one. Default: 30,000. */
+	/** The longest wait between two attempts in milliseconds, unless the hub requests a longer one. Default: 30,000. */
 	maxWait?: number;
 	/** Milliseconds that a connection may take to open. Default: 10,000. */
 	openTimeout?: number;
@@ -95,10 +96,10 @@ export declare class TriviumError extends Error {
 	/**
 	 * @param code the code in the hub's problem document, such as `invalid-token`; a code of this client: `closed`,
 	 * `queue-full`, `options`, `network`, `key-expired`, `version` (the page must be reloaded), or `gap` (of a text stream);
-	 * or `""` for an answer that did not come from the hub.
+	 * or `""` for an answer of another server.
 	 * @param status the status of the HTTP answer; 0 if there was none.
-	 * @param retryAfter the shortest wait before the next attempt, in milliseconds, if the hub asked for one; else 0.
-	 * @param parameter the parameter at fault, if the hub named one.
+	 * @param retryAfter the shortest wait before the next attempt, in milliseconds, if the hub requested one; else 0.
+	 * @param parameter the name of the invalid parameter, if the hub has sent it.
 	 */
 	constructor(message: string, code: string, status?: number, retryAfter?: number, parameter?: string | undefined);
 	/** Whether the same request may succeed later. */
@@ -114,7 +115,7 @@ export interface PublishOptions {
 export type Publish = (topic: string, data: unknown, options?: PublishOptions) => Promise<string>;
 /** The state of a subscription. Each change creates a new object. */
 export interface State {
-	/** `idle`: there are no topics, hence no connection. `closed`: for good. */
+	/** `idle`: there are no topics, hence no connection. `closed`: the subscription does not connect again. */
 	readonly phase: "connecting" | "live" | "waiting" | "idle" | "closed";
 	readonly transport: TransportName;
 	/** The wait before the next attempt in milliseconds, in phase `waiting`. */
@@ -157,7 +158,7 @@ export interface Subscription<T = unknown> extends AsyncIterable<TriviumEvent<T>
 	use(transport: TransportName | "auto"): void;
 	/** Closes the connection, if there is one, and connects at once. */
 	reconnect(): void;
-	/** Closes the subscription for good. Waiting publishes reject. */
+	/** Closes the subscription, which cannot connect again. The promises of waiting publishes reject. */
 	close(): void;
 	/** Publishes an event. Temporary failures are retried, and the hub publishes the event once. */
 	publish: Publish;

@@ -19,7 +19,7 @@ function startHub(program) {
       const [, port] = /ws:\/\/127\.0\.0\.1:(\d+)\/ws/.exec(log) ?? []
       if (port) done({ port: Number(port), stop: () => new Promise((ended) => hub.once("exit", ended) && hub.kill("SIGKILL")) })
     })
-    hub.once("error", (e) => failed(new Error(`${program}: ${e.message}; name the hub's program with --trivium`)))
+    hub.once("error", (e) => failed(new Error(`${program}: ${e.message}; set --trivium to the path of the trivium binary`)))
     hub.once("exit", (code) => failed(new Error(`${program} ended with ${code}: ${log}`)))
   })
 }

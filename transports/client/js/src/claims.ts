@@ -8,8 +8,8 @@ export function claims(token: string): Record<string, unknown> | undefined {
 }
 
 /**
- * Returns the claims that identify a user and its rights: all but those that a renewal changes. For a token that is no JWT
- * the result contains the token.
+ * Returns the claims that identify a user and its rights: all claims except those that change when a token is renewed. For
+ * a token that is not a JWT, the result contains the token.
  */
 export function identity(token: string): string {
   const { exp, nbf, iat, jti, ...rest } = claims(token) ?? { token }

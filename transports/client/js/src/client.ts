@@ -49,7 +49,7 @@ export function newClient(options: Options, inherited?: Inherited): Client {
 
 /**
  * Changes the topics, and resolves when the hub has accepted them. Calls before the hub's answer share one promise, and the
- * last call counts.
+ * topics of the last call apply.
  */
 export async function setTopics(c: Client, topics: readonly string[]): Promise<void> {
   if (c._closed) throw c._closed.error ?? closedError()

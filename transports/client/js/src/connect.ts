@@ -5,7 +5,7 @@ import { publish } from "./publishing.js"
 import { close, type Handler, reconnect } from "./state.js"
 import type { Subscription } from "./subscription.js"
 
-/** The member that `for await` calls. Programs for engines without the symbol, such as Hermes, are compiled to call the second. */
+/** The name of the method that `for await` calls. For an engine without the symbol, such as Hermes, code is compiled to use the string. */
 const asyncIterator: typeof Symbol.asyncIterator = Symbol.asyncIterator ?? "@@asyncIterator"
 
 /** Subscribes to topics of a hub. It returns at once, and connects in the background. */

@@ -4,7 +4,7 @@ import { backoff, startTimer } from "./timer.js"
 import { connectionLost, readPushed, resumeAtOnce } from "./transport.js"
 
 /**
- * The values of the core that parts use. The core passes them to each part, because an import would copy them into the
- * part, and TriviumError must be one class.
+ * The values of the core that the parts use. The core passes them to each part when it loads the part. An import would copy
+ * them into the part, but there must be only one class TriviumError.
  */
 export const core = [closedError, TriviumError, problemError, backoff, startTimer, connectionLost, readPushed, resumeAtOnce, checkToken] as const

@@ -4,10 +4,10 @@ export class TriviumError extends Error {
   /**
    * @param code the code in the hub's problem document, such as `invalid-token`; a code of this client: `closed`,
    * `queue-full`, `options`, `network`, `key-expired`, `version` (the page must be reloaded), or `gap` (of a text stream);
-   * or `""` for an answer that did not come from the hub.
+   * or `""` for an answer of another server.
    * @param status the status of the HTTP answer; 0 if there was none.
-   * @param retryAfter the shortest wait before the next attempt, in milliseconds, if the hub asked for one; else 0.
-   * @param parameter the parameter at fault, if the hub named one.
+   * @param retryAfter the shortest wait before the next attempt, in milliseconds, if the hub requested one; else 0.
+   * @param parameter the name of the invalid parameter, if the hub has sent it.
    */
   constructor(
     message: string,

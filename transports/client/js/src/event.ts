@@ -17,7 +17,7 @@ export class TriviumEvent<T = unknown> {
    * @param parse parses a JSON payload when `data` is first read.
    */
   constructor(json: string, parse: (text: string) => unknown = JSON.parse) {
-    // The payload is the last member. Only reading `data` parses it, so `text` has every digit of its numbers.
+    // The payload is the last member. It is parsed only when `data` is read, so `text` keeps all digits of its numbers.
     const [, head, binary, payload = ""] = /^(.*?)(?:,"data(_base64)?":(.*))?}\s*$/s.exec(json)!
     const members = JSON.parse(head + "}") as { id?: string; topic?: string; text?: boolean }
     const { id, topic, text } = members

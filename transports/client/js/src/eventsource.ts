@@ -24,7 +24,7 @@ export const eventsource: Transport = async (c) => {
       })
     }
     // A browser may drop a goaway at the end of a stream, and hides the hub's `retry` time. The client therefore waits as
-    // long as a draining hub asks for.
+    // long as a draining hub would request.
     source.onerror = () => fail(new TriviumError("the connection was lost", "network", 0, opened ? 1000 + 2000 * Math.random() : 0))
     return () => source.close()
   }).catch((e: unknown) => {

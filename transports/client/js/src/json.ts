@@ -1,8 +1,8 @@
 const marks = /\\.|["[\]{},:]/g
 
 /**
- * Returns the members of a JSON object by name, or the elements of an array by index, each as its JSON text. So a payload is
- * parsed only when it is needed, and its numbers keep all their digits.
+ * Returns the members of a JSON object by name, or the elements of an array by index, each as its JSON text. A payload is
+ * therefore parsed only when it is needed, and its numbers keep all their digits.
  */
 export function parts(json: string): Record<string, string> {
   const found: Record<string, string> = {}

@@ -4,12 +4,12 @@ import type { State } from "./subscription.js"
 import type { Message } from "./transport.js"
 
 /**
- * The limit of the messages that a leader has sent to one tab and the tab has not processed. A message costs `messageCost`
- * plus the length of its event in UTF-16 code units.
+ * The maximum cost of the messages that a leader has sent to one tab and that the tab has not processed yet. The cost of a
+ * message is `messageCost` plus the length of its event in UTF-16 code units.
  */
 export const maxCost = 1 << 21
 const messageCost = 1000
-/** The largest number of tabs that a leader remembers. Beyond it the leader forgets all, and live tabs report again. */
+/** The maximum number of tabs in a leader's list. When there are more, the leader clears the list, and open tabs report again. */
 const maxTabs = 99
 
 /** The state of the leader's connection, as a message. */
@@ -20,8 +20,8 @@ export interface StateMessage {
 
 /**
  * A packet from a leader to one tab: the name of the leader, the total cost of its messages to the tab including this one,
- * the position of the leader before the message, and the message. Tabs may run different builds, so no member of a message
- * may have a short name.
+ * the position of the leader before the message, and the message. Tabs may run different builds, so the build must not
+ * shorten the names of a message's members.
  */
 export type Packet = [leader: string, cost: number, before: string, message: Message | StateMessage]
 
@@ -31,7 +31,7 @@ export type Packet = [leader: string, cost: number, before: string, message: Mes
  */
 export type Report = [tab: string, leader?: string, cost?: number]
 
-/** A tab of the group, as the leader knows it. */
+/** The leader's record of a tab of the group. */
 interface Member {
   _channel: BroadcastChannel
   _sent: number
@@ -69,8 +69,8 @@ export function join(c: Client, _name: string, close: typeof closeClient): Group
 
   const position = () => group._connection?._received ?? ""
   const send = (to: Member, message: Packet[3], before = position()) => {
-    // The `before` of the next packet is then ahead of the position of the tab, which reads the missing events from the
-    // hub.
+    // The tab then reads the missing events from the hub, because the `before` of the next packet is ahead of the tab's
+    // position.
     if (to._sent - to._processed > maxCost) return
     to._sent += messageCost + ((message as Message).raw?.length ?? 0)
     to._channel.postMessage([id, to._sent, before, message] satisfies Packet)

@@ -4,7 +4,7 @@ import { startTimer, type Timer } from "./timer.js"
 import { connectionLost, type Connection, type Message } from "./transport.js"
 import { authRef } from "./ws.js"
 
-/** The calls of a Link to its client. */
+/** The functions of the client that a Link calls. */
 export interface LinkEvents {
   /** The subscription has started. */
   _opened(): void
@@ -18,8 +18,8 @@ export interface LinkEvents {
 export interface Limits {
   _openTimeout: number
   /**
-   * The limit of a connection whose hub does not announce the time between heartbeats. It grows after each silent connection,
-   * because that time may be longer.
+   * The limit for a connection whose hub does not announce the time between heartbeats. It grows after each connection that
+   * was closed because of silence, because the hub may send heartbeats more rarely.
    */
   _silence: number
   _minSilence: number
@@ -31,7 +31,7 @@ export interface Link extends Connection {
   _token: string
   /** When the subscription started, in milliseconds since 1970; 0 before. */
   _openSince: number
-  /** The wait before the next connection that the stream asked for, in milliseconds; 0: none. */
+  /** The wait before the next connection, in milliseconds, as the stream has requested it; 0: not requested. */
   _retry: number
   _reason?: unknown
   /** Ends the connection. Only the first reason counts. */
@@ -51,7 +51,7 @@ export function newLink(
 ): Link {
   const abort = new AbortController()
   let lastHeard = Date.now()
-  let delivering = false // nothing is read meanwhile
+  let delivering = false // while it is true, nothing is read
   let heartbeat = 0 // milliseconds; 0: not announced
   let watchdog: Timer
 
@@ -71,7 +71,7 @@ export function newLink(
     link._openSince = Date.now()
     link._retry = m.retry_ms || 0
     heartbeat = m.heartbeat_ms || 0
-    watch() // by another limit from now on
+    watch() // from now on with the limit for an open connection
     events._opened()
   }
   const link: Link = {

@@ -23,7 +23,7 @@ export interface Options {
   cursor?: string
   /** Start with the newest retained events, 1 to 1000. */
   last?: number
-  /** Start with the events of the last `90s` or `10m`, for example, or with those accepted at a time or later. */
+  /** Start with the events of the last `90s` or `10m`, for example, or with the events accepted at a time or later. */
   since?: string | Date
   /** Reserved for a later version of the protocol. */
   state?: never
@@ -37,19 +37,20 @@ export interface Options {
   /** Stores the cursor, so that a reloaded page resumes. Each user and set of topics has its own entry. */
   storage?: CursorStorage
   /**
-   * Shares one connection among the tabs of the origin with the same hub, topics and user. With `true`, two tokens belong to
-   * one user if they are equal, or if they are JWTs that differ only in `exp`, `nbf`, `iat` and `jti`. A string names the user
-   * for other tokens; all tokens under one name must have the same rights. Without Web Locks each tab connects.
+   * Shares one connection among the tabs of the origin with the same hub, topics and user. With `true`, two tokens belong
+   * to one user if they are equal, or if they are JWTs that differ only in `exp`, `nbf`, `iat` and `jti`. A string names
+   * the user for other tokens; all tokens under one name must have the same rights. In a browser without Web Locks, each
+   * tab has its own connection.
    */
   tabs?: boolean | string
   /** Parses JSON payloads. Default: `JSON.parse`. */
   parse?: (text: string) => unknown
   /**
-   * Milliseconds without data after which a connection counts as lost, unless the hub announces the time between heartbeats.
-   * A poll waits for 5/8 of it. Default: 40,000.
+   * Milliseconds without data after which a connection counts as lost, unless the hub announces the time between
+   * heartbeats. The hub may hold a poll for 5/8 of this time. Default: 40,000.
    */
   silence?: number
-  /** The longest wait between two attempts in milliseconds, unless the hub asks for a longer one. Default: 30,000. */
+  /** The longest wait between two attempts in milliseconds, unless the hub requests a longer one. Default: 30,000. */
   maxWait?: number
   /** Milliseconds that a connection may take to open. Default: 10,000. */
   openTimeout?: number

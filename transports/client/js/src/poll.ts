@@ -8,7 +8,7 @@ interface Polled {
   _cursor: string
   /** The number of events. */
   _count: number
-  /** The wait that a draining hub asks for, in milliseconds; else 0. */
+  /** The wait that a draining hub requests, in milliseconds; else 0. */
   _retry: number
 }
 
@@ -36,8 +36,8 @@ export async function pollOnce(c: Connection, cursor: string, wait: number, hear
 /** Reads by long-poll. The first poll does not wait: it returns the position at which the subscription starts. */
 export const poll: Transport = async (c) => {
   let cursor = c._cursor
-  // The hub may hold a poll for 5/8 of the silence limit, at most 25 s. The rest of the limit is for the hub and the
-  // network.
+  // The hub may hold a poll for 5/8 of the silence limit, at most 25 s. The answer must arrive within the rest of the
+  // limit.
   const limit = c._limits._minSilence
   const pollWait = Math.max(1, Math.min(25, Math.floor(limit / 1600)))
   const heartbeat = Math.max(limit * 0.4, pollWait * 640)
@@ -51,7 +51,7 @@ export const poll: Transport = async (c) => {
   }
 }
 
-/** Returns the body of an answer. Each chunk counts as a sign of life, as a large body may take longer than the silence limit. */
+/** Returns the body of an answer. Each chunk ends the silence, because a large body may take longer than the silence limit. */
 async function readText(c: Connection, answer: Response): Promise<string> {
   if (!answer.body) return answer.text() // React Native has no streams
   const reader = answer.body.getReader()

@@ -9,7 +9,7 @@ import type { Timer } from "./timer.js"
 interface Waiting {
   body: string
   key: string
-  /** When the hub may have forgotten the key, in milliseconds since 1970; Infinity while no attempt can have succeeded. */
+  /** When the hub may have removed the key, in milliseconds since 1970; Infinity while no attempt can have succeeded. */
   until: number
   /** Whether the hub has refused one token, and a renewed token is used. */
   renewed: boolean
@@ -22,7 +22,7 @@ const requestTimeout = 30_000
 const bodyRate = 32
 /** Milliseconds for which a publish is retried after the hub may have accepted it. The hub remembers the key for 120 s. */
 const keyLife = 110_000
-/** The longest wait that a hub can ask for, in milliseconds. */
+/** The longest wait that a hub can request, in milliseconds. */
 const maxAsked = 600_000
 
 /**
@@ -70,7 +70,7 @@ export class Publisher {
   private async _retry(w: Waiting): Promise<string> {
     for (let tries = 0; ; tries++) {
       let wait = backoff(tries, this._client._options.maxWait)
-      let isAsked = false // the hub asked for the wait
+      let isAsked = false // the hub has requested the wait
       try {
         return await this._attempt(w)
       } catch (e) {
@@ -99,7 +99,7 @@ export class Publisher {
     const token = await this._currentToken(this._client)
     const begin = Date.now()
     if (this._closed) throw closedError()
-    // The device may have been asleep since the last attempt.
+    // The device may have been suspended since the last attempt.
     if (begin > w.until) throw new TriviumError("no answer in time; the event may have been published", "key-expired")
     const headers: Record<string, string> = { "content-type": "application/json", "idempotency-key": w.key }
     if (token) headers.authorization = "Bearer " + token
@@ -114,7 +114,7 @@ export class Publisher {
       w.renewed = true
       throw new TriviumError(error.message, error.code, 425) // temporary: there may be another token
     } catch (e) {
-      // Unless the hub refused the event, it may have accepted it, at the earliest when the attempt began.
+      // Unless the hub has refused the event, it may have accepted the event, but not before the attempt began.
       if (!(e instanceof TriviumError && e.code)) w.until = Math.min(w.until, begin + keyLife)
       throw e
     } finally {

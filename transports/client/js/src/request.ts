@@ -10,7 +10,7 @@ export async function answerError(answer: Response): Promise<Err> {
   return problemError({ ...problem, status: answer.status }, (+wait || 0) * 1000 || Math.max(0, Date.parse(wait) - Date.now()) || 0)
 }
 
-/** Sends a request of the subscription. It returns an answer with status 200 and the media type, and throws after any other. */
+/** Sends a request, and returns an answer that has status 200 and the media type. For any other answer, it throws. */
 export async function request(c: Connection, url: string, type: string, cursor = "", method = "GET"): Promise<Response> {
   const headers: Record<string, string> = { accept: type }
   if (c._token) headers.authorization = "Bearer " + c._token
@@ -34,14 +34,14 @@ export function control(c: Connection, op: string, id: string | undefined, data:
     const now = (c._lastHeartbeat = Date.now())
     if (last) limits._silence = Math.min(Math.max(2.5 * (now - last), limits._minSilence), 8 * limits._minSilence)
   }
-  // The data may be empty. That of a message of a later version of the protocol, which is ignored, need not be JSON.
+  // The data may be empty. Messages of later versions of the protocol are ignored, and their data need not be JSON.
   const members = data && controls.includes(op) ? (JSON.parse(data) as object) : {}
   return { ...members, op, id }
 }
 
 /**
- * Throws the reason for which a connection did not open. Browsers hide it, so a poll asks the hub: a refusal of the poll is
- * thrown if it is final, and otherwise `why`.
+ * Throws the reason why a connection did not open. Browsers hide the reason, so this function sends a poll with the same
+ * parameters. If the hub finally refuses the poll, that error is thrown, otherwise `why`.
  */
 export async function throwReason(c: Connection, why: unknown): Promise<never> {
   if (!c._signal.aborted) {

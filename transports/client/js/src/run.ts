@@ -13,12 +13,12 @@ import { ws } from "./ws.js"
 
 /** Milliseconds after which an open connection counts as a success. */
 const successAfter = 5000
-/** The number of connections in a row, each lost within `successAfter`, after which `auto` uses the next transport. */
+/** If this number of consecutive connections is lost, each within `successAfter`, `auto` uses the next transport. */
 const maxShort = 3
-/** The number of refused tokens in a row that a client with `getToken` replaces: before its first connection, and later. */
+/** How many consecutive refused tokens a client with `getToken` replaces: before its first connection, and after it. */
 const maxRefused = 1
 const maxRefusedLater = 5
-/** The longest wait that a hub can ask for, in milliseconds. */
+/** The longest wait that a hub can request, in milliseconds. */
 const maxAsked = 600_000
 
 /** Connects, and replaces lost connections, until the client is closed. */
@@ -88,7 +88,7 @@ function opened(c: Client): void {
   endChange(c)
   c._auth._renewal?._accepted()
   if (c._link!._token !== c._auth._token) renewed(c, c._auth._token)
-  // A part for later failures is loaded now, while the network works and the hub has this version of the part.
+  // The part that handles failures is loaded now, while the network works and the hub has this version of the part.
   load("http").then((http) => http._whenLive(c, linkOf, open, load), () => {})
   setState(c, "live", { error: c._step ? c._whyFallBack : undefined })
 }
@@ -164,7 +164,7 @@ function fallBack(c: Client, openFor: number): boolean {
   return next
 }
 
-/** Waits after an error, for the time that the hub asked for or a random one. */
+/** Waits after an error: for the time that the hub has requested, or for a random time. */
 async function waitAfter(c: Client, error: Error, asked: number): Promise<void> {
   const wait = Math.min(asked, maxAsked) || backoff(c._tries, c._options.maxWait)
   c._tries++
@@ -196,7 +196,7 @@ export function renewed(c: Client, token: string): void {
 /** Handles a change of the page or of the network. */
 export function pageReports(c: Client, wake: Wake): void {
   if (wake === Wake.sleep) {
-    // A suspended page loses its connection, and some browsers do not suspend a page that has one.
+    // A suspended page loses its connection, and some browsers do not suspend a page that has an open connection.
     c._store?._save(c._cursor)
     c._suspended = true
     c._tabs?._leave()
@@ -204,7 +204,7 @@ export function pageReports(c: Client, wake: Wake): void {
     c._step = c._tries = 0
     if (c._suspended) return
   } else if (c._suspended) {
-    if (wake === Wake.visible) return // it may become visible before it is resumed
+    if (wake === Wake.visible) return // a page may become visible before it is resumed
     c._suspended = false
   } else if (c._state.phase !== "waiting" && !c._link?._isQuiet()) {
     return

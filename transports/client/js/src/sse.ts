@@ -4,8 +4,8 @@ import type { Transport } from "./transport.js"
 
 /** Reads server-sent events with fetch: the token is in a header, and the status of the answer is visible. */
 export const sse: Transport = async (c) => {
-  // Without streams, as in React Native, fetch would wait for the end of the answer. The status makes `auto` use the next
-  // transport, and closes a client that may use no other.
+  // Without streams, as in React Native, fetch would wait for the end of the answer. Because of the error's status, `auto`
+  // uses the next transport, and a client without `auto` closes.
   if (!globalThis.ReadableStream) throw new TriviumError("fetch has no streams here", "options", 405)
   const type = "text/event-stream"
   const answer = await request(c, c._url("sse", { envelope: 1 }), type, c._cursor)

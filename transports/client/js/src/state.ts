@@ -19,7 +19,7 @@ export interface TopicChange {
   _failed: (why: unknown) => void
 }
 
-/** The members that the leader's connection has in common with the client of its tab. */
+/** The members that the leader's connection shares with the client of its tab. */
 export type Inherited = Pick<Client, "_auth" | "_tap">
 
 export interface Handler {
@@ -63,7 +63,7 @@ export interface Client {
   /** The transports of `auto`, and the index of the current one. */
   _available: TransportName[]
   _step: number
-  /** The error after which `auto` left a better transport. */
+  /** The error because of which `auto` does not use a better transport. */
   _whyFallBack: Error | undefined
   /** The timer of the next search for a better transport, and the number of searches since the best one was lost. */
   _search: Timer
@@ -76,7 +76,7 @@ export interface Client {
   _progress?: () => void
   /** Ends the current wait. */
   _wake?: (() => void) | undefined
-  /** The numbers of failed attempts, of connections lost early, and of refused tokens, each in a row. */
+  /** The numbers of consecutive failed attempts, connections lost early, and refused tokens. */
   _tries: number
   _short: number
   _refused: number
@@ -116,7 +116,7 @@ export function reconnect(c: Client): void {
   c._publishing._wake?.()
 }
 
-/** Ends a change of topics. With an error, the topics are those before the change again. */
+/** Ends a change of topics. If there is an error, the topics before the change apply again. */
 export function endChange(c: Client, why?: unknown): void {
   const change = c._change
   if (!change) return
@@ -129,7 +129,7 @@ export function endChange(c: Client, why?: unknown): void {
   change._done()
 }
 
-/** Closes the client for good. An error, if any, is reported to the program. */
+/** Closes the client, which cannot connect again. An error, if any, is reported to the program. */
 export function close(c: Client, error?: Error): void {
   if (c._closed) return
   c._closed = error ? { error } : {}

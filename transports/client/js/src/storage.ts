@@ -6,7 +6,7 @@ import { identity } from "./claims.js"
 
 const saveEvery = 250 // ms
 
-/** Stores the cursor in the storage of a page. Without a key it stores nothing. */
+/** Stores the cursor in the storage of a page. It stores nothing before an entry is selected. */
 export class CursorStore {
   private _key = ""
   private _saved = ""
@@ -27,7 +27,7 @@ export class CursorStore {
     try {
       return (this._saved = this._storage.getItem(this._key) ?? "")
     } catch {
-      return "" // The page may not use the storage. It has no stored cursor then.
+      return "" // the page may not use the storage, so there is no stored cursor
     }
   }
 

@@ -4,7 +4,7 @@ import type { Publish } from "./publishing.js"
 
 /** The state of a subscription. Each change creates a new object. */
 export interface State {
-  /** `idle`: there are no topics, hence no connection. `closed`: for good. */
+  /** `idle`: there are no topics, hence no connection. `closed`: the subscription does not connect again. */
   readonly phase: "connecting" | "live" | "waiting" | "idle" | "closed"
   readonly transport: TransportName
   /** The wait before the next attempt in milliseconds, in phase `waiting`. */
@@ -45,7 +45,7 @@ export interface Subscription<T = unknown> extends AsyncIterable<TriviumEvent<T>
   use(transport: TransportName | "auto"): void
   /** Closes the connection, if there is one, and connects at once. */
   reconnect(): void
-  /** Closes the subscription for good. Waiting publishes reject. */
+  /** Closes the subscription, which cannot connect again. The promises of waiting publishes reject. */
   close(): void
   /** Publishes an event. Temporary failures are retried, and the hub publishes the event once. */
   publish: Publish

@@ -10,7 +10,7 @@ import type { Message } from "./transport.js"
 const reportEvery = 5000
 /** The number of unanswered reports after which a tab takes the lock from the leader. */
 const maxUnanswered = 4
-/** The time between two messages of the leader, in milliseconds, for the watchdog: browsers let a hidden tab report once a minute. */
+/** The longest time between two messages of the leader, in milliseconds: browsers may run timers of hidden tabs once per minute. */
 const heartbeat = 60_000
 
 /** The membership of a client in a group of tabs. */

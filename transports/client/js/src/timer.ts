@@ -1,7 +1,7 @@
 /** A function that stops a timer; undefined if no timer runs. */
 export type Timer = (() => void) | undefined
 
-/** Calls f after a time, at most the 24 days of setTimeout, and returns a function that stops the timer. */
+/** Calls f after a time of at most 24 days, the limit of setTimeout. Returns a function that stops the timer. */
 export function startTimer(ms: number, f: () => void): () => void {
   const timer = setTimeout(f, Math.min(ms, 2 ** 31 - 1))
   return () => clearTimeout(timer)

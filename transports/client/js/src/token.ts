@@ -12,7 +12,7 @@ const getTokenTimeout = 30_000
 export interface Renewal {
   /** Resolves with the token. Calls `getToken` if there is no token yet, or if the hub has refused it. */
   _get(): Promise<string>
-  /** Records that the hub refused a token. Reports whether another token can be had. */
+  /** Records that the hub refused a token. Reports whether another token may be available. */
   _refuse(token: string): boolean
   /** Records that the hub accepted the token, and schedules its renewal. */
   _accepted(): void
@@ -22,7 +22,7 @@ export interface Renewal {
 }
 
 function newRenewal({ _auth: auth, _options: { getToken, maxWait }, _renewed: onRenewed }: Client): Renewal {
-  let usable = false // there is a token, and the hub has not refused it
+  let usable = false // whether there is a token that the hub has not refused
   let renewAt = 0 // milliseconds since 1970; 0: the token has no known expiry
   let failures = 0
   let call: Promise<string> | undefined
@@ -38,8 +38,8 @@ function newRenewal({ _auth: auth, _options: { getToken, maxWait }, _renewed: on
     const value = checkToken(token)
     const now = Date.now()
     const life = Number(expires ?? Number(claims(value)?.exp) * 1000) - now
-    // The token is renewed after 80 % of its life, or a minute before its end if that is later. The wait is a second at
-    // least, and five if getToken has returned the same token again, unless the life is shorter.
+    // The token is renewed after 80 % of its life, or a minute before its end if that is later. The wait is at least one
+    // second, or five seconds if getToken has returned the same token again, but not longer than the life.
     renewAt = life > 0 ? now + Math.max(life - 60_000, life * 0.8, Math.min(value === auth._token ? 5000 : 1000, life)) : 0
     usable = true
     return (auth._token = value)

@@ -37,7 +37,7 @@ export interface Connection {
 /** Opens a connection, and reads it until it ends. The promise rejects with the reason. */
 export type Transport = (c: Connection) => Promise<never>
 
-/** The reason of a connection that the client ended on purpose. It connects again at once. */
+/** The reason for a connection that the client itself has ended, in order to connect again at once. */
 export const resumeAtOnce = new TriviumError("", "")
 
 /** Returns the error of a connection that the network ended. */
@@ -46,17 +46,17 @@ export function connectionLost(detail = "the connection was lost"): TriviumError
 }
 
 /**
- * The limit of the queued messages of a source that cannot be held back. A message costs `messageCost` plus the length of its
- * event in UTF-16 code units. Beyond the limit the connection is closed. When the program has taken the messages, it is
- * opened again at the cursor.
+ * The maximum cost of the queued messages of a source without backpressure. The cost of a message is `messageCost` plus the
+ * length of its event in UTF-16 code units. If the limit is exceeded, the connection is closed. When the program has taken
+ * the queued messages, a new connection resumes at the cursor.
  */
 const maxCost = 1 << 21
 const messageCost = 1000
 
 /**
- * Reads a source that pushes its messages, such as a WebSocket. `start` opens the source, and returns a function that closes
- * it. `start` passes a function that parses the message: an error in it ends the connection, which an error in an event
- * handler of the platform would not.
+ * Reads a source that pushes its messages, such as a WebSocket. `start` opens the source, and returns a function that
+ * closes it. `start` passes each message as a function that parses it. An error of that function ends the connection. An
+ * error in an event handler of the platform would not end it.
  */
 export async function readPushed(
   c: Connection,

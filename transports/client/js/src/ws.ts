@@ -23,7 +23,7 @@ export const ws: Transport = (c) => {
     }
     socket.onerror = () => fail(connectionLost()) // Node.js 20 does not call onclose after a refused handshake
     socket.onclose = ({ code, reason }) => {
-      // A hub closes with 4000 plus a status. The error message before it may have been lost.
+      // The close code of a hub is 4000 plus a status. The error message before the close frame may have been lost.
       fail(new TriviumError(reason || "closed with " + code, "network", code > 4399 ? code - 4000 : 0))
     }
     c._renew = (token) => socket.send(JSON.stringify({ op: "auth", token, ref: authRef }))

@@ -1,4 +1,4 @@
-// Tests how long the client waits before it connects again.
+// Tests how long the client waits before it reconnects.
 import assert from "node:assert/strict"
 import { createServer } from "node:http"
 import { test } from "node:test"

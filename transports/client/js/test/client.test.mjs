@@ -53,7 +53,7 @@ test("options that exclude each other are refused", () => {
   }
 })
 
-test("the payload is exact", () => {
+test("data and text are exactly the published payload", () => {
   const event = (members) => new TriviumEvent(`{"id":"e-1","topic":"t","time":"now",${members}}`)
   for (const [members, text, data] of [
     ['"data":{"n":12345678901234567890,"s":"}]\\"{"}', '{"n":12345678901234567890,"s":"}]\\"{"}', { n: 12345678901234567890, s: '}]"{' }],
@@ -99,7 +99,7 @@ test("a WebSocket of another server ends, and auto uses the next transport", asy
   }
 })
 
-test("a slow loop holds the connection back", async () => {
+test("a slow loop stops the client from reading ahead", async () => {
   let sent = 0
   const url = await serve((request, response) => {
     const wait = Number(new URL(request.url, "http://x").searchParams.get("wait"))
@@ -111,8 +111,8 @@ test("a slow loop holds the connection back", async () => {
   let n = 0
   for await (const e of events) {
     assert.equal(e.id, "e-" + ++n)
-    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // in which the client could read on
-    assert.ok(sent <= n + 1, "only the poll after that of the event may be under way")
+    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // time in which the client could read ahead
+    assert.ok(sent <= n + 1, "the client sends at most one poll ahead of the event that the loop processes")
     assert.equal(events.cursor, "e-" + (n - 1))
     if (n === 5) break
   }
@@ -202,7 +202,7 @@ test("the stored cursor survives a page without a connection", async () => {
   assert.deepEqual([...kept.values()], ["e-5"])
 })
 
-test("topics that are removed while a token is fetched open no connection", async () => {
+test("no connection is opened if the topics are removed while a token is fetched", async () => {
   let requests = 0
   const url = await serve((_, response) => (requests++, json(response, polled("e-1"))))
   let give
@@ -225,7 +225,7 @@ test("a loop and a handler may change the topics, and no event is lost", async (
   })
   const events = open({ url, topics: [], transport: "poll" })
   events.on("state", (s) => s.phase === "idle" && events.setTopics(["t"]))
-  const iterator = events[Symbol.asyncIterator]() // whose next is called later
+  const iterator = events[Symbol.asyncIterator]() // its method next is called later
   await state(events, (s) => s.phase === "live")
   for (let n = 1; n <= 4; n++) {
     assert.equal((await iterator.next()).value.id, "e-" + n)
@@ -247,7 +247,7 @@ test("a handler that another one removes is not called", async () => {
   assert.deepEqual(called, [1])
 })
 
-test("options that are undefined have their defaults", async () => {
+test("options that are undefined get their defaults", async () => {
   const url = await serve((_, response) => response.writeHead(502).end())
   const options = { url, transport: "poll", maxWait: undefined, silence: undefined, openTimeout: undefined, maxPublishes: undefined }
   const events = connect(options)
@@ -264,7 +264,7 @@ test("a token that could not be a header is refused, and the error does not cont
   }
 })
 
-test("a closed client asks for no token", async () => {
+test("a closed client does not call getToken", async () => {
   let calls = 0
   const url = await serve((_, response) => json(response, polled("e-1")))
   const events = open({ url, transport: "poll", getToken: () => ({ token: "t" + ++calls, expires: Date.now() + 50 }) })
@@ -284,7 +284,7 @@ test("a token that the hub refuses twice, and a body that a proxy refuses, end a
   await assert.rejects(events.publish("t", 1, { idempotencyKey: "€" }), TypeError)
 })
 
-test("a refused WebSocket is tried again", async () => {
+test("a refused WebSocket is retried", async () => {
   const url = await serve((_, response) => response.writeHead(502).end())
   const events = open({ url, transport: "ws" })
   for (let tries = 0; tries < 2; tries++) await new Promise((done) => events.on("state", (s) => s.phase === "waiting" && done()))
@@ -318,7 +318,7 @@ test("the limit of silence grows after a silent connection", async (t) => {
   const events = open({ url, transport: "sse" })
   const phase = async (want) => {
     await state(events, (s) => s.phase === want)
-    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // in which the message that opened it is delivered
+    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // time in which the opening message is delivered
   }
   await phase("live")
   t.mock.timers.tick(40_000)
@@ -355,7 +355,7 @@ test("control messages that the client does not know are ignored, and the reserv
   delete globalThis.EventSource
 })
 
-test("a waiting publish is sent when the network is back, but not before the time that the hub asked for", async () => {
+test("a waiting publish is sent when the network is back, but not before the time that the hub has requested", async () => {
   const polls = []
   const answers = [
     (response) => response.writeHead(502).end(),
@@ -406,7 +406,7 @@ test("a waiting publish is sent when the network is back, but not before the tim
   }
 })
 
-test("a path is an address at the origin of the page", async () => {
+test("a url that is only a path is relative to the origin of the page", async () => {
   const asked = []
   const url = await serve((request, response) => (asked.push(request.url.split("?")[0]), json(response, polled("e-1"))))
   for (const wrong of [undefined, "/hub"]) assert.throws(() => connect({ url: wrong }), { code: "options", message: /^url: / })

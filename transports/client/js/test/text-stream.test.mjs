@@ -36,14 +36,14 @@ async function read(stream) {
   return parts
 }
 
-test("a text stream has the texts of the topic, and ends with it", async () => {
+test("a text stream contains the payloads of the topic's events, and ends when the topic ends", async () => {
   const url = await streamOf(["", envelope(1, { text: true, data: "Hello" })], ["", envelope(2, { data: ", wor" })], ["", envelope(3, { data: { n: 1 } })], ["end", "{}"])
   assert.deepEqual(await read(textStream("t", { url, transport: "sse" })), ["Hello", ", wor", '{"n":1}'])
   const query = new URL(asked.at(-1), url).searchParams
   assert.deepEqual([query.getAll("topic"), query.get("since")], [["t"], "1970-01-01T00:00:00.000Z"])
 })
 
-test("a text stream begins where its options say", async () => {
+test("the options determine where a text stream begins", async () => {
   const url = await streamOf(["end", "{}"])
   assert.deepEqual(await read(textStream("t", { url, transport: "sse", last: 5 })), [])
   const query = new URL(asked.at(-1), url).searchParams
@@ -68,7 +68,7 @@ test("a text stream fails with the hub's refusal", async () => {
   await assert.rejects(read(textStream("t", { url, transport: "sse" })), { code: "forbidden", message: "not this topic" })
 })
 
-test("a slow reader holds a text stream back, and canceling closes it", async () => {
+test("a slow reader stops a text stream from reading ahead, and canceling closes the connection", async () => {
   let sent = 0
   const url = await serve((request, response) => {
     if (new URL(request.url, "http://x").searchParams.get("wait") === "0") return json(response, polled("e-0"))
@@ -78,8 +78,8 @@ test("a slow reader holds a text stream back, and canceling closes it", async ()
   const reader = textStream("t", { url, transport: "poll" }).getReader()
   for (let n = 1; n <= 4; n++) {
     assert.deepEqual(await reader.read(), { done: false, value: "part " + n })
-    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // in which the client could read on
-    assert.ok(sent <= n + 1, "only the poll after that of the part may be under way")
+    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate) // time in which the client could read ahead
+    assert.ok(sent <= n + 1, "the client sends at most one poll ahead of the part that was read")
   }
   await reader.cancel()
   const before = sent

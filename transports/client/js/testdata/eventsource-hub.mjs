@@ -1,5 +1,5 @@
-// Arguments: the URL of a hub, and its token. Prints the data of the topic t until the data "end". The first EventSource has
-// a stale token, which the hub refuses.
+// Arguments: the URL of a hub, and its token. Prints the data of the topic t until the data "end". The first EventSource
+// sends another token, which the hub refuses.
 import { EventSource } from "../dist/trivium-eventsource.js"
 
 const [url, token] = process.argv.slice(2)

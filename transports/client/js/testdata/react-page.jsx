@@ -1,4 +1,4 @@
-// Shows the app in a page that has its HTML already.
+// Hydrates the app in a page that already contains its HTML.
 import { hydrateRoot } from "react-dom/client"
 import { App } from "./react-app.jsx"
 

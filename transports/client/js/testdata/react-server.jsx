@@ -1,4 +1,4 @@
-// Prints the HTML of the app, as a server would render it. The program ends, since nothing is connected.
+// Prints the HTML of the app, as a server would render it. The program ends by itself, because it opens no connection.
 import { renderToString } from "react-dom/server"
 import { App } from "./react-app.jsx"
 

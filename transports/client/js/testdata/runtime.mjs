@@ -1,5 +1,5 @@
-// Publishes and reads the topic t by every transport, over connections that are cut, and prints the data. Arguments: the URL
-// of a test server, and the token of its hub.
+// Publishes to the topic t and reads it over each transport while connections are cut, and prints the data. Arguments: the
+// URL of a test server, and the token of its hub.
 import { connect } from "../dist/npm/index.js"
 import { EventSource } from "../dist/npm/eventsource.js"
 import { textStream } from "../dist/npm/text-stream.js"
@@ -7,7 +7,7 @@ import { textStream } from "../dist/npm/text-stream.js"
 async function run(server, token, print) {
   const url = server + "/hub/"
   const numbers = [1, 2, 3, 4, 5, 6]
-  const cut = () => fetch(server + "/cut", { method: "POST" }).catch(() => {}) // its own connection is cut, too
+  const cut = () => fetch(server + "/cut", { method: "POST" }).catch(() => {}) // the connection of this request is cut, too
 
   for (const transport of ["ws", "sse", "poll"]) {
     const events = connect({ url, token, topics: ["t"], transport, maxWait: 50 })

@@ -192,11 +192,11 @@ class Parser {
   #type = ""
   #data: string[] = []
   #rest = ""
-  #afterCR = false // a line feed would be the second half of CRLF
+  #afterCR = false // the last text ended with CR, so LF at the beginning of the next one is the second half of CRLF
 
   constructor(public id: string) {}
 
-  /** Adds a text, and returns the lines that it completes. */
+  /** Adds received text, and returns the lines that it completes. */
   lines(text: string): string[] {
     if (!text) return []
     const lines = (this.#rest + (this.#afterCR && text[0] === "\n" ? text.slice(1) : text)).split(/\r\n|\n|\r/)

@@ -44,7 +44,7 @@ export class Store {
 
   /** Changes the topics of the connection to those of the feeds. */
   async #change(): Promise<void> {
-    if (this.#isChanging) return // the running change sees the new feeds
+    if (this.#isChanging) return // the running change reads the feeds again before it ends
     this.#isChanging = true
     try {
       for (;;) {
@@ -123,7 +123,7 @@ export class Store {
 
   /** Returns the newest retained events of a topic filter. They reach at least up to the position of the connection. */
   async _history(topic: string, last: number): Promise<TriviumEvent[]> {
-    await new Promise((done) => setTimeout(done)) // a connection that has just been accepted gets its position
+    await new Promise((done) => setTimeout(done)) // lets a connection that was just accepted set its cursor
     const position = this.#subscription?.cursor ?? ""
     let base = String(this._options.url ?? "/").replace(/\/*$/, "/")
     if (base[0] === "/") base = globalThis.location.origin + base
@@ -131,7 +131,7 @@ export class Store {
     const answer = await fetch(base + "poll?" + query, { headers: this.#token ? { authorization: "Bearer " + this.#token } : {} })
     if (!answer.ok) throw new TriviumError("history: status " + answer.status, "", answer.status)
     const { events = "", cursor = '""' } = parts(await answer.text())
-    // Another hub of the cluster may have answered, which has not received the newest events yet.
+    // The answer may be from another hub of the cluster, which has not received the newest events yet.
     if (position && isNewer(position, JSON.parse(cursor) as string)) throw new TriviumError("history: the hub is behind", "network")
     return Object.values(parts(events)).map((event) => new TriviumEvent(event, this._options.parse))
   }
@@ -261,7 +261,7 @@ export class Feed {
   }
 }
 
-/** Reports whether an event is newer than another. Ids of one log rise; the name of the log is before the hyphen. */
+/** Reports whether an event is newer than another. Ids of one log increase. The part before the hyphen identifies the log. */
 function isNewer(id: string, than: string): boolean {
   const [log, number = ""] = id.split("-")
   const [otherLog, other = ""] = than.split("-")

@@ -1,8 +1,8 @@
-// A program for React Native. It publishes and reads the topic t over connections that are cut, by WebSocket and where
-// WebSockets are refused, and prints the data. The host sets `client`, `server` and `token`.
+// A program for React Native. It publishes to the topic t and reads it while connections are cut, first over WebSocket,
+// then at an address that refuses WebSockets, and prints the data. The host sets `client`, `server` and `token`.
 async function main() {
   const { connect } = client
-  const cut = () => fetch(server + "/cut", { method: "POST" }).catch(() => {}) // its own connection is cut, too
+  const cut = () => fetch(server + "/cut", { method: "POST" }).catch(() => {}) // the connection of this request is cut, too
   const phase = (events, name) => new Promise((done) => events.on("state", (state) => state.phase === name && done(state)))
 
   for (const path of ["/hub", "/blocked/hub"]) {
@@ -30,7 +30,7 @@ async function main() {
     console.log("stored", Object.values(kept).pop() === cursor)
 
     const again = connect({ ...options, topics, parse: (text) => text.length })
-    again.publish("t", [7]).catch(() => {}) // its answer may come after the client is closed
+    again.publish("t", [7]).catch(() => {}) // the answer may arrive after the client is closed
     for await (const { data } of again) {
       console.log("continued", data)
       again.close()
