@@ -220,7 +220,7 @@ func (t *topicTree) notFound(s *lossSearch) lossResult {
 
 // findLoss visits the topics that the filters select. done is false if the search gave up.
 func (t *topicTree) findLoss(s *lossSearch) (v lossResult, done bool) {
-	blame := func(m lossMark) bool {
+	report := func(m lossMark) bool {
 		if s.counts(m) {
 			v = lossResult{certainLoss, m.seq}
 		}
@@ -229,8 +229,8 @@ func (t *topicTree) findLoss(s *lossSearch) (v lossResult, done bool) {
 	search := topicSearch{
 		remaining: t.searchLimit,
 		enter:     func(in *innerNode) bool { return s.counts(in.lost.of(s.conflate)) },
-		visitAll:  func(in *innerNode) bool { return blame(in.lost.of(s.conflate)) },
-		visit:     func(n *topicNode) bool { return blame(n.lost.of(s.conflate)) },
+		visitAll:  func(in *innerNode) bool { return report(in.lost.of(s.conflate)) },
+		visit:     func(n *topicNode) bool { return report(n.lost.of(s.conflate)) },
 	}
 	for f := range s.set.All() {
 		if n := t.byName[f.text]; f.Exact() && n != nil {

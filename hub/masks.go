@@ -121,7 +121,7 @@ func (b *maskBlock) find(t *topicTokens) (found uint64) {
 			return found
 		}
 		found |= alive & b.masks[b.depth+at]
-		alive &= b.masks[at] | b.naming(at, t.tag(at))
+		alive &= b.masks[at] | b.filtersWithTag(at, t.tag(at))
 		if alive == 0 {
 			return found
 		}
@@ -129,8 +129,8 @@ func (b *maskBlock) find(t *topicTokens) (found uint64) {
 	return found | alive&b.masks[2*b.depth+t.n-1]
 }
 
-// naming returns the mask of the filters that contain a token with the given tag at the given position.
-func (b *maskBlock) naming(at int, tag uint16) uint64 {
+// filtersWithTag returns the mask of the filters that contain a token with the given tag at the given position.
+func (b *maskBlock) filtersWithTag(at int, tag uint16) uint64 {
 	slots := b.slots[b.starts[at]:b.starts[at+1]]
 	if len(slots) == 0 {
 		return 0

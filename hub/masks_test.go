@@ -123,7 +123,7 @@ func TestFilterSetsAreSmall(t *testing.T) {
 
 // The test counts the groups that a publish visits. A group with an anchor in the topic must be visited
 // once, regardless of its wildcards. Other groups must not be visited.
-func TestHostileFiltersCostLittle(t *testing.T) {
+func TestHostileFiltersVisitFewGroups(t *testing.T) {
 	const groups = 200
 	ix := newIndex()
 	rng := rand.New(rand.NewPCG(3, 4))

@@ -79,7 +79,7 @@ func (m *eventMerge) siftDown(i int) {
 	for {
 		first := i
 		for child := 2*i + 1; child <= 2*i+2 && child < len(m.sources); child++ {
-			if m.comesBefore(child, first) {
+			if m.precedes(child, first) {
 				first = child
 			}
 		}
@@ -91,7 +91,7 @@ func (m *eventMerge) siftDown(i int) {
 	}
 }
 
-func (m *eventMerge) comesBefore(i, j int) bool {
+func (m *eventMerge) precedes(i, j int) bool {
 	return m.sources[i].seq < m.sources[j].seq != m.backward
 }
 

@@ -113,10 +113,10 @@ func (b *logReader) readWhole(t *testing.T) (events []*Event, gaps []*Gap) {
 	return events, gaps
 }
 
-// TestRareEventsAreReadWithoutTheRest checks that a subscriber of a rare topic reads two unfiltered
+// TestRareEventsAreReadWithoutOtherEvents checks that a subscriber of a rare topic reads two unfiltered
 // chunks and then only matching events. A subscriber of a frequent topic must read only unfiltered
 // chunks.
-func TestRareEventsAreReadWithoutTheRest(t *testing.T) {
+func TestRareEventsAreReadWithoutOtherEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n, every = 200_000, 2000
 		h, l := startMatching(t, n, every)
@@ -162,9 +162,9 @@ func TestEqualFiltersShareFilteredChunks(t *testing.T) {
 	})
 }
 
-// TestFailedMatchesAreScanned checks that a subscriber receives all events even if filtered reads
+// TestFailedFilteredReadsFallBack checks that a subscriber receives all events even if filtered reads
 // fail, and that filtered reads are then tried rarely.
-func TestFailedMatchesAreScanned(t *testing.T) {
+func TestFailedFilteredReadsFallBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startMatching(t, 60_000, 600)
 		l.withLock(func() { l.fails, l.readTime = errors.New("too many subjects"), time.Millisecond })
@@ -175,9 +175,9 @@ func TestFailedMatchesAreScanned(t *testing.T) {
 	})
 }
 
-// TestSlowMatchesAreScanned checks that a slow filtered read delays a subscriber by little more
+// TestSlowFilteredReadsFallBack checks that a slow filtered read delays a subscriber by little more
 // than matchTimeout.
-func TestSlowMatchesAreScanned(t *testing.T) {
+func TestSlowFilteredReadsFallBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startMatching(t, 60_000, 600)
 		l.withLock(func() { l.blocks = time.Hour })
@@ -190,9 +190,9 @@ func TestSlowMatchesAreScanned(t *testing.T) {
 	})
 }
 
-// TestManyReadersScan checks that queries wait for filtered chunks only while few subscribers wait.
+// TestManyWaitingReadersUseUnfilteredChunks checks that queries wait for filtered chunks only while few subscribers wait.
 // If many wait, one unfiltered read is cheaper, because it serves all of them.
-func TestManyReadersScan(t *testing.T) {
+func TestManyWaitingReadersUseUnfilteredChunks(t *testing.T) {
 	rr := newReplayReader(&matchEngine{logEngine: &logEngine{}}, 10)
 	ask := func() bool {
 		q := chunkQuery{set: setOf("rare"), filtered: true, until: 100 * chunkEvents, sub: new(subscriber)}
@@ -224,9 +224,9 @@ func (b *logReader) readUntilMatching(t *testing.T, l *matchEngine) (events []*E
 	}
 }
 
-// TestErasedWhileMatchesAreRead checks that an event is not delivered if it is erased during or
+// TestEraseDuringFilteredRead checks that an event is not delivered if it is erased during or
 // after the read of its filtered chunk.
-func TestErasedWhileMatchesAreRead(t *testing.T) {
+func TestEraseDuringFilteredRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startMatching(t, 60_000, 600)
 		l.withLock(func() { l.blocks = 100 * time.Millisecond })

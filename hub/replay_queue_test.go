@@ -78,10 +78,10 @@ func TestReplayLockHoldsAreBounded(t *testing.T) {
 	}
 }
 
-// TestResolvingEnds checks that a chunk answers the queries that were enqueued before it was read,
+// TestChunkResolvesOnlyEarlierQueries checks that a chunk answers the queries that were enqueued before it was read,
 // and no later ones. Otherwise a steady stream of new subscriptions could keep one chunk in use
 // forever.
-func TestResolvingEnds(t *testing.T) {
+func TestChunkResolvesOnlyEarlierQueries(t *testing.T) {
 	rr, subs := waitingReaders(3 * maxResolved / 2)
 	counts := 0
 	rr.yielded = func() {

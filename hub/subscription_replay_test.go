@@ -151,7 +151,7 @@ func TestReplayConflates(t *testing.T) {
 
 // If a subscriber had read all events before a deleted range, it gets a gap, but FellBehind is not
 // set.
-func TestDeletedRangeFellBehind(t *testing.T) {
+func TestFellBehindAfterDeletedRange(t *testing.T) {
 	h, l := startLog(t, 30, 10)
 	all, quiet, slow := subscribeToLog(t, h, ">", after(20)), subscribeToLog(t, h, "t.5", after(20)), subscribeToLog(t, h, "t.5", after(20))
 	for _, s := range []*logReader{all, quiet} {

@@ -133,7 +133,7 @@ func readSeq(m *nats.Msg) (seq uint64, repeated bool, err error) {
 // sendGroup sends messages without waiting for the answer to each of them. It sends their IDs if ids is
 // not nil. It returns the outcome when all answers have arrived or the timeout is over.
 func (e *Engine) sendGroup(ctx context.Context, ids []string, events []*hub.Event) outcome {
-	if err := e.repeatedly(ctx, e.verify); err != nil {
+	if err := e.retryVerify(ctx, e.verify); err != nil {
 		return outcome{failed: err}
 	}
 	ctx, cancel := e.linked(ctx, e.timeouts.ack)

@@ -156,7 +156,7 @@ func TestDeletedRangesBecomeGaps(t *testing.T) {
 
 // A start time after all retained events, but before deleted ones, is valid. A subscriber with such
 // a start must not delay other subscribers that read old events.
-func TestSinceAfterDeletedEnd(t *testing.T) {
+func TestSinceWithDeletedNewestEvents(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	last, err := h.Publish(t.Context(), one("late"))
 	require.NoError(t, err)

@@ -110,7 +110,7 @@ func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []t
 	all, err := concurrently(int(n), func(i int) (time.Time, error) {
 		// The messages are read from the leader, because a damaged replica may lack a message that
 		// shows a decrease.
-		m, err := e.getLeader(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
+		m, err := e.getFromLeader(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return time.Time{}, nil // retention has removed the messages
 		}

@@ -76,9 +76,9 @@ func (c *continuity) newest() []anchor {
 	return anchors
 }
 
-// seeLeader records the leader that the server named in its description of the stream, and counts a
+// recordLeader records the leader that the server named in its description of the stream, and counts a
 // change if it is a new leader.
-func (c *continuity) seeLeader(info *jetstream.StreamInfo) {
+func (c *continuity) recordLeader(info *jetstream.StreamInfo) {
 	if info.Cluster == nil || info.Cluster.Leader == "" {
 		return
 	}
@@ -134,9 +134,9 @@ func (e *Engine) verify(ctx context.Context) error {
 	return nil
 }
 
-// repeatedly calls verify until it succeeds, publishing is impossible, or timeouts.ack is over. A
+// retryVerify calls verify until it succeeds, publishing is impossible, or timeouts.ack is over. A
 // leader that does not answer once is usually only slow.
-func (e *Engine) repeatedly(ctx context.Context, verify func(context.Context) error) error {
+func (e *Engine) retryVerify(ctx context.Context, verify func(context.Context) error) error {
 	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()
 	for {
@@ -157,7 +157,7 @@ func (e *Engine) repeatedly(ctx context.Context, verify func(context.Context) er
 // ones, because sequences are assigned in order.
 func (e *Engine) compare(ctx context.Context) error {
 	for _, a := range e.continuity.newest() {
-		same, err := e.stillHolds(ctx, a)
+		same, err := e.hasAnchor(ctx, a)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			continue // removed by retention, or deleted
@@ -171,11 +171,11 @@ func (e *Engine) compare(ctx context.Context) error {
 	return nil
 }
 
-// stillHolds reports whether the leader's message at the anchor's sequence is the delivered one.
-func (e *Engine) stillHolds(ctx context.Context, a anchor) (bool, error) {
+// hasAnchor reports whether the leader's message at the anchor's sequence is the delivered one.
+func (e *Engine) hasAnchor(ctx context.Context, a anchor) (bool, error) {
 	ctx, cancel := e.linked(ctx, infoTimeout)
 	defer cancel()
-	m, err := e.getLeader(ctx, getRequest{Seq: a.seq})
+	m, err := e.getFromLeader(ctx, getRequest{Seq: a.seq})
 	if err != nil {
 		return false, err
 	}

@@ -131,7 +131,7 @@ func TestVerificationIsRepeated(t *testing.T) {
 				e.fail(errNoMajority)
 			}
 			calls, begin := 0, time.Now()
-			err = e.repeatedly(t.Context(), func(context.Context) error {
+			err = e.retryVerify(t.Context(), func(context.Context) error {
 				if calls++; calls <= row.silent {
 					return hub.ErrUnavailable
 				}

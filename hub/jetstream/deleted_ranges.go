@@ -24,7 +24,7 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 	found := 0
 	for after+1 < before && found < limit {
 		asking, cancel := e.linked(ctx, infoTimeout)
-		m, err := e.getLeader(asking, getRequest{Seq: after + 1, Next: e.prefix + ">"})
+		m, err := e.getFromLeader(asking, getRequest{Seq: after + 1, Next: e.prefix + ">"})
 		cancel()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
@@ -55,7 +55,7 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 		after = m.seq
 	}
 	if found > 0 {
-		e.replicas.lacks(after, found)
+		e.replicas.recordLackingReplica(after, found)
 	}
 	return elements, nil
 }

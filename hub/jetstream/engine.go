@@ -244,7 +244,7 @@ func (e *Engine) watchStream(ctx context.Context) {
 		info, err := e.checkReaches(ctx, e.follows.reached())
 		if err == nil {
 			e.follows.setTip(info.State.LastSeq)
-			e.seeState(info)
+			e.recordState(info)
 			e.erased.forget(info.State.FirstSeq)
 			err = e.verify(ctx)
 		}

@@ -118,7 +118,7 @@ func (e *Engine) deletedRange(ctx context.Context, after, through uint64) ([]*hu
 		lost = e.erased.newestLost(after, through)
 	}
 	if lost > after {
-		if held, err := e.heldByOthers(ctx, after, lost); err != nil || len(held) > 0 {
+		if held, err := e.readFromOthers(ctx, after, lost); err != nil || len(held) > 0 {
 			return held, err
 		}
 	}
@@ -148,7 +148,7 @@ func (e *Engine) learnErasures(ctx context.Context) error {
 		next := s.known + 1
 		s.mu.Unlock()
 		asking, cancel := e.linked(ctx, infoTimeout)
-		m, err := e.getLeader(asking, getRequest{Seq: next, Next: e.prefix + erasedSubject})
+		m, err := e.getFromLeader(asking, getRequest{Seq: next, Next: e.prefix + erasedSubject})
 		cancel()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
@@ -195,7 +195,7 @@ func (e *Engine) Erase(ctx context.Context, seq uint64) (at uint64, err error) {
 	if err := e.verify(looking); err != nil {
 		return 0, e.publishError(err)
 	}
-	m, err := e.getLeader(looking, getRequest{Seq: seq})
+	m, err := e.getFromLeader(looking, getRequest{Seq: seq})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, hub.ErrNoEvent
@@ -267,7 +267,7 @@ func (e *Engine) deleteMessage(ctx context.Context, seq uint64) error {
 	if err == nil || !errors.As(err, new(*jetstream.APIError)) {
 		return err
 	}
-	if _, left := e.getLeader(ctx, getRequest{Seq: seq}); errors.Is(left, jetstream.ErrMsgNotFound) {
+	if _, left := e.getFromLeader(ctx, getRequest{Seq: seq}); errors.Is(left, jetstream.ErrMsgNotFound) {
 		return nil // deleted by another hub or by retention
 	}
 	return err

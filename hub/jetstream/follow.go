@@ -53,17 +53,17 @@ func newFollower(e *Engine, last uint64, deliver func([]*hub.Event)) *follower {
 // new consumer grows while consumers fail repeatedly. It logs an error only if it differs from the
 // previous one.
 func (f *follower) follow(ctx context.Context) {
-	pause, said := retryWait, ""
+	pause, logged := retryWait, ""
 	for ctx.Err() == nil {
 		begin := time.Now()
 		err := f.consume(ctx)
 		f.setBroken(err)
 		if time.Since(begin) > settledAfter {
-			pause, said = retryWait, ""
+			pause, logged = retryWait, ""
 		}
-		if err != nil && ctx.Err() == nil && err.Error() != said {
-			said = err.Error()
-			f.engine.cfg.Logger.Warn("following the stream failed, retrying", "after", f.reached(), "error", said)
+		if err != nil && ctx.Err() == nil && err.Error() != logged {
+			logged = err.Error()
+			f.engine.cfg.Logger.Warn("following the stream failed, retrying", "after", f.reached(), "error", logged)
 		}
 		select {
 		case <-ctx.Done():
@@ -148,7 +148,7 @@ func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 	if tip <= last {
 		return nil
 	}
-	_, err := f.engine.getLeader(ctx, getRequest{Seq: last + 1, Next: f.engine.prefix + ">"})
+	_, err := f.engine.getFromLeader(ctx, getRequest{Seq: last + 1, Next: f.engine.prefix + ">"})
 	if !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return err
 	}

@@ -233,7 +233,7 @@ func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Curso
 func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, current keyedPublish) (keyedPublish, error) {
 	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()
-	m, err := e.getLeader(ctx, getRequest{Seq: seq})
+	m, err := e.getFromLeader(ctx, getRequest{Seq: seq})
 	switch {
 	case err == nil:
 		return keyedPublish{content: parseContent(m.header.Get(headerContent)), last: current.last}, nil

@@ -17,9 +17,9 @@ import (
 func TestMain(m *testing.M) {
 	const atOnce = "8" // number of parallel tests unless -parallel is set; the tests mostly wait
 	flag.Parse()
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
+	isSet := false
+	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
+	if !isSet {
 		_ = flag.Set("test.parallel", atOnce) // never fails: the value is a number
 	}
 	testkit.Main(m)
@@ -61,7 +61,7 @@ func ask[T any](t *testing.T, request func(context.Context) (T, error)) (T, erro
 
 // askLeader returns the leader's message at the sequence seq.
 func askLeader(t *testing.T, e *Engine, seq uint64) (stored, error) {
-	return ask(t, func(ctx context.Context) (stored, error) { return e.getLeader(ctx, getRequest{Seq: seq}) })
+	return ask(t, func(ctx context.Context) (stored, error) { return e.getFromLeader(ctx, getRequest{Seq: seq}) })
 }
 
 // logger is implemented by *testing.T and *rapid.T.

@@ -179,7 +179,7 @@ func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found
 		if i > 0 {
 			request.Seq = found[i-1] + 1
 		}
-		m, err := e.getLeader(ctx, request)
+		m, err := e.getFromLeader(ctx, request)
 		last := i == len(found)
 		switch {
 		case last && errors.Is(err, jetstream.ErrMsgNotFound), last && err == nil && m.seq > upTo:

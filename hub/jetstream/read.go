@@ -87,9 +87,9 @@ func (e *Engine) check(ctx context.Context) (*jetstream.StreamInfo, error) {
 	if info.Cluster != nil && info.Cluster.Leader == "" {
 		return nil, unavailable(errors.New("the stream has no leader"))
 	}
-	e.continuity.seeLeader(info)
+	e.continuity.recordLeader(info)
 	if info.Cluster != nil {
-		e.replicas.seeLeader(info.Cluster.Leader)
+		e.replicas.checkLeader(info.Cluster.Leader)
 	}
 	return info, nil
 }
@@ -132,7 +132,7 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	if err != nil {
 		return nil, err
 	}
-	m, err := e.getLeader(ctx, getRequest{Seq: seq + 1, Next: e.prefix + ">"})
+	m, err := e.getFromLeader(ctx, getRequest{Seq: seq + 1, Next: e.prefix + ">"})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound) && info.State.LastSeq > seq:
 		return e.deletedRange(ctx, seq, info.State.LastSeq)
@@ -271,7 +271,7 @@ func (e *Engine) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 		return 0, unavailable(err)
 	}
 	from := t.Add(-regression)
-	m, err := e.getLeader(ctx, getRequest{StartTime: &from, Next: e.prefix + ">"})
+	m, err := e.getFromLeader(ctx, getRequest{StartTime: &from, Next: e.prefix + ">"})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound): // all messages are earlier, or the last one was deleted
 		return info.State.LastSeq, nil
@@ -292,9 +292,9 @@ type stored struct {
 	data    []byte
 }
 
-// getLeader reads one message from the leader. The error is jetstream.ErrMsgNotFound if the leader has
+// getFromLeader reads one message from the leader. The error is jetstream.ErrMsgNotFound if the leader has
 // no such message.
-func (e *Engine) getLeader(ctx context.Context, r getRequest) (stored, error) {
+func (e *Engine) getFromLeader(ctx context.Context, r getRequest) (stored, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return stored{}, err

@@ -50,8 +50,8 @@ func (r *replicas) isEmpty(from, to uint64) bool {
 	return slices.ContainsFunc(r.empty, func(s stretch) bool { return s.from <= from && to <= s.to })
 }
 
-// noteEmpty records the stretches of [from, to] in which no replica has messages.
-func (r *replicas) noteEmpty(from, to uint64, messages []stored) {
+// recordEmpty records the stretches of [from, to] in which no replica has messages.
+func (r *replicas) recordEmpty(from, to uint64, messages []stored) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	note := func(s stretch) {
@@ -70,10 +70,10 @@ func (r *replicas) noteEmpty(from, to uint64, messages []stored) {
 	r.empty = slices.Delete(r.empty, 0, max(0, len(r.empty)-maxEmpty))
 }
 
-// heldByOthers returns the log elements of (after, through] if another replica has messages there,
+// readFromOthers returns the log elements of (after, through] if another replica has messages there,
 // although the leader has none. The elements may end before through. If no replica has messages, it
 // returns no elements.
-func (e *Engine) heldByOthers(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
+func (e *Engine) readFromOthers(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
 	if e.cfg.Replicas == 1 {
 		return nil, nil
 	}
@@ -97,16 +97,16 @@ func (e *Engine) heldByOthers(ctx context.Context, after, through uint64) ([]*hu
 	if len(read) == 0 {
 		return nil, nil
 	}
-	messages, end := unite(read)
+	messages, end := mergeReads(read)
 	if len(read) == len(want) {
-		e.replicas.noteEmpty(from, end, messages)
+		e.replicas.recordEmpty(from, end, messages)
 	}
-	return e.insteadOf(info.Cluster.Leader, after, min(end, through), messages), nil
+	return e.elementsFromReplicas(info.Cluster.Leader, after, min(end, through), messages), nil
 }
 
-// unite returns the messages of all replicas in order, and the last sequence up to which all
+// mergeReads returns the messages of all replicas in order, and the last sequence up to which all
 // replicas were read.
-func unite(read map[string]replicaRead) (messages []stored, through uint64) {
+func mergeReads(read map[string]replicaRead) (messages []stored, through uint64) {
 	through = 1<<64 - 1
 	for _, r := range read {
 		messages = append(messages, r.messages...)
@@ -116,9 +116,9 @@ func unite(read map[string]replicaRead) (messages []stored, through uint64) {
 	return slices.CompactFunc(messages, func(a, b stored) bool { return a.seq == b.seq }), through
 }
 
-// insteadOf returns the log elements of (after, through], including the messages that the leader lacks. If there are no
+// elementsFromReplicas returns the log elements of (after, through], including the messages that the leader lacks. If there are no
 // such messages, it returns no elements.
-func (e *Engine) insteadOf(leader string, after, through uint64, messages []stored) (elements []*hub.Event) {
+func (e *Engine) elementsFromReplicas(leader string, after, through uint64, messages []stored) (elements []*hub.Event) {
 	first, events := after+1, 0
 	for _, m := range messages {
 		if m.seq > through {
@@ -137,7 +137,7 @@ func (e *Engine) insteadOf(leader string, after, through uint64, messages []stor
 	elements = append(elements, e.missing(after, through)...)
 	e.cfg.Logger.Warn("the stream's leader lacks events; the hub reads them from another NATS server",
 		"leader", leader, "stream", e.cfg.Stream, "from", first, "to", after, "events", events)
-	e.replicas.leaderLacks(after, events)
+	e.replicas.recordLackingLeader(after, events)
 	return elements
 }
 

@@ -45,37 +45,37 @@ func newReplicas() replicas {
 	}
 }
 
-// lacks records that a replica lacked some events of the leader. events is their number, and seq
+// recordLackingReplica records that a replica lacked some events of the leader. events is their number, and seq
 // the sequence of the last one.
-func (r *replicas) lacks(seq uint64, events int) {
+func (r *replicas) recordLackingReplica(seq uint64, events int) {
 	r.mu.Lock()
 	r.served += uint64(events)
 	r.mu.Unlock()
-	r.offer(seq)
+	r.requestComparison(seq)
 }
 
-// leaderLacks records that the leader lacked some events of another replica. events is their
+// recordLackingLeader records that the leader lacked some events of another replica. events is their
 // number, and seq the sequence of the last one.
-func (r *replicas) leaderLacks(seq uint64, events int) {
+func (r *replicas) recordLackingLeader(seq uint64, events int) {
 	r.mu.Lock()
 	r.fromOthers += uint64(events)
 	r.mu.Unlock()
-	r.offer(seq)
+	r.requestComparison(seq)
 }
 
-// seeLeader requests a comparison if the new leader is a server that differed in its last
+// checkLeader requests a comparison if the new leader is a server that differed in its last
 // comparison.
-func (r *replicas) seeLeader(leader string) {
+func (r *replicas) checkLeader(leader string) {
 	r.mu.Lock()
 	seq, damaged := r.damaged[leader]
 	r.mu.Unlock()
 	if damaged {
-		r.offer(seq)
+		r.requestComparison(seq)
 	}
 }
 
-// offer requests a comparison of the messages up to seq.
-func (r *replicas) offer(seq uint64) {
+// requestComparison requests a comparison of the messages up to seq.
+func (r *replicas) requestComparison(seq uint64) {
 	select {
 	case r.found <- seq:
 	default:
@@ -109,7 +109,7 @@ func (e *Engine) compareReplicas(ctx context.Context) {
 // have caught up. If the leader differs in two comparisons with a pause between them, it is asked
 // to step down.
 func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
-	if leader, better := e.compareHeld(ctx, seq); better == "" || leader == "" {
+	if leader, better := e.compareCopies(ctx, seq); better == "" || leader == "" {
 		return
 	}
 	select {
@@ -117,14 +117,14 @@ func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
 		return
 	case <-time.After(stallTime): // by then, all messages in progress have arrived
 	}
-	if leader, better := e.compareHeld(ctx, seq); better != "" {
+	if leader, better := e.compareCopies(ctx, seq); better != "" {
 		e.stepDown(ctx, leader, better)
 	}
 }
 
-// compareHeld logs and counts the servers whose messages differ from those of the majority. If the
+// compareCopies logs and counts the servers whose messages differ from those of the majority. If the
 // leader is one of them, it returns the name of a server of the majority.
-func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better string) {
+func (e *Engine) compareCopies(ctx context.Context, seq uint64) (leader, better string) {
 	info, err := e.check(ctx)
 	if err != nil || info.Cluster == nil {
 		return "", ""
@@ -136,14 +136,14 @@ func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better st
 	leader = info.Cluster.Leader
 	want := currentReplicas(info)
 	want[leader] = true
-	held := make(map[string]holdings)
+	held := make(map[string]replicaMessages)
 	for server, r := range e.readReplicas(ctx, want, from, seq) {
-		held[server] = e.holdingsOf(r, seq)
+		held[server] = e.messagesOf(r, seq)
 	}
 	if info, err = e.check(ctx); err != nil || len(held) < 2 || e.learnErasures(ctx) != nil {
 		return "", ""
 	}
-	right := e.mostHold(held, leader, info.State.FirstSeq)
+	right := e.majorityServer(held, leader, info.State.FirstSeq)
 	if right == "" {
 		e.warnNoMajority(held, leader, from, seq)
 		return leader, ""
@@ -163,7 +163,7 @@ func (e *Engine) compareHeld(ctx context.Context, seq uint64) (leader, better st
 }
 
 // warnNoMajority logs and counts the servers that differ from each other if no majority agrees.
-func (e *Engine) warnNoMajority(held map[string]holdings, leader string, from, to uint64) {
+func (e *Engine) warnNoMajority(held map[string]replicaMessages, leader string, from, to uint64) {
 	servers := slices.Sorted(maps.Keys(held))
 	e.replicas.mu.Lock()
 	for _, server := range servers {
@@ -188,9 +188,9 @@ func (r *replicas) compared(server string, seq uint64, differs bool) bool {
 	return differs
 }
 
-// mostHold returns a server that agrees with the majority of replicas, preferably the leader. It
+// majorityServer returns a server that agrees with the majority of replicas, preferably the leader. It
 // returns "" if no majority agrees.
-func (e *Engine) mostHold(held map[string]holdings, leader string, first uint64) (right string) {
+func (e *Engine) majorityServer(held map[string]replicaMessages, leader string, first uint64) (right string) {
 	for server, mine := range held {
 		agree := 0
 		for _, other := range held {
@@ -244,9 +244,9 @@ func (e *Engine) requestStepDown(ctx context.Context, preferred string) error {
 	return nil
 }
 
-// holdingsOf returns the messages of a replica up to the sequence to.
-func (e *Engine) holdingsOf(r replicaRead, to uint64) holdings {
-	h := make(holdings)
+// messagesOf returns the messages of a replica up to the sequence to.
+func (e *Engine) messagesOf(r replicaRead, to uint64) replicaMessages {
+	h := make(replicaMessages)
 	for _, m := range r.messages {
 		if m.seq <= to {
 			h[m.seq] = e.anchorOf(m.seq, m.time, m.subject, m.data)
@@ -255,13 +255,13 @@ func (e *Engine) holdingsOf(r replicaRead, to uint64) holdings {
 	return h
 }
 
-// holdings are the messages of one replica in a range, by sequence.
-type holdings map[uint64]anchor
+// replicaMessages are the messages of one replica in a range, by sequence.
+type replicaMessages map[uint64]anchor
 
 // compare compares the messages from the sequence first on with the messages of another replica.
 // missing is the number of messages that the other replica lacks. different is the number of messages
 // that only the other replica has, or has with other content. Erased messages are not counted.
-func (h holdings) compare(other holdings, first uint64, erased *erasures) (missing, different int) {
+func (h replicaMessages) compare(other replicaMessages, first uint64, erased *erasures) (missing, different int) {
 	for seq, a := range h {
 		switch b, ok := other[seq]; {
 		case seq < first || erased.has(seq): // retention has removed the message in the meantime, or the message was erased

@@ -96,9 +96,9 @@ func (r *rights) isRefused(subject string) bool {
 	return r.refused[subject]
 }
 
-// conclude ends the check. It returns the subjects whose rights are missing now, and the subjects whose
+// finish ends the check. It returns the subjects whose rights are missing now, and the subjects whose
 // rights were missing before. A subject that was neither answered nor refused keeps its state.
-func (r *rights) conclude(allowed map[string]bool, inbox string) (missing, before []string) {
+func (r *rights) finish(allowed map[string]bool, inbox string) (missing, before []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, subject := range r.probed {
@@ -233,7 +233,7 @@ func (e *Engine) probeRights(ctx context.Context) (missing, before []string, err
 		return nil, nil, err
 	}
 	allowed := e.awaitProbes(ctx, subjects, pattern, answers)
-	missing, before = e.rights.conclude(allowed, pattern)
+	missing, before = e.rights.finish(allowed, pattern)
 	return missing, before, nil
 }
 

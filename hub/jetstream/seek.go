@@ -210,7 +210,7 @@ func (e *Engine) readOne(ctx context.Context, seq uint64) (*hub.Event, error) {
 	if !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, err
 	}
-	kept, err := e.getLeader(ctx, getRequest{Seq: seq})
+	kept, err := e.getFromLeader(ctx, getRequest{Seq: seq})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		missing, err := e.deletedRange(ctx, seq-1, seq)
 		if err != nil {

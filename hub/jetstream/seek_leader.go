@@ -47,7 +47,7 @@ func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, u
 		return found[i-1] + 1
 	}
 	next, err := concurrently(len(found)+1, func(i int) (uint64, error) {
-		seq, err := e.nextOfLeader(ctx, subject, begin(i))
+		seq, err := e.nextFromLeader(ctx, subject, begin(i))
 		return min(seq, upTo+1), err
 	})
 	if err != nil {
@@ -66,14 +66,14 @@ func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, u
 		}
 		more := []uint64{end}
 		if next[i] < end || i == len(found) {
-			if more, err = e.newestOfLeader(ctx, subject, next[i], end, wanted-len(newest)); err != nil {
+			if more, err = e.newestFromLeader(ctx, subject, next[i], end, wanted-len(newest)); err != nil {
 				return nil, err
 			}
 		}
 		newest = append(more, newest...)
 	}
 	if len(newest) < wanted && from > 1 {
-		more, err := e.newestOfLeader(ctx, subject, 1, from-1, wanted-len(newest))
+		more, err := e.newestFromLeader(ctx, subject, 1, from-1, wanted-len(newest))
 		if err != nil {
 			return nil, err
 		}
@@ -92,23 +92,23 @@ func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
 		}
 	}
 	if missing > 0 {
-		e.replicas.lacks(last, missing)
+		e.replicas.recordLackingReplica(last, missing)
 	}
 }
 
-// nextOfLeader returns the sequence of the leader's first message of the subject from seq on, or 1<<64
+// nextFromLeader returns the sequence of the leader's first message of the subject from seq on, or 1<<64
 // - 2, which no message has, if there is none.
-func (e *Engine) nextOfLeader(ctx context.Context, subject string, seq uint64) (uint64, error) {
-	m, err := e.getLeader(ctx, getRequest{Seq: seq, Next: subject})
+func (e *Engine) nextFromLeader(ctx context.Context, subject string, seq uint64) (uint64, error) {
+	m, err := e.getFromLeader(ctx, getRequest{Seq: seq, Next: subject})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 1<<64 - 2, nil
 	}
 	return m.seq, err
 }
 
-// newestOfLeader returns the sequences of the leader's newest messages of the subject in [from, to], at most
+// newestFromLeader returns the sequences of the leader's newest messages of the subject in [from, to], at most
 // wanted. It searches backwards in stretches, which grow while few messages are found.
-func (e *Engine) newestOfLeader(ctx context.Context, subject string, from, to uint64, wanted int) (newest []uint64, err error) {
+func (e *Engine) newestFromLeader(ctx context.Context, subject string, from, to uint64, wanted int) (newest []uint64, err error) {
 	limit := wanted/walkParts + walkFirst // maximum number of messages per part
 	for span := uint64(max(walkFirst, wanted)); len(newest) < wanted && to >= from; {
 		begin := from
@@ -141,7 +141,7 @@ func (e *Engine) newestOfLeader(ctx context.Context, subject string, from, to ui
 // more than limit, it stops early, and the result is longer than limit.
 func (e *Engine) walkLeader(ctx context.Context, subject string, from, to uint64, limit int) (found []uint64, err error) {
 	for from <= to && len(found) <= limit {
-		seq, err := e.nextOfLeader(ctx, subject, from)
+		seq, err := e.nextFromLeader(ctx, subject, from)
 		if err != nil {
 			return nil, err
 		}

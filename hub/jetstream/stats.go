@@ -43,8 +43,8 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// seeState stores the leader's description of the stream.
-func (e *Engine) seeState(info *jetstream.StreamInfo) {
+// recordState stores the leader's description of the stream.
+func (e *Engine) recordState(info *jetstream.StreamInfo) {
 	s := Stats{
 		FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Events: info.State.Msgs, Bytes: info.State.Bytes,
 		Replicas: info.Config.Replicas, CurrentReplicas: 1,
