@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// event returns the data of one event, so large that a WebSocket frame needs the longer encoding of
-// its length.
+// event returns the data of one event. It has more than 125 bytes, so that its WebSocket frame has a
+// length of 16 bits.
 func event(seq uint32) string {
 	p := make([]byte, 150)
 	stamp{seq: seq}.put(p)
@@ -41,7 +41,8 @@ func pollAnswer(chunked bool, body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// streams returns for each transport the bytes that a subscriber receives and the messages in them.
+// streams returns test cases by name. The field text is the bytes that a subscriber receives, and want describes the
+// messages in them.
 func streams() map[string]struct{ transport, text, want string } {
 	hello := "event: trivium.open\nid: 00c0ffee-0\ndata: \n\n"
 	block := func(seq uint32) string {
@@ -79,7 +80,7 @@ func h2Text(kind, flags byte, stream uint32, payload string) string {
 	return string(h2Frame(nil, kind, flags, stream, []byte(payload)))
 }
 
-// decoded returns the messages that a decoder finds in the pieces.
+// decoded passes the pieces to a decoder one after the other, and describes the messages that it returns.
 func decoded(t *testing.T, transport string, pieces ...string) string {
 	t.Helper()
 	var said []string
@@ -110,9 +111,9 @@ func decoded(t *testing.T, transport string, pieces ...string) string {
 	return strings.Join(said, ", ")
 }
 
-// TestDecodersCutAnywhere splits each stream into three pieces at every pair of positions, and into
-// single bytes. The decoders must always find the same messages.
-func TestDecodersCutAnywhere(t *testing.T) {
+// TestDecodersAcceptAnySplit passes each stream to its decoder whole, in single bytes, and in three
+// pieces that end at many different positions. The decoded messages must always be the same.
+func TestDecodersAcceptAnySplit(t *testing.T) {
 	for name, s := range streams() {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, s.want, decoded(t, s.transport, s.text))
@@ -135,12 +136,13 @@ func TestLongFrame(t *testing.T) {
 	require.Equal(t, 10+len(body), n)
 }
 
-// TestDecodersRefuse checks that the decoders refuse data that no hub would send.
-func TestDecodersRefuse(t *testing.T) {
+// TestDecodersRejectInvalidInput checks that the decoders return an error for data that a correct hub
+// does not send.
+func TestDecodersRejectInvalidInput(t *testing.T) {
 	const sse = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	const ws = "HTTP/1.1 101 Switching Protocols\r\n\r\n"
 	for name, s := range map[string]struct{ transport, text string }{
-		"no HTTP":                 {SSE, "SSH-2.0\r\n\r\n"},
+		"not HTTP":                {SSE, "SSH-2.0\r\n\r\n"},
 		"an endless header":       {SSE, "HTTP/1.1 200 OK\r\n" + strings.Repeat("x", maxHead)},
 		"a refused stream":        {SSE, "HTTP/1.1 503 Service Unavailable\r\n\r\n"},
 		"a refused upgrade":       {WebSocket, "HTTP/1.1 200 OK\r\n\r\n"},

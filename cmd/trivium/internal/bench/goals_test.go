@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestGoals checks that each goal has a row in the report, and that the row states correctly
-// whether the goal is met.
+// TestGoals checks the number of goals of each measurement, which of them a given measured value
+// meets, and that the report contains a row for each goal.
 func TestGoals(t *testing.T) {
 	results := func(ratio float64) []*Result {
 		var all []*Result

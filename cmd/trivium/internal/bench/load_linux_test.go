@@ -6,8 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSharedOut checks that subscribers are divided among several hubs.
-func TestSharedOut(t *testing.T) {
+func TestSubscribersDividedEquallyAmongHubs(t *testing.T) {
 	for n := 1; n <= maxHubs; n++ {
 		p := plan{at: make([]endpoint, n)}
 		got := map[*endpoint]int{}

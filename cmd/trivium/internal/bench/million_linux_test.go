@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A hub in the test's process has subscribers of several groups and tokens. The test hides an event from one subscriber
-// and changes an event of another. Both errors must be counted.
+// The test runs the scenario with subscribers of several groups and tokens. Then it changes the counters of some
+// connections, as if they had missed an event or received an additional, a changed or an invalid one. All these errors
+// must be counted.
 func TestMillionCountsErrors(t *testing.T) {
 	m, err := newMillion(2*perGroup+500, MinSize)
 	require.NoError(t, err)
@@ -34,7 +35,8 @@ func TestMillionCountsErrors(t *testing.T) {
 	require.Equal(t, Tally{Lost: 1, Duplicated: 1, Changed: 2}, result.Tally)
 }
 
-// TestMemoryConn checks that a memoryConn counts invalid bytes of an SSE stream, and accepts chunks in pieces.
+// TestMemoryConn checks that a memoryConn counts events, counts faults in the SSE stream, and accepts a chunk that is
+// split between several writes.
 func TestMemoryConn(t *testing.T) {
 	chunk := func(block string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(block), block) }
 	open := chunk("retry: 1000\nevent: trivium.open\nid: 1-0\ndata: {}\n\n")
@@ -47,13 +49,13 @@ func TestMemoryConn(t *testing.T) {
 		state          memoryState
 	}{
 		{"a whole stream", []string{open, event + event, chunk("event: trivium.heartbeat\ndata: {}\n\n"), goaway}, 2, 0, memoryGoaway},
-		{"refused", []string{open, chunk("event: trivium.error\ndata: {}\n\n") + "0\r\n\r\n"}, 0, 0, memoryRefused},
-		{"in pieces", []string{open, event[:20], event[20 : len(event)-1], event[len(event)-1:]}, 1, 0, memoryOpen},
+		{"a stream ended by an error", []string{open, chunk("event: trivium.error\ndata: {}\n\n") + "0\r\n\r\n"}, 0, 0, memoryRefused},
+		{"an event in pieces", []string{open, event[:20], event[20 : len(event)-1], event[len(event)-1:]}, 1, 0, memoryOpen},
 		{"an event before open", []string{event}, 1, 1, memoryNew},
 		{"an event after the end", []string{open, goaway, event}, 1, 1, memoryGoaway},
 		{"a second open", []string{open, open}, 0, 1, memoryOpen},
 		{"a gap", []string{open, chunk("event: trivium.gap\ndata: {}\n\n")}, 0, 1, memoryOpen},
-		{"no chunk", []string{open, "data: 1\n\n"}, 0, 1, memoryOpen},
+		{"bytes that are not a chunk", []string{open, "data: 1\n\n"}, 0, 1, memoryOpen},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			run := &memoryRun{}
@@ -76,7 +78,7 @@ func TestMemoryConn(t *testing.T) {
 	}
 }
 
-// Connections beyond perAddress use other source addresses.
+// Each group of perAddress connections uses another source address.
 func TestSourceAddress(t *testing.T) {
 	require.Equal(t, "127.0.1.1", sourceAddress(perAddress-1).String())
 	require.Equal(t, "127.0.2.1", sourceAddress(perAddress).String())

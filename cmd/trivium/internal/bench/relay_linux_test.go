@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A relay forwards everything in order, delays each direction, and closes both sides when one closes.
+// A relay forwards all bytes in order and delays both directions. When the client closes its connection, the relay closes
+// the connection to the server.
 func TestRelayDelaysBothDirections(t *testing.T) {
 	const delay = 30 * time.Millisecond
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -51,7 +52,7 @@ func TestRelayDelaysBothDirections(t *testing.T) {
 	<-echoed // the relay has closed the connection to the server
 }
 
-// close ends connections that are open.
+// The method close of a relay also closes its open connections.
 func TestRelayCloseEndsConnections(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

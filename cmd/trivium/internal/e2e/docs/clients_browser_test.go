@@ -15,7 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// startBrowser starts Chromium, which accepts self-signed certificates, and stops it at the end of the test.
+// startBrowser starts Chromium with a flag that makes it accept self-signed certificates. It stops Chromium at the end of
+// the test.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(hubtest.NeedTool(t, "chromium", "Debian's chromium")),
@@ -27,20 +28,20 @@ func startBrowser(t *testing.T) context.Context {
 	t.Cleanup(func() {
 		within, cancel := context.WithTimeout(ctx, hubtest.Patience)
 		defer cancel()
-		_ = chromedp.Cancel(within) // if the browser does not close, its process is killed with the allocator
+		_ = chromedp.Cancel(within) // if the browser does not exit, canceling the allocator kills its process
 	})
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
 	return ctx
 }
 
-// openPage opens a page in a separate browser context, because browsers open at most six
-// connections to one host. It passes each line of the page's console to take.
+// openPage opens a page in a separate browser context, because a browser opens at most six
+// connections per context to one host. It calls take with each message that the page logs to its console.
 func openPage(t *testing.T, browser context.Context, address string, take func(string)) context.Context {
 	t.Helper()
 	return openTab(t, browser, address, take, chromedp.WithNewBrowserContext())
 }
 
-// openTab opens a page that shares storage and connections with the other tabs of the browser.
+// openTab opens a page. Without options, the page shares storage and connections with the other tabs of the browser.
 func openTab(t *testing.T, browser context.Context, address string, take func(string), options ...chromedp.ContextOption) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(browser, 10*time.Minute)
@@ -67,7 +68,7 @@ func openTab(t *testing.T, browser context.Context, address string, take func(st
 	return ctx
 }
 
-// startPages runs each script in a page of the hub's origin.
+// startPages opens one page per script, with the hub's origin, and runs the script in it.
 func startPages(t *testing.T, base string, pages map[string]string, add func(string) *libraryClient) {
 	t.Helper()
 	files := httptest.NewServer(staticFiles())

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// relay forwards connections to an address, and resets them when the test requests it.
+// relay forwards connections to an address. Its method reset closes them with a TCP reset.
 type relay struct {
 	listener net.Listener
 	upstream string
@@ -47,7 +47,7 @@ func startRelay(t *testing.T, upstream string) *relay {
 
 func (r *relay) address() string { return r.listener.Addr().String() }
 
-// reset ends all connections of clients with a TCP reset.
+// reset closes all connections of clients with a TCP reset.
 func (r *relay) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,7 +61,7 @@ func (r *relay) pass(conn *net.TCPConn) {
 	defer conn.Close()
 	up, err := net.Dial("tcp", r.upstream)
 	if err != nil {
-		_ = conn.SetLinger(0) // as a host does if there is no listener on the port
+		_ = conn.SetLinger(0) // Close then sends a reset, like a host that has no listener on the port
 		return
 	}
 	defer up.Close()
@@ -75,7 +75,7 @@ func (r *relay) pass(conn *net.TCPConn) {
 	}()
 	var copying sync.WaitGroup
 	copying.Go(func() {
-		_, _ = io.Copy(up, conn) // copies until one side has closed
+		_, _ = io.Copy(up, conn) // returns after either connection has been closed
 		up.Close()
 	})
 	_, _ = io.Copy(conn, up)

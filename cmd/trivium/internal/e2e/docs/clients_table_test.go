@@ -13,20 +13,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tableFile is the page that contains the table of TestClients between two marks. TRIVIUM_UPDATE=1
-// rewrites the table.
+// tableFile is the page that contains the results of TestClients as a table, between the lines
+// tableBegin and tableEnd. The test rewrites the table if TRIVIUM_UPDATE=1 is set.
 const (
 	tableFile  = repository + "/docs/clients.md"
 	tableBegin = "<!-- table: TestClients -->\n"
 	tableEnd   = "<!-- end of table -->\n"
 )
 
-// tableRow is a client's row without its results.
+// tableRow is the row of a client in the table, without the results.
 type tableRow struct {
 	program string // path below testdata/clients
 	library string
 	source  string // where the version is pinned: an npm package, a Go module, or ""
-	set     string // configuration that users of the library need
+	set     string // configuration that the library needs to work with a hub
 }
 
 const (

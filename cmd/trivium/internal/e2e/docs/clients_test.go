@@ -30,14 +30,15 @@ import (
 // the URL in the variable HUB, and prints the number of each event.
 const clientsDir = repository + "/testdata/clients"
 
-// TestClients runs widely used client libraries through a drain, a TCP reset and a kill of the hub,
-// both directly and behind proxies. Each client must print the numbers 1 to 34 once and in order.
-// The test takes minutes, and runs only if TRIVIUM_CLIENTS is 1 or a pattern for clients' names.
+// TestClients runs widely used client libraries while it drains the hub, resets its TCP connections
+// and kills it. The clients connect directly and through proxies. Each client must print the numbers
+// 1 to 34 once and in order. The test takes minutes. It runs only if TRIVIUM_CLIENTS is set: to 1, or
+// to a regular expression that selects clients by name.
 func TestClients(t *testing.T) {
 	skipUnlessChosen(t)
 	programs := preparePrograms(t)
 	var mu sync.Mutex
-	results := map[string]map[string]string{} // results of a client behind each front
+	results := map[string]map[string]string{} // result by name of the client and name of the front
 	t.Run("behind", func(t *testing.T) {
 		for _, f := range fronts {
 			t.Run(f.name, func(t *testing.T) {
@@ -67,10 +68,10 @@ func skipUnlessChosen(t *testing.T) {
 	}
 }
 
-// clientPrograms holds the programs of TestClients.
+// clientPrograms holds the clients of TestClients: programs, and scripts for pages in a browser.
 type clientPrograms struct {
 	commands map[string][]string // command of each client, by name
-	pages    map[string]string   // files below clientsDir, by name
+	pages    map[string]string   // script of each client in a browser, as a path below clientsDir, by name
 }
 
 // preparePrograms builds the Go clients, and finds the interpreters of the others.
@@ -125,7 +126,7 @@ type libraryClient struct {
 	ready bool // the client has received event 0, which only shows that it is connected
 	got   []int
 	said  strings.Builder // output lines that are not numbers
-	lost  bool            // the program has ended or missed a deadline, so the test no longer waits for it
+	lost  bool            // the client has ended or missed a deadline, so the test no longer waits for its events
 }
 
 func (c *libraryClient) isReady() bool {
@@ -156,7 +157,7 @@ func (c *libraryClient) take(line string) {
 	}
 }
 
-// awaits reports whether event n has not arrived and can still arrive.
+// awaits reports whether event n has not arrived and the test still waits for it.
 func (c *libraryClient) awaits(n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,7 +170,7 @@ func (c *libraryClient) giveUp() {
 	c.lost = true
 }
 
-// result describes the number of events that arrived, and the faults.
+// result describes how many events arrived, and which were missing, duplicated or out of order.
 func (c *libraryClient) result() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,13 +195,13 @@ func (c *libraryClient) result() string {
 	return fmt.Sprintf("%d of %d%s", len(seen), showEvents, fault)
 }
 
-// clientRun is one run of all clients behind one front.
+// clientRun is one run of all clients behind one front, which is the hub itself or a proxy.
 type clientRun struct {
 	t       *testing.T
 	args    []string
-	url     string // URL of the hub, without the front
+	url     string // URL of the hub itself, which is not the URL that clients connect to
 	hub     *hubtest.Process
-	relay   *relay // the clients connect to this relay
+	relay   *relay // relay through which the clients connect to the front
 	clients []*libraryClient
 	sent    int
 }
@@ -272,8 +273,8 @@ func (r *clientRun) startCommand(name string, command, env []string) {
 	})
 }
 
-// awaitReaders publishes event 0 repeatedly until every client has received one. Event 0 is not
-// counted.
+// awaitReaders publishes event 0 repeatedly until every client has received it, which shows that the
+// client is connected. Event 0 is not part of the result.
 func (r *clientRun) awaitReaders() {
 	r.t.Helper()
 	for deadline := time.Now().Add(clientPatience); ; time.Sleep(300 * time.Millisecond) {
@@ -318,8 +319,8 @@ func (r *clientRun) await() {
 	}
 }
 
-// runOutages drains, resets and kills the hub. Events 9 and 26 are published while no client is
-// connected.
+// runOutages drains and restarts the hub, resets all connections, and kills and restarts the hub.
+// Events 9 and 26 are published directly after a restart, while no client is connected.
 func (r *clientRun) runOutages() {
 	r.publish(8)
 	r.await()

@@ -18,13 +18,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// shownEvent is an event as the SDK decoded it.
+// shownEvent is an event as the CloudEvents SDK has decoded it.
 type shownEvent struct {
 	Attributes map[string]string `json:"attributes"`
 	Data       []byte            `json:"data"`
 }
 
-// cloudEventsSDK builds a program that sends and reads events with the official SDK.
+// cloudEventsSDK builds the program in testdata/cloudevents, which sends and parses events with the official SDK. It
+// returns a function that runs the program and returns the events that the program prints.
 func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []shownEvent {
 	t.Helper()
 	dir := filepath.Join(repository, "testdata", "cloudevents")
@@ -55,8 +56,8 @@ func cloudEventsSDK(t *testing.T) func(stdin string, arguments ...string) []show
 	}
 }
 
-// If the official CloudEvents SDK sends an event twice, in any content mode, the event arrives once
-// and unchanged over each transport. The SDK also accepts events that were not published as
+// The official CloudEvents SDK sends each event twice, in every content mode. The event arrives once
+// and unchanged over each transport. The SDK can also parse events that were not published as
 // CloudEvents.
 func TestCloudEventsSDK(t *testing.T) {
 	t.Parallel()

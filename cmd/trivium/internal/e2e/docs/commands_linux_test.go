@@ -20,9 +20,9 @@ import (
 // runs them.
 var documented = []string{"README.md", "docs/publishing.md", "docs/security.md"}
 
-// outcomes lists the expected outputs of the pages' commands. A command is compared with the first
-// entry whose part it contains. A command without an entry fails the test, and so does an unused
-// entry.
+// outcomes lists what the commands of the pages must print. The first entry whose part is contained
+// in a command applies to that command. The test fails if no entry applies to a command, or if an
+// entry applies to no command.
 var outcomes = []struct {
 	part, prints string
 	endless      bool // the command runs until it is stopped
@@ -48,8 +48,8 @@ var outcomes = []struct {
 }
 
 // TestDocumentedCommands runs every command of the README, docs/publishing.md and docs/security.md.
-// It replaces only the default addresses, by free ones, and the placeholder of the token. The
-// commands of each page run in a separate directory.
+// In a command it replaces only the default addresses, by addresses with free ports, and the
+// placeholder of the token. The commands of each page run in a separate directory.
 func TestDocumentedCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the test builds trivium, which takes a long time")
@@ -68,7 +68,7 @@ func TestDocumentedCommands(t *testing.T) {
 			s.run(command)
 		}
 	}
-	require.NotNil(t, s.hub, "a page starts a hub")
+	require.NotNil(t, s.hub, "a command on one of the pages starts a hub")
 	s.stopEndless()
 	for _, outcome := range outcomes {
 		require.True(t, s.used[outcome.part], "a command contains %q", outcome.part)
@@ -98,9 +98,9 @@ func shellCommands(page string) (commands []string) {
 // shell runs the commands of the pages, with one hub for all of them.
 type shell struct {
 	t        *testing.T
-	dir, bin string // working directory of the commands; directory in which go install puts the program
+	dir, bin string // working directory of the commands, and the directory in which go install installs the program
 	hub      *hubtest.Process
-	settings string // settings of variables in the commands so far
+	settings string // assignments of shell variables in the commands so far
 	endless  []*endlessCommand
 	used     map[string]bool
 }
@@ -139,10 +139,11 @@ func (s *shell) run(command string) {
 	}
 }
 
-// serveCommand matches a command that starts a hub. Settings of variables may precede it.
+// serveCommand matches a command that starts a hub. Assignments of environment variables may precede it.
 var serveCommand = regexp.MustCompile(`^([A-Z_]+=\S+ )*trivium serve`)
 
-// withValues returns a command with the hub's token, preceded by the settings of variables.
+// withValues returns the command with the hub's token instead of the placeholder, preceded by the assignments of shell
+// variables in earlier commands.
 func (s *shell) withValues(command string) string {
 	token := ""
 	if s.hub != nil {
@@ -151,7 +152,8 @@ func (s *shell) withValues(command string) string {
 	return strings.ReplaceAll(s.settings+command, "the-token-that-serve-printed", token)
 }
 
-// command returns a bash command. The installed trivium takes precedence over others in the PATH.
+// command returns a command that runs text with bash. In its PATH, the trivium that go install has installed precedes
+// any other.
 func (s *shell) command(text string) *exec.Cmd {
 	cmd := exec.Command("bash", "-c", "set -euo pipefail\n"+text)
 	cmd.Dir = s.dir

@@ -1,3 +1,3 @@
-// Package docs contains tests of the documentation: its commands, examples, client programs and
-// proxy configurations are run against hubs, and its tables and links are compared with the code.
+// Package docs contains tests of the documentation. They run its commands, examples, client programs
+// and proxy configurations against hubs, and compare its tables and links with the code.
 package docs

@@ -50,8 +50,8 @@ func TestAnchorsFollowGitHub(t *testing.T) {
 	require.Equal(t, []string{"a-page--more", "its-code_1", "again", "again-1"}, anchors(page))
 }
 
-// Each link with an anchor to a page in docs or to the README, anywhere in the repository, leads to
-// an existing heading.
+// The test finds all links with an anchor, in the Go and Markdown files of the repository, that lead
+// to a page in docs or to the README. Each anchor must be that of an existing heading.
 func TestCitedAnchorsExist(t *testing.T) {
 	known := map[string][]string{}
 	check := func(t *testing.T, file, page, anchor string) {

@@ -21,12 +21,12 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// protocolPrograms is the directory of the clients shown in docs/protocol.md. Each file exports a
-// function subscribe.
+// protocolPrograms is the directory of the client programs that docs/protocol.md shows. Each file
+// exports a function named subscribe.
 const protocolPrograms = repository + "/testdata/protocol"
 
-// Programs that call the function subscribe of a file (%q) and print the messages that it passes to
-// them.
+// These programs call the function subscribe of one of these files, whose path replaces %q, and print
+// each event and gap that it passes to them. In runPage, base64 of the file replaces %s.
 const (
 	runJavaScript = `import { subscribe } from %q;
 await subscribe({
@@ -54,7 +54,7 @@ else:
         show(kind, value)`
 )
 
-// protocolCommands returns the command for each program, by file name.
+// protocolCommands returns the command that runs each file in protocolPrograms, by file name.
 func protocolCommands(t *testing.T) map[string][]string {
 	t.Helper()
 	node := hubtest.NeedTool(t, "node", "Debian's nodejs")
@@ -84,8 +84,8 @@ func protocolCommands(t *testing.T) map[string][]string {
 	return commands
 }
 
-// The programs receive every event once and in order, and report the gap at the start. The test
-// restarts the hub, publishes events during that time, and resets the TCP connections.
+// The programs receive every event once and in order, although the hub restarts and all TCP
+// connections are reset. They report one gap, because they begin with the cursor of another log.
 func TestProtocolProgramsLoseNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("restarts of a hub take a long time")
@@ -99,7 +99,7 @@ func TestProtocolProgramsLoseNothing(t *testing.T) {
 	})
 }
 
-// The JavaScript programs also lose nothing in a page of the hub's origin.
+// The JavaScript programs also lose no event if they run in a browser, in a page of the hub's origin.
 func TestProtocolProgramsInBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("restarts of a hub take a long time")
@@ -125,7 +125,8 @@ func TestProtocolProgramsInBrowser(t *testing.T) {
 	})
 }
 
-// playProtocol starts a hub, calls begin to start the programs, then restarts the hub and resets the connections.
+// playProtocol starts a hub and calls begin, which starts the programs. Then it publishes events, restarts the hub and
+// resets the connections, and requires that each program has received all events.
 func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	ports := testkit.FreePorts(t, 2)
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
@@ -164,8 +165,9 @@ func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	}
 }
 
-// The programs end if their token is wrong. The WebSocket program in Node.js is an exception:
-// Node.js sends no Origin and hides the status, so the program retries.
+// The programs exit if their token is wrong, except the WebSocket program in Node.js. Node.js sends
+// no Origin, so that the hub refuses the handshake with an HTTP status, and does not show this status
+// to the program, which therefore retries.
 func TestProtocolProgramsEndWhenRefused(t *testing.T) {
 	t.Parallel()
 	commands := protocolCommands(t)
@@ -194,7 +196,7 @@ var gapLine = regexp.MustCompile(`(?m)^gap .*$`)
 
 var programBlock = regexp.MustCompile("(?ms)^```\\w+ file=(\\S+)\n(.*?)^```$")
 
-// docs/protocol.md shows exactly the files that the tests run.
+// The programs in docs/protocol.md are identical to the files that the tests run.
 func TestProtocolShowsPrograms(t *testing.T) {
 	shown := programBlock.FindAllStringSubmatch(readProtocol(t), -1)
 	require.Len(t, shown, 6)

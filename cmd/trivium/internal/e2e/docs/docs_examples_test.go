@@ -22,15 +22,15 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// protocolPage contains the examples: fenced blocks of the language http, websocket or udp. Their info string
-// contains "example=NAME", and these optional attributes:
+// protocolPage is the page with the examples, which are fenced code blocks of the language http, websocket or udp. The
+// info string after the opening fence contains "example=NAME" and these optional attributes:
 //
-//	hub=NAME    the hub to ask, one of exampleHubs; without it one hub that the examples share, in their order
+//	hub=NAME    one of exampleHubs, which is started for this example; by default, one hub serves all examples in turn
 //	then=NAME   one of exampleActions, carried out when the first message of the answer has arrived
 //	token=none  the request has no token
 const protocolPage = repository + "/docs/protocol.md"
 
-// example is one block.
+// example is one of the code blocks, with its attributes.
 type example struct {
 	language, name, hub, then, token string
 	text                             string
@@ -105,7 +105,7 @@ func (h *exampleHub) run(t *testing.T, e example) {
 	}
 }
 
-// Values that differ in each run. Only their format is compared.
+// varying lists patterns of values that differ in each run. Of these values, only the format is compared.
 var varying = []struct {
 	pattern *regexp.Regexp
 	name    string
@@ -119,10 +119,10 @@ var varying = []struct {
 // requireSame compares a string of the page with a string from the hub.
 func (h *exampleHub) requireSame(t *testing.T, want, got string) {
 	t.Helper()
-	require.Equal(t, withNames(h.actual(want)), withNames(got), "the answer of the hub equals that of the page: %s", got)
+	require.Equal(t, withNames(h.actual(want)), withNames(got), "the hub's answer equals the example: %s", got)
 }
 
-// withNames replaces the varying values in text by names.
+// withNames replaces each value in text that a pattern of varying matches by the pattern's name.
 func withNames(text string) string {
 	for _, v := range varying {
 		text = v.pattern.ReplaceAllString(text, v.name)
@@ -130,19 +130,19 @@ func withNames(text string) string {
 	return text
 }
 
-// exampleEpoch is the epoch of the cursors in the page.
+// exampleEpoch is the epoch of the cursors in the examples.
 const exampleEpoch = "5e0f1a2b"
 
-// actual replaces the epoch and the address in a string of the page with those of this hub.
+// actual replaces the epoch and the address in the text of an example by those of this hub.
 func (h *exampleHub) actual(text string) string {
 	return strings.NewReplacer(exampleEpoch, h.epoch, "$HUB", "http://"+h.HTTP).Replace(text)
 }
 
-// runHTTP sends a request and compares the hub's answer with the example from the line "HTTP/1.1 …"
-// on.
+// runHTTP sends the request of an example and compares the hub's answer with the rest of the example,
+// which begins with the line "HTTP/1.1 …".
 func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	request, answer, found := strings.Cut(e.text, "\n\nHTTP/1.1 ")
-	require.True(t, found, "the hub did not answer")
+	require.True(t, found, "the example contains an answer")
 	head, body, _ := strings.Cut(h.actual(request), "\n\n")
 	answer = "HTTP/1.1 " + answer
 
@@ -177,7 +177,8 @@ func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	h.requireSame(t, wantBody, h.readBody(t, response, e.then, strings.Count(wantBody, "\n")+1))
 }
 
-// readBody returns the whole body, or the first count lines of a stream.
+// readBody returns the body, or its first count lines if it is an event stream. After the first blank line, it carries
+// out the action then, unless that is empty.
 func (h *exampleHub) readBody(t *testing.T, response *http.Response, then string, count int) string {
 	var body strings.Builder
 	lines := bufio.NewReader(response.Body)
@@ -212,7 +213,7 @@ func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), hubtest.Patience)
 	defer cancel()
-	var raw net.Conn // the connection below the library, to send frames that the library cannot send
+	var raw net.Conn // TCP connection of the WebSocket, to send frames that the library cannot send
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (_ net.Conn, err error) {
 		raw, err = new(net.Dialer).DialContext(ctx, network, address)
 		return raw, err
@@ -249,7 +250,7 @@ func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 	}
 }
 
-// received returns the next message, or "close CODE REASON".
+// received returns the next message, or "close CODE REASON" if the hub has closed the WebSocket.
 func received(ctx context.Context, conn *websocket.Conn) string {
 	_, message, err := conn.Read(ctx)
 	var end websocket.CloseError

@@ -25,8 +25,8 @@ type exampleHub struct {
 	tokens string // path of the tokens file, if the hub has one
 }
 
-// exampleHubs lists the hubs that examples select by name, with their flags and preparations. In
-// the flags, %s is the path of the tokens file. Each example gets a new hub.
+// exampleHubs maps the names by which examples select a hub to the flags with which it is started and
+// to a function that prepares it. The path of the tokens file replaces %s in the flags.
 var exampleHubs = map[string]struct {
 	flags   string
 	prepare func(*testing.T, *exampleHub)
@@ -37,13 +37,13 @@ var exampleHubs = map[string]struct {
 	"short-retention": {flags: "--retain-events 2"},
 	"tokens":          {flags: "--tokens %s"},
 	"small-messages":  {flags: "--max-message-bytes 64 --max-message-fragments 1 --max-event-bytes 64"},
-	"impatient":       {flags: "--read-timeout 5s"}, // the timeout of a message is six times as long
+	"impatient":       {flags: "--read-timeout 5s"}, // the timeout of a WebSocket message is six times as long
 	"full":            {flags: "--max-connections 1", prepare: func(_ *testing.T, h *exampleHub) { h.SSE("") }},
 	"slow-publishing": {flags: "--tokens %s --max-publish-rate 1", prepare: overdrawRate},
 	"draining":        {flags: "--auth none --drain 12h", prepare: beginDrain},
 }
 
-// exampleActions lists the actions that examples select with the attribute then.
+// exampleActions maps the values of the attribute "then" of an example to actions.
 var exampleActions = map[string]func(*testing.T, *exampleHub){
 	"drain":  func(_ *testing.T, h *exampleHub) { h.Signal(syscall.SIGTERM) },
 	"revoke": func(t *testing.T, h *exampleHub) { h.writeTokens(t, "") },
@@ -80,7 +80,7 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 	var receipt struct{ ID string }
 	require.NoError(t, json.Unmarshal([]byte(answer), &receipt))
 	h.epoch, _, _ = strings.Cut(receipt.ID, "-")
-	if hasTokens { // a token without rate limits
+	if hasTokens { // alice has not used up the rate limit
 		h.Token = tokenOf("alice")
 	}
 	if kind.prepare != nil {
@@ -91,8 +91,8 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 
 func tokenOf(name string) string { return "token-of-" + name }
 
-// writeTokens replaces the tokens in the file. Each argument consists of the name of a token and
-// the topics to which it may subscribe.
+// writeTokens replaces the tokens in the file. Each argument consists of the name of a token, a colon
+// and a filter of the topics to which the token may subscribe. An empty argument writes no tokens.
 func (h *exampleHub) writeTokens(t *testing.T, rights ...string) {
 	text := "tokens:\n"
 	for _, right := range rights {

@@ -30,8 +30,8 @@ func readProtocol(t *testing.T) string {
 	return string(page)
 }
 
-// matches returns all strings that the first group of the pattern matches, sorted and without
-// duplicates.
+// matches returns what the first group of the pattern matches in text: all these strings, sorted and
+// without duplicates.
 func matches(pattern *regexp.Regexp, text string) (found []string) {
 	for _, match := range pattern.FindAllStringSubmatch(text, -1) {
 		found = append(found, match[1])
@@ -56,15 +56,15 @@ func TestProtocolListsProblems(t *testing.T) {
 	require.Equal(t, matches(problemCode, string(source)), matches(problemRow, readProtocol(t)))
 }
 
-// docs/protocol.md contains an example for every close code except 1011, which only an internal
-// error of the hub causes.
+// docs/protocol.md contains an example for every close code except 1011, because only an internal
+// error of the hub causes this code.
 func TestProtocolShowsCloseCodes(t *testing.T) {
 	page := readProtocol(t)
 	listed := slices.DeleteFunc(matches(closeRow, page), func(code string) bool { return code == "1011" })
 	require.Equal(t, listed, matches(closeExample, page))
 }
 
-// Every flag in docs/protocol.md is in the help of trivium serve.
+// Every flag that docs/protocol.md names is in the help of trivium serve.
 func TestProtocolNamesFlags(t *testing.T) {
 	help, err := hubtest.Program(t, nil, "serve", "--help").CombinedOutput()
 	require.NoError(t, err)

@@ -19,7 +19,7 @@ import (
 // repository is the root of the repository, relative to this directory.
 const repository = "../../../../.."
 
-// page returns the content of a page. The path is relative to the root of the repository.
+// page returns the content of a file. The path is relative to the root of the repository.
 func page(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, path))
@@ -47,8 +47,8 @@ var (
 	link     = regexp.MustCompile(`\]\(([^()\s]+)\)`)
 )
 
-// Each relative link in the README, in docs and in the other pages at the top leads to an existing file or
-// directory, and its anchor to a heading.
+// Each relative link in docs and in the pages of the root directory leads to an existing file or directory. If the link
+// has an anchor, the page contains a heading with this anchor.
 func TestLinksResolve(t *testing.T) {
 	t.Parallel()
 	for _, from := range pages(t) {
@@ -76,7 +76,8 @@ func TestReadmeIsShort(t *testing.T) {
 	require.Less(t, strings.Count(page(t, "README.md"), "\n"), 200)
 }
 
-// rows returns the cells of the table in docs/operations.md that follows a comment with the mark.
+// rows returns the rows of a table in docs/operations.md, as lists of cells. The table follows a comment that begins with
+// the mark.
 func rows(t *testing.T, mark string) (cells [][]string) {
 	t.Helper()
 	_, table, found := strings.Cut(page(t, "docs/operations.md"), "<!-- "+mark)
@@ -94,7 +95,7 @@ func rows(t *testing.T, mark string) (cells [][]string) {
 	return cells
 }
 
-// docs/operations.md has a row for each flag of trivium serve, with its default.
+// docs/operations.md contains a row for each flag of trivium serve, with the flag's default.
 func TestSettingsDocumented(t *testing.T) {
 	var cli struct {
 		Serve settings.ServeConfig `cmd:""`
@@ -124,10 +125,10 @@ func TestSettingsDocumented(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// docs/operations.md has a row for each metric of the hub.
+// docs/operations.md contains a row for each metric of the hub.
 func TestMetricsDocumented(t *testing.T) {
 	want := metricNames(reflect.TypeFor[stats.Snapshot](), "trivium_")
-	// The metrics that are not fields of a snapshot are described in metrics_setup.go of package server, each by one call.
+	// The other metrics, which are not fields of a snapshot, are described by one call each in metrics_setup.go.
 	for _, match := range regexp.MustCompile(`describe\("(\w+)"`).FindAllStringSubmatch(page(t, "cmd/trivium/internal/server/metrics_setup.go"), -1) {
 		want = append(want, "trivium_"+match[1])
 	}
@@ -163,7 +164,7 @@ func metricNames(of reflect.Type, prefix string) (names []string) {
 	return names
 }
 
-// docs/proxies.md shows the configurations that TestProxies runs.
+// docs/proxies.md shows the proxy configurations that TestProxies uses.
 func TestProxyRecipesShown(t *testing.T) {
 	text := page(t, "docs/proxies.md")
 	for _, f := range []string{"nginx.conf", "haproxy.cfg", "Caddyfile", "apache.conf"} {

@@ -29,16 +29,17 @@ import (
 // recipes is the directory of the proxy configurations that docs/proxies.md shows.
 const recipes = repository + "/testdata/proxies"
 
-// front is the server that clients connect to: the hub itself, or a proxy with the configuration of
-// a recipe.
+// front is the server that clients connect to: the hub itself, or a proxy that is configured by one of
+// the recipes.
 type front struct {
 	name    string
-	program string // the proxy's program; "": no proxy
-	tls     bool
-	hubTLS  bool // the hub uses TLS
-	// configure writes the program's files to dir and returns its arguments.
+	program string // executable of the proxy; "": no proxy
+	tls     bool   // clients connect to the front with TLS
+	hubTLS  bool   // the hub serves TLS
+	// configure writes the configuration of the proxy to dir and returns the arguments of the executable. The parameter
+	// recipe is the content of the recipe.
 	configure func(t *testing.T, dir, recipe, listen string) []string
-	recipe    string // file name
+	recipe    string // file name of the recipe
 }
 
 var fronts = []front{

@@ -24,8 +24,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Each transport and each way to publish works through proxies that are configured by the recipes.
-// An EventSource reconnects by itself after a restart of the hub.
+// Each transport and each way to publish works through each proxy, configured by its recipe. A
+// browser's EventSource reconnects by itself after a restart of the hub.
 func TestProxies(t *testing.T) {
 	skipUnlessChosen(t)
 	for _, f := range fronts {
@@ -49,7 +49,7 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// proxied is a hub behind a proxy.
+// proxied is a hub, together with the proxy through which clients connect to it.
 type proxied struct {
 	front  front
 	args   []string
@@ -186,13 +186,13 @@ func (p *proxied) foreign(t *testing.T) {
 	require.Equal(t, problems.ContentType, response.Header.Get("Content-Type"))
 }
 
-// nativeSource is a page with an EventSource and no script that would reopen it.
+// nativeSource is a script that opens an EventSource and never opens another one.
 const nativeSource = `
 const events = new EventSource("/sse?topic=a.b");
 events.onmessage = ({ data }) => console.log(data);
 0`
 
-// restart requires that an EventSource reconnects after a drain and after a kill of the hub.
+// restart requires that an EventSource reconnects after the hub was drained and after it was killed.
 func (p *proxied) restart(t *testing.T) {
 	var said sync.Map // console output of the page
 	page := openPage(t, startBrowser(t), p.base+"/healthz", func(text string) { said.Store(strings.TrimSpace(text), true) })

@@ -19,9 +19,9 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// TestReadmePage opens the HTML page of the README in Chromium. Served by another origin, the page
-// shows events. Opened as a file, it cannot connect, and both the page and the hub explain how to
-// serve it.
+// TestReadmePage opens the HTML page that the README shows in Chromium. If the page is served by
+// another origin, it shows events. If it is opened as a file, it cannot connect; the page and the log
+// of the hub then explain how to serve it.
 func TestReadmePage(t *testing.T) {
 	skipUnlessChosen(t)
 	block := regexp.MustCompile("(?s)```html\n(.*?)```\n").FindStringSubmatch(page(t, "README.md"))

@@ -16,8 +16,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// documentedFile returns the code block of docs/operations.md that follows the line with the file's
-// name.
+// documentedFile returns the content of a file that docs/operations.md shows: the code block after
+// the line with the file's name.
 func documentedFile(t *testing.T, name string) string {
 	t.Helper()
 	block := regexp.MustCompile("(?s)`" + regexp.QuoteMeta(name) + "`[^`\n]*:\n\n```\\w*\n(.*?)```\n").FindStringSubmatch(page(t, "docs/operations.md"))
@@ -25,8 +25,9 @@ func documentedFile(t *testing.T, name string) string {
 	return block[1]
 }
 
-// TestSystemdUnit checks that systemd accepts the documented unit, that its exposure is at most 3 of 10, and that the
-// tokens file of the documented configuration is in its state directory, because DynamicUser reads no file of root.
+// TestSystemdUnit checks that systemd accepts the documented unit, and that the exposure level of "systemd-analyze
+// security" is at most 3 of 10. The documented tokens file must be in the state directory of the unit, because a service
+// with DynamicUser cannot read files that only root may read.
 func TestSystemdUnit(t *testing.T) {
 	t.Parallel()
 	unit := documentedFile(t, "/etc/systemd/system/trivium.service")
@@ -51,8 +52,9 @@ func TestSystemdUnit(t *testing.T) {
 	}
 }
 
-// TestNewTokensFileBelongsToOwnerOfDirectory checks that a hub that runs as another user can read a tokens file that
-// root creates in the hub's directory. Other users than root own both anyway.
+// TestNewTokensFileBelongsToOwnerOfDirectory checks that trivium token, run by root, creates a tokens file that belongs
+// to the owner of the directory, so that a hub that runs as this owner can read it. If the test does not run as root, the
+// same user owns both.
 func TestNewTokensFileBelongsToOwnerOfDirectory(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "state")

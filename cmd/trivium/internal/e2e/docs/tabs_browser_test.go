@@ -20,7 +20,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// pollingPage is a page that polls a hub of another origin, as docs/clients.md shows.
+// pollingPage is a script that polls a hub of another origin, as docs/clients.md shows. The URL of the hub and a token
+// replace the two %s.
 const pollingPage = `
 const tab = Math.random().toString(36).slice(2);
 let cursor = "";
@@ -36,8 +37,8 @@ let cursor = "";
 })().catch(console.log);
 0`
 
-// Two tabs can wait for events by long-poll at the same time. A tab of another origin sends one
-// preflight request, not one per poll.
+// Two tabs of a browser can wait for events by long-poll at the same time. A tab whose origin is not
+// the hub's sends one preflight request in all, not one per poll.
 func TestPollingTabs(t *testing.T) {
 	skipUnlessChosen(t)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -62,7 +63,7 @@ func TestPollingTabs(t *testing.T) {
 		pass.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
-		between.CloseClientConnections() // a poll may wait on one of the connections
+		between.CloseClientConnections() // a poll may be waiting, which would block Close
 		between.Close()
 	})
 	browser := startBrowser(t)

@@ -33,8 +33,9 @@ type request struct {
 // pollNow is a request that only checks the token.
 const pollNow = "GET /poll?wait=0"
 
-// exchange is a request and its answer. The status of an accepted WebSocket or stream is 200. If
-// the refusal is a message on the connection, the status is that of the problem in this message.
+// exchange is the answer to a request, and the connection. The status is 200 if a stream or WebSocket
+// was accepted. If the hub has accepted the connection and then refused the request by a message on
+// it, status is the status in this message.
 type exchange struct {
 	status int
 	code   int // close code of a WebSocket; 0: it was not closed
@@ -46,8 +47,8 @@ type exchange struct {
 	stream *decode.SSEDecoder // decodes the answer of /sse
 }
 
-// do sends a request on a new connection and reads the answer. It reads only the beginning of an
-// endless answer.
+// do sends a request on a new connection, reads the answer and closes the connection. Of an event
+// stream or a WebSocket, it reads only the first message.
 func (f *testbed) do(t *testing.T, r request) *exchange {
 	t.Helper()
 	x := f.start(t, r)
@@ -74,7 +75,7 @@ func (f *testbed) start(t *testing.T, r request) *exchange {
 	return x
 }
 
-// readAnswer reads the answer to a request. Of an endless answer it reads the beginning.
+// readAnswer reads the answer to a request. Of an event stream or a WebSocket, it reads only the first message.
 func (f *testbed) readAnswer(t *testing.T, x *exchange, r request) {
 	t.Helper()
 	method, _, _ := strings.Cut(r.line, " ")
@@ -107,8 +108,8 @@ func (f *testbed) refused(answer string) {
 	f.answers = append(f.answers, answer)
 }
 
-// send writes bytes to an address. It reads the answer at the same time, because the hub may stop
-// reading before the end.
+// send opens a connection and writes text in another goroutine. The caller can read the answer in the
+// meantime, because the hub may answer without reading all of text.
 func (f *testbed) send(t *testing.T, address, text string) *exchange {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -198,7 +199,7 @@ func (x *exchange) frame() (opcode byte, payload []byte, err error) {
 	return head[0] & 0x0f, payload, err
 }
 
-// clientFrame returns a frame as a client sends it, masked with zeros.
+// clientFrame returns a frame with a masking key of zeros, which leaves the payload unchanged.
 func clientFrame(first byte, payload []byte) []byte {
 	frame := []byte{first, 0x80 | byte(len(payload))}
 	switch {
@@ -220,7 +221,7 @@ func (f *testbed) command(t *testing.T, x *exchange, command string) decode.Mess
 	return f.answerTo(t, x)
 }
 
-// answerTo returns the next answer to a command.
+// answerTo returns the next answer to a command. It skips events that arrive before the answer.
 func (f *testbed) answerTo(t *testing.T, x *exchange) decode.Message {
 	t.Helper()
 	for {

@@ -25,7 +25,7 @@ var routes = []string{
 	"GET /demo", "GET /demo/", "HEAD /demo/build", "GET /demo/app.wasm",
 }
 
-// withBody adds a body with an event that the hub must not publish.
+// withBody adds a body to a request that can have one: an event that the hub must not publish.
 func withBody(r request) request {
 	if strings.HasPrefix(r.line, "POST") || strings.HasPrefix(r.line, "PUT") {
 		r.body = breachIn("origin")
@@ -57,8 +57,7 @@ func foreignOrigins(t *testing.T, f *testbed) {
 		require.Equal(t, http.StatusForbidden, x.status, "%s %q", line, origins)
 		require.Empty(t, x.header.Get("Access-Control-Allow-Origin"))
 		require.True(t, strings.Contains(x.body, "foreign-origin") || strings.HasPrefix(line, "HEAD"), "the request is refused because of its origin")
-		// A preflight for the same request is refused, or its answer does not permit the page to
-		// send the request.
+		// A CORS preflight for the same request is refused as well.
 		_, target, _ := strings.Cut(line, " ")
 		r = request{line: "OPTIONS " + target, header: append(r.header, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type")}
 		x = f.do(t, r)
@@ -87,7 +86,9 @@ func foreignOrigins(t *testing.T, f *testbed) {
 			}
 		}
 	}
-	x := f.do(t, request{line: "GET /ws", header: []string{"Origin: " + own}}) // the reason is sent as a message, which a page of an allowed origin can read
+	// To a page of an allowed origin, the hub sends the reason of a refusal as a message, because the page cannot see the
+	// HTTP status.
+	x := f.do(t, request{line: "GET /ws", header: []string{"Origin: " + own}})
 	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{x.status, x.code})
 }
 
@@ -143,7 +144,7 @@ func reboundHost(t *testing.T, f *testbed) {
 		for _, line := range routes {
 			r := withBody(request{hub: f.open, line: line, host: host})
 			status := f.do(t, r).status
-			// An invalid host is refused by net/http itself, with 400.
+			// Package net/http itself refuses a syntactically invalid host, with status 400.
 			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, status, "%s %s", host, line)
 			r.header = []string{"Origin: http://" + host}
 			require.Contains(t, []int{http.StatusMisdirectedRequest, http.StatusBadRequest}, f.do(t, r).status, "%s %s", host, line)

@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// endAttacks end a token's rights while connections use the token. The name of the token is part of
-// the topic of its load.
+// endAttacks end or reduce the rights of a token while connections use the token and events are
+// published to their topic. The name of the topic contains the name of the token.
 var endAttacks = []attack{
 	{"renewal of a token, under load", renewal},
 	{"a token that expires, under load", func(t *testing.T, f *testbed) {
@@ -64,8 +64,8 @@ var endAttacks = []attack{
 	{"the expiry of a token with many connections", manyHolders},
 }
 
-// load publishes one number per millisecond to a topic, until it is stopped or a publish is
-// refused.
+// load is a publisher that publishes a rising number to a topic every millisecond, until it is stopped
+// or a publish is refused.
 type load struct {
 	conn    net.Conn
 	reader  *bufio.Reader
@@ -102,7 +102,7 @@ func (f *testbed) load(t *testing.T, token, topic string) *load {
 	return l
 }
 
-// stop stops the load and returns the number of published events.
+// stop stops the publisher and returns the number of published events.
 func (l *load) stop(t *testing.T) int {
 	close(l.stopped)
 	status, body := l.answer(t)
@@ -124,11 +124,11 @@ func (l *load) answer(t *testing.T) (status int, body string) {
 type subscriberLog struct {
 	where     string
 	numbers   []int
-	status    int // status of the problem that ended the subscription
+	status    int // HTTP status of the refusal, or status in the message that ended the subscription; -1: another error
 	code      int // close code of a WebSocket
 	refusedAt time.Time
 	closed    time.Time
-	after     int // number of events that arrived after the token had ended
+	after     int // number of events that arrived after the subscription was ended
 
 	count atomic.Int64 // number of events received so far; the test reads it while the subscriber runs
 }
@@ -148,8 +148,9 @@ func (h *subscriberLog) refused(status int) {
 	}
 }
 
-// subscribeAll starts two subscribers on each transport, as long as the token has not expired. It
-// returns them, and a function that waits until all are disconnected.
+// subscribeAll starts two subscribers on each transport. It skips a subscriber if the token has
+// expired in the meantime. It returns the subscribers and a function that waits until all of them
+// are disconnected.
 func (f *testbed) subscribeAll(t *testing.T, token, topic string, expires time.Time) (subscribers []*subscriberLog, wait func() []*subscriberLog) {
 	var all sync.WaitGroup
 	for _, listener := range []func(*subscriberLog, *exchange){readStreamEvents, readSocketEvents} {
@@ -202,8 +203,8 @@ func readStreamEvents(h *subscriberLog, x *exchange) {
 	}
 }
 
-// readSocketEvents reads until the hub closes the WebSocket. Like a hostile client, it does not
-// answer the close frame.
+// readSocketEvents reads until the hub closes the WebSocket. Like a hostile client, it does not reply
+// to the hub's close frame.
 func readSocketEvents(h *subscriberLog, x *exchange) {
 	for {
 		m, code, err := x.message()
@@ -220,8 +221,8 @@ func readSocketEvents(h *subscriberLog, x *exchange) {
 	}
 }
 
-// readPollEvents polls until it is refused. It does not use do, which only the test's own goroutine
-// may call.
+// readPollEvents polls until the hub refuses a poll. It does not call testbed.do, which only the
+// goroutine of the test may call.
 func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 	client := &http.Client{Transport: &http.Transport{}, Timeout: hubtest.Patience}
 	defer client.CloseIdleConnections()
@@ -256,12 +257,12 @@ func (f *testbed) readPollEvents(h *subscriberLog, token, first string) {
 	}
 }
 
-// renewal requires that a connection stays open while the client repeatedly renews its short-lived
-// token.
+// renewal requires that a WebSocket stays open while the client repeatedly replaces its short-lived
+// token by a new one.
 func renewal(t *testing.T, f *testbed) {
 	x := renewing(t, f)
 	for ; x == nil; x = renewing(t, f) {
-		t.Log("the machine paused the renewals for too long")
+		t.Log("a renewal was late because the machine was busy; trying again")
 	}
 	// A renewal with a token that has no right to a subscribed topic is refused.
 	require.Equal(t, http.StatusForbidden, f.command(t, x, `{"op":"auth","token":"`+f.tokens["narrow"]+`"}`).Problem.Status)
@@ -275,8 +276,9 @@ func renewal(t *testing.T, f *testbed) {
 	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{h.status, h.code})
 }
 
-// renewing returns a connection whose short-lived token was renewed many times. It returns nil if the
-// machine paused the renewals for so long that a token expired.
+// renewing opens a WebSocket and renews its short-lived token many times, while events are published.
+// It returns the open WebSocket. It returns nil if a token expired only because the machine was so
+// busy that a renewal was late.
 func renewing(t *testing.T, f *testbed) *exchange {
 	const life = 3 * time.Second
 	fresh := func() string {
@@ -293,7 +295,7 @@ func renewing(t *testing.T, f *testbed) *exchange {
 		defer close(ended)
 		for n := 0; n < 40 || time.Since(begin) < 5*life/2; n++ {
 			token := fresh()
-			if n%5 == 4 { // a refused renewal changes nothing
+			if n%5 == 4 { // an invalid token: after the refusal, the previous token stays in use
 				token = token[:len(token)-4] + "AAAA"
 			}
 			if _, err := x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+token+`","ref":`+strconv.Itoa(n)+`}`))); err != nil {

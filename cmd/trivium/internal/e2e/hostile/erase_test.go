@@ -29,8 +29,8 @@ func (f *testbed) publishTo(t *testing.T, p *hubtest.Process, topic, data string
 	return hubtest.IDOf(t, x.body)
 }
 
-// erasingUninvited requires that the operator can erase events, and that a page of another site in
-// the operator's browser cannot.
+// erasingUninvited requires that neither a client with a token nor a page of another site, in the
+// operator's browser, can erase events.
 func erasingUninvited(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	id := f.publishTo(t, p, "kept", `"kept"`)
@@ -58,7 +58,8 @@ func erasingUninvited(t *testing.T, f *testbed) {
 	f.stillHas(t, p, id, 0)
 }
 
-// erasingNothing requires that an invalid ID gets a clear error and erases nothing.
+// erasingNothing requires that a request with an invalid ID, or with the ID of no event, erases nothing and is answered
+// with an error that names the reason.
 func erasingNothing(t *testing.T, f *testbed) {
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir())
 	id := f.publishTo(t, p, "kept", `"kept"`)
@@ -110,8 +111,8 @@ func (f *testbed) stillHas(t *testing.T, p *hubtest.Process, id string, erased i
 	require.EqualValues(t, erased, p.Stats().Events.Erased)
 }
 
-// floodOfErasures runs a script that erases events as fast as possible, and requires that another
-// tenant can publish and subscribe as before.
+// floodOfErasures erases events as fast as possible, and requires that another tenant can publish and
+// subscribe as before.
 func floodOfErasures(t *testing.T, f *testbed) {
 	for _, args := range [][]string{{"--engine", "memory"}, {"--engine", "embedded", "--store", t.TempDir()}} {
 		p := f.tenants(t, args...)

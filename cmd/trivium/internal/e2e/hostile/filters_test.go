@@ -65,13 +65,14 @@ func (f *testbed) cpu(t *testing.T, p *hubtest.Process) time.Duration {
 	return time.Duration(f.metric(t, p, "process_cpu_seconds_total") * float64(time.Second))
 }
 
-// searchingPolls runs two clients of one token that poll with every kind of start. It requires that
-// another token's events are published and delivered at the same time.
+// searchingPolls runs two clients with one token. They poll with each parameter that sets a start
+// position: last, since and cursor. It requires that events of another token are published and
+// delivered at the same time.
 func searchingPolls(t *testing.T, f *testbed) {
 	p := f.serveAlone(t, "--retain-events", "12000")
 	before := p.Resident()
 	begin := f.do(t, request{hub: p, line: pollNow, token: f.tokens["one"]}).body
-	f.publishDeep(t, p, 24_000) // so that half of the topics have lost their events
+	f.publishDeep(t, p, 24_000) // retention removes the events of half of the topics
 	_, cursor, _ := strings.Cut(begin, `"cursor":"`)
 	cursor, _, _ = strings.Cut(cursor, `"`)
 
@@ -156,7 +157,7 @@ func costlySubscribers(t *testing.T, f *testbed) {
 	require.Contains(t, refused.body, "the filters of this token's subscribers may use at most 4194304 bytes")
 	require.Positive(t, f.metric(t, p, `trivium_limited_total{limit="filter_bytes_per_token"}`))
 	x := f.start(t, request{hub: p, line: "GET /sse?" + topicsQuery(deepFilters(rng, 64)), token: f.tokens["two"]})
-	require.Equal(t, http.StatusOK, x.status, "another token has its own share")
+	require.Equal(t, http.StatusOK, x.status, "the limit applies to each token separately")
 }
 
 // costlyRights compares the processor time of polls with two tokens: one whose rights have many

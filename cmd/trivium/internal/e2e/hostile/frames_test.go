@@ -41,12 +41,12 @@ func fragmented(message string) []byte {
 	return all.Bytes()
 }
 
-// closedWith sends bytes on a new WebSocket, and requires that the hub closes it with the code.
+// closedWith sends bytes on a new WebSocket, and requires that the hub closes the WebSocket with the given close code.
 func (f *testbed) closedWith(t *testing.T, code int, sent []byte) {
 	t.Helper()
 	x := f.start(t, request{hub: f.lenient, line: "GET /ws?subscribe=none"})
 	require.Equal(t, http.StatusOK, x.status)
-	go func() { _, _ = x.conn.Write(sent) }() // the hub may close before it has read everything
+	go func() { _, _ = x.conn.Write(sent) }() // in a goroutine, because the hub may close before it has read all bytes
 	for {
 		m, got, err := x.message()
 		require.NoError(t, err)
@@ -74,7 +74,7 @@ func byteFragments(t *testing.T, f *testbed) {
 	publish := `{"op":"publish","topic":"fragments","data":"` + breach + `"}`
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", maxFragments+1-len(publish))))
 	f.closedWith(t, 1008, fragmented(publish+strings.Repeat(" ", 60<<10)))
-	require.GreaterOrEqual(t, f.metric(t, f.lenient, counter), before+2, "both refusals are counted, and possibly those of another attack")
+	require.GreaterOrEqual(t, f.metric(t, f.lenient, counter), before+2, "at least these two refusals are counted")
 }
 
 func endlessFrames(t *testing.T, f *testbed) {

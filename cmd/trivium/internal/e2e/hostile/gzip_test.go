@@ -59,7 +59,7 @@ func expandingBodies(t *testing.T, f *testbed) {
 			})
 		}
 	}
-	for range 20 { // another token publishes at the same time
+	for range 20 { // another client publishes at the same time
 		x := f.do(t, request{hub: p, line: "POST /publish/other", token: p.Token, header: []string{"Content-Encoding: gzip"}, body: gzipped(t, "[1]", "", 0)})
 		require.Equal(t, http.StatusOK, x.status, x.body)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// Every answer of every route, including upgrades and refusals, contains headers that forbid
-// browsers to guess its type and to share it with other origins.
+// Every answer of every route, including upgrades and refusals, contains two headers: one forbids a
+// browser to guess the content type, the other to load the answer into pages of other origins.
 func TestHardeningHeaders(t *testing.T) {
 	f := &testbed{}
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none")...))

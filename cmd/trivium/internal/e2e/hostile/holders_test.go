@@ -15,9 +15,9 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// unread uses two tokens, each limited to one connection, whose clients stop reading. Such a client
-// does not detect that the hub has closed its connection. The test detects it because the token may
-// then open another connection.
+// unread uses two tokens that may have one connection each. The client of each token stops reading,
+// and then the token loses its rights. The test detects that the hub has closed the connection when
+// the token may open another one.
 func unread(t *testing.T, f *testbed) {
 	names := []string{"unread on /sse", "unread on /ws"}
 	for _, name := range names {
@@ -42,8 +42,9 @@ func unread(t *testing.T, f *testbed) {
 	}
 }
 
-// manyHolders opens 400 connections, or 9,000 if TRIVIUM_LONG is set. With a limit of 20,000 open
-// files, one token may have 9,456 connections: half of all that are allowed.
+// manyHolders opens many connections with one token, and requires that the hub closes all of them in
+// time when the token expires. It opens 400 connections, or 9,000 if TRIVIUM_LONG is set. This is less
+// than the 9,456 that one token may have with a limit of 20,000 open files.
 func manyHolders(t *testing.T, f *testbed) {
 	holders := 400
 	if os.Getenv("TRIVIUM_LONG") != "" {
@@ -76,7 +77,7 @@ func manyHolders(t *testing.T, f *testbed) {
 		require.Equal(t, http.StatusUnauthorized, h.status, h.where)
 	}
 	byRefusal := func(a, b *subscriberLog) int { return a.refusedAt.Compare(b.refusedAt) }
-	require.True(t, slices.MinFunc(closed, byRefusal).refusedAt.After(end.Add(-10*time.Millisecond)), "no connection ends before its token")
+	require.True(t, slices.MinFunc(closed, byRefusal).refusedAt.After(end.Add(-10*time.Millisecond)), "no connection is closed before the token expires")
 	inTime(t, fmt.Sprintf("to refuse the last of %d connections", holders), slices.MaxFunc(closed, byRefusal).refusedAt.Sub(end))
 	last := slices.MaxFunc(closed, func(a, b *subscriberLog) int { return a.closed.Compare(b.closed) })
 	inTime(t, fmt.Sprintf("to close the last of %d connections", holders), last.closed.Sub(end))

@@ -15,14 +15,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// attack is one attack on the hubs of a testbed. Its name is listed in docs/security.md.
+// attack is one attack on the hubs of a testbed. docs/security.md lists the names of all attacks.
 type attack struct {
 	name string
 	try  func(t *testing.T, f *testbed)
 }
 
-// attacks lists all attacks. They run in parallel, so each attack uses its own topics to check its
-// effects.
+// attacks lists all attacks. They run in parallel. Therefore each attack publishes to topics of its
+// own.
 var attacks = slices.Concat(
 	tokenAttacks,
 	rightAttacks,
@@ -56,7 +56,7 @@ func TestHostile(t *testing.T) {
 	t.Run("try", func(t *testing.T) { // without t.Parallel, which would start them in any order
 		var running sync.WaitGroup
 		defer running.Wait()
-		slots := make(chan struct{}, 12) // most attacks wait
+		slots := make(chan struct{}, 12) // limits how many attacks run at once; most of them wait most of the time
 		for _, row := range longestFirst() {
 			slots <- struct{}{}
 			running.Go(func() {
@@ -68,7 +68,8 @@ func TestHostile(t *testing.T) {
 	t.Run(leakAttack, f.requireNoLeak)
 }
 
-// longestFirst returns all attacks. Those that wait for timeouts start first, so that the others run meanwhile.
+// longestFirst returns all attacks in the order in which they start. Attacks that wait for timeouts come first, so that
+// other attacks run while they wait.
 func longestFirst() []attack {
 	sorted := slices.Concat(incomingAttacks, keyAttacks, pollAttacks, wireAttacks)
 	waiting := len(sorted)
@@ -80,8 +81,8 @@ func longestFirst() []attack {
 	return sorted
 }
 
-// leakAttack is the name of the last test, which searches the output that all other attacks have
-// caused.
+// leakAttack is the name of the last attack, which searches the output of the hubs for the secrets
+// that all other attacks have sent.
 const leakAttack = "a search for tokens and secrets in the log, metrics and errors"
 
 // docs/security.md lists exactly the names of the attacks.
@@ -100,9 +101,9 @@ func TestSecurityListed(t *testing.T) {
 	require.Equal(t, append(tried, leakAttack), listed)
 }
 
-// docs/security.md promises that connections end within a second. The tests log the time. They
-// allow a minute, because the machine may be busy, and three seconds if TRIVIUM_LONG=1 is set,
-// which requires an idle machine.
+// docs/security.md promises that connections are closed within a second after a token has ended. The
+// tests log the time that this takes. They fail if it takes more than a minute, because the machine
+// may be busy, or more than three seconds if TRIVIUM_LONG is set, which requires an idle machine.
 const promised = time.Second
 
 var allowed = func() time.Duration {
@@ -112,10 +113,10 @@ var allowed = func() time.Duration {
 	return time.Minute
 }()
 
-// inTime requires that an action that is promised within a second took no longer than the tests
-// allow.
+// inTime logs the time that an action took, for which docs/security.md promises a second, and requires
+// that it is below the limit of the tests.
 func inTime(t *testing.T, what string, took time.Duration) {
 	t.Helper()
-	t.Logf("%s took %v of the %v promised", what, took.Round(time.Millisecond), promised)
+	t.Logf("%s took %v; the promised time is %v", what, took.Round(time.Millisecond), promised)
 	require.Less(t, took, allowed, what)
 }

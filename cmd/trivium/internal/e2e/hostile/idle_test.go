@@ -44,7 +44,7 @@ func stallBodies(t *testing.T, _ *testbed) {
 	}{
 		{"POST /publish/stalled", "Content-Length: 100", func(int) string { return "127.0.3.1" }},
 		{"POST /publish", "Content-Type: application/x-ndjson\r\nContent-Length: 100", func(int) string { return "127.0.3.2" }},
-		// Not POST, because after the refusal of a POST the hub waits only one second for the body.
+		// GET is used, because after refusing a POST, the hub waits for the rest of the body for only one second.
 		{"GET /healthz", "Content-Length: 100", func(i int) string { return fmt.Sprintf("127.0.4.%d", 1+i%200) }},
 	} {
 		p := hubtest.LimitFiles(t, hubtest.Start, 300, hubtest.Binary(t, append(hubtest.AnyPorts, "--read-timeout", "10m")...))
@@ -77,9 +77,9 @@ func holdIdle(t *testing.T, files, connections int, source func(int) string, arg
 	require.Equal(t, "kept", e.Topic)
 }
 
-// occupy opens connections one after the other. If text is not empty, it sends text on each and
-// reads the answer. It ignores connections that the hub refuses or closes. The returned function
-// counts the connections that are still open.
+// occupy opens connections one after the other and keeps them open. If text is not empty, it sends
+// text on each and reads the answer. It does not fail if the hub refuses or closes a connection. The
+// returned function counts the connections that are still open.
 func occupy(t *testing.T, p *hubtest.Process, connections int, text string, source func(int) string) (open func() int) {
 	t.Helper()
 	var all []net.Conn

@@ -38,7 +38,7 @@ func (f *testbed) publishAsOther(t *testing.T, p *hubtest.Process) {
 	}
 }
 
-// serveAlone starts a hub that only one attack uses, so that its memory can be measured.
+// serveAlone starts a hub that no other attack uses, so that the hub's memory can be measured.
 func (f *testbed) serveAlone(t *testing.T, args ...string) *hubtest.Process {
 	return f.serve(t, hubtest.Binary(t, slices.Concat(hubtest.AnyPorts, []string{"--tokens", f.quietFile}, args)...))
 }
@@ -58,10 +58,11 @@ func (f *testbed) requireBoundedMemory(t *testing.T, p *hubtest.Process, before 
 	t.Helper()
 	after := p.Resident()
 	t.Logf("resident: %d MiB before, %d MiB after; reserved: %.0f MiB", before/hubtest.Mebibyte, after/hubtest.Mebibyte, f.metric(t, p, "trivium_receiving_bytes")/hubtest.Mebibyte)
-	require.Less(t, after-before, int64(int64(128<<20)*3/2), "growth of the memory, with garbage that is not collected yet")
+	require.Less(t, after-before, int64(int64(128<<20)*3/2), "growth of the memory, which includes garbage that is not collected yet")
 }
 
-// sendPieces starts a publish and sends pieces of its body until the hub no longer reads them.
+// sendPieces starts a publish request on a new connection. In another goroutine, it writes the piece the given number of
+// times as the body, until the hub no longer reads.
 func (f *testbed) sendPieces(t *testing.T, p *hubtest.Process, token, header, piece string, pieces int) {
 	x := f.send(t, p.HTTP, "")
 	go func() {
@@ -97,7 +98,7 @@ func endlessBodies(t *testing.T, f *testbed) {
 	}
 	f.waitRefusals(t, p, "receiving_per_token", 6)
 	large := request{hub: p, line: "POST /publish", token: f.tokens["two"], body: strings.Repeat(" ", 1<<20) + `{"topic":"large","data":1}`}
-	require.Equal(t, http.StatusOK, f.do(t, large).status, "other tokens have their own share")
+	require.Equal(t, http.StatusOK, f.do(t, large).status, "the limit of one token does not affect other tokens")
 	for _, who := range []string{"master", "publisher", "three", "hasty"} {
 		for range 3 {
 			pour(who)
@@ -115,9 +116,9 @@ func endlessMessages(t *testing.T, f *testbed) {
 			f.send(t, p.HTTP, text)
 		}
 	}
-	// After the read timeout, this hub closes the WebSockets with an unfinished message and frees the memory of the
-	// messages. A slow machine needs seconds for a small request; the timeout of a
-	// message is six times as long.
+	// The hub brief has a short read timeout. After six times this timeout, it closes WebSockets whose message is
+	// unfinished, and frees the memory of the messages. The timeout must be some seconds, because a slow machine needs
+	// seconds for a small request.
 	const overdue = 20
 	brief := f.serveAlone(t, "--read-timeout", "4s")
 	endless(brief, overdue)
@@ -141,8 +142,8 @@ func endlessMessages(t *testing.T, f *testbed) {
 	require.Eventually(t, func() bool { return f.metric(t, brief, "trivium_receiving_bytes") == 0 }, hubtest.Patience, 50*time.Millisecond)
 }
 
-// manyFilters sends lists with too many filters. Refusing such a list must cost less than parsing
-// its filters.
+// manyFilters sends lists with too many filters, and logs the processor time that the hub needs to
+// refuse one.
 func manyFilters(t *testing.T, f *testbed) {
 	p := f.serveAlone(t)
 	x := f.start(t, request{hub: p, line: "GET /ws?subscribe=none", token: f.tokens["one"]})

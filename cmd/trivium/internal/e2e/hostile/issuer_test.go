@@ -32,8 +32,8 @@ const (
 	audience   = "trivium"
 )
 
-// issuer creates valid and invalid JWTs, and serves some of its keys at a URL. It also serves the
-// URL /lure, which no hub may request.
+// issuer creates valid and invalid JWTs, and serves its remote keys at the URL /jwks.json. At all
+// other URLs, it serves a key that no hub accepts, and counts the requests: no hub may send any.
 type issuer struct {
 	testbed *testbed
 	url     string
@@ -105,8 +105,8 @@ func ecJWK(kid string, key *ecdsa.PrivateKey) string {
 	return fmt.Sprintf(`{"kty":"EC","crv":"P-256","kid":%q,"x":%q,"y":%q}`, kid, b64(key.X.FillBytes(x)), b64(key.Y.FillBytes(y)))
 }
 
-// sign returns a JWT with the header and the payload, which may be invalid. The type of the key
-// selects the signature algorithm.
+// sign returns a JWT with the given header and payload, which may be invalid. It signs the JWT with the
+// algorithm for the type of the key, regardless of the algorithm in the header.
 func (i *issuer) sign(key any, header, payload string) string {
 	text := b64([]byte(header)) + "." + b64([]byte(payload))
 	return i.testbed.secret(text + "." + b64(signature(key, text)))
@@ -139,8 +139,8 @@ func signature(key any, text string) (signed []byte) {
 	return signed
 }
 
-// jwt returns a JWT signed with the shared secret. changed maps claims to other JSON values; ""
-// removes a claim.
+// jwt returns a JWT that is signed with the hub's HMAC secret. changed maps names of claims to JSON
+// values that replace the default values; "" removes a claim.
 func (i *issuer) jwt(changed map[string]string) string {
 	return i.sign(i.hmacKey, hs256, claims(changed))
 }
@@ -152,8 +152,8 @@ const (
 	eddsa = `{"alg":"EdDSA","typ":"JWT"}`
 )
 
-// claims returns the payload of a token with all rights for an hour. changed replaces claims, as
-// for jwt.
+// claims returns the payload of a token that has all rights and expires in an hour. changed replaces
+// claims as for the method jwt.
 func claims(changed map[string]string) string {
 	now := time.Now()
 	all := map[string]string{
@@ -171,7 +171,7 @@ func claims(changed map[string]string) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// at returns a time as a NumericDate with milliseconds.
+// at returns a time as a NumericDate (RFC 7519, section 2) with milliseconds.
 func at(t time.Time) string { return fmt.Sprintf("%.3f", float64(t.UnixMilli())/1000) }
 
 func quoted(s string) string {
@@ -179,7 +179,7 @@ func quoted(s string) string {
 	return string(text)
 }
 
-// key is a key that the hubs accept, and the header of tokens signed with it.
+// key is a key that the hubs accept, with the header of the tokens that are signed with it.
 type key struct {
 	name, header string
 	private      any

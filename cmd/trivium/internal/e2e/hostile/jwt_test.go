@@ -45,8 +45,8 @@ func forgedSignature(t *testing.T, f *testbed) {
 			"no first": good[strings.Index(good, "."):],
 			"strange":  f.sign(f.strange, rs256, claims(nil)),
 			"SHA-256":  text + "." + b64(sha(text)),
-			// The last character of a base64 string can have bits that decoders ignore. This token
-			// differs only in these bits.
+			// The last character of a base64 string can contain bits that decoders ignore. In this
+			// token, only these bits are changed.
 			"stray bits": good[:len(good)-1] + string(rune(good[len(good)-1]+1)),
 		}
 		if len(raw)%3 == 0 {
@@ -97,7 +97,7 @@ func confusedAlgorithm(t *testing.T, f *testbed) {
 			f.requireRefused(t, f.sign(secret, `{"alg":"HS256","kid":"remote-rsa"}`, claims(nil)))
 		}
 	}
-	// A hub does not accept a signature by one key with the algorithm of another key.
+	// A hub refuses a token that is signed with one key while its header names the algorithm of another key.
 	for _, signer := range f.keys() {
 		for _, claimed := range f.keys() {
 			if signer.header != claimed.header && signer.name[:5] != claimed.name[:5] {
@@ -165,11 +165,11 @@ func kidFlood(t *testing.T, f *testbed) {
 	require.LessOrEqual(t, f.fetched.Load(), most)
 }
 
-// mostFetches returns how often a hub may request the keys of an issuer, regardless of the tokens
-// that it receives: once at its start and once per six seconds.
+// mostFetches returns the maximum number of requests that a hub may send to the issuer's URL,
+// regardless of the tokens that it receives: one at its start and one per six seconds, rounded up.
 func mostFetches(running time.Duration) int64 { return 2 + int64(running/(6*time.Second)) }
 
-// floodUnknownKeys sends tokens with unknown keys to a hub as long as more returns true.
+// floodUnknownKeys sends tokens whose key IDs the hub does not know, as long as more returns true.
 func (f *testbed) floodUnknownKeys(t *testing.T, p *hubtest.Process, attacker int, more func(i int) bool) {
 	for i := 0; more(i); i++ {
 		header := fmt.Sprintf(`{"alg":"RS256","kid":"flood-%d-%d"}`, attacker, i)
@@ -181,8 +181,8 @@ func (f *testbed) floodUnknownKeys(t *testing.T, p *hubtest.Process, attacker in
 	}
 }
 
-// requireUnknownKey requires that a token with an unknown key gets a temporary refusal, because the
-// hub must fetch the keys before it can decide whether the token is valid.
+// requireUnknownKey requires that the hub refuses a token with an unknown key ID. The refusal may be
+// temporary, because the hub must fetch the keys before it can decide whether the token is valid.
 func (f *testbed) requireUnknownKey(t *testing.T, token string) {
 	t.Helper()
 	for _, route := range []string{pollNow, "POST /publish"} {
@@ -210,7 +210,7 @@ func ownKeys(t *testing.T, f *testbed) {
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(nil)))
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(map[string]string{"iss": quoted(f.url)})))
 	}
-	// A valid token may have any headers, except unknown headers that its "crit" header lists.
+	// The header of a valid token may have any members, except unknown ones that its member "crit" lists.
 	f.requireAccepted(t, f.sign(f.rsa, `{"alg":"RS256","jku":"`+f.url+`/lure","x5u":"`+f.url+`/lure","jwk":`+jwk+`}`, claims(nil)))
 	for _, more := range []string{
 		`"crit":["exp"],"exp":1`, `"crit":[]`, `"crit":null`, `"crit":"x"`, `"crit":["b64"],"b64":true`, `"b64":false`,

@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// keyAttacks concern the URL from which the hub fetches the keys of JWTs.
+// keyAttacks concern the URL from which a hub fetches the keys of JWTs, and revoked tokens of a subject.
 var keyAttacks = []attack{
 	{"a key rotation during a flood of unknown kids", rotationUnderFlood},
 	{"revocation of a sub, under load", func(t *testing.T, f *testbed) {
@@ -67,8 +67,8 @@ func (i *rotatingIssuer) serve(keys map[string]*rsa.PrivateKey) {
 	i.keys.Store(&set)
 }
 
-// Clients can send invalid tokens with any key ID. These must not delay tokens with known keys, and
-// may delay tokens with new keys by a few seconds at most.
+// rotationUnderFlood sends many invalid tokens with unknown key IDs. Meanwhile, the hub must accept
+// tokens with known keys, and it must accept tokens with a new key after some seconds.
 func rotationUnderFlood(t *testing.T, f *testbed) {
 	source := newRotatingIssuer(t)
 	source.serve(map[string]*rsa.PrivateKey{"old": f.rsa})
@@ -113,9 +113,9 @@ func rotationUnderFlood(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, ask(pollNow, known).status)
 }
 
-// requireRetryLater sends a valid token, whose key the hub does not know yet, to every route. It
-// requires a 503 with Retry-After or, for an EventSource or a WebSocket in a browser, an answer
-// after which the client retries.
+// requireRetryLater sends a valid token, whose key the hub may not know yet, to every route. If the hub
+// refuses the token, the answer must be a 503 with Retry-After. For an EventSource or a WebSocket in a
+// browser, it must be an answer after which the browser's client retries.
 func (f *testbed) requireRetryLater(t *testing.T, p *hubtest.Process, token string) {
 	t.Helper()
 	for _, target := range tokenRoutes {

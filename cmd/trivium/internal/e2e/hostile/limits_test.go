@@ -23,15 +23,14 @@ var limitAttacks = []attack{
 	{"more new subscriptions or events per second than a token may have", exceedRates},
 }
 
-// holdConnection opens a stream with a token. forwarded is the address list that a proxy would
-// send.
+// holdConnection opens a stream that stays open. forwarded is the value of the header X-Forwarded-For.
 func (f *testbed) holdConnection(t *testing.T, p *hubtest.Process, token, forwarded string) *exchange {
 	t.Helper()
 	return f.start(t, request{hub: p, line: "GET /sse?topic=quiet", token: token, header: []string{"X-Forwarded-For: " + forwarded}})
 }
 
-// exclusive reserves the hub strict, which has low limits, for one attack. It waits until the watch
-// has the only connection.
+// exclusive reserves the hub strict, which has low limits, for one attack. It waits until the hub's only
+// connection is that of the watch, a subscriber to all topics.
 func (f *testbed) exclusive(t *testing.T) {
 	t.Helper()
 	f.limited.Lock()
@@ -44,8 +43,8 @@ func (f *testbed) exclusive(t *testing.T) {
 }
 
 func spoofedAddress(t *testing.T, f *testbed) {
-	// A client that is not a trusted proxy is counted under its own address, regardless of its
-	// headers. The limit is 3 connections, and the watch holds one of them.
+	// The connections of a client that is not a trusted proxy are counted for the client's own address,
+	// whatever headers it sends. The limit is 3 connections per address, one of which the watch has.
 	for i, status := range []int{200, 200, 503} {
 		address := fmt.Sprintf("198.51.100.%d", i)
 		x := f.start(t, request{hub: f.plain, line: "GET /sse", token: f.tokens["one"], header: []string{
@@ -55,8 +54,8 @@ func spoofedAddress(t *testing.T, f *testbed) {
 	require.NotContains(t, f.do(t, request{hub: f.plain, line: "POST /session", token: f.tokens["one"],
 		header: []string{"X-Forwarded-Proto: https"}}).header.Get("Set-Cookie"), "Secure", "X-Forwarded-Proto of an untrusted client is ignored")
 
-	// In the header of a proxy, the last address that is not a proxy is that of the client. The
-	// client may have invented the addresses before it.
+	// In the X-Forwarded-For header from a trusted proxy, the client's address is the last one that is
+	// not a proxy. The client may have invented the addresses before it.
 	f.exclusive(t)
 	const client = "203.0.113.1"
 	for _, who := range []string{"one", "one", "two"} {
@@ -74,8 +73,8 @@ func spoofedAddress(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, f.holdConnection(t, f.strict, f.tokens["three"], client+", 203.0.113.2").status)
 }
 
-// requireLimited requires the same temporary refusal on every transport, and returns the number of
-// requests that it has sent.
+// requireLimited sends a request on every transport and requires that each is refused with the status
+// and detail, as a temporary refusal. It returns the number of requests that it has sent.
 func (f *testbed) requireLimited(t *testing.T, p *hubtest.Process, status int, token, forwarded, detail string) (times int) {
 	t.Helper()
 	for _, r := range []request{
@@ -118,7 +117,7 @@ func tooManyConnections(t *testing.T, f *testbed) {
 	f.takes(t, "two", "203.0.113.1")
 	f.takes(t, "two", "203.0.113.1")
 	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.1", "this address has 3 connections")
-	f.takes(t, "three", "203.0.113.4") // the sixth connection, counting that of the watch
+	f.takes(t, "three", "203.0.113.4") // with the connection of the watch, this is the sixth
 	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.5", "the hub has 6 connections")
 	for limit, n := range before {
 		require.Equal(t, n+float64(times), count(limit), limit)
@@ -151,11 +150,12 @@ func (f *testbed) takes(t *testing.T, who, address string) {
 	require.Equal(t, http.StatusOK, x.status, x.body)
 }
 
-// exceedRates uses a token that may start 2 subscriptions per second and publish 2 events per
-// second.
+// exceedRates uses a token that may start 2 subscriptions per second and publish 2 events per second,
+// and requires that the hub enforces both limits on every route.
 func exceedRates(t *testing.T, f *testbed) {
 	hasty := f.tokens["hasty"]
-	// rush makes many requests at once, and requires that the hub refuses most of them.
+	// rush calls try, which sends many requests at once, and requires that the hub accepts no more of them than the rate
+	// limit allows.
 	const requests = 30
 	rush := func(limit string, try func() (statuses []int)) {
 		counter := `trivium_limited_total{limit="` + limit + `"}`

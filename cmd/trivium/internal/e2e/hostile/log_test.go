@@ -86,8 +86,8 @@ func requireCleanLog(p *hubtest.Process, t *testing.T) {
 	}
 }
 
-// sendMisplacedTokens sends a token in parts of a request that should not contain tokens, except in
-// topics, because refusals repeat the topic.
+// sendMisplacedTokens sends a token in many parts of a request that are not meant for tokens. It does
+// not use a token as a topic that the hub refuses, because the refusal contains the topic.
 func (f *testbed) sendMisplacedTokens(t *testing.T, p *hubtest.Process) {
 	token := f.secret(rand.Text() + rand.Text())
 	f.try(t, request{hub: p, line: "PUT /publish/" + token, body: "1"})
@@ -150,8 +150,8 @@ func (f *testbed) try(t *testing.T, r request) {
 	x.conn.Close()
 }
 
-// requireNoLeak searches all output of the hubs for the tokens and secrets of the attacks, and for
-// parts of them.
+// requireNoLeak searches all output of the hubs for parts of the tokens and secrets that the attacks
+// have used.
 func (f *testbed) requireNoLeak(t *testing.T) {
 	f.requireNoBreach(t)
 	said := map[string]string{"an error": strings.Join(f.answers, "\n")}

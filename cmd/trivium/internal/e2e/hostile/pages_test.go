@@ -13,8 +13,8 @@ var pageAttacks = []attack{
 	{"a path that net/http redirects, with the Host of another site", uncleanPath},
 }
 
-// otherSites lists headers of requests that a page of another site sends. Browsers send them, and
-// other clients may imitate browsers.
+// otherSites lists headers with which requests must be treated as requests of a page of another site.
+// Browsers send the first two; hostile clients may send the others.
 var otherSites = [][]string{
 	{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site"}, {"Sec-Fetch-Site: "}, {"Sec-Fetch-Site: CROSS-SITE"},
 	{"Sec-Fetch-Site: same-origin, cross-site"}, {"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: x"},

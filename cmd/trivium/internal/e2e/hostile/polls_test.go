@@ -21,7 +21,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// pollAttacks concern the connections of long-polls, which wait for an event or for their next request without a goroutine.
+// pollAttacks concern connections of long-poll clients. While such a connection waits for an event or for the next
+// request, no goroutine of the hub serves it.
 var pollAttacks = []attack{
 	{"connections kept open after a poll, more than the process may open files", keptPolls},
 	{"300 waiting polls whose clients never read the answers", unreadPolls},
@@ -37,8 +38,8 @@ type pollClient struct {
 	last   *lastAnswer
 }
 
-// lastAnswer is the newest answer that clients have received. Clients share it, so that they need not decode the same
-// large answer again.
+// lastAnswer caches the most recently decoded answer. Several clients share it, so that a large answer that all of them
+// receive is decoded only once.
 type lastAnswer struct {
 	mu     sync.Mutex
 	body   []byte
@@ -88,8 +89,8 @@ func (c *pollClient) answer() (status int, answer decode.PollAnswer, err error) 
 	return response.StatusCode, answer, err
 }
 
-// events polls from a position until an answer contains events, and returns them. If asked is set, the first poll was
-// already sent before the call.
+// events polls from a position until an answer contains events, and returns this answer. If asked is set, the caller has
+// already sent the first poll.
 func (c *pollClient) events(asked bool, query, cursor string) (answer decode.PollAnswer, err error) {
 	answer.Cursor = cursor
 	for len(answer.Events) == 0 {
@@ -113,8 +114,8 @@ func waitForPolls(t *testing.T, p *hubtest.Process, n int) {
 	require.Eventually(t, func() bool { return int(p.Stats().Transports["longpoll"].Opened) >= n }, hubtest.Patience, 10*time.Millisecond)
 }
 
-// keptPolls starts polls that wait, one after the other, each on a new connection that then stays
-// open.
+// keptPolls opens connections one after the other and keeps them open. On each, it sends a poll that
+// waits until an event is published. It requires that other clients are served.
 func keptPolls(t *testing.T, _ *testbed) {
 	p := hubtest.LimitFiles(t, hubtest.Start, 300, hubtest.Binary(t, hubtest.AnyPorts...))
 	for i := range 400 {
@@ -140,8 +141,8 @@ func keptPolls(t *testing.T, _ *testbed) {
 	require.NotContains(t, p.Log(), "too many open files")
 }
 
-// unreadPolls publishes an event that is larger than the socket buffers to many waiting polls. Their clients read it
-// after other clients were served.
+// unreadPolls starts many polls that wait for an event, and publishes an event that is larger than the socket buffers. It
+// measures the hub's memory before the clients read the answers, and requires that each client receives the whole event.
 func unreadPolls(t *testing.T, f *testbed) {
 	const polls, query = 300, "wait=50&topic=slow.large"
 	c := f.newSlowClients(t, "--write-timeout", "10m")
@@ -198,8 +199,8 @@ func newSilentIssuer(t *testing.T, key *rsa.PrivateKey) *silentIssuer {
 	return s
 }
 
-// keylessPolls sends tokens with unknown keys as the next requests of connections that were parked. While the hub waits
-// for the keys, it serves another client.
+// keylessPolls opens connections on which a poll has waited without a goroutine of the hub. On each, it sends a second
+// poll with a token whose key the hub does not know. While the hub waits for the keys, it must serve another client.
 func keylessPolls(t *testing.T, f *testbed) {
 	source := newSilentIssuer(t, f.rsa)
 	p := hubtest.Start(t, hubtest.Program(t, []string{"TRIVIUM_JWKS_URL=" + source.url},

@@ -22,8 +22,8 @@ var rightAttacks = []attack{
 	{"a cursor, last, since or Last-Event-ID over topics without the right to read them", foreignHistory},
 }
 
-// wider maps the status of a refusal to filters: those to which the token "narrow" has no right,
-// and invalid ones.
+// wider maps each status of a refusal to the filters that the hub must refuse with it: 403 for valid
+// filters to which the token "narrow" has no right, and 400 for invalid filters.
 var wider = map[int][]string{
 	http.StatusForbidden: {
 		">", "*", "*.*", "*.>", "*.b", "a.*", "a.>", "a", "b", "a.b.c", "a.b.>", "a.b.*", "x", "x.>", "x.*.*", "x.y.z", "x.*.>", "open", "open2.>", "*.x",
@@ -52,7 +52,7 @@ func widerFilters(t *testing.T, f *testbed) {
 			if !utf8.ValidString(filter) {
 				continue // an invalid message would end the connection
 			}
-			if sent++; sent%90 == 0 { // the token may send a hundred messages per second
+			if sent++; sent%90 == 0 { // a connection may send a hundred messages per second
 				socket.conn.Close()
 				socket = f.start(t, request{line: "GET /ws?subscribe=none", token: narrow})
 			}
@@ -61,19 +61,19 @@ func widerFilters(t *testing.T, f *testbed) {
 			require.Contains(t, []int{status, http.StatusBadRequest}, m.Problem.Status, "%q", filter)
 		}
 	}
-	for _, filter := range []string{"$sys", "$sys.>", "$a.b", "$.>"} { // no wildcard matches topics with "$"
+	for _, filter := range []string{"$sys", "$sys.>", "$a.b", "$.>"} { // the right ">" does not include topics that begin with "$"
 		for _, route := range []string{"GET /sse?", "GET /ws?", pollNow + "&"} {
 			f.requireRefusedAt(t, route+"topic="+url.QueryEscape(filter), http.StatusForbidden, f.tokens["master"])
 		}
 	}
-	// Percent-encoded topics are the same topics. Unknown parameters are ignored.
+	// A percent-encoded topic is equal to the decoded one. Unknown parameters are ignored.
 	for _, query := range []string{"topic=%61%2e%62", "topic=a.b&topic=x.%2A", "topic=open.%3E", "TOPIC=>", "topic[]=>", "topics=>", ""} {
 		require.Equal(t, http.StatusOK, f.do(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
 	}
 	for _, query := range []string{"topic=a.b;topic=>", "topic=%zz", "topic=%"} {
 		require.Equal(t, http.StatusBadRequest, f.do(t, request{line: pollNow + "&" + query, token: narrow}).status, query)
 	}
-	// After all refusals, the token still receives exactly the topics to which it has a right.
+	// After all refusals, the token still receives events of exactly the topics to which it has a right.
 	stream := f.start(t, request{line: "GET /sse?TOPIC=>&topic[]=>", token: narrow})
 	f.command(t, socket, `{"op":"subscribe","topic":["a.b","x.*"]}`)
 	for _, topic := range []string{"a.c", "x.y.z", "b", "A.B", "a.b"} {
@@ -87,7 +87,7 @@ func widerFilters(t *testing.T, f *testbed) {
 	require.Equal(t, "a.b", e.Topic)
 }
 
-// publishAs publishes a harmless event with the token of process p.
+// publishAs publishes an event without breach in its data, with the token p.Token, and returns its ID.
 func publishAs(p *hubtest.Process, t *testing.T, f *testbed, topic string) (id string) {
 	t.Helper()
 	x := f.do(t, request{hub: p, line: "POST /publish", token: p.Token, body: `{"topic":"` + topic + `","data":1}`})
@@ -152,14 +152,14 @@ func halfRights(t *testing.T, f *testbed) {
 	require.Equal(t, decode.OpAck, f.command(t, socket, `{"op":"publish","topic":"half.rights","data":1}`).Op)
 	m := f.command(t, socket, `{"op":"ping"}`)
 	require.Equal(t, decode.OpAck, m.Op, "the publisher does not receive its own event")
-	// A JWT without these claims has no rights.
+	// A JWT without the claims subscribe and publish has no rights.
 	bare := f.jwt(map[string]string{"subscribe": "", "publish": ""})
 	f.requireRefusedAt(t, pollNow, http.StatusForbidden, bare)
 	f.requireRefusedAt(t, "POST /publish", http.StatusForbidden, bare)
 }
 
-// foreignHistory starts a hub that retains 16 events. The token has the right to read some of the removed events, but
-// not all.
+// foreignHistory starts a hub that retains 16 events, and publishes more, so that some are removed. The token has the
+// right to read some, but not all, of the removed and of the retained events.
 func foreignHistory(t *testing.T, f *testbed) {
 	narrow := f.tokens["narrow"]
 	p := f.tenants(t, "--retain-events", "16", "--heartbeat", "50ms")
@@ -171,8 +171,8 @@ func foreignHistory(t *testing.T, f *testbed) {
 	}
 	publishAs(p, t, f, "x.seen")
 	epoch, _, _ := strings.Cut(own, "-")
-	// history returns the topics of the events that the token receives after a start, and the gap,
-	// if any.
+	// history subscribes with the start position in query or header. It returns the topics of the events
+	// that the token receives, and the gap, if there is one.
 	history := func(query, header string) (topics []string, gap *hub.Gap) {
 		x := f.do(t, request{hub: p, line: pollNow + "&" + query, token: narrow, header: lines(header)})
 		require.Equal(t, http.StatusOK, x.status, query)
@@ -181,7 +181,7 @@ func foreignHistory(t *testing.T, f *testbed) {
 		for _, e := range answer.Events {
 			topics = append(topics, e.Topic)
 		}
-		for _, route := range []string{"GET /sse?", "GET /ws?"} { // both routes must report the same events and gap
+		for _, route := range []string{"GET /sse?", "GET /ws?"} { // must return the same events and gap as the poll
 			x := f.start(t, request{hub: p, line: route + query, token: narrow, header: lines(header)})
 			require.Equal(t, http.StatusOK, x.status)
 			seen, gap := x.untilHeartbeat(t)
@@ -211,8 +211,9 @@ func foreignHistory(t *testing.T, f *testbed) {
 		require.Equal(t, c.gap, gap != nil, c)
 		require.True(t, gap == nil || gap.Certain)
 	}
-	// For a start that is not in this hub's log, a gap must not reveal that events were removed
-	// which the token may not read.
+	// If the start position is not in this hub's log, the hub may report a gap. The gap must not be a
+	// certain one because of expired events: that would reveal that retention has removed events which
+	// the token may not read.
 	for _, other := range []string{"cursor=00000000-1", "cursor=" + epoch + "-0", "since=1h"} {
 		topics, gap := history("topic=a.b&"+other, "")
 		require.Empty(t, topics, other)
@@ -235,7 +236,8 @@ func lines(header string) []string {
 	return []string{header}
 }
 
-// untilHeartbeat reads until a heartbeat. The hub sends it after all events that are in the log.
+// untilHeartbeat reads until the first heartbeat, which the hub sends after all retained events. It returns the topics of
+// the events, and the gap, if there is one.
 func (x *exchange) untilHeartbeat(t *testing.T) (topics []string, gap *hub.Gap) {
 	t.Helper()
 	for {

@@ -19,14 +19,14 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// slowAttacks are clients that read slowly or not at all.
+// slowAttacks use clients that read slowly or not at all.
 var slowAttacks = []attack{
 	{"400 event streams that stop reading within the same event of 1 MiB", stalledStreams},
 	{"300 polls whose clients stop reading an answer of 1 MiB", stalledPolls},
 	{"100 event streams that stop reading, each within a different event of 1 MiB", stalledApart},
 }
 
-// slowPatience is the timeout of the slow clients, which do not read during most of a test.
+// slowPatience is the read timeout of the slow clients. It is long, because they do not read during most of a test.
 const slowPatience = 4 * hubtest.Patience
 
 // slowClients is a hub with many slow clients and one other tenant, which is not slow.
@@ -77,8 +77,8 @@ func (c *slowClients) hear(t *testing.T, data string) {
 	}
 }
 
-// measureGrowth publishes and reads as the other tenant for a while, and returns the largest growth of the hub's
-// memory.
+// measureGrowth publishes events as the other tenant, requires that it receives them, and returns the largest growth of
+// the hub's memory during that time.
 func (c *slowClients) measureGrowth(t *testing.T) (grown int64) {
 	t.Helper()
 	for i := range 50 {
@@ -98,7 +98,7 @@ func (c *slowClients) delivered(t *testing.T, events int) {
 	}, hubtest.Patience, 10*time.Millisecond)
 }
 
-// stream opens one of the slow streams.
+// stream opens a stream for a slow client, which begins to read it later.
 func (c *slowClients) stream(t *testing.T, route, topic string) *exchange {
 	x := c.f.start(t, request{hub: c.p, line: "GET " + route + "?topic=" + topic, token: c.f.tokens["one"]})
 	require.Equal(t, http.StatusOK, x.status, x.body)
@@ -126,15 +126,15 @@ func (x *exchange) next() (data string, err error) {
 	}
 }
 
-// lastFrame is the newest event that WebSocket clients have received. Clients that share it do not decode the
-// same event again, which takes long for large events.
+// lastFrame caches the most recently decoded event of WebSocket clients. Several clients share it, so that a large event
+// that all of them receive is decoded only once.
 type lastFrame struct {
 	mu      sync.Mutex
 	payload []byte
 	data    string
 }
 
-// next reads an event of the exchange and returns its data.
+// next reads the next event from x and returns its data.
 func (l *lastFrame) next(x *exchange) (data string, err error) {
 	if x.stream != nil {
 		return x.next()
@@ -148,14 +148,14 @@ func (l *lastFrame) next(x *exchange) (data string, err error) {
 	if !bytes.Equal(payload, l.payload) {
 		m, err := decode.DecodeMessage(payload)
 		if err != nil || m.Event == nil {
-			return "", fmt.Errorf("%q is no event, %w", m.Op, err)
+			return "", fmt.Errorf("want an event, got the op %q: %w", m.Op, err)
 		}
 		l.payload, l.data = payload, string(m.Event.Data)
 	}
 	return l.data, nil
 }
 
-// parallel calls f for the numbers 0 to n-1, several at a time, and returns the errors.
+// parallel calls f for the numbers 0 to n-1, at most eight at a time, and returns the errors.
 func parallel(n int, f func(i int) error) (errs []error) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -175,8 +175,8 @@ func parallel(n int, f func(i int) error) (errs []error) {
 	return errs
 }
 
-// stalledStreams opens many streams, half of them WebSockets, and does not read from them for a
-// while.
+// stalledStreams opens many streams, half of them WebSockets, and publishes a large event to all of
+// them. It measures the hub's memory before the clients read the event.
 func stalledStreams(t *testing.T, f *testbed) {
 	const streams = 400
 	c := f.newSlowClients(t)
@@ -243,9 +243,9 @@ func stalledPolls(t *testing.T, f *testbed) {
 	}), "every client receives the whole event")
 }
 
-// stalledApart stalls each stream in a different event, until retention removes these events. The
-// hub keeps as many of the events in memory as its limit allows. It must disconnect the other
-// streams, count them, and report the gap when they resume.
+// stalledApart opens streams whose clients stop reading, each within a different large event, and
+// publishes so much that retention removes these events. The hub keeps as many of the events in
+// memory for their streams as its limit allows. It must disconnect the other streams and count them.
 func stalledApart(t *testing.T, f *testbed) {
 	const streams, share = 100, 16 * hubtest.Mebibyte
 	c := f.newSlowClients(t, "--retain-bytes", "8MiB")

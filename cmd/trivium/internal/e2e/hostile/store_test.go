@@ -33,8 +33,8 @@ func (f *testbed) tenants(t *testing.T, args ...string) *hubtest.Process {
 	return p
 }
 
-// readingEverything replays the whole log with one token in two encodings. This must not cause the
-// removal of events of other tokens.
+// readingEverything replays the whole log with one token, over SSE and WebSocket. The memory that the
+// replays use must not cause the hub to remove retained events.
 func readingEverything(t *testing.T, f *testbed) {
 	const limit, size = 4 << 20, 1000
 	p := f.tenants(t, "--retain-bytes", fmt.Sprint(limit))
@@ -76,8 +76,8 @@ func readingEverything(t *testing.T, f *testbed) {
 }
 
 // takingAllKeys publishes events with one token, each with a new idempotency key, until the hub
-// refuses a publish. It then requires that other tokens can still use keys, and that no key was
-// removed early.
+// refuses a publish. It then requires that other tokens can still use new keys, and that the hub still
+// knows the first key.
 func takingAllKeys(t *testing.T, f *testbed) {
 	p := f.tenants(t)
 	publish := func(name, key string) request {
@@ -127,12 +127,12 @@ func takingAllKeys(t *testing.T, f *testbed) {
 // and that an array answered with 503 is not in the log.
 func manyArrays(t *testing.T, f *testbed) {
 	for try := 1; !tryManyArrays(t, f); try++ {
-		require.Less(t, try, 3, "the other token is not refused in every attempt")
+		require.Less(t, try, 3, "in one of the attempts, no event of the other token is refused")
 		t.Log("the disk was too slow for the engine's timeouts")
 	}
 }
 
-// tryManyArrays returns false if the hub refused events of the other token.
+// tryManyArrays is one attempt of manyArrays. It returns false if the hub has refused an event of the other token.
 func tryManyArrays(t *testing.T, f *testbed) bool {
 	const arrays, rounds, events, size = 24, 2, 16, 1_000_000
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir(), "--retain-bytes", "1GiB")
@@ -196,7 +196,7 @@ func tryManyArrays(t *testing.T, f *testbed) bool {
 	return true
 }
 
-// post publishes with a client that has no timeout.
+// post publishes body and returns the status, or 0 if the request failed.
 func post(p *hubtest.Process, token, body string) (status int) {
 	r, err := http.NewRequest(http.MethodPost, "http://"+p.HTTP+"/publish", strings.NewReader(body))
 	if err != nil {

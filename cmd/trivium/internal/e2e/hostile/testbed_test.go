@@ -34,7 +34,7 @@ type testbed struct {
 	text    *hubtest.Process // logs in text format and retains few events
 
 	began   time.Time  // time before the first hub started
-	limited sync.Mutex // held by an attack that uses up the limits of strict
+	limited sync.Mutex // held by the attack that uses the hub strict
 
 	mu          sync.Mutex
 	tokensFile  string // tokens file of the hub main
@@ -45,11 +45,11 @@ type testbed struct {
 	revoked     []string
 	secrets     []string
 	answers     []string // bodies of all refusals
-	watched     []*watch
+	watched     []*watch // one per hub
 }
 
-// openReadTimeout is the read timeout of the hub open. A busy machine may need seconds between the
-// connection and the end of a request.
+// openReadTimeout is the read timeout of the hub open. On a busy machine, seconds may pass between the
+// opening of a connection and the end of its request.
 const openReadTimeout = 8 * time.Second
 
 // tokenEntry is an entry of the tokens file.
@@ -67,7 +67,7 @@ var testbedTokens = []tokenEntry{
 	{name: "ended", subscribe: `">"`, publish: `">"`, more: "expires: 2020-01-01T00:00:00Z"},
 	{name: "removed", subscribe: `"load.>"`, publish: `"load.>"`},
 	{name: "narrowed", subscribe: `"load.>"`, publish: `"load.>"`},
-	{name: "many", subscribe: `"quiet"`}, // may read a topic that no load uses
+	{name: "many", subscribe: `"quiet"`}, // may read only a topic with few events
 	{name: "unread on /sse", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
 	{name: "unread on /ws", subscribe: `"load.>"`, more: "limits: {max-connections: 1}"},
 	{name: "one", subscribe: `">"`, publish: `">"`},
@@ -182,7 +182,7 @@ func replace(t *testing.T, path, text string) {
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-// breach is part of the data of every event that the hub must refuse.
+// breach is part of the data of each event that a hub must refuse. If a subscriber receives it, an attack was successful.
 const breach = "breach"
 
 func breachIn(topic string) string { return `{"topic":"` + topic + `","data":"` + breach + `"}` }
@@ -208,7 +208,7 @@ func (f *testbed) watch(t *testing.T, p *hubtest.Process) {
 			e, err := w.stream.Next()
 			switch {
 			case err != nil || e.Type == "trivium.gap":
-				w.found = append(w.found, fmt.Sprintf("the watch ended with an error, so a breach may be undetected: %v %v", err, e))
+				w.found = append(w.found, fmt.Sprintf("the watch stopped early and may have missed an event: %v %v", err, e))
 				return
 			case e.Topic == "end.of.watch":
 				return
@@ -219,7 +219,7 @@ func (f *testbed) watch(t *testing.T, p *hubtest.Process) {
 	}()
 }
 
-// requireNoBreach ends the watches and requires that they found nothing.
+// requireNoBreach stops the watches and requires that none of them has received an event with breach.
 func (f *testbed) requireNoBreach(t *testing.T) {
 	for _, w := range f.watched {
 		x := f.do(t, request{hub: w.hub, line: "POST /publish/end.of.watch", token: w.hub.Token, body: "1"})

@@ -57,16 +57,16 @@ func (f *testbed) requireRefusedAt(t *testing.T, target string, status int, toke
 	}
 }
 
-// requireRefused requires that two routes refuse a token, one of each kind of route. Tests with
-// many tokens use it instead of requireRefusedEverywhere.
+// requireRefused requires that a route for subscribing and a route for publishing refuse a token.
+// Tests with many tokens use it instead of requireRefusedEverywhere, to save time.
 func (f *testbed) requireRefused(t *testing.T, token string) {
 	t.Helper()
 	f.requireRefusedAt(t, pollNow, http.StatusUnauthorized, token)
 	f.requireRefusedAt(t, "POST /publish", http.StatusUnauthorized, token)
 }
 
-// requireAccepted requires that a token is accepted. This shows that similar tokens are refused
-// only because of their difference.
+// requireAccepted requires that the hub accepts a token. Tests use it to show that the hub refuses
+// similar tokens only because of the difference.
 func (f *testbed) requireAccepted(t *testing.T, token string, header ...string) {
 	t.Helper()
 	x := f.do(t, request{line: pollNow, token: token, header: header})
@@ -127,7 +127,8 @@ func tokenNotYet(t *testing.T, f *testbed) {
 	}
 }
 
-// place is a part of a request that can contain a token. It adds a token there.
+// place is a part of a request that can contain a token: the request line, to which target adds the token, or a header
+// line, which header returns.
 type place struct {
 	name   string
 	target func(line, token string) string
@@ -174,14 +175,14 @@ func tokenPlaces(t *testing.T, f *testbed) {
 	for _, target := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		for i := range places {
 			if i == subprotocol && target != "GET /ws" {
-				continue // this route does not accept a token in this place
+				continue // only /ws accepts a token as a subprotocol
 			}
 			f.tryPlaces(t, http.StatusOK, target, map[int]string{i: right})
 			f.tryPlaces(t, http.StatusUnauthorized, target, map[int]string{i: wrong})
 			for j := range i {
 				switch {
 				case j == subprotocol && target != "GET /ws":
-				case i == cookie: // a token in any other place takes precedence
+				case i == cookie: // the token in the other place takes precedence over the cookie
 					f.tryPlaces(t, http.StatusOK, target, map[int]string{i: wrong, j: right})
 					f.tryPlaces(t, http.StatusUnauthorized, target, map[int]string{i: right, j: wrong})
 				default:
@@ -204,7 +205,7 @@ func tokenPlaces(t *testing.T, f *testbed) {
 	require.Equal(t, "trivium.v1", x.header.Get("Sec-WebSocket-Protocol"))
 	x = f.do(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
 	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie does not create a session")
-	// A password of basic authentication and a cookie have the lowest precedence.
+	// A token can also be the password of basic authentication. A cookie does not take precedence over it.
 	for _, target := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		basic := "Authorization: Basic " + hubtest.Basic("anybody", right)
 		f.requireRefusedAt(t, target, http.StatusUnauthorized, "", "Authorization: Basic "+hubtest.Basic(right, wrong))
@@ -256,7 +257,7 @@ func dots(t *testing.T, f *testbed) {
 	f.command(t, x, `{"op":"ping"}`) // the connection is still open
 	go func() { _, _ = x.conn.Write(clientFrame(bitFin|opText, []byte(`{"op":"auth","token":"`+many+`"}`))) }()
 	code := 0
-	for code == 0 { // events of other attacks may arrive before
+	for code == 0 { // events of other attacks may arrive before the close frame
 		var err error
 		_, code, err = x.message()
 		require.NoError(t, err)

@@ -20,7 +20,7 @@ var udpAttacks = []attack{
 	{"a datagram from a sender that is not allowed", strangeSender},
 }
 
-// datagrams sends datagrams, and waits until the hub has read all of them.
+// datagrams sends datagrams, waits until the hub has read all of them, and returns the hub's counters of the UDP source.
 func (f *testbed) datagrams(t *testing.T, p *hubtest.Process, datagrams ...[]byte) *stats.Source {
 	t.Helper()
 	var before, s stats.Snapshot
@@ -73,7 +73,7 @@ func hostileDatagrams(t *testing.T, f *testbed) {
 	}
 }
 
-// signed returns a datagram with the content and its valid signature.
+// signed returns a datagram that consists of a valid signature of content, a space, and content.
 func signed(secret []byte, content string) []byte {
 	return fmt.Appendf(nil, "%x %s", signature(secret, content), content)
 }

@@ -12,27 +12,28 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// endUnderLoad calls end, which ends a token and returns the time at which the token ended. It
-// requires that all connections of the token are closed within the promised time after that.
+// endUnderLoad opens connections with a token and publishes events to them. Then it calls end, which
+// ends the token's rights and returns the time at which they ended. It requires that the hub closes
+// all connections of the token within the promised time.
 func (f *testbed) endUnderLoad(t *testing.T, name, token string, status int, end func() time.Time) {
 	under := f.underLoad(t, name, token, time.Now().Add(24*time.Hour))
 	under.end(t, status, end())
 }
 
-// tokenLoad is a token with connections of every kind, while events are published.
+// tokenLoad is a token with subscribers on every transport, and the publishers whose events they receive.
 type tokenLoad struct {
 	*testbed
 	token            string
-	busy             *load // publishes with another token
-	publishing, idle *load // publish with the token; idle has sent a part of an event
-	wait             func() []*subscriberLog
+	busy             *load                   // publishes with another token
+	publishing, idle *load                   // publish with the token; idle has stopped in the middle of an event
+	wait             func() []*subscriberLog // waits until all subscribers are disconnected
 }
 
-// loadedAfter is the number of events that shows that a load is running.
+// loadedAfter is the number of events after which a publisher or subscriber counts as running.
 const loadedAfter = 100
 
-// underLoad opens connections of every kind with a token, and waits until events are published and
-// received on them. It returns nil if the token expires before that.
+// underLoad opens connections of every kind with a token, and waits until events have been published
+// and received on them. It returns nil if the token expires before that.
 func (f *testbed) underLoad(t *testing.T, name, token string, expires time.Time) *tokenLoad {
 	topic := "load." + name
 	u := &tokenLoad{testbed: f, token: token, busy: f.load(t, f.tokens["master"], topic)}
@@ -52,7 +53,8 @@ func (f *testbed) underLoad(t *testing.T, name, token string, expires time.Time)
 	return u
 }
 
-// end requires that all connections are closed within the promised time after the token has ended.
+// end requires that the hub closes all connections of the token within the promised time after the given time, at which
+// the token's rights have ended, and that it refuses the token with the status.
 func (f *tokenLoad) end(t *testing.T, status int, ended time.Time) {
 	const under = loadedAfter
 	token, busy, idle := f.token, f.busy, f.idle
@@ -83,8 +85,8 @@ func (f *tokenLoad) end(t *testing.T, status int, ended time.Time) {
 	require.Greater(t, busy.stop(t), 2*under)
 }
 
-// publishPartly starts a request with a stream of events, and stops sending in the middle of an
-// event.
+// publishPartly starts a publish request that contains one event, and sends all of the event except
+// its last byte.
 func (f *testbed) publishPartly(t *testing.T, token, line string) *load {
 	x := f.send(t, f.main.HTTP, "")
 	_, err := fmt.Fprintf(x.conn, "POST /publish HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+

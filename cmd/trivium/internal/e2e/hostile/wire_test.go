@@ -26,8 +26,9 @@ var wireAttacks = []attack{
 	{"a compression bomb", compressionBomb},
 }
 
-// sendSlowly writes first, and then one byte of more every 50 ms until the hub closes the
-// connection. It returns the answer and the time that this took.
+// sendSlowly writes the string first, and then one byte of the string more every 50 ms, beginning
+// again at its end, until the hub closes the connection. It returns the answer and the time until the
+// connection was closed.
 func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, took time.Duration, err error) {
 	begin := time.Now()
 	if _, err := io.WriteString(x.conn, first); err != nil {
@@ -54,8 +55,8 @@ func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, to
 	return string(text), time.Since(begin), err
 }
 
-// requireCutOff calls sendSlowly on the main and admin listeners of the hub open. The hub must disconnect each attempt,
-// or answer it without waiting for more.
+// requireCutOff calls sendSlowly for each attempt, on the main and admin listeners of the hub open. An attempt maps the
+// string that is sent first to the string that is sent slowly. The hub must close each connection in time.
 func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 	t.Helper()
 	const most = openReadTimeout + time.Second // after a refusal, the hub waits one second for the body
@@ -104,8 +105,7 @@ func slowBody(t *testing.T, f *testbed) {
 			}
 		}
 	}
-	// A stream starts even if the body of its request does not arrive within the read timeout, and the body is not
-	// interpreted as another request.
+	// A stream is opened even if the body of its request does not arrive. It stays open after the read timeout.
 	streams := map[*exchange]request{}
 	for _, line := range []string{"GET /sse", "GET /ws?subscribe=none"} {
 		r := request{line: line, host: f.open.HTTP, header: []string{"Content-Length: 1000"}}
@@ -135,13 +135,13 @@ func largeHeader(t *testing.T, f *testbed) {
 			require.NoError(t, err)
 			require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, response.StatusCode)
 			require.True(t, response.Close)
-			_, _ = io.Copy(io.Discard, x.reader) // waits until the hub closes
+			_, _ = io.Copy(io.Discard, x.reader) // waits until the hub closes the connection
 		}
 	}
 }
 
-// smuggling sends bytes that a proxy would treat as one request and a faulty hub as two. The hub
-// must answer only once, and the hidden request must have no effect.
+// smuggling sends bytes that a proxy would treat as one request, and a faulty server as two. The hub
+// must send only one answer, and the second request, which is hidden in the first, must have no effect.
 func smuggling(t *testing.T, f *testbed) {
 	authorization := "Authorization: Bearer " + f.tokens["master"]
 	hidden := fmt.Sprintf("POST /publish/smuggled HTTP/1.1\r\nHost: %s\r\n%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%q",
@@ -209,7 +209,7 @@ func smuggling(t *testing.T, f *testbed) {
 		finals := bytes.Count(answers, []byte("HTTP/1.1 ")) - bytes.Count(answers, []byte("HTTP/1.1 100 "))
 		require.LessOrEqual(t, finals, 1, "%s: %s", name, answers)
 	}
-	// After a WebSocket or stream is accepted, further bytes are not read as an HTTP request.
+	// After the hub has accepted a WebSocket or stream, it does not interpret further bytes as an HTTP request.
 	for line, opened := range map[string]string{
 		"GET /ws?topic=smuggled.after":  `"op":"hello"`,
 		"GET /sse?topic=smuggled.after": "event: trivium.open",
@@ -245,8 +245,8 @@ func compressionBomb(t *testing.T, f *testbed) {
 	require.NoError(t, w.Flush())
 	require.Less(t, bomb.Len(), 64<<10, "the compressed size is within the limits")
 	payload := bytes.TrimSuffix(bomb.Bytes(), []byte("\x00\x00\xff\xff"))
-	// The memory of this hub is measured, so it has no other clients and is built without the race
-	// detector.
+	// The attack measures the memory of this hub. Therefore the hub has no other clients, and its binary
+	// is built without the race detector.
 	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none", "--read-timeout", "10m", "--ws-compression")...))
 	before := p.Resident()
 	var bombed []*exchange

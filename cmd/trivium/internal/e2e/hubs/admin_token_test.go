@@ -12,9 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// TestAdminToken checks that the admin listener requires the token of the token file under every
-// host name, that it uses the new token after the file has changed, and that the commands backup
-// and erase can send the token.
+// TestAdminToken checks that the admin listener requires the token in the file of --admin-token-file,
+// whatever the Host header is, and that the listener accepts a new token after the file has changed.
+// It also checks that the command erase sends the token.
 func TestAdminToken(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "admin-token")

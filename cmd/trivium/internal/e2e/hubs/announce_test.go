@@ -9,8 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// The hub prints a generated token only if its output is a terminal or --print-token is set.
-// Otherwise, for example in a journal, it explains how to create a token.
+// The hub prints the token that it has generated only if its output is a terminal or --print-token is
+// set. Otherwise, because the output may be stored in a journal, it explains how to create a token.
 func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
 	args := slices.DeleteFunc(slices.Clone(hubtest.AnyPorts), func(arg string) bool { return arg == "--print-token" })
 	p := hubtest.Start(t, hubtest.Program(t, nil, args...))
@@ -19,7 +19,7 @@ func TestTokenIsPrintedOnTerminalsAlone(t *testing.T) {
 	require.Contains(t, p.Log(), "--print-token")
 }
 
-// TestFixedToken checks that the hub accepts the token in TRIVIUM_TOKEN, and does not log it.
+// TestFixedToken checks that the hub accepts the token in the variable TRIVIUM_TOKEN, and does not log this token.
 func TestFixedToken(t *testing.T) {
 	t.Parallel()
 	p := hubtest.Start(t, hubtest.Program(t, []string{"TRIVIUM_TOKEN=development"}, slices.DeleteFunc(slices.Clone(hubtest.AnyPorts), func(a string) bool { return a == "--print-token" })...))
@@ -34,8 +34,8 @@ func TestFixedToken(t *testing.T) {
 	require.Equal(t, 401, status)
 }
 
-// TestPubNamesTheVariableOfTheToken checks that pub and sub, started without a token, name the
-// variable to set.
+// TestPubNamesTheVariableOfTheToken checks that the errors of pub and sub, started without a token,
+// name the variable to set.
 func TestPubNamesTheVariableOfTheToken(t *testing.T) {
 	t.Parallel()
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))

@@ -11,8 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// The log of a hub that is started on a restored backup contains all events that were in the log at
-// the time of the backup, in a new epoch.
+// A hub with a store that was restored from a backup has all events that were in the log at the time
+// of the backup. The log has a new epoch, so that clients that resume receive a gap.
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -21,9 +21,10 @@ import (
 )
 
 // setClockAhead sets the wall clock of one process ahead by whole seconds. A Go program reads the
-// clock with a function that the kernel maps into each process (the vdso), so a preloaded library
-// cannot change it. setClockAhead overwrites this function with code that makes the system call and
-// adds the seconds to the result. It returns false if the kernel forbids writing to the process.
+// clock by calling a function that the kernel maps into each process (the vDSO); therefore a preloaded
+// library cannot change the time. setClockAhead overwrites this function with code that makes the
+// system call and adds the seconds to the result. It returns false if the kernel does not permit
+// writing to the memory of the process.
 func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
 	t.Helper()
 	memory, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0)
@@ -57,7 +58,7 @@ func setClockAhead(t *testing.T, pid int, by time.Duration) bool {
 	return false
 }
 
-// vdsoOf returns the address at which the vdso is mapped in the memory of a process.
+// vdsoOf returns the address and size of the vDSO in the memory of a process.
 func vdsoOf(t *testing.T, pid int) (start, size int64) {
 	t.Helper()
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
@@ -74,7 +75,7 @@ func vdsoOf(t *testing.T, pid int) (start, size int64) {
 	return 0, 0
 }
 
-// serverTime returns the time of a server.
+// serverTime returns the time according to the clock of a NATS server.
 func serverTime(t *testing.T, at natstest.Place) time.Time {
 	t.Helper()
 	conn, err := nats.Connect(fmt.Sprint("nats://127.0.0.1:", at.Port), nats.Timeout(hubtest.Patience))
@@ -107,8 +108,9 @@ func TestSetClockAhead(t *testing.T) {
 	require.WithinDuration(t, time.Now(), serverTime(t, place), hubtest.Patience)
 }
 
-// If the leader's clock was an hour ahead for a while, a start by time never begins too late,
-// neither on a hub that read the stream during that time nor on a hub that started later.
+// For a while, the clock of the NATS server is an hour ahead, so that times in the stream are not in
+// order. A poll with since must not begin later than the first event with that time or a later one,
+// neither on a hub that read the stream during that time nor on a hub that was started afterwards.
 func TestSinceInClockSkew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("many events take a long time")
@@ -139,7 +141,7 @@ func TestSinceInClockSkew(t *testing.T) {
 	}
 	ahead := publish(3000) - before
 	require.True(t, setClockAhead(t, server.Process.Pid, 0))
-	last := publish(70_000) // more events than a hub has in memory at its start
+	last := publish(70_000) // more events than a hub loads into memory when it starts
 	for name, p := range map[string]*hubtest.Process{"followed": p, "late": start()} {
 		timeOf := func(seq uint64) time.Time {
 			answer := p.Poll(fmt.Sprintf("wait=50&max=1&cursor=%s-%d", epoch, seq-1))
@@ -151,7 +153,7 @@ func TestSinceInClockSkew(t *testing.T) {
 			since := timeOf(seq)
 			want := seq
 			if seq > before+ahead {
-				want = before + 1 // events with times an hour ahead are later than the start
+				want = before + 1 // the events with times an hour ahead are also later than since
 			}
 			answer := p.Poll("wait=50&max=1&since=" + url.QueryEscape(since.Format(time.RFC3339Nano)))
 			require.Nil(t, answer.Gap)

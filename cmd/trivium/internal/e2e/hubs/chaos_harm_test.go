@@ -24,8 +24,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/natstest"
 )
 
-// faults contains one function for each kind of fault. The function causes the fault, waits, and
-// repairs it.
+// faults contains one method for each kind of fault. The method causes the fault, waits for the given
+// duration, and repairs it.
 var faults = []func(*chaos, time.Duration){
 	(*chaos).killServer, (*chaos).killHub, (*chaos).cutHub, (*chaos).pauseServer,
 	(*chaos).pauseWhileDown, (*chaos).slowLinks, (*chaos).damageReplica, (*chaos).startBeforeNATS,
@@ -55,7 +55,7 @@ func (c *chaos) cutHub(hold time.Duration) {
 	c.withToxics(i, hold, `{"name":"hole","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 }
 
-// slowLinks delays the connections between a hub and NATS by 100 ms and limits them to 1 MB/s.
+// slowLinks delays the connections between a hub and NATS by 50 ms in each direction, and limits them to 1 MB/s.
 func (c *chaos) slowLinks(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("hub %d has slow links for %v", i, hold)
@@ -94,8 +94,8 @@ func (c *chaos) pause(server int, hold time.Duration) {
 	require.NoError(c.t, c.nats[server].Process.Signal(syscall.SIGCONT))
 }
 
-// pauseWhileDown pauses one server while another one is down. Two of three servers are then
-// missing, so nothing can be published.
+// pauseWhileDown pauses one server while another one is down. Because two of three servers then do
+// not respond, nothing can be published.
 func (c *chaos) pauseWhileDown(hold time.Duration) {
 	down := c.rng.IntN(clusterSize)
 	paused := (down + 1) % clusterSize
@@ -108,7 +108,7 @@ func (c *chaos) pauseWhileDown(hold time.Duration) {
 // startBeforeNATS starts a hub while it cannot connect to NATS.
 func (c *chaos) startBeforeNATS(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
-	c.t.Logf("hub %d is started %v before it reaches NATS", i, hold)
+	c.t.Logf("hub %d is started %v before it can connect to NATS", i, hold)
 	c.hubs[i].Signal(syscall.SIGKILL)
 	c.hubs[i].Wait()
 	for _, p := range c.proxies[i] {
@@ -127,9 +127,9 @@ func (c *chaos) startBeforeNATS(hold time.Duration) {
 	}
 }
 
-// damageReplica damages the files of a server that is not the stream's leader. It then repairs the
-// server as the hub's log advises: it deletes the server's copy of the stream, which the server
-// then copies from the other servers.
+// damageReplica damages the files of a server that is not the stream's leader. After a while, it
+// repairs the server as the hub's log advises: it deletes the server's copy of the stream, and the
+// server then fetches a new copy from the other servers.
 func (c *chaos) damageReplica(hold time.Duration) {
 	i := c.follower()
 	c.t.Logf("NATS server %d has damaged files for %v", i, hold)
@@ -149,15 +149,15 @@ func (c *chaos) damageReplica(hold time.Duration) {
 	c.untilCurrent()
 }
 
-// blocksIn returns the paths of the files with messages in a stream's directory.
+// blocksIn returns the paths of the files in a stream's directory that contain messages.
 func blocksIn(t *testing.T, stream string) []string {
 	blocks, err := filepath.Glob(filepath.Join(stream, "msgs", "*.blk"))
 	require.NoError(t, err)
 	return blocks
 }
 
-// damage flips bits in the middle of a file of messages, and deletes the server's index of that
-// file.
+// damage flips bits in the middle of a file that contains messages, and deletes the server's index of
+// the messages.
 func (c *chaos) damage(stream string) {
 	blocks := blocksIn(c.t, stream)
 	path := blocks[c.rng.IntN(len(blocks))]
@@ -172,7 +172,7 @@ func (c *chaos) damage(stream string) {
 	_ = os.Remove(filepath.Join(filepath.Dir(path), "index.db")) // the server may not have written it yet
 }
 
-// stream returns information about the stream from any server that answers.
+// stream returns information about the stream, which it requests from any server that accepts a connection.
 func (c *chaos) stream() (*jetstream.StreamInfo, error) {
 	var urls []string
 	for _, place := range c.places {
@@ -196,10 +196,10 @@ func (c *chaos) stream() (*jetstream.StreamInfo, error) {
 	return stream.CachedInfo(), nil
 }
 
-// follower returns a server that holds the stream and is not its leader.
+// follower returns the index of a server that is not the stream's leader.
 func (c *chaos) follower() int { return (c.leader() + 1 + c.rng.IntN(clusterSize-1)) % clusterSize }
 
-// leader returns the server that is the stream's leader.
+// leader returns the index of the server that is the stream's leader.
 func (c *chaos) leader() (server int) {
 	require.Eventually(c.t, func() bool {
 		info, err := c.stream()
@@ -216,7 +216,7 @@ func (c *chaos) leader() (server int) {
 	return server
 }
 
-// untilCurrent waits until all servers have the whole stream.
+// untilCurrent waits until all servers have all messages of the stream.
 func (c *chaos) untilCurrent() {
 	require.Eventually(c.t, func() bool {
 		info, err := c.stream()
@@ -232,8 +232,9 @@ func (c *chaos) untilCurrent() {
 	}, hubtest.Patience, 100*time.Millisecond)
 }
 
-// compareLogs reads the new events of each hub and compares them byte by byte, up to the end of the
-// shortest log that it read.
+// compareLogs reads from each hub the events after the last comparison, and compares them byte by
+// byte. If it reads more events from some hubs than from others, it compares only as many as it has
+// read from all.
 func (c *chaos) compareLogs() {
 	var logs [clusterSize][]byte
 	var ends [clusterSize]string
@@ -255,8 +256,8 @@ func (c *chaos) compareLogs() {
 	}
 }
 
-// readLog returns the hub's events after the last comparison, one per line, and the cursor of the
-// newest.
+// readLog returns the events of a hub after the last comparison, one per line, and the cursor of the
+// newest of these events.
 func (c *chaos) readLog(hub int) (log []byte, end string) {
 	end = c.same
 	for {

@@ -13,9 +13,9 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// restoreStore stops a server, replaces its store with an older copy, as a restored disk snapshot
-// would, and starts the server. The server then fetches the missing messages from the other
-// servers.
+// restoreStore copies the store of a NATS server. After a while, it stops the server, replaces the
+// store by the older copy, as restoring a disk snapshot would, and starts the server. The server then
+// fetches the missing messages from the other servers.
 func (c *chaos) restoreStore(hold time.Duration) {
 	i := c.rng.IntN(clusterSize)
 	c.t.Logf("the store of NATS server %d is restored from a copy that is %v old", i, hold)
@@ -32,12 +32,12 @@ func (c *chaos) restoreStore(hold time.Duration) {
 	c.untilCurrent()
 }
 
-// loseRights takes a right from the hubs' NATS user on all servers, and later restores it.
+// loseRights denies the hubs' NATS user some permissions on all servers, and grants them again after a while.
 func (c *chaos) loseRights(hold time.Duration) {
 	all := [][]string{
-		{"trivium.>"}, // rights to publish
-		{"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.MSG.NEXT.>"}, // rights to consume
-		{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.>"},         // rights to read
+		{"trivium.>"}, // needed to publish
+		{"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.MSG.NEXT.>"}, // needed to consume
+		{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.>"},         // needed to read single messages
 		{"$JS.API.STREAM.INFO.>"},
 		{">"},
 	}
@@ -57,7 +57,8 @@ func (c *chaos) deny(subjects []string) {
 	}
 }
 
-// leaderClockAhead sets the clock of the stream's leader ahead by an hour, and later back.
+// leaderClockAhead sets the clock of the stream's leader ahead by an hour, and sets it back after a while. If another
+// server has become the leader meanwhile, it tries again.
 func (c *chaos) leaderClockAhead(hold time.Duration) {
 	for begin := time.Now(); ; {
 		i := c.leader()

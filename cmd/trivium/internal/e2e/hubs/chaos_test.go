@@ -28,8 +28,8 @@ import (
 
 const clusterSize = 3 // number of NATS servers, and of hubs
 
-// chaos is a cluster with hubs, the faults caused in it, and the observations of publishers and
-// subscribers.
+// chaos is a cluster of NATS servers with hubs, in which the test causes faults. It records which
+// events the hubs have acknowledged and which events each subscriber has received.
 type chaos struct {
 	t       *testing.T
 	rng     *rand.Rand // used only by the test's goroutine
@@ -41,7 +41,7 @@ type chaos struct {
 	where   [clusterSize]string // addresses of the hubs
 	client  *http.Client
 	begin   string // cursor at the start of the test
-	same    string // cursor up to which the logs of all hubs were compared
+	same    string // cursor up to which all hubs were found to return the same events
 	stop    context.Context
 
 	mu    sync.Mutex
@@ -60,7 +60,7 @@ func startChaos(t *testing.T, rng *rand.Rand, subscribers int) *chaos {
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 20}, Timeout: hubtest.Patience},
 	}
 	ports := testkit.FreePorts(t, 3*clusterSize)
-	proxyPorts := testkit.FreePorts(t, clusterSize*clusterSize) // a proxy is stopped and started again on its port
+	proxyPorts := testkit.FreePorts(t, clusterSize*clusterSize) // fixed, because a proxy that is started again must have the same port
 	quiet := zerolog.Nop()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet)
 	for i := range clusterSize {
@@ -113,7 +113,8 @@ func (c *chaos) killNATS(i int) {
 
 func (c *chaos) startHub(i int) { c.hubs[i] = hubtest.Start(c.t, hubtest.Binary(c.t, c.hubArgs[i]...)) }
 
-// publish publishes events with a key, on randomly chosen hubs, until one hub has accepted them.
+// publish publishes events with an idempotency key. It tries randomly chosen hubs until one of them has accepted the
+// events.
 func (c *chaos) publish(rng *rand.Rand, key string, data ...string) {
 	var list []string
 	for _, d := range data {
@@ -173,16 +174,17 @@ func (c *chaos) subscriber(rng *rand.Rand, i int) {
 	transportReaders := []func(context.Context, string) error{s.poll, s.sse, s.websocket}
 	for c.stop.Err() == nil {
 		ctx, cancel := context.WithTimeout(c.stop, time.Duration(200+rng.IntN(2000))*time.Millisecond)
-		_ = transportReaders[i%len(transportReaders)](ctx, c.where[rng.IntN(clusterSize)]) // after an error, the next iteration uses another hub
+		// An error is ignored, because the next iteration may use another hub.
+		_ = transportReaders[i%len(transportReaders)](ctx, c.where[rng.IntN(clusterSize)])
 		cancel()
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// TestChaos causes faults of servers, hubs and the connections between them. No acknowledged event
-// may be lost, duplicated or delivered out of order, and after the repair every subscriber must
-// receive all events. With TRIVIUM_LONG=1, on an otherwise idle machine, subscribers must receive
-// them within ten seconds.
+// TestChaos causes faults of NATS servers, hubs and the connections between them. No acknowledged
+// event may be lost, duplicated or delivered out of order. After each fault is repaired, every
+// subscriber must receive all events; if TRIVIUM_LONG is set, within ten seconds, which requires an
+// otherwise idle machine.
 func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("tests with a cluster take a long time")
@@ -236,7 +238,7 @@ func (c *chaos) allHave(data string) bool {
 	return true
 }
 
-// containsAll reports whether all contains each key of part.
+// containsAll reports whether the set all contains each key of the set part.
 func containsAll(all, part map[string]bool) bool {
 	for key := range part {
 		if !all[key] {
@@ -246,7 +248,8 @@ func containsAll(all, part map[string]bool) bool {
 	return true
 }
 
-// checkResults compares the observations of all subscribers, up to the newest event that all of them received.
+// checkResults requires that all subscribers have received the same events, up to the newest event that all of them have
+// received, and that every acknowledged event is in the log exactly once.
 func (c *chaos) checkResults() {
 	common := len(c.seen[0])
 	for _, seen := range c.seen {
@@ -268,7 +271,7 @@ func (c *chaos) checkResults() {
 		answer := c.hubs[0].Poll("wait=3&max=1000&cursor=" + cursor)
 		require.Nil(c.t, answer.Gap)
 		if len(answer.Events) == 0 && (containsAll(all, c.acked) || time.Since(begin) > hubtest.Patience) {
-			break // the newest event was read; otherwise the hub may be slow
+			break // the poll has returned no more events, and all acknowledged ones were read or the time is up
 		}
 		cursor = answer.Cursor
 		for _, e := range answer.Events {

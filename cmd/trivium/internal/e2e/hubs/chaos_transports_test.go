@@ -16,16 +16,16 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// movingSubscriber is a subscriber that moves from hub to hub and resumes with its cursor.
+// movingSubscriber is a subscriber that connects to one hub after the other. At each hub, it resumes with its cursor.
 type movingSubscriber struct {
 	chaos  *chaos
 	i      int
 	cursor string
 	last   uint64
-	broken bool // the test has already failed for this subscriber
+	broken bool // an error of this subscriber was already reported
 }
 
-// take records an event and checks that it is newer than all events recorded before.
+// take records a received event and checks that it is newer than all events received before.
 func (s *movingSubscriber) take(id string, data string) {
 	cursor, err := hub.ParseCursor(id)
 	text, err2 := strconv.Unquote(data)
@@ -116,7 +116,7 @@ func (s *movingSubscriber) websocket(ctx context.Context, where string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.CloseNow() }() // the subscriber moves to another hub
+	defer func() { _ = conn.CloseNow() }() // the subscriber then connects to another hub
 	conn.SetReadLimit(4 << 20)
 	for {
 		_, text, err := conn.Read(ctx)
