@@ -31,11 +31,11 @@ func runBench(t *testing.T, args ...string) bench.Report {
 	return report
 }
 
-// tryBench is runBench. The error of a failed bench contains its output.
+// tryBench is like runBench, but returns an error if the command fails. The error contains the output of the command.
 func tryBench(t *testing.T, args ...string) (report bench.Report, err error) {
 	t.Helper()
 	cmd := hubtest.Binary(t, append([]string{"bench", "--json", "--subscribers", "30", "--duration", "300ms"}, args...)...)
-	// Variables that the user has set for a hub must not apply to the hub of the benchmark.
+	// The benchmark must not pass variables that the user has set for a hub to the hub that it starts.
 	cmd.Env = append(cmd.Env, "TRIVIUM_MAX_CONNECTIONS=1", "TRIVIUM_AUTH=none")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -48,7 +48,7 @@ func tryBench(t *testing.T, args ...string) (report bench.Report, err error) {
 	return report, nil
 }
 
-// Each scenario runs with a few clients, and the figures in its report must agree with each other.
+// The test runs each scenario with a few clients. The figures in the report must be consistent with each other.
 func TestBenchFiguresAddUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes a long time")
@@ -60,14 +60,14 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	}
 	for _, scenario := range bench.Scenarios {
 		if scenario == bench.Hubs || scenario == bench.Replay {
-			continue // scenarios of an engine are run by TestBenchEngine
+			continue // these scenarios require --engine; TestBenchEngine runs them
 		}
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
 			svg := filepath.Join(t.TempDir(), "bench.svg")
 			args := []string{scenario, "--rate", "100", "--rounds", "1", "--svg", svg}
 			if scenario == bench.Idle {
-				args = append(args, "--duration", "2s") // long, because a busy machine may not run an idle hub at all in a shorter time
+				args = append(args, "--duration", "2s") // in a shorter time, an idle hub on a busy machine may use no CPU time at all
 			}
 			report := runBench(t, args...)
 			require.Len(t, report.Results, results[scenario])
@@ -81,8 +81,8 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	}
 }
 
-// Each engine is measured with a few events. The figures must agree, and no files or processes may
-// be left behind.
+// The test measures each engine with a few events. The figures must be consistent with each other, and
+// the benchmark must delete its files and streams.
 func TestBenchEngine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes a long time")
@@ -97,7 +97,7 @@ func TestBenchEngine(t *testing.T) {
 		}{
 			{"embedded", []string{"--engine", "embedded"}, 3 + 4 + 1},
 			{"nats", []string{"--engine", "nats"}, 3 + 4 + 3 + 3},
-			{"nats outside", []string{"--engine", "nats", "--nats-url", outside.ClientURL(), "ingest", "hubs", "replay"}, 4 + 3 + 3},
+			{"nats server that was already running", []string{"--engine", "nats", "--nats-url", outside.ClientURL(), "ingest", "hubs", "replay"}, 4 + 3 + 3},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
@@ -129,14 +129,15 @@ func TestBenchEngine(t *testing.T) {
 	require.Zero(t, info.Streams, "the bench has deleted its streams")
 }
 
-// A hub with TLS and one with HTTP/2 are measured beside the same hub without TLS.
+// With --tls and --http2, the report contains a result for each way to secure connections, compared with the same hub
+// without TLS.
 func TestBenchSecure(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes a long time")
 	}
 	t.Parallel()
 	for scenario, want := range map[string]map[string]int{
-		bench.Fanout: {"sse ": 2, "sse tls": 1, "sse http2": 1, "longpoll ": 1, "longpoll tls": 1}, // for each hub with TLS, there is one without TLS
+		bench.Fanout: {"sse ": 2, "sse tls": 1, "sse http2": 1, "longpoll ": 1, "longpoll tls": 1}, // each measurement with TLS also has a result without TLS
 		bench.Idle:   {"sse ": 1, "sse tls": 1, "sse http2": 1},
 	} {
 		t.Run(scenario, func(t *testing.T) {
@@ -264,7 +265,7 @@ func wellFormed(t *testing.T, path string) {
 	}
 }
 
-// bench --url measures a hub that is already running, and neither starts nor stops it.
+// With --target, the benchmark measures a hub that is already running.
 func TestBenchTarget(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes a long time")
@@ -284,8 +285,7 @@ func TestBenchTarget(t *testing.T) {
 	require.Zero(t, p.Stats().Gaps["expired"])
 }
 
-// A signal ends the benchmark and its child processes. If the benchmark is killed, its child
-// processes also end.
+// A signal ends the benchmark and its child processes, even if the signal is SIGKILL.
 func TestBenchInterrupted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes a long time")

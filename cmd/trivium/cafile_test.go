@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// TestCAFile checks that pub and sub accept a hub's certificate that was issued by the authority in
-// --ca-file, over each transport, and that they refuse it without --ca-file.
+// TestCAFile checks that pub and sub accept the certificate of a hub if --ca-file names the authority
+// that has issued it, over each transport, and that they refuse the certificate without --ca-file.
 func TestCAFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -16,8 +16,8 @@ import (
 )
 
 // TestPSDoesNotShowSecrets reads the command line of a running hub as ps does, and requires that it
-// hides the NATS password. The hub must still use the password: it receives its events through NATS
-// servers that require it.
+// does not contain the NATS password. The hub must still use the password, because the NATS server
+// requires it.
 func TestPSDoesNotShowSecrets(t *testing.T) {
 	const user, password = "hub", "hunter2"
 	server := natstest.Serve(t, func(o *natsserver.Options) { o.Username, o.Password = user, password })

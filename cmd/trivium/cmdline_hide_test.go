@@ -26,7 +26,7 @@ func TestMaskArgs(t *testing.T) {
 	}
 }
 
-// TestRestoreArgsOfAnotherCommand checks that hidden arguments are ignored if they do not belong to
+// TestRestoreArgsOfAnotherCommand checks that restoreArgs ignores hidden arguments that do not belong to
 // the masked ones.
 func TestRestoreArgsOfAnotherCommand(t *testing.T) {
 	args := []string{"sub", "--token", "***", ">"}

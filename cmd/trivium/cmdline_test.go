@@ -16,8 +16,9 @@ func TestWithoutSecrets(t *testing.T) {
 		settings.WithoutSecrets([]string{"trivium", "--nats-url=nats://u:p@ss@a:4222,tls://b,nats://token@c", "nats://a:4222", "https://x/y?key=secret", "a@b?c", "ws://u:p@a/?q"}))
 }
 
-// If a URL on the command line contains a secret, which other users of the machine can see, the hub
-// logs a warning that recommends a safer place. The hub's profiles do not contain the secret.
+// If a URL on the command line contains a secret, the hub logs a warning that recommends a place where
+// other users of the machine cannot see the secret. The pprof page with the command line does not
+// contain the secret.
 func TestWarnsOfSecretOnCommandLine(t *testing.T) {
 	const secret = "hunter2"
 	jwks := "https://127.0.0.1:1/jwks.json?key=" + secret

@@ -13,9 +13,9 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// TestConfigFileIsAccepted checks that serve accepts the unchanged output of trivium config, and
-// that the output contains every setting with its default: with all lines uncommented, the settings
-// equal those of a hub without a file.
+// TestConfigFileIsAccepted checks that serve accepts the unchanged output of trivium config as its
+// configuration file, and that the output contains every setting with its default: if all defaults are
+// uncommented, the settings are equal to the settings of a hub without a file.
 func TestConfigFileIsAccepted(t *testing.T) {
 	t.Parallel()
 	text, err := hubtest.Program(t, nil, "config").Output()

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// parseServe parses settings as the command does, but ignores errors.
+// parseServe parses settings as the command serve does, and requires that they have no faults.
 func parseServe(t *testing.T, env map[string]string, args ...string) *settings.ServeConfig {
 	t.Helper()
 	var cli commands
@@ -76,8 +76,8 @@ func TestDefaults(t *testing.T) {
 	}, parseServe(t, nil))
 }
 
-// TestPrecedence sets each kind of value in a file, then also in the environment, then also by a
-// flag. Each later one must override the earlier ones.
+// TestPrecedence sets each kind of value in a file, then also in the environment, and then also by a
+// flag. The environment must override the file, and the flag must override both.
 func TestPrecedence(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trivium.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(
@@ -135,15 +135,15 @@ func TestLogger(t *testing.T) {
 			c := &settings.ServeConfig{LogLevel: slog.LevelWarn, LogFormat: tt.format}
 			logger := c.NewLogger(&out)
 			require.False(t, logger.Enabled(t.Context(), slog.LevelInfo))
-			record := slog.NewRecord(time.Time{}, slog.LevelWarn, "loud", 0) // text logs omit the time of a record that has none
+			record := slog.NewRecord(time.Time{}, slog.LevelWarn, "loud", 0) // without a time, so that the output is always the same
 			require.NoError(t, logger.Handler().Handle(t.Context(), record))
 			require.Equal(t, tt.want, out.String())
 		})
 	}
 }
 
-// TestLimitsAreMetrics checks that trivium_limit includes every setting that limits clients or
-// retention.
+// TestLimitsAreMetrics checks that Limits, from which the metric trivium_limit is made, includes every
+// setting in LimitConfig.
 func TestLimitsAreMetrics(t *testing.T) {
 	cfg := parseServe(t, nil, "--max-connections", "7", "--max-publish-rate", "0", "--retain-age", "90s")
 	got := map[string]float64{}

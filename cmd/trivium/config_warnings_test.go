@@ -13,11 +13,11 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// TestWarnsOfReadableSecrets checks that both --check and the start of a hub warn of a file with a
-// secret if every user may read the file.
+// TestWarnsOfReadableSecrets checks that there is a warning for each file with a secret that every user
+// of the machine may read, and that a hub logs the warning when it starts.
 func TestWarnsOfReadableSecrets(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		return // Windows has no such file permissions
+		return // Windows has no permission bits for other users
 	}
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte(strings.Repeat("x", 32)), 0o600))

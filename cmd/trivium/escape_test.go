@@ -20,7 +20,7 @@ import (
 // without escaping.
 const controlText = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\r\nforged\x7f"
 
-// pub, sub and bench escape control characters in a hub's answers before they print them.
+// The commands pub and sub escape control characters in a hub's answers before they print them.
 func TestHubAnswersCannotControlTerminal(t *testing.T) {
 	text, err := json.Marshal(map[string]any{"type": "urn:trivium:problem:forbidden", "status": 403, "title": controlText, "detail": controlText, "parameter": controlText})
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func TestHubAnswersCannotControlTerminal(t *testing.T) {
 	for _, transport := range []string{"sse", "longpoll", "websocket"} {
 		refused("sub", "--transport", transport, "a")
 	}
-	// This answer has an ID, which pub prints to standard output.
+	// This answer contains an ID, which pub prints on standard output.
 	done, err := json.Marshal(map[string]any{"id": controlText, "count": 1})
 	require.NoError(t, err)
 	check("application/json", http.StatusOK, string(done), "pub", "a", "1")

@@ -9,16 +9,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// maxDocLines is the maximum number of lines of a package's go doc: two screens.
+// maxDocLines is the maximum number of lines that go doc prints for a package, about two screens.
 const maxDocLines = 100
 
-// internalTypes matches lines that name a type of an internal package. Fields that only
-// transports.API sets are exempt.
+// internalTypes matches lines that name a type of an internal package. The lines that setByAPI matches
+// are permitted: they are fields that only transports.API sets.
 var internalTypes = regexp.MustCompile(`(?m)^.*\b(wire|connection|web|intake|build)\.[A-Z]\w*.*$`)
 
 var setByAPI = regexp.MustCompile(`^\t(Registry|Counters|Log|Intake) +\*(connection|intake)\.\w+`)
 
-// TestPublicTypes checks that the public API uses only types that other programs can name.
+// TestPublicTypes checks that the public API uses no types of internal packages, because other programs cannot name these
+// types.
 func TestPublicTypes(t *testing.T) {
 	t.Parallel()
 	for _, name := range publicPackages {
@@ -34,8 +35,8 @@ func TestPublicTypes(t *testing.T) {
 	}
 }
 
-// TestPackageDocs checks that the go doc of each public package fits two screens, begins with an
-// example, and then names the owner of each goroutine.
+// TestPackageDocs checks that the output of go doc for each public package has at most maxDocLines
+// lines, begins with an example, and then describes the package's goroutines.
 func TestPackageDocs(t *testing.T) {
 	t.Parallel()
 	for _, name := range publicPackages {

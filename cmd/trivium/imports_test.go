@@ -43,10 +43,11 @@ func ours(importPath string) bool {
 	return importPath == module || strings.HasPrefix(importPath, module+"/")
 }
 
-// within reports whether a directory is dir or below it.
+// within reports whether a directory is dir or a directory below it.
 func within(folder, dir string) bool { return folder == dir || strings.HasPrefix(folder, dir+"/") }
 
-// goList returns the packages and all their dependencies for a target platform, by import path.
+// goList returns the packages that match the patterns and all their dependencies, for a target platform. The key is the
+// import path.
 func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]goPackage {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Name,Dir,Standard,GoFiles,Imports,Deps"}, patterns...)...)
@@ -70,16 +71,16 @@ func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]go
 	}
 }
 
-// importRule names the directories of this module that packages in dir and below may import.
+// importRule states which packages of this module the packages in dir and below may import.
 type importRule struct {
 	dir     string
-	allowed []string
-	any     bool // any directory
-	exact   bool // the rule applies to dir only, not to the directories below it
+	allowed []string // directories; packages in them and below may be imported
+	any     bool     // all packages may be imported
+	exact   bool     // the rule applies to dir only, not to the directories below it
 }
 
-// importRules are the import rules. The first rule whose dir contains a package applies to it.
-// Packages with test helpers may import anything, as test files may.
+// importRules are the import rules. To a package, the first rule applies whose dir contains the package.
+// Packages with test helpers may import all packages, as test files may.
 var importRules = []importRule{
 	{dir: "cmd/trivium/internal/settings", allowed: []string{"hub", "auth", "transports", "cmd/trivium/internal/terminal"}},
 	{dir: "cmd/trivium/internal/reload", allowed: []string{"cmd/trivium/internal/settings", "cmd/trivium/internal/stats"}},
@@ -110,7 +111,7 @@ func importFault(importer, imported string) string {
 	i := slices.IndexFunc(importRules, func(r importRule) bool { return within(importer, r.dir) && (!r.exact || importer == r.dir) })
 	switch {
 	case i < 0:
-		return "stands in no folder"
+		return "no import rule applies to this directory"
 	case importRules[i].any:
 		return ""
 	case imported == "github.com/gorilla/mux" || imported == "flag":
@@ -139,8 +140,8 @@ func TestImportsFollowRules(t *testing.T) {
 	}
 }
 
-// The core packages use only the standard library and uuid, and no network. The wire formats are
-// also built for web pages, so they must not use net/http.
+// The core packages use only the standard library and package uuid, and do not use the network. They
+// are also part of the WebAssembly client, so they must not depend on net/http.
 func TestCoreImportsNoNetwork(t *testing.T) {
 	t.Parallel()
 	for _, target := range []struct{ goos, goarch string }{{"linux", "amd64"}, {"js", "wasm"}} {
@@ -159,8 +160,8 @@ func TestCoreImportsNoNetwork(t *testing.T) {
 	}
 }
 
-// The WebAssembly client must not contain an HTTP client or TLS of its own, because the browser has
-// them.
+// The WebAssembly client must not contain net/http and crypto/tls, because it uses the browser's HTTP
+// client.
 func TestPageHasNoHTTPClient(t *testing.T) {
 	t.Parallel()
 	packages := goList(t, "js", "wasm", "./transports/client", "./wasmdemo/app")
@@ -173,8 +174,8 @@ func TestPageHasNoHTTPClient(t *testing.T) {
 	}
 }
 
-// Only the command reads environment variables. Flags need no such test: the import rules forbid
-// package flag elsewhere.
+// Only packages below cmd read environment variables. The import rules ensure the same for flags: other
+// packages must not import package flag.
 func TestOnlyTheCommandReadsTheEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, p := range goList(t, "linux", "amd64", "./...") {
@@ -201,7 +202,7 @@ func readsEnvironment(call *ast.SelectorExpr) bool {
 		slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, call.Sel.Name)
 }
 
-// For each import rule, there is an allowed and a forbidden test case.
+// importFault returns the expected results for examples of permitted and forbidden imports.
 func TestImportRulesHaveCases(t *testing.T) {
 	tests := []struct {
 		importer, imported string
@@ -248,8 +249,8 @@ func TestImportRulesHaveCases(t *testing.T) {
 		{"cmd/trivium/internal/reload", module + "/cmd/trivium/internal/server", "must not import cmd/trivium/internal/server"},
 		{"cmd/trivium/internal/stats", module + "/hub", ""},
 		{"cmd/trivium/internal/stats", module + "/transports", "must not import transports"},
-		{"", "context", "stands in no folder"},
-		{"util", "context", "stands in no folder"},
+		{"", "context", "no import rule applies to this directory"},
+		{"util", "context", "no import rule applies to this directory"},
 	}
 	for _, tt := range tests {
 		require.Equal(t, tt.want, importFault(tt.importer, tt.imported), "%s imports %s", tt.importer, tt.imported)
@@ -265,7 +266,7 @@ var publicPackages = []string{
 	"wasmdemo",             // cmd/trivium imports it
 }
 
-// Other programs can import exactly publicPackages.
+// The packages that other programs can import are exactly those in publicPackages.
 func TestPublicPackages(t *testing.T) {
 	t.Parallel()
 	var public []string
@@ -290,7 +291,7 @@ func TestTopLevelFiles(t *testing.T) {
 	}
 }
 
-// topNames returns the names that git tracks, or the names in the directory if it is not a repository.
+// topNames returns the names in the root directory that git tracks, or all names in it if it is not a git repository.
 func topNames(t *testing.T) []string {
 	t.Helper()
 	if _, err := os.Stat(path.Join(moduleRoot, ".git")); err != nil {

@@ -13,9 +13,10 @@ import (
 
 func TestMain(m *testing.M) { hubtest.Main(m, main) }
 
-// TestTranscripts runs the commands in testdata/*.txt and compares their output. "-- name --"
-// starts a file. "$ " starts a command, which may be preceded by variables as in a shell. The lines
-// after a command are its output, followed by its exit code if it is not 0.
+// TestTranscripts runs the commands in testdata/*.txt and compares their output. In these files, the
+// line "-- name --" begins the content of a file that the commands use. A line that begins with "$ " is
+// a command; assignments of variables may precede it, as in a shell. The lines after a command are the
+// expected output, followed by the exit code if it is not 0.
 func TestTranscripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -57,7 +58,8 @@ func writeFiles(t *testing.T, dir, text string) {
 	}
 }
 
-// splitCommand splits a line at spaces outside single quotes.
+// splitCommand splits a line at spaces that are not inside of single quotes. It returns the assignments of variables
+// before the command, and the words of the command.
 func splitCommand(line string) (env, words []string) {
 	for i, part := range strings.Split(line, "'") {
 		if i%2 == 1 {

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// The commands ignore a line break at the end of a token or of another secret, because editors and
-// secret stores add one.
+// The commands ignore a line break at the end of a token or another setting, because editors and secret
+// stores add one.
 func TestTrailingNewlineOfSecretsIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {

@@ -26,7 +26,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// pub runs the command pub in this process. Its timeout expires only after a fault.
+// pub runs the command pub in this process, with a timeout that expires only if the tested code is wrong.
 func pub(in string, args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
 	code = run(append([]string{"pub", "--timeout", hubtest.Patience.String()}, args...), &console{In: strings.NewReader(in), Out: &stdout, Err: &stderr})
@@ -49,7 +49,7 @@ func TestPubHTTP(t *testing.T) {
 		errs    string
 	}{
 		{
-			name: "one", args: []string{"orders.new", `{"a": 1}`},
+			name: "one event", args: []string{"orders.new", `{"a": 1}`},
 			request: "POST /publish/orders.new\nAuthorization: Bearer from-env\n\n{\"a\": 1}",
 			status:  200, answer: `{"id":"0000000a-7","count":1}`, out: "0000000a-7\n",
 		},
@@ -60,16 +60,16 @@ func TestPubHTTP(t *testing.T) {
 			status: 200, answer: `{"id":"0000000a-8","count":1}`, out: "0000000a-8\n",
 		},
 		{
-			name: "lines", in: "{\"a\": 1}\r\n\n  \nnot json\n3", args: []string{"--type", "t", "topic"},
+			name: "lines of standard input", in: "{\"a\": 1}\r\n\n  \nnot json\n3", args: []string{"--type", "t", "topic"},
 			request: "POST /publish\nAuthorization: Bearer from-env\nContent-Type: application/x-ndjson\n\n" +
 				`{"topic":"topic","type":"t","data":{"a": 1}}` + "\n" +
 				`{"topic":"topic","type":"t","text":true,"data":"not json"}` + "\n" +
 				`{"topic":"topic","type":"t","data":3}` + "\n",
 			status: 200, answer: `{"id":"0000000a-9","count":3}`, out: "3 events, last id 0000000a-9\n",
 		},
-		{name: "no lines", in: "\n", args: []string{"topic", "-"}, out: "0 events\n"},
+		{name: "only blank lines", in: "\n", args: []string{"topic", "-"}, out: "0 events\n"},
 		{
-			name: "refused", args: []string{"topic", "x"},
+			name: "refused event", args: []string{"topic", "x"},
 			request: "POST /publish/topic\nAuthorization: Bearer from-env\n\nx",
 			status:  403, header: http.Header{"Content-Type": {"application/problem+json"}},
 			answer: `{"title":"Forbidden","detail":"no right to publish","parameter":"topic"}`, code: 1,
@@ -84,19 +84,19 @@ func TestPubHTTP(t *testing.T) {
 			errs: "trivium: event 2 of the input: the hub answered 413 Too large\n",
 		},
 		{
-			name: "busy", args: []string{"topic", "x"},
+			name: "hub unavailable", args: []string{"topic", "x"},
 			request: "POST /publish/topic\nAuthorization: Bearer from-env\n\nx",
 			status:  503, header: http.Header{"Retry-After": {"3"}}, answer: "<html>", code: 1,
 			errs: "trivium: the hub answered 503 Service Unavailable; try again after 3 s\n",
 		},
 		{
-			name: "redirected", args: []string{"topic", "x"},
+			name: "redirect", args: []string{"topic", "x"},
 			request: "POST /publish/topic\nAuthorization: Bearer from-env\n\nx",
 			status:  302, header: http.Header{"Location": {"/elsewhere"}}, code: 1,
 			errs: "trivium: the hub answered 302 Found\n",
 		},
 		{
-			name: "no hub", args: []string{"topic", "x"},
+			name: "answer of another server", args: []string{"topic", "x"},
 			request: "POST /publish/topic\nAuthorization: Bearer from-env\n\nx",
 			status:  200, answer: "<html>", code: 1, errs: "trivium: unexpected answer from URL: not a Trivium hub?\n",
 		},
@@ -198,8 +198,8 @@ func TestPubSignsDatagrams(t *testing.T) {
 	require.WithinRange(t, last, began, time.Now())
 }
 
-// Signature times increase even if the clock stops or is set back. A datagram with the time of an
-// earlier one would be refused as a replay.
+// The times in signatures increase even if the clock stops or is set back, because the hub could refuse
+// a datagram with the time of an earlier one as a replay.
 func TestSignatureTimeIncreases(t *testing.T) {
 	ours, theirs := net.Pipe()
 	ahead := time.Now().Add(time.Hour).UnixNano()
@@ -221,7 +221,7 @@ func TestSignatureTimeIncreases(t *testing.T) {
 	}
 }
 
-// TestEnvelopeRoundTrip checks that any data is encoded as one JSON value that decodes to the same data.
+// TestEnvelopeRoundTrip checks, for random data, that envelope returns one JSON value that decodes to the same data.
 func TestEnvelopeRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := []byte(rapid.OneOf(
@@ -252,20 +252,20 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	})
 }
 
-// When the input pauses, publishLines ends its request, and the hub confirms the lines. The next
-// line starts another request. Line numbers in errors are those of the whole input.
+// If the input pauses, publishLines ends its request, so that the hub confirms the lines. The next line
+// starts another request. Line numbers in errors are counted from the beginning of the input.
 func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 	line := 1
 	refused := &problem{Problem: problems.Problem{Status: 400, Line: &line}}
 	broken := errors.New("connection reset")
 	tests := []struct {
 		name   string
-		last   error // the answer to the third request
+		last   error // error of the third request; nil: it succeeds
 		count  int
 		reason string
 	}{
-		{"all good", nil, 5, ""},
-		{"a refused line", refused, 3, "event 4 of the input: the hub answered 400 Bad Request"},
+		{"all lines accepted", nil, 5, ""},
+		{"line refused", refused, 3, "event 4 of the input: the hub answered 400 Bad Request"},
 		{"connection lost", broken, 3, "after 3 events: connection reset"},
 	}
 	for _, tt := range tests {
@@ -293,7 +293,7 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 				require.Equal(t, tt.count, done.Count)
 				if tt.reason != "" {
 					require.EqualError(t, err, tt.reason)
-					_ = in.CloseWithError(os.ErrClosed) // the command closes standard input in this way when it ends
+					_ = in.CloseWithError(os.ErrClosed) // stands for the end of the process, which also ends the blocked Read
 					return
 				}
 				require.NoError(t, err)
@@ -304,7 +304,7 @@ func TestPublishLinesConfirmsAfterPause(t *testing.T) {
 	}
 }
 
-// TestPubNamesTheSecretFile checks that pub reports a secret that it cannot use, with the flag and the file.
+// TestPubNamesTheSecretFile checks that the error for an invalid secret names the flag and the file.
 func TestPubNamesTheSecretFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(path, []byte(" \n"), 0o600))

@@ -14,8 +14,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// openTerminal opens a pseudo-terminal. It returns the end for a program, and a function that
-// returns everything written to it.
+// openTerminal opens a pseudo-terminal. It returns the end that a command uses as its terminal, and a
+// function that returns everything that was written to this end.
 func openTerminal(t *testing.T) (inside *os.File, shown func() string) {
 	t.Helper()
 	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -38,7 +38,7 @@ func openTerminal(t *testing.T) (inside *os.File, shown func() string) {
 			text.Write(buf[:n])
 			mu.Unlock()
 			if err != nil {
-				return // the end of the program is closed
+				return // the command's end of the pseudo-terminal is closed
 			}
 		}
 	}()
@@ -50,7 +50,7 @@ func openTerminal(t *testing.T) (inside *os.File, shown func() string) {
 	}
 }
 
-// TestSubTerminal checks that a terminal shows events as readable lines above a status line.
+// TestSubTerminal checks that, on a terminal, sub prints events as readable lines above a status line.
 func TestSubTerminal(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	inside, shown := openTerminal(t)

@@ -34,7 +34,7 @@ func TestSubFormats(t *testing.T) {
 	const begin = "15:04:05.067  a.b  "
 	for name, c := range map[string]struct {
 		event                 client.Event
-		plain, json, readable string // expected lines; json without the part before the data
+		plain, json, readable string // expected lines; json is only the end of its line
 	}{
 		"JSON": {
 			client.Event{Data: []byte(`{"n": 1.50}`)},
@@ -52,7 +52,7 @@ func TestSubFormats(t *testing.T) {
 			client.Event{Data: []byte("a \"<b>\"\r\nc"), Encoding: client.Text},
 			`"a \"<b>\"\r\nc"`, `"text":true,"data":"a \"<b>\"\r\nc"}`, begin + `a "<b>"\r\nc`,
 		},
-		"text, none": {
+		"empty text": {
 			client.Event{Encoding: client.Text}, "", `"text":true,"data":""}`, begin,
 		},
 		"binary": {
@@ -63,7 +63,7 @@ func TestSubFormats(t *testing.T) {
 			client.Event{Type: "paid", Key: "k\u202e1", Data: []byte("1")},
 			"1", `"data":1}`, begin[:len(begin)-2] + `  type=paid  key=k\u202e1  1`,
 		},
-		"long": {
+		"long text": {
 			client.Event{Data: []byte(strings.Repeat("ü", 3000)), Encoding: client.Text},
 			strings.Repeat("ü", 3000), `"text":true,"data":"` + strings.Repeat("ü", 3000) + `"}`,
 			begin + strings.Repeat("ü", 2048) + "… (6000 bytes)",
@@ -85,8 +85,9 @@ func TestSubFormats(t *testing.T) {
 	require.Empty(t, printed(t, formatReadable, gap))
 }
 
-// TestSubPrintsOneLinePerEvent checks that any event is printed as a single line without control
-// characters, and that decoding a decodable format yields the same event.
+// TestSubPrintsOneLinePerEvent checks, for random events, that each format is a single line, that the
+// formats for terminals contain no control characters, and that all formats except the readable one can
+// be decoded to the same data.
 func TestSubPrintsOneLinePerEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("\r\n\t\x1b\x00\u0085\u2028\u200f\ufffd \"\\")))).Draw(t, "text")
@@ -228,8 +229,8 @@ func TestSubStatus(t *testing.T) {
 	})
 }
 
-// TestSubReportsEachChangeOnce checks that sub reports each loss of the connection once, and each
-// reconnection once.
+// TestSubReportsEachChangeOnce checks that sub prints one line for each loss of the connection, and one
+// line for each reconnection.
 func TestSubReportsEachChangeOnce(t *testing.T) {
 	var out bytes.Buffer
 	n := &statusReporter{out: &out}

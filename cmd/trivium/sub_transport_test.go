@@ -28,7 +28,7 @@ func subOf(p *hubtest.Process, args ...string) *exec.Cmd {
 	return hubtest.Program(p.T, []string{"TRIVIUM_URL=http://" + p.HTTP, "TRIVIUM_TOKEN=" + p.Token}, append([]string{"sub"}, args...)...)
 }
 
-// begin starts a command. The command is killed at the end of the test, or after hubtest.Patience.
+// begin starts a command. It is killed at the end of the test, or earlier if it runs for longer than hubtest.Patience.
 func begin(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	require.NoError(t, cmd.Start())
@@ -45,7 +45,7 @@ func await(cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// finish runs a command until it ends.
+// finish runs a command until it exits. It returns the exit code and what the command has printed.
 func finish(t *testing.T, cmd *exec.Cmd) (code int, out, errs string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -54,8 +54,8 @@ func finish(t *testing.T, cmd *exec.Cmd) (code int, out, errs string) {
 	return await(cmd), stdout.String(), stderr.String()
 }
 
-// reconnections matches the lines with which sub reports a lost connection and a reconnection, for
-// example if the hub does not answer within ten seconds.
+// reconnections matches the lines in which sub reports that it has lost the connection or reconnected.
+// Tests ignore these lines, because a hub on a busy machine may not answer in time.
 var reconnections = regexp.MustCompile(`(?m)^trivium: (not connected, retrying: |connected over ).*\n`)
 
 func publishTo(p *hubtest.Process, topic, data string) {
@@ -126,8 +126,8 @@ func TestSubRefused(t *testing.T) {
 	}
 }
 
-// TestSubResumes checks that each run of sub resumes where the previous one stopped, which ended by
-// itself, by a signal or because its output was closed.
+// TestSubResumes checks that each run of sub resumes where the previous run stopped. The previous run
+// had printed --count events, was stopped by a signal, or had its output closed.
 func TestSubResumes(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	cursor := filepath.Join(t.TempDir(), "cursor")
@@ -144,8 +144,8 @@ func TestSubResumes(t *testing.T) {
 	require.Equal(t, exitDone, code, errs)
 	require.Equal(t, "3\n4\n", out)
 
-	// If sub has written events to a pipe that is then closed unread, the events count as not
-	// printed.
+	// The reader of a pipe reads the first event and then closes the pipe. The next run begins with the
+	// second event, because sub could not print it.
 	reading, writing, err := os.Pipe()
 	require.NoError(t, err)
 	cmd := subOf(p, args...)
@@ -178,8 +178,8 @@ func TestSubResumes(t *testing.T) {
 	require.Empty(t, reconnections.ReplaceAllString(errs, ""), "the file takes precedence over --cursor, which would cause a gap")
 }
 
-// TestSubKilledBeforeFirstEvent checks that sub misses no event if it is killed before it has
-// printed one.
+// TestSubKilledBeforeFirstEvent checks that no event is missed if sub is killed before it has printed
+// an event: the next run resumes at the position at which the first run began.
 func TestSubKilledBeforeFirstEvent(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	cursor := filepath.Join(t.TempDir(), "cursor")
@@ -198,8 +198,8 @@ func TestSubKilledBeforeFirstEvent(t *testing.T) {
 	require.Equal(t, "1\n", out)
 }
 
-// TestSubSurvivesHubRestart checks that sub reconnects to a restarted hub, and reports both the
-// loss of the connection and the reconnection.
+// TestSubSurvivesHubRestart checks that sub reconnects to a hub that was restarted. It must report the
+// loss of the connection, and that events may have been lost.
 func TestSubSurvivesHubRestart(t *testing.T) {
 	t.Parallel()
 	address := fmt.Sprintf("127.0.0.1:%d", testkit.FreePorts(t, 1)[0])

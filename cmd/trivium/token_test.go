@@ -29,12 +29,13 @@ func runToken(args ...string) (code int, out, errs string) {
 	return code, stdout.String(), stderr.String()
 }
 
-// TestTokenFile checks that the hub accepts the printed token, and that the file does not contain it.
+// TestTokenFile checks that a hub with the tokens file accepts the printed token, that the file does not contain the
+// token, and that errors leave the file unchanged.
 func TestTokenFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	real, path := filepath.Join(dir, "real.yaml"), filepath.Join(dir, "link.yaml")
-	const comment = "# Who may come in.\n"
+	const comment = "# The tokens of this hub.\n"
 	verify := func(out, name string) *auth.Credential {
 		t.Helper()
 		require.Regexp(t, `^[A-Z2-7]{26}\n$`, out)
@@ -103,10 +104,10 @@ func TestTokenFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(broken, []byte("- name: x\n"), 0o600))
 	refused("DIR/broken.yaml: line 1: entry 1 (x): sha256 is missing", "y", "--tokens", broken)
 
-	// The command cannot create a temporary file in this directory, because its name would be too
-	// long. Therefore it writes to the file itself.
+	// The command cannot create a lock file for this path, because the name would be too long. Therefore
+	// it appends to the tokens file instead of replacing it.
 	path = filepath.Join(dir, strings.Repeat("l", 253))
-	require.NoError(t, os.WriteFile(path, []byte(comment+"# Nobody."), 0o644))
+	require.NoError(t, os.WriteFile(path, []byte(comment+"# No tokens yet."), 0o644))
 	for _, name := range []string{"carol", "dave"} {
 		code, out, errs = runToken(name, "--tokens", path)
 		require.Equal(t, []any{0, ""}, []any{code, errs})
@@ -117,7 +118,7 @@ func TestTokenFile(t *testing.T) {
 	refused("open "+path+".lock: file name too long", "erin", "--tokens", path)
 }
 
-// TestTokenJWT checks that a hub with the key accepts the printed JWT.
+// TestTokenJWT checks that a hub with the matching key accepts the printed JWT.
 func TestTokenJWT(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, text []byte) string {

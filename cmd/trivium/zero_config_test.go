@@ -23,8 +23,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// TestZeroConfigs checks that the zero value of every public Config works or is refused with an
-// error that names the missing field.
+// TestZeroConfigs checks that each constructor of a public package either accepts the zero value of its
+// Config, or returns an error that names the missing field. It also checks some invalid values.
 func TestZeroConfigs(t *testing.T) {
 	fails := func(_ any, err error) error { return err }
 	for name, tc := range map[string]struct {
@@ -58,8 +58,8 @@ func TestZeroConfigs(t *testing.T) {
 	require.True(t, passed, "an open hub accepts a request without a token")
 }
 
-// TestAdaptersNeedOnlyAHub publishes over HTTP and reads over each transport, with adapters for
-// which only the hub is configured.
+// TestAdaptersNeedOnlyAHub creates the handlers of all transports with configurations that contain only
+// a hub. It checks that events can be published and received through them.
 func TestAdaptersNeedOnlyAHub(t *testing.T) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)

@@ -230,7 +230,7 @@ const inProcess = "in-process"
 var ways = []way{
 	{name: "udp", udp: true, batch: 1},
 	{name: "http", batch: 1},
-	{name: "http, 100 a request", batch: 100},
+	{name: "http, 100 per request", batch: 100},
 	{name: inProcess, child: true},
 }
 
@@ -238,7 +238,7 @@ var ways = []way{
 var engineWays = []way{
 	{name: "udp", udp: true, batch: 1},
 	{name: singleHTTP, batch: 1},
-	{name: "http, 1000 a request", batch: 1000},
+	{name: "http, 1000 per request", batch: 1000},
 }
 
 // singleHTTP is the name of the way that publishes one event per HTTP request.

@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 )
 
-// Info describes the program as far as the Go toolchain has recorded it.
+// Info holds the information that the Go toolchain has recorded in the program.
 type Info struct {
 	Version   string // version of the module
 	Revision  string // revision of the source; "": unknown
@@ -23,7 +23,7 @@ func (b Info) String() string {
 	return text + ", " + b.GoVersion
 }
 
-// Current returns the description of the running program.
+// Current returns the information about the running program.
 func Current() Info {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -32,7 +32,7 @@ func Current() Info {
 	return Describe(info)
 }
 
-// Describe returns the description of a build.
+// Describe converts information that the Go toolchain has recorded in a program to an Info.
 func Describe(info *debug.BuildInfo) Info {
 	b := Info{Version: cmp.Or(info.Main.Version, "(devel)"), GoVersion: info.GoVersion}
 	settings := make(map[string]string, len(info.Settings))

@@ -1,5 +1,5 @@
-// Package decode decodes the messages of a hub, for end-to-end tests. It shares no code with the hub's encoders,
-// except for the envelope of an event.
+// Package decode decodes the messages that a hub sends, for end-to-end tests. It shares no code with the hub, except the
+// code that decodes the envelope of an event, so that an error in the hub's code is not hidden.
 package decode
 
 import (
@@ -13,7 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// These are the ops of control messages (docs/protocol.md#control-messages). An event has no op.
+// These are the values of the member "op" of control messages (docs/protocol.md#control-messages). Events have no such
+// member.
 const (
 	OpHello     = "hello"
 	OpHeartbeat = "heartbeat"
@@ -36,7 +37,7 @@ type Message struct {
 	Retry     time.Duration     // set for goaway
 }
 
-// DecodeMessage decodes one message of a WebSocket.
+// DecodeMessage decodes one message from a hub to a WebSocket client.
 func DecodeMessage(b []byte) (m Message, err error) {
 	var members struct {
 		Op          string          `json:"op"`
@@ -66,7 +67,7 @@ func DecodeMessage(b []byte) (m Message, err error) {
 	return m, err
 }
 
-// DecodeGap decodes the members of a gap.
+// DecodeGap decodes the JSON object that reports a gap.
 func DecodeGap(b []byte) (*hub.Gap, error) {
 	var members struct {
 		Reason    hub.GapReason `json:"reason"`
@@ -91,7 +92,7 @@ type PollAnswer struct {
 	Events []*hub.Event
 }
 
-// DecodePollAnswer decodes the body of a long-poll.
+// DecodePollAnswer decodes the body of the answer to a long-poll.
 func DecodePollAnswer(b []byte) (PollAnswer, error) {
 	var members struct {
 		Cursor string            `json:"cursor"`

@@ -8,14 +8,14 @@ import (
 
 // SSEEvent is one event of an event stream.
 type SSEEvent struct {
-	ID    string // the last event ID; an event without an id field inherits it
+	ID    string // the last event ID: the value of the newest id field in this or an earlier event
 	Type  string // empty if the event has no name
 	Topic string // empty if absent
 	Data  string // lines joined by LF
 }
 
-// SSEDecoder decodes an event stream (section 9.2.6 of the WHATWG HTML standard). It supports only
-// LF as line end, which is what the hub sends.
+// SSEDecoder decodes an event stream (section 9.2.6 of the WHATWG HTML standard). It supports only LF
+// as line end, because the hub sends no other line ends.
 type SSEDecoder struct {
 	r    *bufio.Reader
 	id   string // the last event ID
@@ -26,8 +26,8 @@ type SSEDecoder struct {
 // NewSSEDecoder returns a decoder that reads from r.
 func NewSSEDecoder(r io.Reader) *SSEDecoder { return &SSEDecoder{r: bufio.NewReader(r)} }
 
-// Next returns the next event that has data. At the end of the stream an incomplete event is dropped, and the error is
-// io.EOF.
+// Next returns the next event that has data. At the end of the stream it returns io.EOF; an incomplete event before the
+// end is dropped.
 func (d *SSEDecoder) Next() (SSEEvent, error) {
 	for {
 		line, err := d.r.ReadString('\n')

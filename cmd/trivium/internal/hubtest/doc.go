@@ -1,10 +1,10 @@
-// Package hubtest starts the trivium binary as a process for tests, and sends requests to it as clients do.
+// Package hubtest starts trivium as a process for tests, and sends requests to it as clients do.
 //
-// A package of tests calls Main from TestMain. Program returns a command for a binary built with the same options as the
-// tests, including the race detector. Binary returns a command for a binary without the race detector, for memory tests.
-// Start runs the binary as a hub, waits until it listens, and stops it at the end of the test. The methods of Process
-// publish and subscribe.
+// A package with such tests calls Main from TestMain. Program returns a command for a binary that was built with the same
+// options as the tests, which may include the race detector. Binary returns a command for a binary that was built without
+// the race detector, for tests that measure memory. Start runs such a command as a hub, waits until the hub listens, and
+// stops it at the end of the test. The methods of Process publish and subscribe.
 //
-// Start's goroutine reads the log of the process and ends when the process exits. The test's cleanup waits for the
-// process.
+// Start starts a goroutine that reads the log of the process and ends when the process exits. At the end of the test, a
+// cleanup function waits for the process.
 package hubtest

@@ -26,7 +26,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
 )
 
-// Patience is the timeout of every wait in a test. It expires only if something is wrong.
+// Patience is the timeout of every wait in a test. It is so long that it expires only if the tested code is wrong.
 const Patience = 3 * time.Minute
 
 // Process is a running hub.
@@ -34,16 +34,16 @@ type Process struct {
 	T                *testing.T
 	Cmd              *exec.Cmd
 	HTTP, UDP, Admin string // addresses
-	Token            string // sent with each request; "": none
+	Token            string // token that is sent with each request; "": none
 	Client           *http.Client
 
 	mu        sync.Mutex
 	stderr    bytes.Buffer
 	listening chan []string // receives the addresses of HTTP, UDP and Admin
-	ended     chan struct{} // closed at the end of standard error
+	ended     chan struct{} // closed when standard error has been read to its end
 }
 
-// Start runs `trivium serve` on free ports and waits until it listens.
+// Start starts cmd, which must run `trivium serve`, and waits until the hub listens.
 func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := Launch(t, cmd)
@@ -60,7 +60,8 @@ func Start(t *testing.T, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// Launch runs `trivium serve` and does not wait until it listens. The test's cleanup ends the process and waits for it.
+// Launch starts cmd, which must run `trivium serve`, and does not wait until the hub listens. At the end of the test, a
+// cleanup function kills the process and waits for it.
 func Launch(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{
@@ -80,16 +81,16 @@ func Launch(t *testing.T, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// AnyPorts are the flags of a hub that listens on free ports and logs everything. It sends no
-// heartbeats, because they would arrive at random times, and its timeouts of reads and writes are
-// so long that they expire only where a test shortens them.
+// AnyPorts are the flags of a hub that listens on free ports and logs at the level debug. The hub sends
+// no heartbeats, because they would arrive at random times. Its read and write timeouts are so long
+// that they do not expire, unless a test sets shorter ones.
 var AnyPorts = []string{
 	"serve", "--heartbeat", "1h", "--read-timeout", "10m", "--write-timeout", "10m",
 	"--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 	"--log-format", "json", "--log-level", "debug", "--print-token",
 }
 
-// readLog reads standard error until its end.
+// readLog reads the standard error of the process until its end.
 func (p *Process) readLog(pipe io.Reader) {
 	defer close(p.ended)
 	lines := bufio.NewReader(pipe)
@@ -109,7 +110,8 @@ func (p *Process) readLog(pipe io.Reader) {
 
 var listeningText = regexp.MustCompile(`msg=listening http=(\S+)(?: udp=(\S+))?(?: admin=(\S+))?`)
 
-// listeningAt returns the addresses in the log line that the program writes when it listens, or nil for another line.
+// listeningAt returns the addresses of HTTP, UDP and Admin in the log line that the hub writes when it listens, or nil for
+// any other line.
 func listeningAt(line []byte) []string {
 	var entry map[string]string
 	if json.Unmarshal(line, &entry) == nil && entry["msg"] == "listening" {
@@ -128,8 +130,8 @@ func (p *Process) Log() string {
 	return p.stderr.String()
 }
 
-// HasLogged waits until the log contains text. The test reads the log from a pipe, so a line may
-// arrive after the answer to the request that caused it.
+// HasLogged waits until the log contains text. It must wait, because the log is read from a pipe: a
+// line may arrive later than the answer to the request that caused it.
 func (p *Process) HasLogged(text string) {
 	p.T.Helper()
 	require.Eventually(p.T, func() bool { return strings.Contains(p.Log(), text) }, Patience, 10*time.Millisecond, "want %s", text)
@@ -180,12 +182,13 @@ func (p *Process) Publish(contentType, body string) string {
 	return p.PublishAt("http://"+p.HTTP+"/publish", contentType, body)
 }
 
-// PublishAt is Publish for another URL of the hub. While the log of an engine does not answer in
-// time, it publishes again, as clients do, with an idempotency key.
+// PublishAt is like Publish, but for any URL of the hub. If the engine does not answer in time, so that
+// the hub answers with status 503, PublishAt publishes again with the same idempotency key, as clients
+// do.
 func (p *Process) PublishAt(url, contentType, body string) string {
 	p.T.Helper()
 	header, begin := http.Header{}, time.Now()
-	if slices.Contains(p.Cmd.Args, "--engine") && contentType != "application/x-ndjson" { // lines take no key
+	if slices.Contains(p.Cmd.Args, "--engine") && contentType != "application/x-ndjson" { // NDJSON cannot have a key
 		header.Set("Idempotency-Key", rand.Text())
 	}
 	status, text := p.request(http.MethodPost, url, contentType, body, header)
@@ -215,7 +218,7 @@ func (p *Process) Stats() (s stats.Snapshot) {
 	return s
 }
 
-// SSE opens a stream and reads it up to the hello.
+// SSE opens a stream and reads its opening message.
 func (p *Process) SSE(query string) *decode.SSEDecoder {
 	p.T.Helper()
 	conn, err := net.Dial("tcp", p.HTTP)
@@ -251,7 +254,7 @@ func (p *Process) WebSocket(query string) *websocket.Conn {
 	return conn
 }
 
-// Message reads a message of a WebSocket.
+// Message reads the next message from a WebSocket.
 func (p *Process) Message(conn *websocket.Conn) decode.Message {
 	p.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -263,7 +266,8 @@ func (p *Process) Message(conn *websocket.Conn) decode.Message {
 	return message
 }
 
-// Poll returns the answer to one poll. While the log does not answer in time, it polls again, as clients do.
+// Poll returns the answer to a poll. If the hub answers with status 503, because the engine does not answer in time, it
+// polls again, as clients do.
 func (p *Process) Poll(query string) decode.PollAnswer {
 	p.T.Helper()
 	url, begin := "http://"+p.HTTP+"/poll?"+query, time.Now()

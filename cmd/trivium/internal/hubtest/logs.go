@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// LogRecorder records log lines.
+// LogRecorder is an io.Writer that records the log lines written to it.
 type LogRecorder struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -32,7 +32,8 @@ func (l *LogRecorder) Logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// Take returns the log lines since its last call: the level and, if present, flag, path and error.
+// Take returns the log lines that were recorded since its last call. Each returned line contains the level and, if
+// present, the flag, the base name of the path and the error.
 func (l *LogRecorder) Take(t *testing.T) (all []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,7 +46,7 @@ func (l *LogRecorder) Take(t *testing.T) (all []string) {
 	return all
 }
 
-// RunUntilEnd runs a function until the test ends.
+// RunUntilEnd calls run in a goroutine. At the end of the test, it cancels the context and waits until run has returned.
 func RunUntilEnd(t *testing.T, run func(context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -62,8 +63,8 @@ func WriteFile(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-// ReplaceFile is WriteFile in a single step: a program that watches the file never reads only a part
-// of the content.
+// ReplaceFile is like WriteFile, but replaces the file atomically, so that a program that watches the
+// file never reads only a part of the content.
 func ReplaceFile(t *testing.T, path, text string) {
 	t.Helper()
 	draft := path + ".draft"

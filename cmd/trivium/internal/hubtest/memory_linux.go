@@ -9,11 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unreclaimable finds the resident memory that the kernel cannot reclaim.
+// unreclaimable matches the lines of /proc/PID/status about resident memory that the kernel cannot reclaim.
 var unreclaimable = regexp.MustCompile(`(?m)^Rss(?:Anon|Shmem):\s*(\d+) kB$`)
 
-// Resident returns the process's resident memory in bytes, without pages of files. The kernel reclaims such pages, mostly
-// those of the program itself, when memory is short; their number depends on what other processes have run.
+// Resident returns the process's resident memory in bytes, without pages that are backed by files, such as the code of
+// the program. The number of these pages depends on other processes, because the kernel reclaims them when memory is
+// short.
 func (p *Process) Resident() (bytes int64) {
 	p.T.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Cmd.Process.Pid))

@@ -17,19 +17,19 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// asProgram is an environment variable that makes a test binary act as the program.
+// asProgram is an environment variable that makes a test binary run as trivium.
 const asProgram = "TEST_AS_TRIVIUM"
 
 var (
-	isProgram bool // the test binary can act as the program
+	isProgram bool // the test binary can run as trivium
 
 	// SharedDir is a directory for files that several tests of a package use. Main removes it.
 	SharedDir string
 )
 
-// Main runs the tests of a package and exits. It fails if they leave a goroutine behind. program is the main function
-// of the program, which the test binary calls when Program has started it; it is nil if the package is not the program's
-// own, and then Program builds the program.
+// Main runs the tests of a package and exits. It fails if the tests leave a goroutine behind. In the tests of package
+// main, program is the main function of trivium: Program then starts the test binary, which calls it. In other packages,
+// program is nil, and Program builds a binary of trivium.
 func Main(m *testing.M, program func()) {
 	if program != nil && os.Getenv(asProgram) != "" {
 		program()
@@ -42,14 +42,15 @@ func Main(m *testing.M, program func()) {
 		panic(err)
 	}
 	code := testkit.Run(m,
-		// A link of toxiproxy never ends if its reader ended while the link was writing.
+		// These goroutines of toxiproxy never end if a connection was closed while they were writing.
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
 	os.RemoveAll(SharedDir)
 	os.Exit(code)
 }
 
-// runManyInParallel raises the number of parallel tests unless -parallel is set, because the tests mostly wait.
+// runManyInParallel raises the number of parallel tests unless -parallel is set. More tests than cores can run in
+// parallel, because they wait most of the time.
 func runManyInParallel() {
 	const parallel = "12"
 	flag.Parse()
@@ -60,10 +61,11 @@ func runManyInParallel() {
 	}
 }
 
-// Program returns a command that runs the program with the arguments and only these environment variables.
+// Program returns a command that runs trivium with the arguments. Its environment contains only the variables env and
+// some that the tests need.
 func Program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
-	// Without this setting, the race detector sleeps for a second at the end.
+	// Without GORACE, the race detector sleeps for a second before the process exits.
 	env = append([]string{"HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}, env...)
 	path := ""
 	if isProgram {
@@ -79,8 +81,8 @@ func Program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Binary returns a command that runs the program as a user would build it, for tests of memory, which the race detector
-// would change.
+// Binary returns a command that runs trivium, built without the race detector, because the race detector changes the use
+// of memory.
 func Binary(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(builds[false].in(t), args...)
@@ -88,10 +90,10 @@ func Binary(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// builds are the builds of the program: with the race detector, and without.
+// builds maps whether the race detector is enabled to the binary of trivium that is built accordingly.
 var builds = map[bool]*Info{true: {name: "trivium-race", flags: []string{"-race"}}, false: {name: "trivium"}}
 
-// Info builds the program once.
+// Info is a binary of trivium, which is built when it is first needed.
 type Info struct {
 	name  string
 	flags []string
@@ -102,7 +104,7 @@ type Info struct {
 	out  []byte
 }
 
-// in builds the program if that has not happened yet, and returns its path.
+// in builds the binary if this was not done yet, and returns its path.
 func (b *Info) in(t *testing.T) string {
 	t.Helper()
 	b.once.Do(func() {
@@ -118,8 +120,9 @@ func (b *Info) in(t *testing.T) string {
 	return b.path
 }
 
-// trackSources reads the directories of the module. go test reuses the result of a test binary only if the files that it
-// has read are unchanged, and cannot detect that the tests depend on the program.
+// trackSources reads the directories of the module. The command go test caches the results of tests, and does not know
+// that these tests depend on the source of trivium. It runs a test again if a directory that the test has read has
+// changed.
 func trackSources(root string) error {
 	return filepath.WalkDir(root, func(_ string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules") {

@@ -19,8 +19,9 @@ import (
 // Mebibyte is the number of bytes in a MiB.
 const Mebibyte = 1 << 20
 
-// PublishLines publishes n envelopes as NDJSON. It uses one request, and one more each time that storage is
-// unavailable, as on a busy machine. In that case an envelope may be published twice. It returns the ID of the last event.
+// PublishLines publishes n envelopes as NDJSON in one request, and returns the ID of the last event. If storage is
+// unavailable, for example on a busy machine, it sends the remaining envelopes in another request. In this case, an
+// envelope may be published twice.
 func (p *Process) PublishLines(n int, line func(i int) string) (last string) {
 	p.T.Helper()
 	for done := 0; done < n; {
@@ -32,8 +33,8 @@ func (p *Process) PublishLines(n int, line func(i int) string) (last string) {
 	return last
 }
 
-// publishLines makes one request of PublishLines. It returns the number of accepted envelopes and, if all were accepted,
-// the ID of the last event.
+// publishLines sends one of the requests of PublishLines. It returns the number of accepted envelopes and, if all were
+// accepted, the ID of the last event.
 func (p *Process) publishLines(n int, line func(i int) string) (accepted int, last string) {
 	p.T.Helper()
 	reader, writer := io.Pipe()
@@ -67,7 +68,7 @@ func (p *Process) publishLines(n int, line func(i int) string) (accepted int, la
 	return n, IDOf(p.T, string(text))
 }
 
-// HasMetrics waits until /metrics contains the lines.
+// HasMetrics waits until /metrics contains all the lines.
 func (p *Process) HasMetrics(lines ...string) {
 	p.T.Helper()
 	var text string
@@ -85,7 +86,7 @@ func (p *Process) HasMetrics(lines ...string) {
 // Newest returns the position of the newest event.
 func (p *Process) Newest() string { return p.Stats().Position }
 
-// IDOf returns the ID in the answer to a published event.
+// IDOf returns the ID in receipt, which is the hub's answer to a publish.
 func IDOf(t *testing.T, receipt string) string {
 	t.Helper()
 	var r struct{ ID string }
@@ -98,8 +99,8 @@ func Basic(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }
 
-// LimitFiles starts a hub that may open at most files files, even after it has raised its soft
-// limit.
+// LimitFiles starts a hub with the given hard limit on open files and a lower soft limit, which the hub
+// raises to the hard limit.
 func LimitFiles(t *testing.T, start func(*testing.T, *exec.Cmd) *Process, files int, cmd *exec.Cmd) *Process {
 	t.Helper()
 	limited := exec.Command("sh", append([]string{"-c", `ulimit -S -n 64 && ulimit -H -n ` + strconv.Itoa(files) + ` && exec "$0" "$@"`}, cmd.Args...)...)

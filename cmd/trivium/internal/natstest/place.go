@@ -11,28 +11,29 @@ import (
 	natsd "github.com/nats-io/nats-server/v2/server"
 )
 
-// asNATS is an environment variable with the Place of the server that the test binary runs as.
+// asNATS is the environment variable that makes a test binary run as a NATS server. Its value is the server's Place.
 const asNATS = "TRIVIUM_TEST_AS_NATS"
 
-// Place is the configuration of one server of the cluster.
+// Place is the configuration of a NATS server, which may be part of a cluster.
 type Place struct {
 	Name  string
 	Port  int
-	Peers []int // cluster ports of all servers; this server's own is at Self; empty: no cluster
-	Self  int
+	Peers []int // cluster ports of all servers of the cluster, including this one; empty: no cluster
+	Self  int   // index of this server's port in Peers
 	Store string
 	// Rights is the path of a JSON file with a list of subjects to which hubs may not publish. The
-	// server reads it at its start and at SIGHUP. If Rights is empty, no passwords are required.
+	// server reads it at its start and at SIGHUP. If Rights is empty, the server requires no passwords.
 	Rights string
 }
 
-// Users of a server with rights.
+// These are the users of a server whose Place has Rights.
 const (
 	HubUser   = "hub"
 	AdminUser = "admin" // may publish and subscribe to everything
 )
 
-// User returns the user and password for a URL. The password equals the name.
+// User returns the user name and password as they precede the host in a URL, or "" if the server requires none. The
+// password equals the name.
 func (p *Place) User(name string) string {
 	if p.Rights == "" {
 		return ""
@@ -40,7 +41,8 @@ func (p *Place) User(name string) string {
 	return name + ":" + name + "@"
 }
 
-// RunServer runs a NATS server until the process is killed, if Start has started it. Otherwise RunServer returns.
+// RunServer returns, unless this process was started by Start. In that case, it runs a NATS server until the process is
+// killed.
 func RunServer() {
 	text, isServer := os.LookupEnv(asNATS)
 	if !isServer {
@@ -74,7 +76,7 @@ func (p *Place) options() *natsd.Options {
 		JetStream: true, StoreDir: p.Store, MaxPayload: 2 << 20,
 	}
 	if len(p.Peers) > 0 {
-		// NoAdvertise: hubs must reach the servers only through the test's proxies.
+		// NoAdvertise, because hubs must connect to the servers only through the proxies of the test.
 		o.Cluster = natsd.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: p.Peers[p.Self], NoAdvertise: true}
 	}
 	for _, port := range p.Peers {

@@ -9,7 +9,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// Serve starts a NATS server in this process.
+// Serve starts a NATS server in this process, and stops it at the end of the test.
 func Serve(t *testing.T, configure ...func(*natsserver.Options)) *natsserver.Server {
 	t.Helper()
 	options := &natsserver.Options{

@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// Start starts a NATS server and waits until it listens.
+// Start starts a NATS server in a separate process and waits until it listens. The caller must end the process.
 func Start(t *testing.T, at Place) *exec.Cmd {
 	self, err := os.Executable()
 	require.NoError(t, err)

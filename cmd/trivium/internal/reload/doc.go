@@ -1,6 +1,6 @@
-// Package reload rereads files when their content changes: tokens, keys, certificates and lists of revoked tokens.
+// Package reload reads files again when their content changes: tokens, keys, certificates and lists of revoked tokens.
 //
-// Watch loads a file, or a group of files, and registers it. Run polls the registered files and owns them from then on;
-// the caller runs it in a goroutine and waits for its end. Reload makes Run read all files at once, and may be called
-// from any goroutine, as may Stats.
+// Watch loads a file, or a group of files, and registers it. Run polls the registered files. The caller runs Run in a
+// goroutine and waits until it returns; Watch must not be called after Run. Reload makes Run read all files immediately.
+// Reload and Stats may be called from any goroutine.
 package reload

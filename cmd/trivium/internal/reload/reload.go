@@ -17,17 +17,23 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/stats"
 )
 
-// These are the intervals of the watcher. Their sum is below 1 s, the time within which a changed
-// file must take effect.
+// These are the intervals of the watcher. Their sum is less than 1 s, because a changed file must take
+// effect within a second.
 const (
-	watchPoll  = 250 * time.Millisecond // interval between two reads
-	watchQuiet = 100 * time.Millisecond // delay before changed content is read again, because the file may not be written completely yet
-	watchGrace = 400 * time.Millisecond // delay before a fault is logged, because it may be temporary, for example while the two files of a pair are replaced one by one
+	// watchPoll is the interval between two polls of the files.
+	watchPoll = 250 * time.Millisecond
+	// watchQuiet is the delay after which changed content is read again. The content is loaded only if it is the same,
+	// because the file may not have been written completely before.
+	watchQuiet = 100 * time.Millisecond
+	// watchGrace is the time for which a fault must last before it is logged. A fault may be temporary, for example while
+	// the two files of a pair are replaced one after the other.
+	watchGrace = 400 * time.Millisecond
 )
 
-// A file of at most watchAlways bytes is read at each poll. A larger file is read only if its size,
-// its modification time or the file behind its path has changed, and for watchSettled after that,
-// because a file system may give two writes within 2 s the same modification time.
+// A file of at most watchAlways bytes is read at each poll. A larger file is read only for the time
+// watchSettled after its size, its modification time or the file that its path leads to has changed.
+// This time is longer than 2 s, because some file systems store modification times with a precision
+// of 2 s.
 const (
 	watchAlways  = 64 << 10
 	watchSettled = 3 * time.Second
@@ -36,14 +42,14 @@ const (
 // maxWatchedFile is the maximum size of a watched file in bytes.
 const maxWatchedFile = 16 << 20
 
-// Watcher polls files and loads them when their content has changed. It polls instead of using the system's
-// notifications, which do not cover network file systems, symbolic links on a path, or a directory that is replaced. If
-// the new content cannot be used, the previous content stays in use.
+// Watcher polls files and loads them when their content has changed. If the new content cannot be used, the previous
+// content stays in use. Watcher does not use the notifications of the system, because they do not cover network file
+// systems, symbolic links in a path, and directories that are replaced.
 type Watcher struct {
 	log     *slog.Logger
 	reloads chan struct{}
 
-	// units does not change after Run has started, which then owns the units.
+	// units does not change after Run has been called. Only Run uses the units then, except for their atomic fields.
 	units []*watchUnit
 }
 
@@ -52,15 +58,15 @@ type watchUnit struct {
 	flags, paths []string
 	load         func([][]byte) error
 
-	infos      []fs.FileInfo     // results of Stat when the files were last read; nil for a fault
+	infos      []fs.FileInfo     // results of Stat when a file had last changed; nil after an error of Stat
 	infosSince time.Time         // time at which infos changed
 	seen       [sha256.Size]byte // hash of the content that was last read
-	sum        [sha256.Size]byte // hash of the content that was last loaded, whether it was valid or not
-	fault      string            // the reason why the content that was last loaded cannot be used; "": it is in use
-	faultSince time.Time         // time at which fault was found; zero: there is no fault, or it is logged
+	sum        [sha256.Size]byte // hash of the content that was last passed to load, whether it was valid or not
+	fault      string            // reason why the content with the hash sum cannot be used; "": it is in use
+	faultSince time.Time         // time at which fault was found; zero: there is no fault, or it was logged
 	failures   atomic.Uint64     // number of faults that were logged
-	failed     atomic.Bool       // the fault that was last logged still exists
-	logged     string            // the fault that was last logged; "": none since the files were last valid
+	failed     atomic.Bool       // whether the fault that was last logged still exists
+	logged     string            // fault that was last logged; "": none was logged since the files were last valid
 }
 
 // New returns a watcher without files.
@@ -68,10 +74,10 @@ func New(log *slog.Logger) *Watcher {
 	return &Watcher{log: log, reloads: make(chan struct{}, 1)}
 }
 
-// Watch reads the files and calls load with their contents, in order. After that, Run does the same
-// whenever a file has changed. load must use either all contents or, if it returns an error, none.
-// The error must not contain a secret. Each line of the error of Watch names the first file's flag
-// and all paths.
+// Watch reads the files and calls load with their contents, in the order of the files. After that, Run
+// does the same whenever a file has changed. If load returns an error, it must not use any of the
+// contents. The error must not contain a secret. If Watch returns an error, each line of the error
+// begins with the flag of the first file and the paths of all files.
 func (w *Watcher) Watch(load func([][]byte) error, files ...settings.File) error {
 	u := &watchUnit{load: load}
 	for _, f := range files {
@@ -85,7 +91,7 @@ func (w *Watcher) Watch(load func([][]byte) error, files ...settings.File) error
 	return nil
 }
 
-// Reload makes Run read all files now and log all faults, including those that were logged before.
+// Reload makes Run read all files immediately and log all faults, including faults that were logged before.
 func (w *Watcher) Reload() {
 	select {
 	case w.reloads <- struct{}{}:
@@ -93,9 +99,9 @@ func (w *Watcher) Reload() {
 	}
 }
 
-// Run rereads files that change until ctx ends.
+// Run polls the files and loads files that have changed, until ctx is canceled.
 func (w *Watcher) Run(ctx context.Context) {
-	timer := time.NewTimer(0) // fires at once, because files may have changed since Watch has read them
+	timer := time.NewTimer(0) // fires immediately, because files may have changed since Watch has read them
 	defer timer.Stop()
 	for {
 		select {
@@ -111,8 +117,8 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
-// rereadChanged loads the files that have changed, and logs the result. It logs a fault only if the
-// fault has lasted for watchGrace. next is the time after which rereadChanged must be called again.
+// rereadChanged loads the files that have changed, and logs the result. It logs a fault only after the
+// fault has lasted for watchGrace. It returns the time after which it must be called again.
 func (w *Watcher) rereadChanged() (next time.Duration) {
 	next = watchPoll
 	for _, u := range w.units {
@@ -146,7 +152,7 @@ func (w *Watcher) rereadChanged() (next time.Duration) {
 	return next
 }
 
-// Stats returns the statistics of the files, by the first setting of each group of files.
+// Stats returns the statistics of each group of files. The key is the name of the first file's flag without hyphens.
 func (w *Watcher) Stats() map[string]stats.File {
 	files := make(map[string]stats.File, len(w.units))
 	for _, u := range w.units {
@@ -161,9 +167,9 @@ func (u *watchUnit) flag() string { return strings.Join(u.flags, ", ") }
 // path returns the paths of all files for the log.
 func (u *watchUnit) path() string { return strings.Join(u.paths, ", ") }
 
-// read reads the files, loads them if their content has changed, and reports whether it has loaded
-// them. Unless atOnce is set, it loads new content only after it has read the same content twice.
-// If it has read new content only once, it sets again.
+// read reads the files and, if their content has changed, calls load. It reports whether it has called
+// load. Unless atOnce is set, it calls load only after it has read the same new content twice. After it
+// has read new content for the first time, it returns again = true.
 func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
 	if u.unchanged() {
 		return false, false
@@ -179,7 +185,7 @@ func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
 			fmt.Fprint(hash, err)
 			break
 		}
-		part := sha256.Sum256(contents[i]) // each content is hashed separately, so that the boundary between two files matters
+		part := sha256.Sum256(contents[i]) // hashed separately, so that bytes moved from one file to the next change the hash
 		hash.Write(part[:])
 	}
 	sum := [sha256.Size]byte(hash.Sum(nil))
@@ -189,7 +195,7 @@ func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
 	case sum == u.sum:
 		return false, false
 	case !twice && !atOnce:
-		u.infos = nil // the files will be read again, whatever their size
+		u.infos = nil // makes the next call read the files again, even if they are large
 		return false, true
 	}
 	if u.sum = sum; err == nil {
@@ -201,8 +207,8 @@ func (u *watchUnit) read(atOnce bool) (loaded, again bool) {
 	return true, false
 }
 
-// unchanged reports whether the files need not be read again: at least one is large, and according
-// to Stat none has changed for watchSettled.
+// unchanged reports whether the files need not be read again, because at least one of them is large
+// and, according to Stat, none has changed for the time watchSettled.
 func (u *watchUnit) unchanged() bool {
 	infos := make([]fs.FileInfo, len(u.paths))
 	large, same := false, len(u.infos) == len(infos)
@@ -222,7 +228,8 @@ func (u *watchUnit) unchanged() bool {
 	return large && same && time.Since(u.infosSince) > watchSettled
 }
 
-// readWatched returns the content of a regular file of at most maxWatchedFile bytes. The error does not name the file.
+// readWatched returns the content of a file. It returns an error if the file is not a regular file or is larger than
+// maxWatchedFile bytes. The error does not contain the name of the file.
 func readWatched(path string) ([]byte, error) {
 	data, err := func() ([]byte, error) {
 		info, err := os.Stat(path)

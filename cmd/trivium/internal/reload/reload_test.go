@@ -17,8 +17,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// TestWatcherNoticesChanges changes a file in every usual way. It makes each change twice, because
-// the first one may have replaced the watched file.
+// TestWatcherNoticesChanges changes a file in every usual way. It makes each change twice, to check
+// that the watcher still notices changes after the file was replaced by another one.
 func TestWatcherNoticesChanges(t *testing.T) {
 	t.Parallel()
 	ways := map[string]struct {
@@ -120,7 +120,7 @@ func TestWatcherNoticesChanges(t *testing.T) {
 	}
 }
 
-// A lasting error is reported once, and the previous content stays in use.
+// The watcher logs an error once, even if it lasts, and does not log an error that is corrected soon.
 func TestWatcherReportsErrorOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -180,7 +180,7 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 	})
 }
 
-// The start fails if a file cannot be loaded.
+// Watch returns an error if a file is missing or cannot be loaded.
 func TestWatcherStartFailsOnError(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f")
@@ -192,7 +192,7 @@ func TestWatcherStartFailsOnError(t *testing.T) {
 	require.Empty(t, w.units)
 }
 
-// A large file that has not changed for a while is not read again, but its next change is detected.
+// The watcher does not read a large file again if it has not changed for a while, but notices its next change.
 func TestWatcherSkipsLargeFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "f")

@@ -14,17 +14,19 @@ import (
 // accepted.
 const logAcceptEvery = 10 * time.Second
 
-// acceptor is a listener that counts and logs the errors of Accept, which net/http retries without reporting them.
-// It also keeps file descriptors free for the rest of the process.
+// acceptor is a listener that counts and logs errors of Accept, because net/http retries Accept without reporting them.
+// It also reserves file descriptors for other uses than connections.
 type acceptor struct {
 	net.Listener
 	log  *slog.Logger
 	open *openConnections
 	// descriptors is the lowest descriptor number that connections may not use; 0: no limit is known. The system
-	// gives each new descriptor the lowest free number, so at least that many descriptors are in use.
+	// gives each new descriptor the lowest free number. Therefore, if a connection gets this number, at least that
+	// many descriptors are in use.
 	descriptors int
-	// pressed is the time at which the number of a new descriptor was last near descriptors, in ns since 1970. Connections
-	// closed after that free their numbers for the next ones, so low numbers do not mean that few are in use.
+	// pressed is the time at which the number of a new descriptor was last near descriptors, in ns since 1970. For a
+	// while after that, a low number does not show that few descriptors are in use, because new connections get the
+	// numbers of connections that were closed to make room.
 	pressed atomic.Int64
 
 	errors   atomic.Uint64
@@ -38,8 +40,8 @@ func newAcceptor(l net.Listener, open *openConnections, descriptors int, log *sl
 	}
 }
 
-// Accept implements net.Listener. It closes a new connection if its descriptor is in the reserved range and no
-// connection that waits for its peer can be closed instead.
+// Accept implements net.Listener. If the descriptor of a new connection is reserved, it closes an idle or slow connection
+// to make room. If there is no such connection, it closes the new one.
 func (a *acceptor) Accept() (net.Conn, error) {
 	for {
 		conn, err := a.Listener.Accept()
@@ -71,8 +73,8 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	}
 }
 
-// failed counts and logs an error of Accept. The usual cause is a lack of descriptors, so it closes a connection that
-// waits for its peer.
+// failed counts and logs an error of Accept. It also closes an idle or slow connection, because the usual cause of the
+// error is that all descriptors are in use.
 func (a *acceptor) failed(err error) {
 	a.errors.Add(1)
 	a.errorLog.Do(func() {

@@ -12,21 +12,24 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// accessControl holds the middleware for each kind of route, and the keys and tokens that it checks.
-// It reloads keys and tokens when their files change.
+// accessControl holds the middleware for each kind of route, and the keys and tokens that the
+// middleware checks. Keys and tokens are loaded again when their files change.
 type accessControl struct {
-	token        string // generated at start; "" if tokens are configured or --auth is none
+	// token is the only valid token: the value of --token or a generated token. It is "" if tokens or JWTs are
+	// configured, or with --auth none.
+	token        string
 	tickets      *auth.Tickets
 	requireToken *auth.Middleware  // middleware of the routes that require a token
-	tokenless    *auth.Middleware  // middleware of the routes that require no token, but check Host and Origin
+	tokenless    *auth.Middleware  // middleware of the routes that require no token; it checks Host and Origin
 	operator     *auth.Middleware  // middleware of the admin listener
-	schemes      []settings.Scheme // in use, in the order of their verifiers
+	schemes      []settings.Scheme // configured authentication schemes, in the order in which their verifiers are tried
 	adminToken   *adminToken       // token of the admin listener; nil: none is required
 	proxies      *auth.Proxies
 }
 
-// newAccessControl returns the access control of the settings, or all faults in the settings. The watcher reads the
-// files of the settings now, and rereads them when they change. No goroutine runs until run is called.
+// newAccessControl returns the access control for the settings, or all faults in the settings. It reads the files that
+// the settings name, and registers them with the watcher, which reads them again when they change. It starts no
+// goroutine.
 func newAccessControl(cfg *settings.ServeConfig, files *reload.Watcher, log *slog.Logger) (*accessControl, []settings.Fault) {
 	a := new(accessControl)
 	config := auth.Config{Limits: cfg.Connections(), Tickets: auth.NewTickets(), Log: log}
@@ -58,9 +61,9 @@ func newAccessControl(cfg *settings.ServeConfig, files *reload.Watcher, log *slo
 	return a, nil
 }
 
-// operatorConfig returns the configuration for the admin listener. If a token is required, a page
-// that uses DNS rebinding cannot read anything. The listener then accepts any host name, because
-// Prometheus uses the name of a service, for example.
+// operatorConfig returns the configuration for the admin listener. If a token is required, the
+// listener accepts any host name, for example the name of a service that Prometheus uses: the token
+// protects against DNS rebinding, because a page of another site does not have it.
 func (a *accessControl) operatorConfig(hosts *auth.HostPolicy) auth.Config {
 	if a.adminToken != nil {
 		return auth.Config{Verifier: a.adminToken, CrossSite: auth.CrossSiteRefused}
@@ -68,8 +71,8 @@ func (a *accessControl) operatorConfig(hosts *auth.HostPolicy) auth.Config {
 	return auth.Config{Hosts: hosts, CrossSite: auth.CrossSiteRefused}
 }
 
-// verifier returns the verifier for all configured kinds of token, or nil with --auth none. If no
-// tokens are configured, it generates one.
+// verifier returns a verifier that tries all configured authentication schemes, or nil with --auth none. If none is
+// configured, the verifier accepts the token of --token, or else a generated token.
 func (a *accessControl) verifier(cfg *settings.ServeConfig, load settings.LoadFiles, log *slog.Logger) (auth.Verifier, []settings.Fault) {
 	schemes, faults := cfg.OpenSchemes(load, log)
 	switch {
@@ -87,8 +90,8 @@ func (a *accessControl) verifier(cfg *settings.ServeConfig, load settings.LoadFi
 	return auth.Chain(verifiers...), nil
 }
 
-// loadFiles returns a function that registers files with the watcher, which loads them now and after each change. After
-// each change, the middleware checks all tokens in use again.
+// loadFiles returns a function that registers files with the watcher, which loads them immediately and after each change.
+// After each change, the middleware checks again all tokens that are in use.
 func (a *accessControl) loadFiles(watcher *reload.Watcher) settings.LoadFiles {
 	return func(load func([][]byte) error, files ...settings.File) []settings.Fault {
 		err := watcher.Watch(func(contents [][]byte) error {
@@ -107,7 +110,7 @@ func (a *accessControl) loadFiles(watcher *reload.Watcher) settings.LoadFiles {
 	}
 }
 
-// FileChecker implements settings.FileChecker: it loads the files as a server does at its start.
+// FileChecker implements settings.FileChecker. It loads the files as a server does at its start, and discards them.
 type FileChecker struct{}
 
 // CheckAccess implements settings.FileChecker.
@@ -126,7 +129,7 @@ func (FileChecker) CheckCertificate(c *settings.TLSConfig) []settings.Fault {
 	return nil
 }
 
-// splitFaults returns one fault for each line of an error of watcher.watch.
+// splitFaults returns one fault for each line of an error of reload.Watcher.Watch.
 func splitFaults(err error) []settings.Fault {
 	var faults []settings.Fault
 	for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -136,7 +139,7 @@ func splitFaults(err error) []settings.Fault {
 	return faults
 }
 
-// run closes the connections of tokens that expire and runs the authentication schemes, until ctx ends.
+// run closes connections whose tokens have ended, and runs the authentication schemes, until ctx is canceled.
 func (a *accessControl) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()

@@ -25,11 +25,11 @@ GET /backup         the log of the embedded engine (see trivium backup)
 DELETE /events/{id} removes an event for good (see trivium erase)
 `
 
-// adminRoute is the route name of all requests to the admin listener in the log.
+// adminRoute is the name by which the log identifies the route of requests to the admin listener.
 const adminRoute = "admin"
 
-// adminRoutes returns the routes of the admin listener. They need no token: by default the listener is on loopback
-// only. Requests with an unknown host name or from a page of another origin are refused.
+// adminRoutes returns the handler of the admin listener. By default, it requires no token, because the listener is on
+// loopback only. It refuses requests with an unknown host name and requests from a page of another origin.
 func adminRoutes(o *observer, access *accessControl, api *transports.API, log *slog.Logger) http.Handler {
 	routes := mux.NewRouter().SkipClean(true)
 	routes.Handle("/", text(adminIndex))
@@ -57,10 +57,10 @@ func adminRoutes(o *observer, access *accessControl, api *transports.API, log *s
 	routes.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 	routes.Handle("/debug/pprof", http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently))
 	routes.NotFoundHandler = http.HandlerFunc(transports.NotFound)
-	return access.operator.Wrap(api.HandleError(adminRoute, transports.WriteProblem))(routes) // the outermost handler, so that it also covers redirects
+	return access.operator.Wrap(api.HandleError(adminRoute, transports.WriteProblem))(routes) // outermost, so that redirects are checked too
 }
 
-// serveCmdline serves the command line as pprof.Cmdline does, but hides the secrets in it.
+// serveCmdline is like pprof.Cmdline, but hides the secrets in the command line.
 func serveCmdline(w http.ResponseWriter, r *http.Request) {
 	if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

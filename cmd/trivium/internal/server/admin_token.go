@@ -9,10 +9,11 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// adminToken verifies the token of the admin listener, which is read from a file and replaced when the file changes.
+// adminToken verifies the token of the admin listener. The token is the content of a file, and changes with the file.
 type adminToken struct{ current atomic.Pointer[auth.Verifier] }
 
-// load sets the token to the content of its file, without the white space at the end.
+// load sets the token to the content of the file without the white space at its end. It returns an error if this is not
+// a valid token.
 func (a *adminToken) load(contents [][]byte) error {
 	token, err := settings.ParseAdminToken(contents[0])
 	if err != nil {

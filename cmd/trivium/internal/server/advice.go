@@ -7,8 +7,8 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// advice returns a suffix for the error message of a refused request. The suffix contains the flags
-// to change; it is "" if there are none.
+// advice returns a suffix for the error message of a request that was refused because of its origin or
+// host. The suffix states what the operator can change. For other errors it is "".
 func advice(route string, err error) string {
 	var origin *auth.OriginError
 	switch {

@@ -10,9 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// Announce prints a command or URL for each service that is ready for use. If show is set, they
-// contain the token that was generated at the start. show must not be set if standard error is not
-// a terminal, because a log would store the token.
+// Announce prints commands and URLs with which a user can try each service of the hub. If show is set,
+// they contain the token of --token or the generated token. The caller sets show only if w is a
+// terminal or the user has asked for it, because otherwise a log might store the token.
 func (s *Server) Announce(w io.Writer, show bool) {
 	base := "http://" + reachable(s.public.Addr())
 	switch {
@@ -30,7 +30,7 @@ func (s *Server) Announce(w io.Writer, show bool) {
 		query = "?access_token=" + token
 		fragment = "#token=" + token
 		header = " -H 'Authorization: Bearer " + token + "'"
-		if s.access.token == "" { // tokens of a file or an issuer may have other rights
+		if s.access.token == "" { // a token from a file or an issuer may not have the right to publish to "events"
 			topic = "TOPIC"
 		}
 	}
@@ -54,7 +54,7 @@ func (s *Server) Announce(w io.Writer, show bool) {
 	}
 	switch {
 	case s.cfg.Auth == "none":
-		fmt.Fprintf(&b, "\nAnybody who can reach these addresses may read and publish (--auth none).\n")
+		fmt.Fprintf(&b, "\nEvery client that can reach these addresses can read and publish (--auth none).\n")
 	case s.access.token == "":
 		fmt.Fprintf(&b, "\nTOKEN stands for a token of the configured file or issuer, and TOPIC for a topic that it may publish.\n")
 	case show && s.cfg.Token != "":
@@ -71,7 +71,7 @@ func (s *Server) Announce(w io.Writer, show bool) {
 	fmt.Fprintln(w, b.String())
 }
 
-// hasDemo reports whether the demo page works in this build. Otherwise the page explains how to build it.
+// hasDemo reports whether the demo page is available. If it was not built, the page only explains how to build it.
 func (s *Server) hasDemo() bool {
 	if s.demo == nil {
 		return false
@@ -80,8 +80,8 @@ func (s *Server) hasDemo() bool {
 	return state != wasmdemo.Absent
 }
 
-// reachable returns an address at which this machine can connect to a listener: localhost if the listener is on all
-// addresses.
+// reachable returns an address at which programs on this machine can connect to a listener with the address a. If the
+// listener accepts connections on all addresses, the host is localhost.
 func reachable(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {

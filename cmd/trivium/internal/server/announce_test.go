@@ -11,8 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// The announcement contains the generated token only if --print-token is set or the output is a
-// terminal.
+// Announce prints the generated token only if its parameter show is set.
 func TestAnnouncementShowsToken(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -26,7 +25,8 @@ func TestAnnouncementShowsToken(t *testing.T) {
 	}
 }
 
-// The command that publishes contains a topic only if its token may publish to the topic.
+// The printed command for publishing contains the topic "events" if the token may publish to it, and otherwise the
+// placeholder TOPIC.
 func TestAnnouncementNamesTopic(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

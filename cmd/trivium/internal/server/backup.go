@@ -12,7 +12,7 @@ import (
 
 // backupHandler serves GET /backup on the admin listener. It makes one backup at a time.
 type backupHandler struct {
-	engine *jetstream.Engine // nil: another engine
+	engine *jetstream.Engine // nil: the hub has another engine
 	busy   sync.Mutex        // held while a backup is made
 }
 
@@ -39,7 +39,7 @@ func (b *backupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case out.n == 0:
 		transports.WriteProblem(w, r, problems.Of(err))
 	default:
-		panic(http.ErrAbortHandler) // the client notices that the backup is incomplete, because the connection is closed early
+		panic(http.ErrAbortHandler) // closes the connection early, so that the client notices that the backup is incomplete
 	}
 }
 

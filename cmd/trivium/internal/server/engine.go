@@ -11,22 +11,22 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// durableEngine is an engine whose log survives the process.
+// durableEngine is an engine whose log still exists after the process has exited.
 type durableEngine interface {
 	hub.Engine
-	Failed() <-chan error // receives the error with which the engine failed for good
-	Ready() error         // returns why the engine accepts no events now; nil if it accepts them
+	Failed() <-chan error // receives an error if the engine has failed permanently
+	Ready() error         // returns the reason why the engine cannot accept events now, or nil if it can
 	logStats() *stats.Log
 }
 
-// engineTable has, for each durable engine, the function that opens it. The other engines are part
-// of package hub.
+// engineTable maps the name of each durable engine to the function that opens it. The memory engine is
+// part of package hub.
 var engineTable = map[string]func(*settings.ServeConfig, hub.Config, hub.Retention, *slog.Logger) (durableEngine, error){
 	settings.EngineEmbedded: openJetStream,
 	settings.EngineNATS:     openJetStream,
 }
 
-// newHub opens the engine and starts the hub. The engine is nil with --engine memory.
+// newHub opens the configured engine and creates the hub. The returned engine is nil with --engine memory.
 func newHub(cfg *settings.ServeConfig, retention settings.Retention, log *slog.Logger) (*hub.Hub, durableEngine, error) {
 	config := hub.Config{MaxEventSize: cfg.MaxEventSize(), Retention: retention.Memlog}
 	open := engineTable[cfg.Engine]
@@ -43,7 +43,7 @@ func newHub(cfg *settings.ServeConfig, retention settings.Retention, log *slog.L
 	return h, engine, nameFlags(err)
 }
 
-// jetStream is a JetStream engine, embedded or with a NATS cluster.
+// jetStream implements durableEngine with a JetStream engine, for --engine embedded and --engine nats.
 type jetStream struct{ *jetstream.Engine }
 
 func openJetStream(cfg *settings.ServeConfig, config hub.Config, durable hub.Retention, log *slog.Logger) (durableEngine, error) {
@@ -62,7 +62,7 @@ func openJetStream(cfg *settings.ServeConfig, config hub.Config, durable hub.Ret
 	return jetStream{engine}, err
 }
 
-// logStats converts the statistics of the engine.
+// logStats returns the statistics of the engine's log.
 func (j jetStream) logStats() *stats.Log {
 	s := j.Stats()
 	l := &stats.Log{
@@ -76,7 +76,7 @@ func (j jetStream) logStats() *stats.Log {
 	return l
 }
 
-// jetStreamOf returns the JetStream engine; nil if the engine is another one.
+// jetStreamOf returns the JetStream engine in e, or nil if e is nil.
 func jetStreamOf(e durableEngine) *jetstream.Engine {
 	j, _ := e.(jetStream)
 	return j.Engine
@@ -91,7 +91,7 @@ var engineFlags = map[string]string{
 	"Retention.Events": "--retain-events",
 }
 
-// nameFlags adds to an error of the engine the flags that set the invalid fields.
+// nameFlags adds the names of flags to an error of the engine: the flags that set the fields that the error is about.
 func nameFlags(err error) error {
 	var flags []string
 	var collect func(error)
@@ -114,8 +114,8 @@ func nameFlags(err error) error {
 	return fmt.Errorf("%w (see %s)", err, strings.Join(flags, ", "))
 }
 
-// engineFailed returns a channel that receives the error if the engine fails for good; nil with
-// --engine memory.
+// engineFailed returns a channel that receives an error if the engine fails permanently. It returns nil
+// with --engine memory.
 func (s *Server) engineFailed() <-chan error {
 	if s.engine == nil {
 		return nil
@@ -123,7 +123,7 @@ func (s *Server) engineFailed() <-chan error {
 	return s.engine.Failed()
 }
 
-// engineError returns the reason why the engine accepts no events now; nil if it accepts them.
+// engineError returns the reason why the engine cannot accept events now, or nil if it can.
 func (s *Server) engineError() error {
 	if s.engine == nil {
 		return nil
@@ -131,10 +131,10 @@ func (s *Server) engineError() error {
 	return s.engine.Ready()
 }
 
-// warnOfSkew logs a warning if a signed datagram is valid for longer than the cluster remembers it,
-// because another hub could then accept it again. A datagram is valid for twice the skew: its time
-// may be up to the skew ahead of the clock when it is first received, and up to the skew behind it
-// later.
+// warnOfSkew logs a warning if a signed datagram is valid for a longer time than the cluster remembers
+// it, because another hub could then publish it a second time. A datagram is valid for at most twice
+// --udp-skew: the hubs accept it from one skew before the time in its signature until one skew after
+// that time.
 func (s *Server) warnOfSkew() {
 	if s.cfg.Engine != settings.EngineNATS {
 		return

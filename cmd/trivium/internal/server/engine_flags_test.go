@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// Errors of the engine packages name no flags; the command adds the flag to each error.
+// Errors of package jetstream name the fields of its configuration. nameFlags adds the flags that set these fields.
 func TestEngineErrorsNameFlags(t *testing.T) {
 	age := &jetstream.ConfigError{Field: "Retention.Age", Detail: "max age: want 10m0s, the stream has 1h0m0s"}
 	replicas := &jetstream.ConfigError{Field: "Replicas", Detail: "replicas: want 3, the stream has 1"}

@@ -30,7 +30,7 @@ func (e *eraseHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		transports.WriteProblem(w, r, problems.BadParameter("id", err.Error()))
 		return
 	}
-	// An erasure continues if the client disconnects, so that it is never half done.
+	// The erasure continues even if the client disconnects, so that it is never left incomplete.
 	if err := e.hub.Erase(context.WithoutCancel(r.Context()), id); err != nil {
 		if !errors.Is(err, hub.ErrNoEvent) {
 			e.log.Warn("event could not be erased", "id", id.String(), "error", err.Error())

@@ -10,9 +10,10 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// startHandshake starts the handshake of a new connection with TLS in a goroutine of its own. A handshake needs 8 KB more of
-// stack than HTTP/2, and the goroutine of net/http would keep them for as long as the connection is open. That
-// goroutine also calls Handshake: it sets the deadlines, waits until this handshake has ended, and handles its error.
+// startHandshake starts the TLS handshake of a new connection in a separate goroutine. A handshake needs 8 KB more of
+// stack than serving HTTP/2 does. If the goroutine of net/http performed the handshake, it would keep this memory as long
+// as the connection is open. The goroutine of net/http also calls Handshake: it sets the deadlines, waits until the
+// separate goroutine has completed the handshake, and handles the error.
 func (o *openConnections) startHandshake(conn net.Conn) {
 	over, ok := conn.(*tls.Conn)
 	if !ok {
@@ -20,13 +21,13 @@ func (o *openConnections) startHandshake(conn net.Conn) {
 	}
 	go func() {
 		defer func() {
-			if cause := recover(); cause != nil { // by a function of tls.Config
+			if cause := recover(); cause != nil { // a function in tls.Config has panicked
 				o.log.Error("a TLS handshake panicked", "panic", transports.Printable(fmt.Sprint(cause)),
 					"peer", conn.RemoteAddr().String(), "stack", string(debug.Stack()))
 				closeAtOnce(conn)
 			}
 		}()
-		_ = over.Handshake() // net/http gets the same error
+		_ = over.Handshake() // net/http handles the error, which its own call of Handshake returns too
 	}()
-	runtime.Gosched() // so that this goroutine begins the handshake, and not that of net/http
+	runtime.Gosched() // lets the new goroutine call Handshake before net/http does
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// serveWithHandshakes starts a server with the hooks of openConnections. The handshake panics for the server name "panic".
+// serveWithHandshakes starts a TLS server to which an openConnections is attached, and returns its address. A handshake
+// for the server name "panic" panics.
 func serveWithHandshakes(t *testing.T) string {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Proto)
@@ -31,8 +32,8 @@ func serveWithHandshakes(t *testing.T) string {
 	return s.Listener.Addr().String()
 }
 
-// The handshake in a goroutine of its own leaves everything else to net/http: the protocols, and the answer to a client that
-// does not use TLS. A panic ends only its connection.
+// Although a separate goroutine performs the handshake, HTTP/1.1 and HTTP/2 work, and a client that does not use TLS gets
+// an answer from net/http. A panic during the handshake closes only the connection concerned.
 func TestHandshakeInGoroutine(t *testing.T) {
 	address := serveWithHandshakes(t)
 	for range 20 {

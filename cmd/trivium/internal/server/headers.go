@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// securityHeaders sets headers on every response. With them, browsers do not guess the type of the
-// response, and do not allow a page of another origin to load it without CORS. Over TLS, a header
-// also makes browsers use only TLS for the duration hsts.
+// securityHeaders sets headers on every response. Because of them, browsers do not guess the type of
+// the response, and do not load it into pages of other origins without CORS. Over TLS, it also sets
+// the header that makes browsers use only TLS for the duration hsts.
 func securityHeaders(hsts time.Duration, next http.Handler) http.Handler {
 	// The values are allocated once, because no handler changes them.
 	nosniff, sameOrigin := []string{"nosniff"}, []string{"same-origin"}
@@ -26,8 +26,8 @@ func securityHeaders(hsts time.Duration, next http.Handler) http.Handler {
 	})
 }
 
-// isLocalName reports whether HSTS must not be set for a host. With HSTS for localhost a browser would use TLS for
-// every port of localhost. For an IP address a browser ignores HSTS (RFC 6797 section 8.1.1).
+// isLocalName reports whether the HSTS header must not be sent for a host. If it were sent for localhost, a browser would
+// use TLS for every port of localhost. For an IP address, browsers ignore the header (RFC 6797 section 8.1.1).
 func isLocalName(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

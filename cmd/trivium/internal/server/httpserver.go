@@ -17,16 +17,17 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// idleTimeout is the time for which a connection stays open between two requests.
+// idleTimeout is the maximum time for which a connection stays open between two requests.
 const idleTimeout = 2 * time.Minute
 
-// logPanicsEvery is the minimum time between two log lines about panics, each of which has a stack trace.
+// logPanicsEvery is the minimum interval between two log lines about panics. It is limited, because the lines contain
+// stack traces.
 const logPanicsEvery = 10 * time.Second
 
 // closeAfterChunked closes an HTTP/1 connection after a request with chunked transfer encoding.
-// net/http accepts such a request even if it also has a Content-Length, and removes that header
-// before handlers see it. A proxy that uses the Content-Length would determine another end of the
-// request, so the bytes after the request cannot be trusted (RFC 9112 section 6.1).
+// net/http accepts such a request even if it also has a Content-Length, and hides that header from
+// handlers. A proxy that uses the Content-Length would find the end of the request at another byte.
+// Therefore the bytes after the request cannot be trusted (RFC 9112 section 6.1).
 func closeAfterChunked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
@@ -36,8 +37,8 @@ func closeAfterChunked(next http.Handler) http.Handler {
 	})
 }
 
-// limitBodyTime sets a read deadline for request bodies that the handler does not read: net/http reads a part of
-// them before it sends the response, without a time limit. Handlers that read the body set deadlines of their own.
+// limitBodyTime sets a read deadline for request bodies that the handler does not read, because net/http reads a part of
+// them before it sends the response, and sets no deadline itself. Handlers that read the body set their own deadlines.
 func (s *Server) limitBodyTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && s.cfg.ReadTimeout > 0 {
@@ -48,13 +49,13 @@ func (s *Server) limitBodyTime(next http.Handler) http.Handler {
 	})
 }
 
-// headerSlack is the number of header bytes by which net/http's own limit exceeds the setting, so
-// that limitHeader answers instead of net/http. net/http counts differently for each version of
-// HTTP, does not answer with a problem document, and for HTTP/2 closes the connection with all
-// other requests on it.
+// headerSlack is added to --max-header-bytes for net/http's own limit on header bytes, so that
+// limitHeader refuses a request before net/http does. net/http counts the bytes differently for each
+// version of HTTP, does not answer with a problem document, and with HTTP/2 closes the connection
+// together with all other requests on it.
 const headerSlack = 8 << 10
 
-// limitHeader refuses a request whose header is larger than --max-header-bytes in the format of HTTP/1.1.
+// limitHeader refuses requests whose header, in the format of HTTP/1.1, is larger than --max-header-bytes.
 func (s *Server) limitHeader(next http.Handler) http.Handler {
 	limit := settings.Unlimited(s.cfg.MaxHeaderBytes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +90,8 @@ func (s *Server) newHTTP(handler http.Handler) *http.Server {
 	}
 }
 
-// recoverPanics counts the panics of handlers and logs them as errors. net/http would only log them, at debug level.
+// recoverPanics counts panics of handlers and logs them at the level error. Without it, net/http would log them through
+// its ErrorLog, which is at the level debug.
 func (s *Server) recoverPanics(next http.Handler) http.Handler {
 	often := rate.Sometimes{Interval: logPanicsEvery}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +100,7 @@ func (s *Server) recoverPanics(next http.Handler) http.Handler {
 			if cause == nil {
 				return
 			}
-			if cause != http.ErrAbortHandler { // handlers panic with it to close the connection
+			if cause != http.ErrAbortHandler { // with this value, handlers panic to close the connection
 				s.panics.Add(1)
 				often.Do(func() {
 					s.log.Error("a request handler panicked", "panic", transports.Printable(fmt.Sprint(cause)), "peer", r.RemoteAddr,

@@ -10,18 +10,18 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// gcPercent is the garbage collector's target (GOGC) unless the environment sets GOGC. Most of a
-// hub's heap is the state of idle connections, which is never garbage. Go's default of 100 would
-// let the heap grow to twice that size.
+// gcPercent is the garbage collector's target percentage (see GOGC), unless the environment sets GOGC.
+// Most of a hub's heap is the state of idle connections, which does not become garbage. With Go's
+// default of 100, the heap could grow to twice that size.
 const gcPercent = 50
 
-// MemoryShare is the part of a container's memory limit that the Go runtime may use. The kernel also counts socket
-// buffers, the page cache and the pages of the binary toward the limit.
+// MemoryShare is the part of a container's memory limit that the Go runtime may use. The rest is needed because the
+// kernel also counts socket buffers, the page cache and the pages of the binary.
 const MemoryShare = 0.85
 
-// LimitMemory sets the runtime's memory limit from the limit of the process's cgroup. Without a memory limit the heap
-// may grow to 1.5 times the memory in use, and the kernel would kill the process. GOGC and GOMEMLIMIT in the
-// environment take precedence.
+// LimitMemory derives the memory limit of the Go runtime from the limit of the process's cgroup. Without a memory limit,
+// the heap may grow to 1.5 times the memory in use, so that the kernel might kill the process. The environment variables
+// GOGC and GOMEMLIMIT take precedence.
 func LimitMemory(log *slog.Logger) {
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)

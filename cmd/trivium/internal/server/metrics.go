@@ -43,19 +43,20 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(descLatency, s.Latency.Count, s.Latency.Seconds, s.Latency.Buckets)
 }
 
-// position holds the prefix and the labels that the maps around a field of a snapshot add to its metric.
+// position is the place of a field in a snapshot. It holds the name prefix and the labels that the metric of the field gets
+// because the field is inside of maps.
 type position struct {
 	prefix         string // prefix of the name
 	labels, values []string
 }
 
-// with returns the position with one more label.
+// with returns the position with an additional label.
 func (p position) with(label, value string) position {
 	p.labels, p.values = append(slices.Clip(p.labels), label), append(slices.Clip(p.values), value)
 	return p
 }
 
-// collectFields sends the fields of a struct that are metrics; see stats.Snapshot for their tags.
+// collectFields sends a metric for each field of a struct whose tags define one; see stats.Snapshot for the tags.
 func collectFields(ch chan<- prometheus.Metric, of reflect.Value, at position) {
 	for i := range of.NumField() {
 		tag, value := of.Type().Field(i).Tag, of.Field(i)
@@ -79,7 +80,7 @@ func collectFields(ch chan<- prometheus.Metric, of reflect.Value, at position) {
 	}
 }
 
-// collectValue sends a field, or the fields of a struct.
+// collectValue sends the metric of a field. If the value is a struct, it sends the metrics of the struct's fields.
 func collectValue(ch chan<- prometheus.Metric, value reflect.Value, tag reflect.StructTag, at position) {
 	name := tag.Get("metric")
 	if value.Kind() == reflect.Pointer {
@@ -104,7 +105,7 @@ func collectValue(ch chan<- prometheus.Metric, value reflect.Value, tag reflect.
 	ch <- prometheus.MustNewConstMetric(desc, kind, numberOf(value), at.values...)
 }
 
-// numberOf returns a value as the number of a sample: a boolean as 1 or 0, and a time in seconds since 1970.
+// numberOf converts a value to the number of a metric: a boolean to 1 or 0, and a time to seconds since 1970.
 func numberOf(v reflect.Value) float64 {
 	switch v.Kind() {
 	case reflect.Int, reflect.Int64:

@@ -38,7 +38,7 @@ type named struct {
 	Open int64 `metric:"open"`
 }
 
-// fieldsCollector sends the fields of a struct.
+// fieldsCollector is a collector that calls collectFields for a struct.
 type fieldsCollector struct{ of any }
 
 func (c fieldsCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }

@@ -13,7 +13,7 @@ var (
 	descLatency = describe("delivery_latency_seconds", "Delivery latency: from an event's time until the hub passed it to the connections of its subscribers. There is one observation per batch of events and set of filters. Subscribers that are behind are not included.")
 )
 
-// collectSetup sends the metrics of the program and its settings.
+// collectSetup sends the metrics that describe the build of the hub and its limits.
 func (o *observer) collectSetup(ch chan<- prometheus.Metric) {
 	b := build.Current()
 	ch <- prometheus.MustNewConstMetric(descBuild, prometheus.GaugeValue, 1, b.Version, b.Revision, b.GoVersion)

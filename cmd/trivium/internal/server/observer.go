@@ -18,7 +18,7 @@ import (
 type observer struct {
 	hub         *hub.Hub
 	engine      string
-	engineError func() error  // returns the reason why the engine accepts no events now, or nil
+	engineError func() error  // returns the reason why the engine cannot accept events now, or nil if it can
 	log         durableEngine // nil: the engine keeps events in memory
 	api         *transports.API
 	panics      *atomic.Uint64 // number of panics of request handlers
@@ -75,7 +75,7 @@ func (o *observer) snapshot() stats.Snapshot {
 			Bytes:       c.Bytes,
 			Closed:      map[string]uint64{"expelled": c.Unauthorized, "no_room": c.NoEncodingMemory},
 		}
-		if name != "longpoll" { // a poll gets one response, so it cannot fall behind or stall
+		if name != "longpoll" { // these reasons do not apply to a poll, because it gets only one response
 			t.Closed["overtaken"] = c.FellBehind
 			t.Closed["stuck"] = c.WriteStalled
 			t.Closed["cut"] = c.ClosedAtDeadline
@@ -100,7 +100,7 @@ func latencyStatsOf(l hub.Latency) stats.Latency {
 	s := stats.Latency{Count: l.Count, Seconds: l.Sum.Seconds(), Buckets: make(map[float64]uint64, len(l.Buckets))}
 	total := uint64(0)
 	for _, bound := range slices.Sorted(maps.Keys(l.Buckets)) {
-		total += l.Buckets[bound] // buckets of Prometheus are cumulative
+		total += l.Buckets[bound] // in Prometheus, the count of a bucket includes all lower buckets
 		s.Buckets[bound.Seconds()] = total
 	}
 	return s

@@ -20,27 +20,27 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// These numbers of connections may be open in addition to those of subscribers, in total and per
-// address. They are for publishers, health probes, and connections that have not sent a request
-// yet.
+// spareConnectionsPerAddress is the number of connections that one address may open in addition to
+// its limit of subscribers. They are for publishers, health probes, and connections that have not
+// sent a request yet.
 const (
 	spareConnectionsPerAddress = 64
 )
 
-// openLimits are the limits of the connections that net/http serves; 0 is no limit.
+// openLimits are the limits of the connections that net/http serves; 0 means no limit.
 type openLimits struct {
 	total      int
 	perAddress int // limit per address, for connections with and without a token
-	// anonymousPerAddress is the limit per address for connections on which no request has had a
-	// token yet.
+	// anonymousPerAddress is the limit per address for connections on which no request has
+	// contained a token yet.
 	anonymousPerAddress int
 }
 
-// anonymousShare is the divisor by which anonymousPerAddress is computed from the total limit.
+// anonymousShare is the number by which the total limit is divided to get anonymousPerAddress.
 const anonymousShare = 4
 
-// newOpenLimits returns the limits of connections. They are the limits of subscribers, plus spare
-// connections for other requests.
+// newOpenLimits returns the limits of connections: the limits of subscribers, plus spare connections
+// for other requests.
 func newOpenLimits(limits auth.ConnectionLimits, spare int) openLimits {
 	var l openLimits
 	if limits.Total > 0 {
@@ -53,15 +53,15 @@ func newOpenLimits(limits auth.ConnectionLimits, spare int) openLimits {
 	return l
 }
 
-// logConnectionsEvery is the minimum time between two log lines about too many connections.
+// logConnectionsEvery is the minimum interval between two log lines about too many connections.
 const logConnectionsEvery = 10 * time.Second
 
-// openConnections limits the connections that net/http serves. A connection counts from its acceptance, before a
-// request on it can be authorized, until a transport hijacks it; hijacked connections have limits of their own.
+// openConnections limits the connections that net/http serves. A connection is counted from its acceptance until it is
+// closed or a transport hijacks it. Hijacked connections have other limits; see package auth.
 //
-// When nine tenths of the connections are in use, or nearly all file descriptors, openConnections closes one
-// connection for each new one, so that idle connections cannot keep new clients out. It closes the connection that has
-// been idle longest. If none is idle, it closes one on which the hub waits for the rest of a request.
+// When nine tenths of the connections or nearly all file descriptors are in use, openConnections closes one connection
+// for each new one, so that idle connections cannot keep new clients out. It closes the connection that has been idle
+// longest. If none is idle, it closes a connection on which the hub waits for the rest of a request.
 type openConnections struct {
 	limits  openLimits
 	proxies *auth.Proxies // their addresses have no limit, because they forward the requests of many clients
@@ -72,29 +72,29 @@ type openConnections struct {
 	mu       sync.Mutex // guards the fields below
 	conns    map[net.Conn]*openConn
 	networks map[netip.Prefix]*network
-	waiting  [waitingQueues]list.List // elements are *openConn, the one that has waited longest first
+	waiting  [waitingQueues]list.List // elements are *openConn; the first one has waited longest
 	senders  map[string]int           // number of connections in the queue unfinished by sender
 	closing  int                      // number of connections in conns that are being closed to make room
 	counts   openStats
 }
 
-// These are the queues of connections on which the hub waits for the peer. Connections of the first
-// queue are closed first.
+// These are the queues of connections on which the hub waits for the peer. Connections in an earlier
+// queue are closed before connections in a later one.
 const (
-	idleAnonymous = iota // between requests; no request had a token
-	idleKnown            // between requests; at least one had a token
-	// unfinished has connections whose request is incomplete, and connections whose request without a token is being
-	// served: such a request is short unless the peer does not read the response.
+	idleAnonymous = iota // connections between two requests; no request had a token
+	idleKnown            // connections between two requests; at least one had a token
+	// unfinished contains connections whose request is incomplete, and connections on which a request without a token
+	// is being served: such a request takes a short time, unless the peer does not read the response.
 	unfinished
 	waitingQueues
 )
 
-// network holds the counts of one IPv4 address or one IPv6 /64 prefix.
+// network holds the counts of connections from one IPv4 address or one IPv6 /64 prefix.
 type network struct {
 	prefix    netip.Prefix
 	all       int
 	anonymous int       // number of connections on which no request has had a token
-	idle      list.List // elements are *openConn in the queue idleAnonymous, the one that has waited longest first
+	idle      list.List // elements are *openConn in the queue idleAnonymous; the first one has waited longest
 }
 
 // openConn is one connection from its acceptance until it is closed or hijacked.
@@ -106,9 +106,9 @@ type openConn struct {
 
 	// openConnections.mu guards the following fields.
 
-	active    bool   // a part of a request has been read
+	active    bool   // a part of the first request has been read
 	sender    string // the token of the last request, or the address if no request has had a token
-	serving   int    // number of requests with a token that are being served; HTTP/2 may have several
+	serving   int    // number of requests that trackServing is serving; can be more than one with HTTP/2
 	receiving int    // number of these requests that wait for a part of their body
 	closing   bool
 	queue     int           // index in waiting of the queue that contains element
@@ -145,8 +145,8 @@ func (o *openConnections) attach(server *http.Server) {
 // openConnKey is the context key of a request's net.Conn.
 type openConnKey struct{}
 
-// connContext implements http.Server.ConnContext. The long-poll transport calls it again for a connection that it has
-// hijacked, so it registers nothing.
+// connContext implements http.Server.ConnContext. It does not register the connection, because the long-poll transport
+// calls it again for connections that it has hijacked.
 func (o *openConnections) connContext(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, openConnKey{}, conn)
 }
@@ -167,7 +167,7 @@ func (o *openConnections) add(conn net.Conn) {
 	}
 	prefix := auth.NetworkOf(peer)
 	c := &openConn{conn: conn, trusted: o.proxies.Trusts(peer), sender: prefix.String()}
-	c.known.Store(transports.WasParked(conn)) // a connection that was parked waits for its next request
+	c.known.Store(transports.WasParked(conn)) // a connection that the long-poll transport returns had a request before
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.network = o.networks[prefix]
@@ -203,7 +203,7 @@ func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
 		o.leaveQueue(c)
 		switch {
 		case state == http.StateActive:
-			o.enqueue(c, unfinished) // until trackServing finds that the request has a token
+			o.enqueue(c, unfinished) // trackServing removes it when the request is authorized
 		case c.known.Load():
 			o.enqueue(c, idleKnown)
 		default:
@@ -259,7 +259,7 @@ func (o *openConnections) admit(conn net.Conn) {
 // over reports whether a count exceeds a limit; a limit of 0 means no limit.
 func over(count, limit int) bool { return limit > 0 && count > limit }
 
-// makeRoom closes the connection that takeOldest returns, and reports whether there was one.
+// makeRoom closes the connection that must be closed first, and reports whether there was one.
 func (o *openConnections) makeRoom() bool {
 	defer o.logFull()
 	o.mu.Lock()
@@ -280,8 +280,8 @@ func (o *openConnections) refuse() {
 	o.counts.refused++
 }
 
-// takeOldest removes the connection that must be closed first from its queue and returns it, or nil
-// if no connection waits for its peer. The caller holds mu, and closes the connection after it has
+// takeOldest returns the connection that must be closed first and removes it from its queue. It returns
+// nil if no connection waits for its peer. The caller holds mu, and closes the connection after it has
 // released mu.
 func (o *openConnections) takeOldest() *openConn {
 	if c := o.takeIdle(); c != nil {
@@ -293,8 +293,8 @@ func (o *openConnections) takeOldest() *openConn {
 	return nil
 }
 
-// closeEarly marks and counts a connection as closed to make room, and returns it. The caller holds mu, and closes the
-// connection after it has released mu.
+// closeEarly marks and counts a connection that is closed to make room, and returns it. The caller holds mu, and closes
+// the connection after it has released mu.
 func (o *openConnections) closeEarly(c *openConn) *openConn {
 	if c.queue == unfinished {
 		o.counts.slowClosed++
@@ -354,7 +354,7 @@ func (o *openConnections) remove(conn net.Conn) {
 	}
 }
 
-// logFull logs that the limit of all connections is nearly reached, at most once in logConnectionsEvery.
+// logFull logs that the limit of all connections is nearly reached, unless it was logged within logConnectionsEvery.
 func (o *openConnections) logFull() {
 	o.fullLog.Do(func() {
 		s := o.stats()
@@ -363,7 +363,7 @@ func (o *openConnections) logFull() {
 	})
 }
 
-// logAddress logs that an address has reached its limit of connections, at most once in logConnectionsEvery.
+// logAddress logs that an address has reached its limit of connections, unless it was logged within logConnectionsEvery.
 func (o *openConnections) logAddress(of netip.Prefix) {
 	o.addressLog.Do(func() {
 		s := o.stats()
@@ -382,9 +382,9 @@ func (o *openConnections) stats() openStats {
 	return s
 }
 
-// closeAtOnce ends a connection without sending the close alert of TLS, which could block on the peer. It shuts the socket
-// down, so that net/http or the transport that has just hijacked the connection closes it. A transport writes with the
-// descriptor alone: if another goroutine closed it, events could reach the next connection that gets the descriptor.
+// closeAtOnce shuts a connection down without sending the close alert of TLS, because this could block. It does not close
+// the descriptor; net/http does, or the transport that has just hijacked the connection. A transport writes to the number
+// of the descriptor. If closeAtOnce closed it, a new connection with the same number could receive the events of the old one.
 func closeAtOnce(conn net.Conn) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
@@ -393,7 +393,7 @@ func closeAtOnce(conn net.Conn) {
 		CloseRead() error
 		CloseWrite() error
 	})
-	// Any other error means that the connection has ended already.
+	// Any other error means that the connection is already closed.
 	if !ok || errors.Is(errors.Join(half.CloseRead(), half.CloseWrite()), errors.ErrUnsupported) {
 		conn.Close()
 	}

@@ -7,13 +7,13 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// slowestAmong is the number of connections, those that have waited longest, among which slowest
-// chooses.
+// slowestAmong is the number of connections among which slowest chooses. These are the ones that have
+// waited longest.
 const slowestAmong = 16
 
-// slowest returns the connection with an unfinished request that must be closed first, or nil if
-// there is none. Among the slowestAmong connections that have waited longest, it is one of the
-// sender that has the most unfinished requests. The caller holds mu.
+// slowest returns the connection with an unfinished request that must be closed first, or nil if there
+// is none. It considers the slowestAmong connections that have waited longest, and returns a connection
+// of the sender that has the most unfinished requests. The caller holds mu.
 func (o *openConnections) slowest() *openConn {
 	var slowest *openConn
 	element := o.waiting[unfinished].Front()
@@ -50,13 +50,13 @@ func (o *openConnections) closeIdle() {
 	}
 }
 
-// trackServing marks the connection of each request as known, because next is reached only with a
-// valid token, or on routes that need none. While next serves a request, its connection is not
-// closed to make room, unless all requests on the connection wait for a part of their body.
+// trackServing marks the connection of each request as known: requests reach it only if they have a
+// valid token or if the route requires none. While next serves a request, the connection is not closed
+// to make room, unless all requests on it wait for a part of their body.
 func (o *openConnections) trackServing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := o.connOf(r.Context())
-		if c == nil { // a transport has hijacked it
+		if c == nil { // a transport has hijacked the connection
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -72,8 +72,8 @@ func (o *openConnections) trackServing(next http.Handler) http.Handler {
 	})
 }
 
-// beginServing counts a request that is being served, and removes its connection from its queue. If
-// sender is empty, the sender of the connection does not change.
+// beginServing counts the start of a request, and removes the connection from its queue. It sets the
+// sender of the connection unless sender is empty.
 func (o *openConnections) beginServing(c *openConn, sender string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -117,7 +117,8 @@ func (o *openConnections) requeue(c *openConn) {
 	}
 }
 
-// isTracked reports whether a connection is neither closed nor hijacked nor being closed. The caller holds mu.
+// isTracked reports whether a connection is still open, is not hijacked, and is not being closed to make room. The caller
+// holds mu.
 func (o *openConnections) isTracked(c *openConn) bool { return !c.closing && o.conns[c.conn] == c }
 
 // trackedBody is a request's body that calls addReceiving before and after each read.

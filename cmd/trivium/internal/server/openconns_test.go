@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// peerConn is a connection from an address. It records whether it was closed.
+// peerConn is a fake connection from an address. It records whether it was closed.
 type peerConn struct {
 	net.Conn
 	address net.TCPAddr
@@ -27,7 +27,7 @@ type peerConn struct {
 func (c *peerConn) RemoteAddr() net.Addr { return &c.address }
 func (c *peerConn) Close() error         { c.closed = true; return nil }
 
-// connect registers a connection as net/http does when it accepts one.
+// connect passes a new connection to o as net/http does. It returns the connection and its context.
 func connect(o *openConnections, address string) (*peerConn, context.Context) {
 	conn := &peerConn{address: net.TCPAddr{IP: net.ParseIP(address), Port: 1}}
 	ctx := o.connContext(context.Background(), conn)
@@ -35,7 +35,7 @@ func connect(o *openConnections, address string) (*peerConn, context.Context) {
 	return conn, ctx
 }
 
-// ask starts a request on a connection, with or without a token.
+// ask passes the start and the end of a request to o as net/http does. If token is set, the request is authorized.
 func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
 	o.connState(conn, http.StateActive)
 	if token {
@@ -45,7 +45,7 @@ func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
 	o.connState(conn, http.StateIdle)
 }
 
-// workOn starts a request with a token and returns the record of its connection.
+// workOn starts an authorized request, which does not end, and returns the record of its connection.
 func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender string) *openConn {
 	o.connState(conn, http.StateActive)
 	c := o.connOf(ctx)
@@ -55,9 +55,9 @@ func workOn(o *openConnections, conn *peerConn, ctx context.Context, sender stri
 
 func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// When the number of connections reaches nine tenths of the limit, the hub closes idle ones: first
-// connections without a token, then those with a token, then those whose first request is
-// incomplete.
+// When the number of connections reaches nine tenths of the limit, the hub closes one connection for
+// each new one: first idle connections that had no token, then idle connections that had a token, then
+// connections whose first request is incomplete.
 func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 5}, nil, discardLog())
 	known, ctx := connect(o, "192.0.2.1")
@@ -79,7 +79,7 @@ func TestOldestIdleConnectionIsClosed(t *testing.T) {
 	require.Equal(t, openStats{open: 5, idleClosed: 3, slowClosed: 1}, o.stats())
 }
 
-// If no connection is idle, the hub closes the new connection.
+// If all connections are serving requests, the hub closes a new connection that exceeds the limit.
 func TestBusyConnectionsStayOpen(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 2}, nil, discardLog())
 	for range 2 {
@@ -92,9 +92,8 @@ func TestBusyConnectionsStayOpen(t *testing.T) {
 	require.Equal(t, openStats{open: 2, refused: 1}, o.stats())
 }
 
-// If no connection is idle, the hub closes one whose request body is incomplete: a connection of
-// the sender with the most such connections. It never closes a connection whose request is complete
-// and in progress.
+// If no connection is idle, the hub closes a connection whose request body is incomplete, of the sender
+// that has the most such connections. It never closes a connection that serves a complete request.
 func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 4}, nil, discardLog())
 	waiting := func(sender string) (*peerConn, *openConn) {
@@ -121,7 +120,7 @@ func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 }
 
 // A connection may be closed if its request was answered and net/http only reads the rest of the
-// body. An HTTP/2 connection must stay open if it has another request in progress.
+// request's body. An HTTP/2 connection must stay open while another request on it is being served.
 func TestUnreadBodyMakesRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 1}, nil, discardLog())
 	conn, ctx := connect(o, "192.0.2.1")
@@ -139,8 +138,8 @@ func TestUnreadBodyMakesRoom(t *testing.T) {
 	require.True(t, conn.closed)
 }
 
-// The number of connections of one address is limited. Connections that have sent a token are not
-// counted.
+// The number of connections from one address is limited. Connections on which a request had a token are
+// not counted.
 func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 1000, anonymousPerAddress: 2}, nil, discardLog())
 	for range 20 {
@@ -161,7 +160,7 @@ func TestAnonymousConnectionsOfOneAddressAreBounded(t *testing.T) {
 	require.Equal(t, openStats{open: 24, idleClosed: 1, refusedAddress: 1}, o.stats())
 }
 
-// The hub keeps no record of a closed connection.
+// After a connection was closed or hijacked, openConnections keeps no data about it.
 func TestClosedConnectionsAreForgotten(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 10}, nil, discardLog())
 	for i := range 100 {
@@ -180,7 +179,7 @@ func TestClosedConnectionsAreForgotten(t *testing.T) {
 	}
 }
 
-// failingListener is a listener whose Accept fails for a while.
+// failingListener is a listener whose Accept returns the given errors, one per call.
 type failingListener struct {
 	net.Listener
 	errors []error
@@ -194,7 +193,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 
 func (l *failingListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// Errors of Accept are logged at level ERROR with a limited rate, but all errors are counted.
+// Errors of Accept are logged at the level ERROR, at most once per interval. All errors are counted.
 func TestAcceptErrorsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -210,8 +209,8 @@ func TestAcceptErrorsAreLogged(t *testing.T) {
 	})
 }
 
-// Panics are logged at level ERROR with their stack and a limited rate. All panics except
-// http.ErrAbortHandler are counted.
+// A panic of a handler is logged at the level ERROR with its stack, at most once per interval. All
+// panics except http.ErrAbortHandler are counted.
 func TestPanicsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := &Server{log: slog.New(slog.NewJSONHandler(&log, nil))}

@@ -18,8 +18,8 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// closedAtDeadline returns the number of connections that were closed at the end of a drain with
-// unwritten data.
+// closedAtDeadline returns the number of connections that were closed at the end of a drain before all
+// data was written to them.
 func closedAtDeadline(s transports.Stats) (n uint64) {
 	for _, transport := range s.Transports {
 		n += transport.ClosedAtDeadline
@@ -34,18 +34,18 @@ GET  /ws                events over WebSocket, and publishing
 GET  /poll              events by long-poll
 POST /publish           publish envelopes: application/json, application/x-ndjson
 POST /publish/{topic}   publish the body
-POST /ticket            exchange the token for a ticket, which stands for it in a URL once
-POST /session           keep the token in a cookie, for pages that use EventSource
+POST /ticket            exchange the token for a ticket, which replaces it in one URL
+POST /session           store the token in a cookie, for pages that use EventSource
 GET  /trivium.js        the client for browsers; its TypeScript types are in /trivium.d.ts
 GET  /healthz           200 while the process is alive
-GET  /readyz            200 while subscriptions are taken
+GET  /readyz            200 while the hub accepts subscriptions
 `
 
-// demoIndex contains the lines of the demo page in the index.
-const demoIndex = "GET  /demo/             a page that shows the three side by side\n" +
+// demoIndex is the part of the index that lists the routes of the demo page.
+const demoIndex = "GET  /demo/             a page that shows the three transports side by side\n" +
 	"GET  /demo/examples/    short pages that show their source\n"
 
-// newDemo returns the demo page; nil if --demo is off.
+// newDemo returns the demo page, or nil with --demo off.
 func newDemo(cfg *settings.ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 	if !cfg.Demo {
 		return nil
@@ -56,7 +56,7 @@ func newDemo(cfg *settings.ServeConfig, log *slog.Logger) *wasmdemo.Demo {
 	})
 }
 
-// newAPI returns the HTTP API, which answers that the hub is starting until api.Start is called.
+// newAPI returns the HTTP API. Until its method Start is called, it answers that the hub is starting.
 func (s *Server) newAPI() (*transports.API, error) {
 	cfg := s.cfg
 	return transports.NewStarting(transports.Config{
@@ -69,7 +69,7 @@ func (s *Server) newAPI() (*transports.API, error) {
 	})
 }
 
-// orUnlimited converts a setting, where 0 means no limit, to a value of transports.Config, where -1 means no limit.
+// orUnlimited converts the value of a limit: in settings 0 means no limit, and in transports.Config -1 means no limit.
 func orUnlimited[T int | time.Duration](setting T) T {
 	if setting == 0 {
 		return -1
@@ -88,8 +88,8 @@ func (s *Server) apiRoutes(routes *mux.Router) {
 	}
 }
 
-// preferAPI returns a handler that passes requests for the API directly to it, because the router copies each request
-// twice. It serves all other requests by the router.
+// preferAPI returns a handler that passes requests for the API directly to the API, and all other requests to the router.
+// The router is bypassed because it copies each request twice.
 func (s *Server) preferAPI(router http.Handler) http.Handler {
 	exact := make(map[string]bool)
 	for _, path := range transports.Paths() {
@@ -104,12 +104,12 @@ func (s *Server) preferAPI(router http.Handler) http.Handler {
 	})
 }
 
-// tokenless returns the middleware of routes that need no token.
+// tokenless returns the middleware of the routes that require no token.
 func (s *Server) tokenless() func(http.Handler) http.Handler {
 	return s.access.tokenless.Wrap(s.api.HandleError("others", transports.WriteProblem))
 }
 
-// publicRoutes returns the routes of the main listener.
+// publicRoutes returns the handler of the main listener.
 func (s *Server) publicRoutes() http.Handler {
 	// The router neither decodes nor cleans paths: a topic in a path may contain percent-encoded characters, or be "."
 	// or "..". The API validates topics.
@@ -133,7 +133,7 @@ func (s *Server) publicRoutes() http.Handler {
 	return s.preferAPI(routes)
 }
 
-// noIcon answers the request for an icon that browsers send for every page.
+// noIcon answers requests for /favicon.ico, which browsers send for every page, with an empty response.
 func noIcon(w http.ResponseWriter, r *http.Request) {
 	if transports.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		w.Header().Set("Cache-Control", "max-age=86400")
@@ -141,8 +141,8 @@ func noIcon(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// retryDraining is the Retry-After of /readyz during a drain. Behind a load balancer, another hub
-// may be ready by then.
+// retryDraining is the value of Retry-After in answers of /readyz during a drain. After this time, a
+// load balancer may have selected another hub that is ready.
 const retryDraining = 2 * time.Second
 
 // text returns a handler that answers GET and HEAD with a plain-text body.

@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo"
 )
 
-// exitGrace is the time within which requests and connections must end after --drain has passed.
-// After it, they are closed.
+// exitGrace is the time for which connections may stay open after the time of --drain has passed. After
+// exitGrace, they are closed.
 const exitGrace = 500 * time.Millisecond
 
 // Server is a running hub with its listeners. It owns the goroutines that serve the listeners.
@@ -36,7 +36,7 @@ type Server struct {
 	access    *accessControl
 
 	hub       *hub.Hub
-	engine    durableEngine // nil: memory
+	engine    durableEngine // nil: the memory engine
 	api       *transports.API
 	open      *openConnections
 	adminOpen *openConnections
@@ -45,25 +45,25 @@ type Server struct {
 	accepts, adminAccepts *acceptor
 	panics                atomic.Uint64 // number of panics of request handlers
 	sources               []*source
-	demo                  *wasmdemo.Demo     // nil: off
-	stop                  context.CancelFunc // ends the watcher, access control, sources and demo
+	demo                  *wasmdemo.Demo     // nil: --demo is off
+	stop                  context.CancelFunc // stops the watcher, access control, sources and demo
 	// endBuild cancels the build of the demo's WebAssembly binary at shutdown.
 	endBuild context.CancelFunc
 	tls      *tls.Config // TLS configuration of public; nil: no TLS
 	// certificates reports when the certificates of tls expire; nil: no TLS.
 	certificates *certificateExpiry
 	public       net.Listener
-	admin        net.Listener // nil: off
+	admin        net.Listener // nil: --admin is off
 	servers      []*http.Server
 
 	publicHandler, adminHandler switchable
 
 	running sync.WaitGroup
-	failed  chan error // receives the error of a listener that stopped by itself
+	failed  chan error // receives the error of a listener or source that has failed
 }
 
-// New opens the listeners, the engine and the hub, and starts to serve. If it returns an error, it
-// has closed everything that it had opened.
+// New opens the listeners, the engine and the hub, and starts to serve. If it returns an error, it has
+// closed everything that it had opened before the error.
 func New(cfg *settings.ServeConfig, stderr io.Writer) (_ *Server, err error) {
 	s := &Server{
 		cfg: cfg, retention: cfg.Retention(debug.SetMemoryLimit(-1)), log: cfg.NewLogger(stderr), failed: make(chan error, 3),
@@ -109,9 +109,9 @@ func New(cfg *settings.ServeConfig, stderr io.Writer) (_ *Server, err error) {
 	return s, nil
 }
 
-// ServeUntil blocks until a signal to stop arrives, and then returns nil. If a listener or the
-// engine fails before, it returns that error. It rereads the watched files at each signal of
-// reread.
+// ServeUntil blocks until signals yields a signal, and then returns nil. If a listener or the engine
+// fails first, it returns the error. Whenever reread yields a signal, it makes the watcher read all
+// files again.
 func (s *Server) ServeUntil(signals, reread <-chan os.Signal) error {
 	s.log.Info("listening", s.addresses()...)
 	for {
@@ -131,7 +131,7 @@ func (s *Server) ServeUntil(signals, reread <-chan os.Signal) error {
 	}
 }
 
-// addresses returns the addresses of all listeners and the authentication mode, as attributes for the log.
+// addresses returns log attributes: the addresses of all listeners, and the authentication mode.
 func (s *Server) addresses() []any {
 	where := []any{"http", s.public.Addr().String()}
 	for _, source := range s.sources {
@@ -143,8 +143,8 @@ func (s *Server) addresses() []any {
 	return append(where, "auth", s.cfg.Auth)
 }
 
-// listen starts to serve the HTTP listeners. Their answers state that the hub is starting, until
-// start replaces their handlers. It returns a context that is canceled when the server stops.
+// listen starts to serve on the HTTP listeners. Until start replaces their handlers, they answer that the
+// hub is starting. The returned context is canceled when the server stops.
 func (s *Server) listen() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
@@ -169,7 +169,8 @@ func (s *Server) listen() context.Context {
 	return ctx
 }
 
-// start replaces the handlers of a starting hub by the hub's own, and starts the demo and the sources.
+// start replaces the handlers, which answer that the hub is starting, by the handlers of the hub. It also starts the
+// demo and the sources.
 func (s *Server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
 	s.api.Start(s.hub)
@@ -192,7 +193,7 @@ func (s *Server) start(ctx context.Context) {
 	}
 }
 
-// newObserver returns the source of the statistics for /stats and /metrics.
+// newObserver returns the observer that collects the statistics for /stats and /metrics.
 func (s *Server) newObserver() *observer {
 	return &observer{
 		hub: s.hub, engine: s.cfg.Engine, engineError: s.engineError, log: s.engine, api: s.api, panics: &s.panics, middleware: s.access.requireToken, open: s.open, sources: s.sources,
@@ -201,8 +202,8 @@ func (s *Server) newObserver() *observer {
 	}
 }
 
-// serve runs an HTTP server on a listener in a goroutine. Errors go to s.failed, except for the one that
-// Shutdown and Close cause.
+// serve runs an HTTP server on a listener in a goroutine. It sends an error of the server to s.failed, unless Shutdown or
+// Close of the server has caused the error.
 func (s *Server) serve(server *http.Server, l net.Listener) {
 	s.servers = append(s.servers, server)
 	s.running.Go(func() {
@@ -212,8 +213,7 @@ func (s *Server) serve(server *http.Server, l net.Listener) {
 	})
 }
 
-// Shutdown drains the subscribers. Publishing ends after that, so that subscribers receive events until the end
-// of the drain.
+// Shutdown drains the subscribers and closes the server. The hub accepts events until all subscribers are disconnected.
 func (s *Server) Shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+exitGrace)
 	defer cancel()
@@ -254,7 +254,7 @@ func (s *Server) discard() {
 	for _, source := range s.sources {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = source.run(ctx) // with a cancelled context, it only closes the socket
+		_ = source.run(ctx) // the context is canceled, so run only closes the socket
 	}
 	if s.api != nil {
 		s.api.Close()

@@ -4,6 +4,6 @@ package server
 
 import "net"
 
-// descriptorOf returns known = false. On this system there is no limit for which the number would
-// be needed.
+// descriptorOf returns known = false. The number is not needed, because this system has no limit on
+// open files.
 func descriptorOf(net.Conn) (number int, known bool) { return 0, false }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// descriptorOf returns the number of a socket's descriptor.
+// descriptorOf returns the number of the file descriptor of a connection.
 func descriptorOf(conn net.Conn) (number int, known bool) {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {

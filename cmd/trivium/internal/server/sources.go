@@ -12,17 +12,17 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// source receives events on its own socket.
+// source is a part of the hub that receives events on a separate socket.
 type source struct {
 	name    string // name in the log, /stats and /metrics
 	addr    net.Addr
-	example func(host, port string) string  // line of the announcement
-	run     func(ctx context.Context) error // receives until ctx ends, then closes the socket
+	example func(host, port string) string  // returns the line about the source that Announce prints
+	run     func(ctx context.Context) error // receives events until ctx is canceled, and then closes the socket
 	stats   func() stats.Source             // current counts
 }
 
-// sourceTable contains a function for each source. The function opens the source's socket, or
-// returns nil if the source is off.
+// sourceTable contains one function per source. The function opens the socket of the source, or returns
+// nil if the source is off.
 var sourceTable = []func(*Server) (*source, error){(*Server).openUDP}
 
 // openSources opens the sockets of all enabled sources.
@@ -60,7 +60,7 @@ func (s *Server) openUDP() (*source, error) {
 	}, nil
 }
 
-// listenUDP returns the source of --udp with an open socket.
+// listenUDP opens the socket of --udp and returns the UDP source.
 func (s *Server) listenUDP() (*udp.Source, error) {
 	mode, err := udp.ParseMode(s.cfg.UDPFormat)
 	if err != nil {

@@ -15,20 +15,20 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// The listeners open before the engine. While a hub waits for NATS, /healthz answers 200, and other requests get a 503
-// with Retry-After instead of a refused connection.
+// The listeners are opened before the engine. Therefore, while a hub waits for NATS, connections are not refused:
+// /healthz answers with status 200, and other requests are answered with status 503 and Retry-After.
 
-// These limit the pause between two attempts to open the engine.
+// These are the minimum and maximum pause between two attempts to open the engine.
 const (
 	minEngineRetry = 500 * time.Millisecond
 	maxEngineRetry = 10 * time.Second
 )
 
-// switchable is an http.Handler that calls another handler. set replaces that handler once, when
-// the hub has started.
+// switchable is an http.Handler that calls another handler, which set replaces after the hub has
+// started.
 type switchable struct{ current atomic.Pointer[http.Handler] }
 
-// set replaces the current handler.
+// set replaces the handler that ServeHTTP calls.
 func (h *switchable) set(next http.Handler) { h.current.Store(&next) }
 
 // ServeHTTP implements http.Handler.
@@ -36,8 +36,8 @@ func (h *switchable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*h.current.Load()).ServeHTTP(w, r)
 }
 
-// openHub opens the engine and starts the hub. While NATS is unavailable it tries again until ctx ends or --engine-wait
-// has passed; the last attempt is at the end of that time.
+// openHub opens the engine and creates the hub. While NATS is unavailable, it tries again until ctx is canceled or the
+// time of --engine-wait has passed. It makes the last attempt at the end of that time.
 func (s *Server) openHub(ctx context.Context) (err error) {
 	begin := time.Now()
 	for pause := minEngineRetry; ; pause = min(2*pause, maxEngineRetry) {
@@ -61,8 +61,8 @@ func (s *Server) openHub(ctx context.Context) (err error) {
 	}
 }
 
-// startingRoutes returns the routes of the main listener until the hub has started: /healthz answers 200, and all
-// others answer that the hub is starting.
+// startingRoutes returns the handler of the main listener until the hub has started. It answers /healthz with status 200,
+// and all other requests with the error that the hub is starting.
 func (s *Server) startingRoutes() http.Handler {
 	routes := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	s.apiRoutes(routes)
@@ -72,17 +72,17 @@ func (s *Server) startingRoutes() http.Handler {
 	return routes
 }
 
-// notStarted answers that the hub is starting.
+// notStarted answers a request with the error that the hub is starting.
 func notStarted(w http.ResponseWriter, r *http.Request) {
 	transports.WriteProblem(w, r, transports.StartingProblem())
 }
 
-// startingAdminRoutes returns the routes of the admin listener until the hub has started.
+// startingAdminRoutes returns the handler of the admin listener until the hub has started.
 func (s *Server) startingAdminRoutes() http.Handler {
 	return s.access.operator.Wrap(s.api.HandleError(adminRoute, transports.WriteProblem))(http.HandlerFunc(notStarted))
 }
 
-// shareTickets connects the tickets of the hubs of a NATS cluster, so that each hub accepts the tickets of all.
+// shareTickets lets each hub of a NATS cluster accept the tickets that the other hubs have issued.
 func (s *Server) shareTickets() {
 	if s.cfg.Engine != settings.EngineNATS {
 		return

@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// newTLS returns the TLS configuration of the main listener; nil if TLS is off. The watcher reloads a certificate from
-// files when they change.
+// newTLS returns the TLS configuration of the main listener, or nil if TLS is off. If the certificate is in files, the
+// watcher loads it again when the files change.
 func newTLS(cfg *settings.TLSConfig, files *reload.Watcher, log *slog.Logger) (*tls.Config, error) {
 	switch {
 	case !cfg.UsesTLS():
@@ -41,8 +41,8 @@ func newTLS(cfg *settings.TLSConfig, files *reload.Watcher, log *slog.Logger) (*
 	}, nil
 }
 
-// warnOfDates logs a warning if a certificate has expired or is not valid yet. The certificate is
-// used anyway, because there may be no other.
+// warnOfDates logs a warning if a certificate has expired or is not valid yet. The hub uses the
+// certificate nevertheless, because it may have no other.
 func warnOfDates(c *tls.Certificate, log *slog.Logger) {
 	switch now := time.Now(); {
 	case now.After(c.Leaf.NotAfter):
@@ -56,7 +56,7 @@ func warnOfDates(c *tls.Certificate, log *slog.Logger) {
 // headers, ReadHeaderTimeout limits the handshake, and net/http limits the rate of stream resets.
 const (
 	maxStreams      = 250
-	maxFrame        = 16 << 10  // bytes; each connection keeps a buffer of the size of the largest frame that it has received
+	maxFrame        = 16 << 10  // bytes; a connection has a buffer as large as the largest frame that it has received
 	maxUnreadBodies = 256 << 10 // bytes of bodies that have arrived and that handlers have not read yet
 )
 
@@ -76,7 +76,7 @@ func setProtocols(server *http.Server, config *tls.Config, h2c bool) {
 	}
 }
 
-// serveOn serves a listener, over TLS if setProtocols was called with a configuration.
+// serveOn serves on a listener, over TLS if setProtocols was called with a TLS configuration.
 func serveOn(server *http.Server, l net.Listener) error {
 	if server.TLSConfig == nil {
 		return server.Serve(l)

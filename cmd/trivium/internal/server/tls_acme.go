@@ -21,7 +21,7 @@ import (
 
 const (
 	acmeTimeout  = 30 * time.Second // timeout of one request to the certificate authority
-	acmeLogEvery = time.Minute      // minimum interval between two logged errors of one host, because each handshake may fail
+	acmeLogEvery = time.Minute      // minimum interval between two logged errors of one host; without it, each handshake could log one
 )
 
 // newACME returns a TLS configuration with certificates from an ACME authority. It requests a host's certificate at the
@@ -58,7 +58,7 @@ func newACME(cfg *settings.TLSConfig, log *slog.Logger) (*tls.Config, error) {
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		certificate, err := manager.GetCertificate(hello)
 		host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-		challenge := slices.Equal(hello.SupportedProtos, []string{acme.ALPNProto}) // the handshake may be from the authority or from any other client
+		challenge := slices.Equal(hello.SupportedProtos, []string{acme.ALPNProto}) // as in a handshake from the authority, but any client can send it
 		if failure := failures[host]; err != nil && failure != nil && !challenge { // failure is nil for hosts that are not configured
 			failure.Do(func() {
 				log.Error("no certificate available", "flag", "--acme", "host", host, "error", err.Error())
@@ -69,14 +69,14 @@ func newACME(cfg *settings.TLSConfig, log *slog.Logger) (*tls.Config, error) {
 	return config, nil
 }
 
-// acmeCache logs issued certificates and failed writes, which autocert does not report.
+// acmeCache is an autocert.Cache that logs issued certificates and failed writes, because autocert does not report them.
 type acmeCache struct {
 	autocert.Cache
 	log *slog.Logger
 }
 
-// Put implements autocert.Cache. The name of a certificate is its host, with suffix +rsa for an RSA key. Other entries
-// have other suffixes after a +.
+// Put implements autocert.Cache. The name of an entry with a certificate is the host name, with the suffix +rsa if the
+// key is an RSA key. Other entries have other suffixes, which also begin with +.
 func (c acmeCache) Put(ctx context.Context, name string, data []byte) error {
 	err := c.Cache.Put(ctx, name, data)
 	host, kind, _ := strings.Cut(name, "+")

@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// certificateExpiry reports when the certificates of the main listener expire, for the metrics.
+// certificateExpiry records when the certificates of the main listener expire, for the metrics.
 type certificateExpiry struct {
-	current func() *tls.Certificate // returns the certificate of --tls-cert; nil: --acme is used
+	current func() *tls.Certificate // returns the current certificate of --tls-cert; nil with --acme
 
 	mu   sync.Mutex
 	used map[string]time.Time // with --acme: NotAfter of the certificates that handshakes have used, by host
 }
 
-// observeCertificates makes a TLS configuration report its certificates. With --acme, a certificate
-// is known after the first handshake with it. It returns nil if config is nil.
+// observeCertificates returns a certificateExpiry for the certificates of a TLS configuration, or nil if
+// config is nil. With --acme, it changes the configuration to record each certificate at a handshake
+// that uses it.
 func observeCertificates(config *tls.Config, acme bool) *certificateExpiry {
 	if config == nil {
 		return nil
@@ -43,7 +44,7 @@ func observeCertificates(config *tls.Config, acme bool) *certificateExpiry {
 	return e
 }
 
-// byHost returns the expiry of each certificate by its first name.
+// byHost returns the expiry of each certificate. The key is the certificate's first host name.
 func (e *certificateExpiry) byHost() map[string]time.Time {
 	switch {
 	case e == nil:

@@ -11,8 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/reload"
 )
 
-// TestCertificateExpiry checks that the metrics contain the expiry of a certificate from the start,
-// and that of a new certificate after a reload.
+// TestCertificateExpiry checks that byHost returns the expiry of a certificate from the start, and the
+// expiry of the new certificate after the files have changed.
 func TestCertificateExpiry(t *testing.T) {
 	t.Parallel()
 	cfg := pairIn(t.TempDir())
@@ -31,8 +31,8 @@ func TestCertificateExpiry(t *testing.T) {
 	require.Empty(t, observeCertificates(nil, false).byHost())
 }
 
-// TestACMECertificateExpiry checks that the metrics contain the expiry of an --acme certificate
-// after the first handshake with it.
+// TestACMECertificateExpiry checks that, with --acme, byHost returns the expiry of a certificate after
+// the first handshake that uses it.
 func TestACMECertificateExpiry(t *testing.T) {
 	t.Parallel()
 	year := time.Now().Add(365 * 24 * time.Hour).Truncate(time.Second).UTC()

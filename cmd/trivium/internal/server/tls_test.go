@@ -30,8 +30,8 @@ func pairIn(dir string) *certificatePair {
 	return &certificatePair{settings.TLSConfig{TLSCert: filepath.Join(dir, "cert.pem"), TLSKey: filepath.Join(dir, "key.pem")}}
 }
 
-// write returns a function that writes a certificate and its key, as returned by hubtest.NewCertificate, to
-// the files.
+// write returns a function that writes a certificate and its key to the files. Its parameters are the results of
+// hubtest.NewCertificate.
 func (p *certificatePair) write(t *testing.T) func(certificate, key []byte) {
 	return func(certificate, key []byte) {
 		hubtest.WriteFile(t, p.TLSCert, string(certificate))
@@ -39,8 +39,8 @@ func (p *certificatePair) write(t *testing.T) func(certificate, key []byte) {
 	}
 }
 
-// serveTLS starts a TLS server that runs until the test ends, and returns its address. limit is the
-// timeout of a handshake and of a request header.
+// serveTLS starts a server that runs until the test ends, and returns its address. The server uses TLS
+// unless config is nil. limit is the timeout of a handshake and of a request header.
 func serveTLS(t *testing.T, config *tls.Config, h2c bool, limit time.Duration, log *slog.Logger) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func serveTLS(t *testing.T, config *tls.Config, h2c bool, limit time.Duration, l
 	return l.Addr().String()
 }
 
-// handshake connects by TLS and returns the connection or the error.
+// handshake connects to an address with TLS. It returns the connection and the error of the handshake.
 func handshake(t *testing.T, address string, config *tls.Config) (*tls.Conn, error) {
 	t.Helper()
 	raw, err := net.Dial("tcp", address)
@@ -118,8 +118,8 @@ func TestTLSCertificateFiles(t *testing.T) {
 	require.Eventually(t, func() bool { return slices.Contains(log.Take(t), "WARN --tls-cert .") }, hubtest.Patience, 10*time.Millisecond)
 }
 
-// TestTLSVersions checks the negotiated TLS version for each range of versions that a client
-// offers.
+// TestTLSVersions checks which handshakes succeed, and which protocol is negotiated, for clients that
+// offer different TLS versions, protocols and ciphers.
 func TestTLSVersions(t *testing.T) {
 	t.Parallel()
 	var log hubtest.LogRecorder
@@ -152,7 +152,7 @@ func TestTLSVersions(t *testing.T) {
 	require.Eventually(t, func() bool { return len(log.Take(t)) > 0 }, hubtest.Patience, time.Millisecond) // the error is logged at debug level
 }
 
-// A connection whose handshake is not complete in time is closed.
+// The server closes a connection whose TLS handshake is not complete within the limit.
 func TestTLSHandshakeLimit(t *testing.T) {
 	t.Parallel()
 	var log hubtest.LogRecorder
@@ -171,7 +171,7 @@ func TestTLSHandshakeLimit(t *testing.T) {
 		_, err = io.WriteString(conn, said)
 		require.NoError(t, err)
 		_, err = conn.Read(make([]byte, 1))
-		if !errors.Is(err, syscall.ECONNRESET) { // a busy machine may have written only after the limit
+		if !errors.Is(err, syscall.ECONNRESET) { // on a busy machine, the write may happen after the server has closed
 			require.Equal(t, io.EOF, err)
 		}
 		require.GreaterOrEqual(t, time.Since(begin), limit*9/10)
@@ -181,8 +181,8 @@ func TestTLSHandshakeLimit(t *testing.T) {
 	}
 }
 
-// Without TLS, clients with prior knowledge can use HTTP/2, within its limits. Other clients use
-// HTTP/1.1, and so do all clients if h2c is off.
+// With h2c, clients can use HTTP/2 without TLS if they begin with the preface of HTTP/2. The server
+// announces its limits to them. Other clients use HTTP/1.1.
 func TestH2C(t *testing.T) {
 	t.Parallel()
 	var log hubtest.LogRecorder
@@ -213,8 +213,8 @@ func TestH2C(t *testing.T) {
 	}
 }
 
-// The server uses a cached certificate, refuses connections to other host names, and logs repeated
-// errors of the certificate authority once.
+// With --acme, the server uses a cached certificate and refuses handshakes for host names that are not
+// configured. It logs an error of the certificate authority once, even if it occurs repeatedly.
 func TestACME(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 100)
@@ -258,7 +258,7 @@ func TestACME(t *testing.T) {
 	require.Contains(t, failures[0], "403")
 }
 
-// TestInvalidCertificateIsFault checks that an invalid certificate is reported before the hub starts.
+// TestInvalidCertificateIsFault checks that CheckCertificate returns a fault for an invalid certificate.
 func TestInvalidCertificateIsFault(t *testing.T) {
 	t.Parallel()
 	good, bad := pairIn(t.TempDir()), pairIn(t.TempDir())

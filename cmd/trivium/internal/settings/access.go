@@ -31,10 +31,10 @@ type AccessConfig struct {
 	TrustedProxy []string `placeholder:"CIDR" help:"Address or network of a proxy whose X-Forwarded-For and X-Forwarded-Proto are trusted; the proxy must pass Host unchanged. Do not trust every address (0.0.0.0/0): any client could then forge its address. Repeatable."`
 }
 
-// tokenIgnored is the fault of --token if the hub does not use the token.
+// tokenIgnored is the description of the fault that --token is set although the hub does not use it.
 const tokenIgnored = "has no effect with --auth none, --tokens or JWTs"
 
-// Scheme is an authentication scheme in use.
+// Scheme is a configured authentication scheme, which is a way to issue and verify tokens.
 type Scheme struct {
 	Verifier auth.Verifier
 	Run      func(context.Context) // runs while the hub serves; nil: the scheme needs no goroutine
@@ -49,17 +49,17 @@ var schemes = []struct {
 	{(*AccessConfig).acceptsJWT, (*ServeConfig).openJWT},
 }
 
-// schemeOptions are what a scheme needs in addition to its settings.
+// schemeOptions holds the parameters for opening a scheme that are not settings.
 type schemeOptions struct {
 	load LoadFiles
 	log  *slog.Logger
-	only bool // whether no other scheme is configured
+	only bool // no other scheme is configured
 }
 
-// acceptsListed reports whether the tokens of a file are accepted.
+// acceptsListed reports whether the hub accepts the tokens that are listed in a tokens file.
 func (c *AccessConfig) acceptsListed() bool { return c.Tokens != "" }
 
-// acceptsJWT reports whether JWTs are accepted.
+// acceptsJWT reports whether the hub accepts JWTs.
 func (c *AccessConfig) acceptsJWT() bool {
 	return c.JWTSecretFile != "" || c.JWTKeyFile != "" || c.JWKSURL != ""
 }
@@ -74,7 +74,8 @@ func (c *AccessConfig) schemeCount() (n int) {
 	return n
 }
 
-// OpenSchemes returns the configured authentication schemes, or the faults in their files.
+// OpenSchemes loads the files of the configured authentication schemes. It returns the schemes, and the faults in their
+// files.
 func (c *ServeConfig) OpenSchemes(load LoadFiles, log *slog.Logger) (opened []Scheme, faults []Fault) {
 	options := schemeOptions{load: load, log: log, only: c.schemeCount() == 1}
 	for _, scheme := range schemes {
@@ -96,8 +97,8 @@ func (c *ServeConfig) openTokens(options schemeOptions) (Scheme, []Fault) {
 	}, File{"--tokens", c.Tokens})
 }
 
-// openJWT loads both key files as one unit, so that the verifier never has a new key of one file with an old key of the
-// other.
+// openJWT opens the scheme for JWTs. It loads both key files together, so that the verifier never uses the new content of
+// one file with the old content of the other.
 func (c *ServeConfig) openJWT(options schemeOptions) (Scheme, []Fault) {
 	var jwt *auth.JWT
 	setKeys := func(contents [][]byte) error {
@@ -137,7 +138,8 @@ func (c *ServeConfig) openJWT(options schemeOptions) (Scheme, []Fault) {
 	return Scheme{Verifier: jwt, Run: jwt.Run}, faults
 }
 
-// checkAccess returns a fault for each setting that has no effect, and for each invalid file.
+// checkAccess returns a fault for each invalid setting of AccessConfig, for each setting that has no effect, and for each
+// invalid file.
 func (c *ServeConfig) checkAccess(files FileChecker) []Fault {
 	var faults []Fault
 	for _, setting := range []struct {

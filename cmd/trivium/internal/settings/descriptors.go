@@ -7,7 +7,7 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// AdminConnections is the limit of open connections on the admin listener.
+// AdminConnections is the maximum number of open connections on the admin listener.
 const AdminConnections = 32
 
 // These numbers of file descriptors are reserved: connections to the main listener may not use
@@ -19,8 +19,8 @@ const (
 	storeDescriptors = 64
 )
 
-// PublicDescriptors returns the number of file descriptors that may be in use when the main
-// listener accepts a connection; 0: the system has no limit.
+// PublicDescriptors returns the number of file descriptors that may be in use when the main listener
+// accepts a connection. It returns 0 if the system has no limit.
 func (c *ServeConfig) PublicDescriptors() int {
 	limit, known := descriptorLimit()
 	if !known {
@@ -33,9 +33,9 @@ func (c *ServeConfig) PublicDescriptors() int {
 	return max(limit-own, limit/2)
 }
 
-// Connections returns the connection limits of subscribers. Each connection needs a file descriptor, so the total is
-// lower than --max-connections if the process may not open that many files. Up to a quarter of the descriptors is left
-// to other connections.
+// Connections returns the limits of subscribers' connections. Each connection needs a file descriptor. Therefore the
+// total limit is lower than --max-connections if the process may not open that many files. Up to a quarter of the
+// descriptors is reserved for connections that do not subscribe.
 func (c *ServeConfig) Connections() auth.ConnectionLimits {
 	limits := auth.ConnectionLimits{
 		Total: c.MaxConnections, PerAddress: c.MaxConnectionsPerAddress,
@@ -50,7 +50,7 @@ func (c *ServeConfig) Connections() auth.ConnectionLimits {
 	return limits
 }
 
-// SpareConnections returns the number of connections that may be open in addition to those of subscribers.
+// SpareConnections returns the number of connections that may be open in addition to the connections of subscribers.
 func (c *ServeConfig) SpareConnections() int {
 	room := c.PublicDescriptors()
 	if room == 0 {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptorLimit returns the number of files that the process may have open. Go's runtime raises the soft limit to
-// the hard limit before main runs.
+// descriptorLimit returns the maximum number of files that the process may have open. This is the soft limit, which Go's
+// runtime has raised to the hard limit before it called main.
 func descriptorLimit() (limit int, known bool) {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {

@@ -1,13 +1,13 @@
 // Package settings defines the settings of `trivium serve`: their flags, defaults, checks and
-// warnings, and values that are derived from them, such as the connection limits that the number of
-// open files allows.
+// warnings. It also computes values that depend on several settings and on the system, such as the
+// number of connections that the limit on open files allows.
 //
-// Settings come from flags, the environment and a YAML file. Sources makes kong, which parses the flags, look up the
-// others, and records where each value was found, so that each fault is reported with its place and all faults at once.
-// The file is not read by a resolver of kong: that would take precedence over the environment, report no line numbers,
-// and ignore unknown keys.
+// Values of settings are taken from flags, environment variables and a YAML file. Package kong parses the flags, and calls
+// Sources for the values in the environment and in the file. Sources records where it found each value. Therefore all
+// faults are reported at once, each with its place. Sources does not use a resolver of package kong for the file, because
+// such a resolver takes precedence over the environment, does not report line numbers, and ignores unknown keys.
 //
-// ServeConfig.Faults returns what must be corrected, and ServeConfig.Warnings what is valid but usually a mistake. The
-// content of files is checked by the FileChecker of package server, which loads them. Commands use the checks of single
-// values too.
+// ServeConfig.Faults returns the settings that must be corrected. ServeConfig.Warnings returns settings that are valid but
+// usually a mistake. The FileChecker of package server checks the content of files by loading them. The commands of
+// package main also use the functions that check single values.
 package settings

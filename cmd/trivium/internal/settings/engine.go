@@ -35,8 +35,8 @@ type EngineConfig struct {
 	Replicas   int           `default:"1" help:"Number of NATS servers that store the stream: 1, 3 or 5."`
 }
 
-// check returns a fault for each invalid setting, and for each setting of an engine that is not
-// selected, because the user may expect that events are stored there.
+// check returns a fault for each invalid setting. A setting that belongs to another engine than the
+// selected one is also a fault, because the user may expect that the other engine stores the events.
 func (c *EngineConfig) check() []Fault {
 	faults := Faults("engine", OneOf(c.Engine, EngineMemory, EngineEmbedded, EngineNATS))
 	faults = append(faults, Faults("sync", OneOf(c.Sync, "interval", "always"))...)
@@ -82,7 +82,8 @@ func (c *EngineConfig) check() []Fault {
 	return faults
 }
 
-// CheckNATS validates a list of URLs. The error does not repeat them, because they may contain a password.
+// CheckNATS returns a description of the fault in a comma-separated list of URLs, or "". The description does not contain
+// the URLs, because they may contain a password.
 func CheckNATS(list string) string {
 	for text := range strings.SplitSeq(list, ",") {
 		u, err := url.Parse(strings.TrimSpace(text))
@@ -107,7 +108,7 @@ func (c *ServeConfig) minRetainBytes() Size {
 	return minLogBytes
 }
 
-// checkLog checks the limits of engines with a durable log.
+// checkLog returns the faults of limits that are lower with a durable engine.
 func (c *ServeConfig) checkLog() []Fault {
 	if c.Engine == EngineMemory {
 		return nil

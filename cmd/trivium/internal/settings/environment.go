@@ -9,15 +9,15 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// EnvPrefix is the prefix of all environment variables of the program.
+// EnvPrefix is the prefix of all environment variables that trivium reads.
 const EnvPrefix = "TRIVIUM_"
 
 // serviceVariable matches the variables that Kubernetes and Docker set in containers for a service whose name begins
 // with trivium.
 var serviceVariable = regexp.MustCompile(`^TRIVIUM(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP)(_[A-Z]+)?)?)$`)
 
-// CheckVariables returns one line for each TRIVIUM_ variable in the environment that no command
-// reads and that is not in others.
+// CheckVariables returns one line for each unknown variable in the environment: its name begins with
+// TRIVIUM_, no command reads it, and it is not in others.
 func CheckVariables(root *kong.Node, environ []string, others ...string) (lines []string) {
 	known := slices.Clone(others)
 	for _, command := range root.Children {
@@ -41,7 +41,7 @@ func CheckVariables(root *kong.Node, environ []string, others ...string) (lines 
 	return lines
 }
 
-// negatedName returns the name of the variable that turns a flag off.
+// negatedName returns the name of the environment variable that turns a flag off.
 func negatedName(flag *kong.Flag) string {
 	return EnvPrefix + "NO_" + strings.TrimPrefix(envName(flag), EnvPrefix)
 }

@@ -16,9 +16,9 @@ import (
 // MaxSecretBytes is the maximum size of a file with a secret.
 const MaxSecretBytes = 1 << 20
 
-// ReadSecret returns the content of a file without the ASCII white space at its end, which editors and echo
-// append. It returns an error if the file cannot be read, is longer than MaxSecretBytes or has no other content. The
-// error contains the path of the file and no part of the secret; the caller adds the flag.
+// ReadSecret returns the content of a file without the ASCII white space at its end, because editors and echo append a
+// line break. It returns an error if the file cannot be read, is longer than MaxSecretBytes or contains only white space.
+// The error contains the path of the file and no part of the secret. The caller adds the name of the flag.
 func ReadSecret(path string) ([]byte, error) {
 	secret, err := ReadBounded(path, MaxSecretBytes)
 	if err != nil {
@@ -34,11 +34,11 @@ func ReadSecret(path string) ([]byte, error) {
 	return secret, nil
 }
 
-// minUDPSecretBytes is the minimum length of a secret that signs datagrams. A shorter secret could be found by
-// trying all secrets against a recorded datagram.
+// minUDPSecretBytes is the minimum length of the secret for signing datagrams, in bytes. An attacker who has recorded a
+// datagram could find a shorter secret by trying all possible ones.
 const minUDPSecretBytes = 16
 
-// ReadUDPSecret reads the secret of signed datagrams, as ReadSecret does, and checks its length.
+// ReadUDPSecret is like ReadSecret, but also returns an error if the secret is too short to sign datagrams.
 func ReadUDPSecret(path string) ([]byte, error) {
 	secret, err := ReadSecret(path)
 	if err == nil && len(secret) < minUDPSecretBytes {
@@ -62,8 +62,8 @@ func checkDir(path string) string {
 	return ""
 }
 
-// checkMakeable returns the reason why a directory cannot be created, or "" if it can. To find out,
-// it creates and removes a temporary directory in the nearest parent that exists.
+// checkMakeable returns the reason why a directory cannot be created, or "" if it can be. It tries to
+// create a temporary directory in the nearest parent directory that exists, and removes it again.
 func checkMakeable(path string) string {
 	parent := filepath.Dir(path)
 	for {
@@ -82,8 +82,8 @@ func checkMakeable(path string) string {
 	return ""
 }
 
-// readableByAll reports whether every user of the machine may read a file. It returns false on Windows, whose access
-// rights it does not check.
+// readableByAll reports whether every user of the machine may read a file. On Windows it returns false, because it cannot
+// check the access rights there.
 func readableByAll(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
@@ -102,7 +102,8 @@ func ReadBounded(path string, limit int64) ([]byte, error) {
 // minAdminToken is the minimum length of the admin listener's token in bytes.
 const minAdminToken = 16
 
-// ParseAdminToken returns the token in the content of a file. The error contains no part of it.
+// ParseAdminToken returns the admin token in the content of a file, without the white space at its end. An error contains
+// no part of the token.
 func ParseAdminToken(content []byte) (string, error) {
 	token := string(bytes.TrimRight(content, " \t\n\v\f\r"))
 	if len(token) < minAdminToken {

@@ -8,8 +8,8 @@ import (
 	"github.com/trivium-hub/trivium/auth"
 )
 
-// LimitConfig holds the limits for clients. 0 means no limit (docs/protocol.md#limits). In net/http
-// and in the Config structs of other packages, 0 selects their default instead.
+// LimitConfig holds the limits for clients (docs/protocol.md#limits). Here, 0 means no limit. In
+// net/http and in the Config structs of other packages, 0 means their default.
 type LimitConfig struct {
 	MaxConnections           int   `default:"100000" help:"Maximum number of connected subscribers, including waiting polls. 0 means no limit."`
 	MaxConnectionsPerToken   Share `default:"50%" help:"Maximum number of connected subscribers per token, or a percentage of --max-connections. A percentage does not apply if only one token exists: the token generated at start, or the only token in --tokens if no other kind of token is configured. 0 means no limit."`
@@ -48,7 +48,7 @@ func (c *LimitConfig) check() []Fault {
 	)
 }
 
-// PerToken returns the limits of tokens whose entry has no limits.
+// PerToken returns the limits of a token for which no other limits are configured.
 func (c *ServeConfig) PerToken() auth.Limits {
 	return auth.Limits{
 		Connections: c.MaxConnectionsPerToken.of(c.Connections().Total),
@@ -57,8 +57,8 @@ func (c *ServeConfig) PerToken() auth.Limits {
 	}
 }
 
-// OfOnlyToken returns the limits of a token if no other token exists. It may use all connections, because there are
-// no other tokens for which a percentage would reserve some.
+// OfOnlyToken returns the limits of a token if no other token exists. If the limit of connections per token is a
+// percentage, it does not apply, because there are no other tokens for which connections must be reserved.
 func (c *ServeConfig) OfOnlyToken() auth.Limits {
 	limits := c.PerToken()
 	if c.MaxConnectionsPerToken.relative() {
@@ -67,7 +67,7 @@ func (c *ServeConfig) OfOnlyToken() auth.Limits {
 	return limits
 }
 
-// Limit is the value of a limit; +Inf: no limit.
+// Limit is the value of a limit; +Inf means no limit.
 type Limit struct {
 	Setting string
 	Value   float64

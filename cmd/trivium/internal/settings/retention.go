@@ -8,26 +8,26 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// MemlogShare is the divisor of the runtime's memory limit that yields the limit of the in-memory
-// log when the engine has a durable log. The rest of the memory is needed: an embedded server also
-// keeps blocks of its log in memory, 8 MiB each.
+// With a durable engine, the in-memory log may use the runtime's memory limit divided by MemlogShare.
+// The rest of the memory is needed for other purposes. For example, the NATS server of the embedded
+// engine keeps blocks of its log in memory, each of 8 MiB.
 const MemlogShare = 4
 
-// encodingShare is the divisor of the memory of the in-memory log that yields the part for the encodings of its
-// events.
+// The memory of the in-memory log divided by encodingShare is the part for the encodings of its events. An encoding is an
+// event's bytes in the format of a transport.
 const encodingShare = 8
 
-// Retention has the bounds of what a hub retains.
+// Retention holds the limits of the events that a hub retains.
 type Retention struct {
-	Memlog    hub.Retention // of the in-memory log
-	Encodings int64         // bytes of the encodings that are kept with the events of the in-memory log
-	Log       hub.Retention // of the engine's durable log
+	Memlog    hub.Retention // limits of the in-memory log
+	Encodings int64         // maximum size of the encodings that are stored with the events of the in-memory log, in bytes
+	Log       hub.Retention // limits of the engine's durable log
 }
 
-// Retention returns the bounds of the hub's in-memory log, with the encodings of its events, and of the engine's durable
-// log. With the memory engine both are the configured bounds. With a durable engine the configured bounds apply to its
-// log, and the in-memory log is also bounded by the defaults and by a share of memoryLimit (bytes); older events are read
-// from the durable log.
+// Retention returns the limits of the hub's in-memory log and of the engine's durable log. With the memory engine, both
+// are the configured limits. With a durable engine, the configured limits apply to the durable log. The in-memory log may
+// then be smaller, because older events are read from the durable log: it is also limited by the default limits and by a
+// share of memoryLimit, which is in bytes. Of the memory of the in-memory log, a part is used for the encodings of events.
 func (c *ServeConfig) Retention(memoryLimit int64) Retention {
 	log := hub.Retention{Events: c.RetainEvents, Bytes: int64(c.RetainBytes), Age: c.RetainAge, GapTopics: c.GapTopics}
 	memlog := log
@@ -40,8 +40,8 @@ func (c *ServeConfig) Retention(memoryLimit int64) Retention {
 	return Retention{Memlog: memlog, Encodings: encodings, Log: log}
 }
 
-// MaxEventSize returns the limit of an event's data in bytes. It is at most what the engine accepts and what fits
-// into its log, so that each event that the hub accepts can also be delivered.
+// MaxEventSize returns the maximum size of an event's data in bytes. It is not larger than the engine's maximum or than
+// the space in the engine's log, so that each event that the hub accepts can also be stored and delivered.
 func (c *ServeConfig) MaxEventSize() int {
 	size := Unlimited(c.MaxEventBytes)
 	if c.Engine != EngineMemory {

@@ -9,8 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// An event that is larger than the limit of the log is refused as too large, also on 32-bit
-// systems.
+// The maximum size of an event depends on --max-event-bytes and, with a durable engine, on the space in
+// the log and the engine's own maximum.
 func TestMaxEventSize(t *testing.T) {
 	for _, row := range []struct {
 		engine        string
@@ -31,8 +31,9 @@ func TestMaxEventSize(t *testing.T) {
 	}
 }
 
-// The encodings have an eighth of the memory of the in-memory log. With a durable engine, that memory
-// is a share of the memory limit, and the durable log has all configured bytes.
+// An eighth of the memory of the in-memory log is for encodings. With a durable engine, the memory of
+// the in-memory log is limited by a share of the memory limit, and the durable log may have all bytes of
+// --retain-bytes.
 func TestRetentionShares(t *testing.T) {
 	const mebibyte = 1 << 20
 	for _, row := range []struct {

@@ -14,7 +14,7 @@ var (
 	urlQuery = regexp.MustCompile(`(://[^\s,?]*)\?[^\s,]*`)
 )
 
-// WithoutSecrets returns the arguments with user, password and query of each URL replaced by ***.
+// WithoutSecrets returns the arguments with *** in place of the user name, password and query of each URL.
 func WithoutSecrets(args []string) []string {
 	clean := make([]string, len(args))
 	for i, arg := range args {
@@ -23,8 +23,8 @@ func WithoutSecrets(args []string) []string {
 	return clean
 }
 
-// secretOnCommandLine returns a warning if one of the URLs in a comma-separated list has a user, a password or a query
-// and was given on the command line, and "" otherwise.
+// secretOnCommandLine returns a warning if text was given on the command line and contains a secret, and "" otherwise.
+// text is a comma-separated list of URLs. A user name, password or query in a URL counts as a secret.
 func secretOnCommandLine(text string) string {
 	secret := slices.ContainsFunc(strings.Split(text, ","), func(one string) bool {
 		u, err := url.Parse(strings.TrimSpace(one))

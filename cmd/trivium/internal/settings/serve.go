@@ -20,22 +20,22 @@ import (
 // off is the value that disables a listener. An empty string disables it too.
 const off = "off"
 
-// These are upper limits of settings. They exist to find typing errors, such as a wrong unit.
+// These are the upper limits of settings. They are meant to detect typing errors, such as a wrong unit.
 const (
 	maxEventBytes  = Size(256 << 20)
 	maxHeaderBytes = Size(16 << 20)
 	maxRetainBytes = Size(1 << 40)
 	maxTopics      = 4096
 	maxFilterBytes = 1 << 30
-	MaxCount       = 1 << 30 // limit of counts, such as those of events or topics
+	MaxCount       = 1 << 30 // for settings that are counts, for example of events or topics
 	MaxDuration    = 24 * time.Hour
 	MaxRetainAge   = 366 * 24 * time.Hour
 )
 
-// ServeConfig contains every setting of `trivium serve`. Each field is a flag, the environment
-// variable TRIVIUM_<NAME>, a key of the YAML file and a line of the help. A flag takes precedence
-// over the environment, which takes precedence over the file and the default. After Faults was
-// called, disabled listeners are "".
+// ServeConfig contains every setting of `trivium serve`. Each field can be set by a flag, by the
+// environment variable TRIVIUM_<NAME> and by a key of the YAML file. A flag takes precedence over the
+// environment variable, the variable over the file, and the file over the default. After a call of
+// Faults, the addresses of disabled listeners are "".
 type ServeConfig struct {
 	Config string `placeholder:"FILE" help:"YAML file with settings. Its keys are the names of the flags without the leading dashes."`
 	Check  bool   `help:"Check all settings, print each error with its place, and exit without listening. Exit code 0 if valid, 2 if not."`
@@ -82,7 +82,7 @@ type ServeConfig struct {
 	LogFormat      string     `placeholder:"FORMAT" help:"Format of the log: text or json. Default: text on a terminal, json otherwise."`
 }
 
-// FileChecker loads the files of the settings, to find faults in their content.
+// FileChecker loads the files that settings name, and returns the faults in their content.
 type FileChecker interface {
 	CheckAccess(c *ServeConfig) []Fault    // files of tokens, keys and revoked JWTs
 	CheckCertificate(c *TLSConfig) []Fault // files of --tls-cert and --tls-key
@@ -91,12 +91,13 @@ type FileChecker interface {
 // File is a file that a flag names. Flag begins with the dashes.
 type File struct{ Flag, Path string }
 
-// LoadFiles calls load with the contents of the files, in order, and does so again whenever a file has changed. load uses
-// either all contents or, if it returns an error, none. LoadFiles returns the faults that load has found, or the reason
-// why a file cannot be read.
+// LoadFiles calls load with the contents of the files, in the order of the files, and calls it again whenever a file has
+// changed. If load returns an error, it must not use any of the contents. LoadFiles returns the faults that the first call
+// of load has found, or the reason why a file cannot be read.
 type LoadFiles func(load func(contents [][]byte) error, files ...File) []Fault
 
-// Faults returns every invalid setting and normalizes the others.
+// Faults returns a fault for each invalid setting. It also normalizes settings: it removes white space around values, and
+// replaces the address "off" by "".
 func (c *ServeConfig) Faults(files FileChecker) []Fault {
 	for _, address := range []*string{&c.UDP, &c.Admin} {
 		if *address == off {
@@ -132,8 +133,8 @@ func (c *ServeConfig) checkListeners() []Fault {
 	return faults
 }
 
-// checkAdminApart returns a fault if the admin address equals the public one. Both may have port 0,
-// because each listener then gets a different free port.
+// checkAdminApart returns a description of the fault if the addresses of --admin and --http are equal,
+// or "". They may be equal if the port is 0, because each listener then gets a different free port.
 func (c *ServeConfig) checkAdminApart() string {
 	if c.Admin == c.HTTP && !strings.HasSuffix(c.Admin, ":0") {
 		return fmt.Sprintf("want another address than --http, got %q for both", c.Admin)
@@ -156,7 +157,7 @@ func (c *ServeConfig) checkDelivery() []Fault {
 	)
 }
 
-// checkUDPOff returns a fault for each setting of datagrams if datagrams are off.
+// checkUDPOff returns a fault for each setting that requires UDP, if UDP is off.
 func (c *ServeConfig) checkUDPOff() (faults []Fault) {
 	if c.UDP != "" {
 		return nil
@@ -199,7 +200,7 @@ func (c *ServeConfig) checkSources() []Fault {
 	return faults
 }
 
-// NewLogger returns the program's logger, with the configured format and level.
+// NewLogger returns a logger that writes to w, with the configured format and level.
 func (c *ServeConfig) NewLogger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == "text" || c.LogFormat == "" && terminal.Attached(w) {
@@ -214,8 +215,9 @@ func (c *ServeConfig) NewLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// HostNames returns the host names that requests may carry in Host: those of --host, --acme, --http and --admin.
-// Loopback names and the local address of a connection are always allowed and not in the list.
+// HostNames returns the host names that the Host header of requests may contain: the values of --host and --acme, and the
+// hosts of --http and --admin. Loopback names and the local address of a connection are always allowed, and are not in
+// the list.
 func (c *ServeConfig) HostNames() []string {
 	names := slices.Concat(c.Host, c.ACME)
 	for _, address := range []string{c.HTTP, c.Admin} {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Share is a limit: a number of at least 0, where 0 means no limit, or a percentage of another limit such as "50%", which
-// is stored as a negative number.
+// Share is a limit. A positive value is a number, 0 means no limit, and a negative value -n means n percent of another
+// limit. The text of a percentage is, for example, "50%".
 type Share int
 
 var errShare = errors.New("want a whole number such as 1000 or a percentage such as 50%")
@@ -39,11 +39,11 @@ func (s Share) String() string {
 	return strconv.Itoa(int(s))
 }
 
-// relative reports whether the limit is a percentage.
+// relative reports whether the limit is a percentage of another limit.
 func (s Share) relative() bool { return s < 0 }
 
-// of returns the limit as a number. A percentage is computed from whole and rounded up; 0 means no
-// limit.
+// of returns the limit as a number, where 0 means no limit. If the limit is a percentage, the result is
+// this percentage of whole, rounded up.
 func (s Share) of(whole int) int {
 	if s < 0 {
 		return int((int64(whole)*int64(-s) + 99) / 100)

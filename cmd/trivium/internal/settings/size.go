@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// Size is a number of bytes. Its text form is a whole number and a unit in upper or lower case: none or B, the decimal
-// KB, MB, GB, TB, or the binary KiB, MiB, GiB, TiB.
+// Size is a number of bytes. Its text form is a whole number followed by a unit, in upper or lower case: no unit or B for
+// bytes, KB, MB, GB or TB for powers of 1000, and KiB, MiB, GiB or TiB for powers of 1024.
 type Size int64
 
-// sizeUnits are ordered from the largest to the smallest binary unit, so that String finds the
-// shortest exact form first. "B" is last, because all other units end with it.
+// sizeUnits begins with the binary units, from the largest to the smallest, because String uses the
+// first unit that divides a size. "B" is the last unit, because all other units end with it.
 var sizeUnits = []struct {
 	name  string
 	bytes int64
@@ -23,7 +23,7 @@ var sizeUnits = []struct {
 
 var errSize = errors.New("want a size in bytes such as 1048576, 64KB or 1MiB")
 
-// UnmarshalText parses a size. It refuses "K" or "M" alone, which may mean 1000 or 1024.
+// UnmarshalText parses a size. It refuses the units "K" and "M", because they are ambiguous.
 func (s *Size) UnmarshalText(text []byte) error {
 	number, scale := strings.TrimSpace(string(text)), int64(1)
 	for _, unit := range sizeUnits {

@@ -24,7 +24,7 @@ type Fault struct {
 	Detail  string // what is expected, and the actual value
 }
 
-// Faults returns one fault of a flag for each line of detail, or none if detail is empty.
+// Faults returns faults of the flag: one for each line of detail, or none if detail is empty.
 func Faults(flag, detail string) []Fault {
 	if detail == "" {
 		return nil
@@ -36,16 +36,16 @@ func Faults(flag, detail string) []Fault {
 	return faults
 }
 
-// Sources finds the values of flags that the command line does not set, in the environment and the
-// configuration file. It records where it found each value, and which values could not be parsed.
-// It does not stop at the first fault, so that all faults are reported at once.
+// Sources looks up the values of flags that the command line does not set: in the environment, and in
+// the configuration file. It records where it found each value, and which values could not be parsed.
+// It does not stop at the first fault, so that all faults can be reported at once.
 type Sources struct {
 	lookupEnv func(string) (string, bool)
-	path      string              // path of the file; "": there is none
-	file      map[string]fileItem // values in the file by key
-	broken    []string            // faults of the file itself
-	origin    map[string]string   // places where settings were found, by setting; settings of the command line are not included
-	unread    map[string]string   // reasons why the values of settings could not be parsed, by setting
+	path      string              // path of the configuration file; "": there is none
+	file      map[string]fileItem // values in the file, by key
+	broken    []string            // faults of the file that do not concern the value of a setting
+	origin    map[string]string   // by setting: the place where its value was found, unless it is the command line
+	unread    map[string]string   // by setting: the reason why its value could not be parsed
 }
 
 // fileItem is the value of a key in the file: a string, or a list of strings.
@@ -62,8 +62,8 @@ func NewSources(lookupEnv func(string) (string, bool)) *Sources {
 	}
 }
 
-// Options returns the options with which the parser uses the sources. The mappers record values
-// that they cannot parse instead of returning an error.
+// Options returns options for kong.New. With them, the parser looks up values in s, and its mappers
+// record values that they cannot parse instead of returning an error.
 func (s *Sources) Options() []kong.Option {
 	number := func(text string, target reflect.Value) error {
 		n, err := strconv.Atoi(text)
@@ -105,7 +105,7 @@ func (s *Sources) Options() []kong.Option {
 	}
 }
 
-// noting returns a mapper that parses a value and records a failure.
+// noting returns a mapper that parses a value. If parse returns an error, the mapper records it as a fault.
 func (s *Sources) noting(parse func(string, reflect.Value) error) kong.MapperFunc {
 	return func(ctx *kong.DecodeContext, target reflect.Value) error {
 		token := ctx.Scan.Peek()
@@ -119,14 +119,14 @@ func (s *Sources) noting(parse func(string, reflect.Value) error) kong.MapperFun
 	}
 }
 
-// negativeNumber reports whether text looks like a negative number, which the scanner mistakes for a flag. No flag
-// begins with a digit.
+// negativeNumber reports whether text begins like a negative number. The scanner of package kong takes such a value for a
+// flag, but no flag begins with a digit.
 func negativeNumber(text string) bool {
 	return len(text) > 1 && text[0] == '-' && '0' <= text[1] && text[1] <= '9'
 }
 
-// note records err as a fault of a flag. The fault remains if a later occurrence of the flag has a
-// valid value, because the first value is a mistake nevertheless.
+// note records err, if it is not nil, as a fault of a flag. If the flag occurs again with a valid value,
+// the fault remains, because the first value was a mistake.
 func (s *Sources) note(value *kong.Value, text string, err error) {
 	if err != nil {
 		s.unread[value.ShortSummary()] = fmt.Sprintf("%v, got %q", err, text)
@@ -139,7 +139,7 @@ type switchMapper struct{ sources *Sources }
 // IsBool implements kong.BoolMapper.
 func (switchMapper) IsBool() bool { return true }
 
-// Decode implements kong.Mapper. It accepts the words for booleans of YAML 1.1 and 1.2.
+// Decode implements kong.Mapper. It accepts the words for true and false of YAML 1.1 and 1.2.
 func (m switchMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	if ctx.Scan.Peek().Type != kong.FlagValueToken {
 		target.SetBool(true)
@@ -159,7 +159,8 @@ func (m switchMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) erro
 	return nil
 }
 
-// BeforeResolve reads the configuration file that the command line or the environment names.
+// BeforeResolve is called by package kong before it calls Resolve. It reads the configuration file that the command line
+// or the environment names.
 func (c *ServeConfig) BeforeResolve(ctx *kong.Context, s *Sources) error {
 	known := map[string]bool{}
 	for _, flag := range ctx.Selected().Flags {
@@ -192,16 +193,17 @@ func envName(flag *kong.Flag) string {
 // Validate implements kong.Resolver. It does nothing, because Complaints reports the faults.
 func (s *Sources) Validate(*kong.Application) error { return nil }
 
-// variable returns the value of a flag's environment variable, without line breaks at its end,
-// because secret stores and files add them.
+// variable returns the value of a flag's environment variable without the line breaks at its end. Secret
+// stores and files often add them.
 func (s *Sources) variable(flag *kong.Flag) (text string, ok bool) {
 	text, ok = s.lookupEnv(envName(flag))
 	return strings.TrimRight(text, "\r\n"), ok
 }
 
-// Resolve implements kong.Resolver. It returns the value of a flag of serve that the command line
-// does not set. It ignores other commands, because the settings of a hub are not meant for a
-// publisher on the same machine; those commands declare their environment variables themselves.
+// Resolve implements kong.Resolver. It returns the value of a flag of the command serve that the command
+// line does not set. For other commands it returns nil, because the settings of a hub are not meant for
+// a publisher on the same machine. The flags of other commands declare their environment variables
+// themselves.
 func (s *Sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	if parent.Command == nil || parent.Command.Name != "serve" {
 		return nil, nil
@@ -227,8 +229,8 @@ func (s *Sources) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (
 	return item.value, nil
 }
 
-// negated returns the opposite of a boolean in text form. It does not change any other string,
-// which is refused later.
+// negated returns the opposite of a boolean in text form. It returns any other string unchanged; such a
+// string is refused later.
 func negated(text string) string {
 	switch strings.ToLower(text) {
 	case "true", "yes", "on", "1":
@@ -239,8 +241,8 @@ func negated(text string) string {
 	return text
 }
 
-// readFile reads the YAML file: one mapping from known keys to scalars or lists of scalars. It keeps each
-// scalar as it is written, without the conversions of YAML, so that flags parse "off" and "10" as on the command line.
+// readFile reads the YAML file, which must contain one mapping from known keys to scalars or lists of scalars. It does not
+// convert scalars to YAML types, so that values such as "off" and "10" are parsed as on the command line.
 func (s *Sources) readFile(known map[string]bool) {
 	data, err := os.ReadFile(s.path)
 	if err != nil {
@@ -258,7 +260,7 @@ func (s *Sources) readFile(known map[string]bool) {
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
-		s.complain(root.Line, "want settings, one a line, such as http: 127.0.0.1:3000")
+		s.complain(root.Line, "want one setting per line, such as http: 127.0.0.1:3000")
 		return
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
@@ -280,10 +282,10 @@ func (s *Sources) readItem(key, value *yaml.Node, known map[string]bool) {
 	switch {
 	case !known[key.Value]:
 		names := slices.Sorted(maps.Keys(known))
-		s.complain(key.Line, fmt.Sprintf("unknown key %q%s; \"trivium serve --help\" names them all", key.Value, didYouMean(key.Value, names)))
+		s.complain(key.Line, fmt.Sprintf("unknown key %q%s; \"trivium serve --help\" lists all settings", key.Value, didYouMean(key.Value, names)))
 		return
 	case again:
-		s.complain(key.Line, fmt.Sprintf("%s is in line %d already", name, first.line))
+		s.complain(key.Line, fmt.Sprintf("%s is already set in line %d", name, first.line))
 		return
 	}
 	item := fileItem{line: key.Line}
@@ -321,8 +323,8 @@ func (s *Sources) complain(line int, detail string) {
 	s.broken = append(s.broken, place+": "+detail)
 }
 
-// Complaints returns one line for each fault: of the file, of values that could not be parsed, and of settings in
-// faults. A value that could not be parsed has no other fault.
+// Complaints returns one line for each fault: faults of the file, values that could not be parsed, and the given faults.
+// If the value of a setting could not be parsed, the given faults of this setting are left out.
 func (s *Sources) Complaints(ctx *kong.Context, faults []Fault) []string {
 	lines := slices.Clone(s.broken)
 	for _, flag := range ctx.Flags() {
@@ -332,7 +334,7 @@ func (s *Sources) Complaints(ctx *kong.Context, faults []Fault) []string {
 	}
 	for _, f := range faults {
 		if f.Detail == tokenIgnored && s.origin[f.Setting] == "TRIVIUM_TOKEN" {
-			continue // the variable may be for pub and sub
+			continue // the variable may be meant for the commands pub and sub
 		}
 		if _, ok := s.unread[f.Setting]; !ok {
 			lines = append(lines, s.locate(f.Setting)+": "+f.Detail)
@@ -341,8 +343,8 @@ func (s *Sources) Complaints(ctx *kong.Context, faults []Fault) []string {
 	return lines
 }
 
-// locate returns the name of a setting and, unless the command line has set it, the place where it
-// was set.
+// locate returns the name of a setting. If the value was found in the environment or the file, it adds
+// this place in parentheses.
 func (s *Sources) locate(setting string) string {
 	if origin, ok := s.origin[setting]; ok {
 		return setting + " (" + origin + ")"

@@ -21,13 +21,14 @@ type TLSConfig struct {
 	H2C           bool          `name:"h2c" help:"Accept HTTP/2 without TLS, for a proxy that uses it."`
 }
 
-// maxHSTS is the maximum of --hsts. Longer durations than two years are not in use.
+// maxHSTS is the maximum value of --hsts: two years, the longest duration in common use.
 const maxHSTS = 2 * 366 * 24 * time.Hour
 
 // UsesTLS reports whether the main listener uses TLS.
 func (c *TLSConfig) UsesTLS() bool { return c.TLSCert != "" || len(c.ACME) > 0 }
 
-// checkTLS returns a fault for each setting that has no effect, and for each invalid file.
+// checkTLS returns a fault for each invalid setting of TLSConfig, for each setting that has no effect, and for each
+// invalid file.
 func (c *TLSConfig) checkTLS(files FileChecker) []Fault {
 	var faults []Fault
 	switch {
@@ -64,8 +65,8 @@ func (c *TLSConfig) checkTLS(files FileChecker) []Fault {
 	return faults
 }
 
-// checkACMEHost returns a fault unless host is a name that a certificate authority can reach: it
-// has at least two labels, and is not an IP address.
+// checkACMEHost returns a description of the fault unless host is a full host name: it has at least two
+// labels and is not an IP address. Otherwise a certificate authority could not reach it.
 func checkACMEHost(host string) string {
 	_, err := netip.ParseAddr(host)
 	parts := strings.Split(host, ".")

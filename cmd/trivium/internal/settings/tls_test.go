@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkedFiles is a FileChecker with one unusable certificate.
+// checkedFiles is a FileChecker that returns a fault for the certificate file with the name invalid.
 type checkedFiles struct{ invalid string }
 
 func (checkedFiles) CheckAccess(*ServeConfig) []Fault { return nil }

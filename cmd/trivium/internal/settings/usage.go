@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// UsageError ends the program with the exit code for wrong usage or configuration. Each line is one
-// error.
+// UsageError is an error for which trivium exits with the code for wrong usage or configuration. Each
+// element of Lines describes one fault.
 type UsageError struct{ Lines []string }
 
 // Error implements error.
 func (e *UsageError) Error() string { return strings.Join(e.Lines, "\n") }
 
-// NewUsageError returns one error for all faults.
+// NewUsageError returns a UsageError that describes the faults.
 func NewUsageError(faults []Fault) error {
 	lines := make([]string, len(faults))
 	for i, f := range faults {

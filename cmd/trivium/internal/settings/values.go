@@ -43,8 +43,8 @@ func CheckAddress(s string) string {
 	return ""
 }
 
-// checkHost returns a fault unless s is an IP address, or a host name of unreserved characters (RFC
-// 3986, section 3.2.2).
+// checkHost returns a description of the fault unless s is an IP address, or a host name that consists
+// of letters, digits, "-", "." and "_".
 func checkHost(s string) string {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return ""
@@ -58,7 +58,7 @@ func checkHost(s string) string {
 	return ""
 }
 
-// checkField returns a fault unless s is "" or a dotted path of member names.
+// checkField returns a description of the fault unless s is "" or consists of member names separated by dots.
 func checkField(s string) string {
 	if s != "" && slices.Contains(strings.Split(s, "."), "") {
 		return fmt.Sprintf("want member names separated by single dots, such as meta.topic, got %q", s)

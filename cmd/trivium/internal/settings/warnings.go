@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// Warnings returns settings that are valid but usually a mistake. The hub starts nevertheless.
-// Faults returns invalid settings.
+// Warnings returns settings that are valid but usually a mistake. The hub starts in spite of them.
 func (c *ServeConfig) Warnings() []Fault {
 	var found []Fault
 	warn := func(applies bool, flag, detail string) {
@@ -24,7 +23,7 @@ func (c *ServeConfig) Warnings() []Fault {
 		"with --auth none, every web page that a user of this network opens can read and publish everything")
 	warn(c.Token != "" && !open && c.schemeCount() == 0 && !localOnly(c.HTTP), "token",
 		fmt.Sprintf("%s is reachable from other machines, and this token has all rights and never expires; create tokens with trivium token", c.HTTP))
-	warn(c.Token != "" && (open || c.schemeCount() > 0), "token", tokenIgnored) // unless TRIVIUM_TOKEN has set the token, this is a fault
+	warn(c.Token != "" && (open || c.schemeCount() > 0), "token", tokenIgnored) // reached only if TRIVIUM_TOKEN has set the token; otherwise this is a fault
 	warn(c.JWKSURL != "" && c.JWTIssuer == "", "jwt-issuer", "not set: tokens of --jwks-url are accepted from every issuer")
 	warn(c.JWKSURL != "" && c.JWTAudience == "", "jwt-audience",
 		"not set: tokens that were issued for other services are accepted too")
@@ -52,8 +51,8 @@ func (c *ServeConfig) Warnings() []Fault {
 	return found
 }
 
-// largeNetwork reports whether a network is larger than the largest private ones, 10.0.0.0/8 and
-// fc00::/7.
+// largeNetwork reports whether a network is larger than the largest private networks, which are
+// 10.0.0.0/8 and fc00::/7.
 func largeNetwork(cidr string) bool {
 	prefix, err := netip.ParsePrefix(cidr)
 	if err != nil {
@@ -69,7 +68,7 @@ func largeNetwork(cidr string) bool {
 	}
 }
 
-// localOnly reports whether an address of the form host:port is reachable from this machine only.
+// localOnly reports whether an address of the form host:port can be reached only from this machine.
 func localOnly(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -82,13 +81,14 @@ func localOnly(address string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// checkInterface checks --udp-interface, which has an effect only for multicast groups.
+// checkInterface returns a description of the fault in --udp-interface, or "". The setting requires a multicast group in
+// --udp, and some IPv6 groups require the setting.
 func (c *ServeConfig) checkInterface() string {
 	host, _, _ := net.SplitHostPort(c.UDP)
 	ip, err := netip.ParseAddr(host)
 	if c.UDPInterface == "" {
 		if ip.Is6() && ip.Zone() == "" && (ip.IsLinkLocalMulticast() || ip.IsInterfaceLocalMulticast()) {
-			return fmt.Sprintf("is required for the group %s, which exists on each interface", ip)
+			return fmt.Sprintf("required for the group %s, which exists on each interface", ip)
 		}
 		return ""
 	}

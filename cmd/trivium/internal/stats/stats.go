@@ -6,12 +6,12 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Snapshot is the content of /stats at one moment. Struct tags make a field a metric of /metrics:
-//   - metric: the name without the prefix trivium_. A name that ends in _total is a counter.
-//   - help: the help text.
-//   - label: for a map, the name of a label whose values are the keys of the map. The label is also added to the metrics
-//     of structs in the map. The form state=current is a constant label.
-//   - prefix: for a map, each key becomes a prefix of the metric names.
+// Snapshot is the content of /stats at one moment. A field is also a metric of /metrics if it has these struct tags:
+//   - metric: the name of the metric without the prefix trivium_. If it ends in _total, the metric is a counter.
+//   - help: the help text of the metric.
+//   - label: on a map, the name of a label whose values are the keys of the map. If the values of the map are structs,
+//     their metrics get the label too. On another field, name=value adds a label with a constant value.
+//   - prefix: on a map, each key is a prefix of the names of the metrics in the key's value.
 type Snapshot struct {
 	Version    string                   `json:"version"`
 	Draining   bool                     `json:"draining" metric:"draining" help:"1 while the hub drains and accepts no new subscriptions, otherwise 0."`
@@ -22,7 +22,7 @@ type Snapshot struct {
 	Gaps       map[hub.GapReason]uint64 `json:"gaps" metric:"gaps_total" label:"reason" help:"Gaps reported to subscribers, by reason."`
 	Access     Access                   `json:"access"`
 	Transports map[string]Transport     `json:"transports" label:"transport"`
-	Sources    map[string]Source        `json:"sources,omitempty" prefix:"key"` // sources that own a socket, by name
+	Sources    map[string]Source        `json:"sources,omitempty" prefix:"key"` // sources that have their own socket, by name
 	UDP        *Source                  `json:"udp,omitempty" metric:"-"`       // the source udp, which is also in Sources
 	// Published counts events published through this hub, by source.
 	Published map[string]uint64 `json:"published" metric:"published_total" label:"source" help:"Events published through this hub, by source: http, websocket or udp. Repetitions with the same Idempotency-Key do not count."`
@@ -32,7 +32,7 @@ type Snapshot struct {
 	Files        map[string]File      `json:"files,omitempty" label:"setting"` // watched files, by setting
 }
 
-// Engine describes the engine.
+// Engine describes the engine, which stores the events.
 type Engine struct {
 	Name    string `json:"name"` // the value of --engine
 	Up      bool   `json:"up" metric:"engine_up" help:"1 while the engine accepts events; 0 while it is unavailable, and publishing and /readyz fail."`
@@ -41,7 +41,7 @@ type Engine struct {
 	Log *Log `json:"log,omitempty"` // nil with --engine memory
 }
 
-// Log describes the log of a durable engine. Events describes the part of it that is in memory.
+// Log describes the log of a durable engine. The type Events describes the events that are in memory.
 type Log struct {
 	FirstSeq        uint64            `json:"first_seq" metric:"log_first_seq" help:"Sequence of the oldest event in the durable log."`
 	LastSeq         uint64            `json:"last_seq" metric:"log_last_seq" help:"Sequence of the newest event in the durable log."`
@@ -88,7 +88,7 @@ type Transport struct {
 	Closed      map[string]uint64 `json:"closed,omitempty" metric:"connections_closed_total" label:"reason" help:"Connections that the hub closed, by reason: overtaken (fell behind retention, with --slow=disconnect), stuck (no write made progress), cut (at the end of a drain), expelled (the token expired or lost a right), or no_room (the client stopped reading within a large event that retention then removed, and no memory was left to keep it)."`
 }
 
-// Access describes connections, requests and refusals.
+// Access contains counters of connections, requests and refusals.
 type Access struct {
 	Tokens      int               `json:"tokens" metric:"tokens_in_use" help:"Tokens with a connection, and tokens used recently."`
 	Connections int               `json:"connections"` // connections of subscribers that count toward the limits
@@ -103,7 +103,7 @@ type Access struct {
 	WebSocket   map[string]uint64 `json:"websocket" metric:"websocket_refused_total" label:"reason" help:"WebSocket connections closed because of a message that the client sent, by reason."`
 }
 
-// Source counts the datagrams and events that a source received on its socket.
+// Source contains the counters of a source, which receives datagrams on a socket of its own.
 type Source struct {
 	Datagrams uint64            `json:"datagrams" metric:"datagrams_total" help:"Datagrams received."`
 	Events    uint64            `json:"events" metric:"events_total" help:"Events published from datagrams."`

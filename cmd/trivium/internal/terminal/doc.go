@@ -1,3 +1,3 @@
-// Package terminal detects whether a stream is a terminal, and escapes strings that could control
+// Package terminal detects whether a stream is a terminal, and escapes characters that could control
 // a terminal.
 package terminal

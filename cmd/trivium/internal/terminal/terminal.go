@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Attached reports whether a stream is a character device. A terminal is one; a file, a pipe and
-// the socket of a journal are not.
+// Attached reports whether a stream is a character device, as terminals are. Files, pipes and the
+// socket of a journal are not character devices.
 func Attached(stream any) bool {
 	file, ok := stream.(*os.File)
 	if !ok {
@@ -21,18 +21,17 @@ func Attached(stream any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Harmless returns s with all characters escaped, in Go syntax, that could control a terminal or
-// are invisible: control characters, characters that change the writing direction, and invalid
-// UTF-8.
+// Harmless escapes, in Go syntax, all characters in s that could control a terminal or are invisible:
+// control characters, characters that change the writing direction, and invalid UTF-8.
 func Harmless(s string) string { return escaped(s, isOdd) }
 
-// HarmlessBeyondASCII is like Harmless, but does not escape the ASCII characters below DEL, which
-// JSON escapes itself.
+// HarmlessBeyondASCII is like Harmless, but does not escape ASCII characters other than DEL, because a
+// JSON encoder escapes control characters itself.
 func HarmlessBeyondASCII(s string) string {
 	return escaped(s, func(r rune) bool { return r >= 0x7f && isOdd(r) })
 }
 
-// escaped returns s with the runes for which odd is true escaped in Go syntax.
+// escaped escapes, in Go syntax, each rune in s for which odd returns true.
 func escaped(s string, odd func(rune) bool) string {
 	if strings.IndexFunc(s, odd) < 0 {
 		return s
@@ -51,9 +50,9 @@ func escaped(s string, odd func(rune) bool) string {
 	return b.String()
 }
 
-// HarmlessJSON escapes the same characters as Harmless, but in JSON syntax, so that the text keeps
-// its meaning. text must be one line of JSON: except tabs, such characters can then only be in
-// strings.
+// HarmlessJSON escapes the same characters as Harmless, except tabs, but in JSON syntax. The result is
+// JSON with the same meaning as text, which must be JSON in one line: in such JSON, these characters
+// can only occur inside of strings, where they can be escaped.
 func HarmlessJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\t' && isOdd(r) }
 	if bytes.IndexFunc(text, odd) < 0 {
@@ -72,6 +71,6 @@ func HarmlessJSON(text []byte) []byte {
 	return b
 }
 
-// isOdd reports whether a rune must be escaped. U+FFFD must be, because it stands for invalid
-// UTF-8.
+// isOdd reports whether a rune must be escaped. U+FFFD is escaped, because decoding replaces invalid
+// UTF-8 by it.
 func isOdd(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }

@@ -40,7 +40,8 @@ func getPage(p *hubtest.Process, path string, header http.Header) (*http.Respons
 	return response, string(body)
 }
 
-// buildState returns the state of the demo's build, as a page that waits for the build receives it.
+// buildState returns the state of the demo's build and a detail, as the hub reports them to a page that waits for the
+// build.
 func buildState(p *hubtest.Process) (state, detail string) {
 	p.T.Helper()
 	response, body := getPage(p, "/demo/build", nil)
@@ -50,8 +51,8 @@ func buildState(p *hubtest.Process) (state, detail string) {
 	return got.State, got.Detail
 }
 
-// TestDemoUnderGoRun starts the hub and its demo with go run, as the README shows, and also from a
-// directory outside of the checkout.
+// TestDemoUnderGoRun starts the hub with go run, as the README shows, but from a directory outside of
+// the checkout. The hub must build and serve the demo.
 func TestDemoUnderGoRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the test builds trivium and the demo page, which takes a long time")
@@ -82,12 +83,12 @@ func TestDemoUnderGoRun(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), loader)
 	require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
-	p.Wait() // waits for go run and the hub; the exit code is that of the interrupted go run
+	p.Wait() // waits for go run and the hub; the exit code is ignored, because go run was interrupted
 	require.Contains(t, p.Log(), `"msg":"ended"`)
 }
 
-// The demo page needs no token. Its routes follow the access rules of all routes without
-// authentication.
+// The demo page needs no token. The hub still checks the Origin and Host headers of its requests, and
+// does not serve it with --demo off.
 func TestDemoGrantsNoAccess(t *testing.T) {
 	closed := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	open := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none")...))
@@ -98,16 +99,16 @@ func TestDemoGrantsNoAccess(t *testing.T) {
 		header http.Header
 		status int
 	}{
-		"page":               {p: closed, path: "/demo/", status: 200},
-		"redirect":           {p: closed, path: "/demo", status: 200},
-		"examples":           {p: closed, path: "/demo/examples/", status: 200},
-		"unknown":            {p: closed, path: "/demo/nowhere", status: 404},
-		"not yet":            {p: closed, path: "/demo/app.wasm", status: 404},
-		"foreign page":       {p: closed, path: "/demo/", header: http.Header{"Origin": {"https://evil.test"}}, status: 403},
-		"rebound host":       {p: open, path: "/demo/", header: http.Header{"Host": {"evil.test"}}, status: 421},
-		"rebound host below": {p: open, path: "/demo/build", header: http.Header{"Host": {"evil.test"}}, status: 421},
-		"off":                {p: off, path: "/demo/", status: 404},
-		"off, redirect":      {p: off, path: "/demo", status: 404},
+		"page":                {p: closed, path: "/demo/", status: 200},
+		"redirect":            {p: closed, path: "/demo", status: 200},
+		"examples":            {p: closed, path: "/demo/examples/", status: 200},
+		"unknown":             {p: closed, path: "/demo/nowhere", status: 404},
+		"binary not built":    {p: closed, path: "/demo/app.wasm", status: 404},
+		"foreign origin":      {p: closed, path: "/demo/", header: http.Header{"Origin": {"https://evil.test"}}, status: 403},
+		"unknown host":        {p: open, path: "/demo/", header: http.Header{"Host": {"evil.test"}}, status: 421},
+		"unknown host, build": {p: open, path: "/demo/build", header: http.Header{"Host": {"evil.test"}}, status: 421},
+		"off":                 {p: off, path: "/demo/", status: 404},
+		"off, redirect":       {p: off, path: "/demo", status: 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			response, _ := getPage(c.p, c.path, c.header)
@@ -133,11 +134,11 @@ func TestDemoGrantsNoAccess(t *testing.T) {
 }
 
 // A hub that was started by go run builds the demo page in the checkout; an installed hub does not.
-// A hub that ends stops its build and does not wait for it to finish.
+// When the hub exits, it kills a build that is still running.
 func TestOnlyGoRunBuilds(t *testing.T) {
 	bin := t.TempDir()
 	started := filepath.Join(bin, "started")
-	// This fake go command never ends by itself and ignores interrupts.
+	// This script replaces the go command. It never exits by itself and ignores interrupts.
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\ntrap '' INT\necho $$ >'"+started+"'\nwhile :; do sleep 1; done\n"), 0o755))
 	installed := hubtest.Binary(t, hubtest.AnyPorts...)
 	installed.Dir = hubtest.ModuleRoot(t)

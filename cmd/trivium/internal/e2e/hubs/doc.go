@@ -1,4 +1,4 @@
-// Package hubs contains tests that run the program as a hub. They check what it delivers, how it
-// starts and drains, what it logs and counts, how much memory it needs, and that clusters lose no
-// event when servers and networks fail.
+// Package hubs contains tests that run hubs as processes. They check which events the hubs deliver,
+// how they start and drain, their logs and metrics, their use of memory, and that clusters lose no
+// events when servers and networks fail.
 package hubs

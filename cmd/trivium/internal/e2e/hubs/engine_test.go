@@ -19,22 +19,22 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// embedded starts a hub on a store directory.
+// embedded starts a hub with the embedded engine and the given store directory.
 func embedded(t *testing.T, store string, args ...string) *hubtest.Process {
 	t.Helper()
 	args = append([]string{"--auth", "none", "--engine", "embedded", "--store", store, "--log-level", "info"}, args...)
 	return hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, args...)...))
 }
 
-// After a restart, a subscriber resumes from its cursor and idempotency keys are still known. While
-// a process uses a store, a second process with the same store does not start.
+// After a restart, a subscriber can resume with a cursor from before the restart. While a process uses
+// a store, a second process with the same store exits with an error.
 func TestRestartKeepsCursors(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
 	p := embedded(t, store)
 	first := hubtest.IDOf(t, p.Publish("application/json", `{"topic":"a","data":1}`))
 	p.Publish("application/json", `[{"topic":"b","data":2},{"topic":"a","data":3}]`)
-	for dropped := uint64(0); p.Stats().UDP.Events == 0; dropped = p.Stats().UDP.Dropped["engine"] { // sent again if the log does not answer in time
+	for dropped := uint64(0); p.Stats().UDP.Events == 0; dropped = p.Stats().UDP.Dropped["engine"] { // repeated if the engine dropped the event because the disk was slow
 		p.Datagram(`{"topic":"a","data":4}`)
 		require.Eventually(t, func() bool { s := p.Stats().UDP; return s.Events > 0 || s.Dropped["engine"] > dropped }, hubtest.Patience, 10*time.Millisecond)
 	}
@@ -63,14 +63,14 @@ func TestRestartKeepsCursors(t *testing.T) {
 	require.Equal(t, first, p.Poll("wait=0&last=4").Events[0].ID.String())
 }
 
-// loadPublisher publishes single events, arrays, events with idempotency keys and datagrams until
-// the process ends. acked records the acknowledged events by ID.
+// loadPublisher publishes single events and arrays of events until the hub's process ends, and records
+// the acknowledged events.
 type loadPublisher struct {
 	p     *hubtest.Process
 	round int
 
 	mu    sync.Mutex
-	acked map[string]string // data by ID
+	acked map[string]string // data of the acknowledged events, by ID
 }
 
 func (l *loadPublisher) run(publisher int) {
@@ -100,7 +100,7 @@ func (l *loadPublisher) run(publisher int) {
 		var receipt struct{ ID string }
 		err = json.NewDecoder(response.Body).Decode(&receipt)
 		response.Body.Close()
-		if response.StatusCode == http.StatusServiceUnavailable { // the disk is slow, and the events may or may not be in the log
+		if response.StatusCode == http.StatusServiceUnavailable { // the disk is slow; the events may or may not be in the log
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
@@ -120,7 +120,7 @@ func (l *loadPublisher) run(publisher int) {
 	}
 }
 
-// follow reads the stream until the connection breaks, and returns the received data by ID.
+// follow reads a stream until its connection is lost, and returns the data of the received events, by ID.
 func (l *loadPublisher) follow(stream *decode.SSEDecoder) map[string]string {
 	seen := map[string]string{}
 	for {
@@ -134,15 +134,15 @@ func (l *loadPublisher) follow(stream *decode.SSEDecoder) map[string]string {
 	}
 }
 
-// The test kills the hub repeatedly under load. After each restart, all acknowledged events are in
-// the log, every cursor is valid, and no ID is assigned twice, including IDs that were delivered
-// but not acknowledged.
+// The test kills the hub repeatedly while clients publish. After each restart, all acknowledged events
+// are in the log, every cursor is valid, and no ID is assigned to a second event. This includes the
+// IDs of events that were delivered but not acknowledged.
 func TestKillLosesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the test restarts a hub many times, which takes a long time")
 	}
 	t.Parallel()
-	const stores = 4 // tested in parallel
+	const stores = 4 // number of stores that are tested in parallel
 	rounds := 20
 	if os.Getenv("TRIVIUM_LONG") != "" {
 		rounds = 1000
@@ -159,7 +159,7 @@ func TestKillLosesNothing(t *testing.T) {
 	all.Wait()
 }
 
-// seedOf returns the seed in TRIVIUM_SEED, or a random one that it logs.
+// seedOf returns the seed in the variable TRIVIUM_SEED, or a random seed if it is not set. It logs the seed.
 func seedOf(t *testing.T) uint64 {
 	t.Helper()
 	seed := rand.Uint64()
@@ -205,7 +205,7 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 		for _, more := range []map[string]string{l.acked, <-seen} {
 			for id, data := range more {
 				before, again := known[id]
-				require.True(t, !again || before == data, "%s was %s and is %s", id, before, data)
+				require.True(t, !again || before == data, "the event %s was %s before and is %s now", id, before, data)
 				known[id] = data
 			}
 		}
@@ -219,8 +219,8 @@ func killAgain(t *testing.T, rng *rand.Rand, rounds int) {
 	require.Greater(t, len(known), rounds)
 }
 
-// catchUp reads all events after the cursor and adds them to known. It requires that no event
-// differs from a known one with the same ID, and returns the newest cursor.
+// catchUp reads all events after the cursor and adds them to known, which maps IDs to data. It requires
+// that no event differs from a known event with the same ID, and returns the newest cursor.
 func catchUp(p *hubtest.Process, cursor string, known map[string]string) string {
 	p.T.Helper()
 	begin := time.Now()
@@ -232,13 +232,13 @@ func catchUp(p *hubtest.Process, cursor string, known map[string]string) string 
 			require.Greater(p.T, e.ID.Seq, last)
 			last = e.ID.Seq
 			before, again := known[e.ID.String()]
-			require.True(p.T, !again || before == string(e.Data), "%v was %s and is %s", e.ID, before, e.Data)
+			require.True(p.T, !again || before == string(e.Data), "the event %v was %s before and is %s now", e.ID, before, e.Data)
 			known[e.ID.String()] = string(e.Data)
 		}
 		newest := p.Newest()
 		if cursor == newest {
 			return cursor
 		}
-		require.Less(p.T, time.Since(begin), hubtest.Patience, "the reader reaches the newest event: it is at %s, the newest is %s", cursor, newest)
+		require.Less(p.T, time.Since(begin), hubtest.Patience, "the polls reach the newest event: they are at %s, the newest is %s", cursor, newest)
 	}
 }

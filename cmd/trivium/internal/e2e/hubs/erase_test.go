@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// dataAfter returns the data of all events up to the one with the data last. It requires that no
-// gap is reported.
+// dataAfter calls next until it returns the data last, and returns the data of all events. next returns
+// the data of the next message, and whether the message is an event.
 func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool)) (all []string) {
 	t.Helper()
 	for len(all) == 0 || all[len(all)-1] != last {
@@ -24,9 +24,9 @@ func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool
 	return all
 }
 
-// An event that was erased through the admin listener is not delivered over any transport, and
-// causes no gap. Other listeners refuse to erase, and the error for an event that cannot be erased
-// contains the reason.
+// An event that was erased through the admin listener is not delivered over any transport, and causes
+// no gap. The main listener cannot erase events. The error for an event that is not in the log states
+// the reason.
 func TestErase(t *testing.T) {
 	for _, engine := range []string{settings.EngineMemory, settings.EngineEmbedded} {
 		t.Run(engine, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestErase(t *testing.T) {
 				require.Contains(t, []int{http.StatusForbidden, http.StatusMisdirectedRequest}, status, text)
 			}
 			status, _ := p.Request(http.MethodDelete, "http://"+p.HTTP+"/events/"+ids[1], "", "")
-			require.Equal(t, http.StatusNotFound, status, "the main listener does not erase")
+			require.Equal(t, http.StatusNotFound, status, "the main listener has no route to erase events")
 			status, _ = p.Request(http.MethodGet, "http://"+p.Admin+"/events/"+ids[1], "", "")
 			require.Equal(t, http.StatusMethodNotAllowed, status)
 			require.Len(t, p.Poll("wait=0&last=10").Events, 5)
@@ -95,8 +95,8 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// requireNoneOf resumes before and at the erased events over all transports, and requires that they
-// do not arrive. ids are the IDs of five events, of which the first and the third are erased.
+// requireNoneOf resumes after each of the first four events, over all transports, and requires that the
+// erased events do not arrive. ids are the IDs of five events; ids[1] and ids[3] are erased.
 func requireNoneOf(t *testing.T, p *hubtest.Process, ids []string) {
 	for i, want := range [][]string{{`"secret 2"`, `"secret 4"`}, {`"secret 2"`, `"secret 4"`}, {`"secret 4"`}, {`"secret 4"`}} {
 		query := "topic=a&cursor=" + ids[i]

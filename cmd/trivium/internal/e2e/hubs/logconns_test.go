@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// logLine is a line of the connection log.
+// logLine is a line of the hub's log, with the members that lines about connections contain.
 type logLine struct {
 	Msg, Session, Subject, Address, Transport, Reason string
 	Duration                                          int64
@@ -39,8 +39,8 @@ func loggedLine(p *hubtest.Process, fits func(logLine) bool) (found logLine) {
 	return found
 }
 
-// closedLine waits for the log line of a connection of the transport that was closed for the
-// reason.
+// closedLine waits for the log line of a connection that used the given transport and was closed for
+// the given reason.
 func closedLine(p *hubtest.Process, transport, reason string) logLine {
 	p.T.Helper()
 	return loggedLine(p, func(l logLine) bool {
@@ -48,8 +48,8 @@ func closedLine(p *hubtest.Process, transport, reason string) logLine {
 	})
 }
 
-// TestLogConnections checks the log lines of opened connections, and the reasons in the lines of
-// closed ones.
+// TestLogConnections checks that the hub logs each opened connection, and each closed connection with
+// the reason.
 func TestLogConnections(t *testing.T) {
 	t.Parallel()
 	tokens := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -73,7 +73,7 @@ func TestLogConnections(t *testing.T) {
 
 	socket = p.WebSocket("topic=a")
 	require.NoError(t, socket.Write(t.Context(), websocket.MessageBinary, []byte("binary is refused")))
-	_, _, err := socket.Read(t.Context()) // answers the hub's close frame, for which the hub would wait
+	_, _, err := socket.Read(t.Context()) // also replies to the hub's close frame, because the hub waits for the reply
 	require.Equal(t, websocket.StatusUnsupportedData, websocket.CloseStatus(err))
 	closedLine(p, "websocket", "refused")
 
@@ -88,8 +88,8 @@ func TestLogConnections(t *testing.T) {
 	require.NotContains(t, p.Log(), p.Token)
 }
 
-// TestLogConnectionsAtDrain checks the reason in the log lines of connections that the hub closes
-// at shutdown, and that connections are not logged by default.
+// TestLogConnectionsAtDrain checks that the log line of a connection that the hub closes during its
+// drain contains this reason, and that connections are not logged by default.
 func TestLogConnectionsAtDrain(t *testing.T) {
 	t.Parallel()
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--log-connections", "--drain", "1s")...))

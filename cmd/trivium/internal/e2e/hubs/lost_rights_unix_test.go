@@ -19,8 +19,9 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// TestReadinessNamesLostRight takes the right to publish from the hub's NATS user. /readyz must
-// fail with an error that contains the right. When the right is restored, the hub must continue.
+// TestReadinessNamesLostRight takes the permission to publish from the hub's NATS user. /readyz must
+// then answer with an error that names the permission. After the permission is granted again, the hub
+// must become ready and accept events.
 func TestReadinessNamesLostRight(t *testing.T) {
 	t.Parallel()
 	place := natstest.Place{Name: "n", Port: testkit.FreePorts(t, 1)[0], Store: t.TempDir(), Rights: filepath.Join(t.TempDir(), "denied.json")}

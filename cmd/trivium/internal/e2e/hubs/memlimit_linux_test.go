@@ -22,11 +22,11 @@ import (
 // containerMemory is the memory of the smallest container in which the default settings must work.
 const containerMemory = 128 * hubtest.Mebibyte
 
-// limitOf returns the memory limit of the Go runtime in a container with the given memory.
+// limitOf returns the memory limit that the hub sets for the Go runtime in a container with the given memory.
 func limitOf(memory int64) int64 { return int64(float64(memory) * server.MemoryShare) }
 
-// newCgroup creates a memory cgroup below this process's own and returns its directory. The error
-// states why the system does not permit it.
+// newCgroup creates a memory cgroup below the cgroup of this process and returns its directory. It
+// returns an error if the system does not permit this.
 func newCgroup(t *testing.T, limit int64) (dir string, err error) {
 	t.Helper()
 	of, err := os.ReadFile("/proc/self/cgroup")
@@ -48,15 +48,15 @@ func newCgroup(t *testing.T, limit int64) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	t.Cleanup(func() { // its process has ended, and the kernel removes the process from the cgroup soon afterwards
+	t.Cleanup(func() { // waits until the kernel has removed the ended process from the cgroup
 		require.Eventually(t, func() bool { return os.Remove(dir) == nil }, hubtest.Patience, 10*time.Millisecond)
 	})
 	return dir, os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(limit, 10)), 0o600)
 }
 
-// contain returns a command that runs cmd in a cgroup with the limit, and true. If no cgroup can be
-// created, it returns cmd with the settings that the hub would derive from the limit, and false.
-// Tests then check only the memory that the kernel cannot reclaim.
+// contain returns a command that runs cmd in a cgroup with the memory limit, and true. If no cgroup
+// can be created, it returns false and the command cmd with the variable GOMEMLIMIT, set to the value
+// that the hub would derive from the cgroup.
 func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
 	t.Helper()
 	dir, err := newCgroup(t, limit)
@@ -70,7 +70,7 @@ func contain(t *testing.T, cmd *exec.Cmd, limit int64) (*exec.Cmd, bool) {
 	return inside, true
 }
 
-// replay reads the log from the cursor to the end and returns the number of received events.
+// replay reads the events after the cursor, up to the event with the ID end, and returns the number of received events.
 func replay(p *hubtest.Process, transport, cursor, end string) (n int) {
 	p.T.Helper()
 	if transport == "sse" {
@@ -103,13 +103,13 @@ func TestDefaultsFitContainer(t *testing.T) {
 	fillAndReplay(p, containerMemory, 0)
 }
 
-// embeddedMemory is the memory of the smallest container for the embedded engine. Its NATS server
-// keeps blocks of the log in memory for ten seconds after their last use: the whole log, if it is
-// read within ten seconds.
+// embeddedMemory is the memory of the smallest container in which the embedded engine must work. It is
+// larger than containerMemory, because the engine's NATS server keeps blocks of the log in memory for
+// ten seconds after their last use. These are all blocks if the log is read within ten seconds.
 const embeddedMemory = 192 * hubtest.Mebibyte
 
-// This is TestDefaultsFitContainer for the embedded engine. The container's memory limits the
-// in-memory log, and replays read older events from the store.
+// The same as TestDefaultsFitContainer, but with the embedded engine. The size of the in-memory log
+// depends on the container's memory, and replays read older events from the store.
 func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("filling a log takes a long time")
@@ -117,7 +117,7 @@ func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	args := append(hubtest.AnyPorts, "--auth", "none", "--log-level", "info", "--engine", "embedded", "--store", t.TempDir())
 	cmd, contained := contain(t, hubtest.Binary(t, args...), embeddedMemory)
 	p := hubtest.Start(t, cmd)
-	const inStore = 60_000 // number of events in the store, which retains 65,536
+	const inStore = 60_000 // number of events to replay; the store retains 65,536
 	fillAndReplay(p, embeddedMemory, inStore)
 	s := p.Stats()
 	require.Less(t, s.Events.Retained, inStore)
@@ -126,8 +126,9 @@ func TestDefaultsFitContainerEmbedded(t *testing.T) {
 	}
 }
 
-// fillAndReplay publishes until retention removes events from memory. It then repeatedly replays
-// the newest inStore events, or, if inStore is 0, all events in memory.
+// fillAndReplay publishes until the in-memory log is full and the store contains inStore events. It then
+// repeatedly replays the newest inStore events, or, if inStore is 0, all events in memory. It requires
+// that the hub's memory stays below the given limit.
 func fillAndReplay(p *hubtest.Process, memory int64, inStore int) {
 	filling := strings.Repeat("x", 900)
 	fill := func(n int) {

@@ -19,9 +19,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Twenty connected readers read nothing while 80 MB are published. Other readers are not delayed,
-// and memory stays bounded. A slow reader that starts to read again receives all retained events,
-// and a gap for the removed ones.
+// Twenty subscribers do not read while 80 MB are published. Another subscriber is not delayed, and the
+// hub's memory stays bounded. A slow subscriber that begins to read again receives a gap for the
+// removed events and then all retained events.
 func TestSlowReadersDelayNobody(t *testing.T) {
 	if testing.Short() {
 		t.Skip("publishing 80 MB takes a long time")
@@ -101,7 +101,7 @@ func TestSlowReadersDelayNobody(t *testing.T) {
 	require.Equal(t, retained, after)
 }
 
-// The hub's memory does not grow with a million events on changing topics.
+// The hub's memory does not grow while a million events, and events on 500,000 different topics, are published.
 func TestMemoryStaysFlat(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a million events take a long time")
@@ -110,7 +110,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	p.PublishLines(100_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
 	warm := p.Resident()
 	p.PublishLines(1_000_000, func(i int) string { return fmt.Sprintf(`{"topic":"numbers","data":%d}`, i) })
-	require.Less(t, p.Resident()-warm, int64(16*hubtest.Mebibyte), "growth of the memory with a million lines")
+	require.Less(t, p.Resident()-warm, int64(16*hubtest.Mebibyte), "growth of the memory with a million events")
 	p.PublishLines(500_000, func(i int) string { return fmt.Sprintf(`{"topic":"come.and.go.%d","data":%d}`, i, i) })
 	require.Less(t, p.Resident()-warm, int64(16*hubtest.Mebibyte), "growth of the memory with 500,000 topics")
 	s := p.Stats()

@@ -12,8 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// While a NATS server is down, the metrics, /stats and /readyz report it, and publishes are refused
-// and counted. With the memory engine, the hub is always ready.
+// While the NATS server is down, the metrics, /stats and /readyz report that the engine is
+// unavailable. The hub refuses and counts publishes. With the memory engine, the engine is always
+// available.
 func TestEngineUnavailable(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none")...))
 	p.HasMetrics("trivium_engine_up 1", "trivium_engine_refused_total 0")

@@ -10,8 +10,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// The hub raises the soft limit of open files to the hard limit. If the hard limit is too low for
-// --max-connections, the hub logs a warning and lowers --max-connections.
+// The hub raises its soft limit on open files to the hard limit. If the hard limit is too low for
+// --max-connections, the hub logs a warning and allows fewer connections.
 func TestLowLimitOfOpenFiles(t *testing.T) {
 	p := hubtest.LimitFiles(t, hubtest.Start, 300, hubtest.Binary(t, hubtest.AnyPorts...))
 	require.Contains(t, p.Log(), `"max_connections":100000,"lowered_to":177`)

@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// doRequest sends a request with headers to a listener of the hub. It returns the answer and the problem
-// in it, if any.
+// doRequest sends a request with the given headers. It returns the answer and, if the status is at least
+// 400, the problem in its body.
 func doRequest(p *hubtest.Process, method, url string, header http.Header) (*http.Response, problems.Problem) {
 	p.T.Helper()
 	r, err := http.NewRequest(method, url, nil)
@@ -32,8 +32,8 @@ func doRequest(p *hubtest.Process, method, url string, header http.Header) (*htt
 	return response, problem
 }
 
-// When the hub refuses a foreign origin, it reports the setting to check: in the answer, and once per
-// minute in the log.
+// When the hub refuses a request because of its origin, the answer names the settings to check. The
+// hub also logs them, at most once per minute.
 func TestForeignOriginNamesSetting(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, "serve", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "127.0.0.1:0",
 		"--log-format", "json", "--trusted-proxy", "127.0.0.1"))
@@ -77,7 +77,7 @@ func TestForeignOriginNamesSetting(t *testing.T) {
 	require.Equal(t, "/poll", warnings[0]["route"])
 }
 
-// Cross-origin requests may contain the headers that tracing and AJAX libraries add.
+// A CORS preflight permits the headers that tracing and AJAX libraries add, and the headers of --cors-header.
 func TestHeadersOfPages(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--origin", "https://app.example.com", "--cors-header", "X-Tenant", "--cors-header=x-request-id")...))
 	for names, status := range map[string]int{
@@ -96,8 +96,8 @@ func TestHeadersOfPages(t *testing.T) {
 	}
 }
 
-// Pages with the origin "null" may connect if that is configured, but cookies are not accepted from
-// them.
+// With --origin null, pages with the origin "null" may connect, but the hub does not accept cookies
+// from them.
 func TestNullOrigin(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--origin", "null")...))
 	bearer := []string{"Bearer " + p.Token}

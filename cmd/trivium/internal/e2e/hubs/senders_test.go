@@ -13,7 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Requests of widespread senders are published with the intended type, key and data.
+// Requests as widely used programs send them are published with the type, key and data that these
+// programs intend.
 func TestRequestsOfCommonSenders(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	socket := p.WebSocket("topic=>")

@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Events published in every way are delivered on every transport with the same IDs, in the same
+// The test publishes events in every way. Each transport delivers them with the same IDs, in the same
 // order and with the same bytes. No log line contains the token.
 func TestEveryTransportDeliversSameEvents(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
@@ -68,27 +68,30 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(p.Log()) {
-		if strings.HasPrefix(line, "{") { // the other lines are text for the user
+		if strings.HasPrefix(line, "{") { // other lines are not log lines but text for the user, which may contain the token
 			require.NotContains(t, line, p.Token)
 		}
 	}
 }
 
-// A drain ends a hub that has readers on every transport. One of the readers is stalled.
+// A hub drains while it has subscribers on every transport, one of which does not read. All other
+// subscribers receive all events before they are disconnected.
 func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
-	window := 8 * time.Second
+	window := 8 * time.Second // the value of --drain
 	for !drainDelivers(t, window) {
 		require.Less(t, window, 2*time.Minute, "the clients are done before a drain of two minutes ends")
 		window *= 4
 	}
 }
 
-// drainEvents is the number of events of 400 KB in a drain: more than the kernel buffers for a stalled reader.
+// drainEvents is the number of events of 400 KB that are published before the drain. Together they are larger than the
+// kernel's buffers for a subscriber that does not read.
 const drainEvents = 40
 
-// drainDelivers publishes events and drains the hub. It returns false if the machine is too slow for the window: if the
-// drain ended before the last request of the test, or while a reader other than the stalled one was not done.
+// drainDelivers publishes events and drains the hub within the window. It returns false if the machine was too slow: if
+// the drain ended before the last request of the test, or before a subscriber other than the stalled one had received all
+// events.
 func drainDelivers(t *testing.T, window time.Duration) bool {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", window.String(), "--auth", "none")...))
 	stream, socket := p.SSE(""), p.WebSocket("")
@@ -106,7 +109,7 @@ func drainDelivers(t *testing.T, window time.Duration) bool {
 		polled <- last
 	}()
 	require.Eventually(t, func() bool { return p.Stats().Subscribed.Subscriptions == 4 }, hubtest.Patience, 10*time.Millisecond)
-	// Two readers are read continuously, because a stalled one would be disconnected.
+	// Two subscribers read continuously, so that the hub does not disconnect them as stalled.
 	streamed, received := make(chan drainedReader, 1), make(chan drainedReader, 1)
 	go func() { streamed <- readStream(stream) }()
 	go func() { received <- readSocket(socket) }()
@@ -128,7 +131,7 @@ func drainDelivers(t *testing.T, window time.Duration) bool {
 	code, _ := p.Wait()
 	require.Zero(t, code)
 	ended := loggedLine(p, func(l logLine) bool { return l.Msg == "ended" })
-	pollCameLate := last.status == http.StatusServiceUnavailable // the previous poll had waited 60 s
+	pollCameLate := last.status == http.StatusServiceUnavailable // the last poll was sent after the drain had begun
 	if ended.Cut > 1 || took >= window || pollCameLate {
 		return false
 	}
@@ -136,8 +139,8 @@ func drainDelivers(t *testing.T, window time.Duration) bool {
 	require.Equal(t, http.StatusOK, last.status)
 	require.Equal(t, http.StatusServiceUnavailable, ready.status)
 	require.Equal(t, http.StatusServiceUnavailable, poll.status)
-	require.Equal(t, http.StatusOK, late.status, "the hub accepts events until the last reader is disconnected")
-	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "the body ends without its last chunk, because some clients would not reconnect after a regular end")
+	require.Equal(t, http.StatusOK, late.status, "the hub accepts events until the last subscriber is disconnected")
+	require.ErrorIs(t, sse.err, io.ErrUnexpectedEOF, "the body ends without its last chunk, because some clients do not reconnect after a complete body")
 	require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(ws.err))
 	require.Equal(t, []int{drainEvents, 1}, []int{sse.seen["big"], sse.seen["trivium.goaway"]})
 	require.Equal(t, []int{drainEvents, 1}, []int{ws.seen["big"], ws.seen[decode.OpGoaway]})
@@ -163,7 +166,7 @@ func askDuringDrain(p *hubtest.Process, method, path, body string) drainAnswer {
 	return drainAnswer{response.StatusCode, response.Header}
 }
 
-// drainedReader holds the results of a reader whose connection has ended.
+// drainedReader holds what a subscriber has received until its connection ended.
 type drainedReader struct {
 	seen map[string]int // number of messages, by topic or type
 	err  error
@@ -229,7 +232,8 @@ func TestDropsAreCountedByReason(t *testing.T) {
 	}
 }
 
-// A request without the required rights is refused for the same reason on every route.
+// The hub refuses requests without a valid token, with a foreign Origin or with an unknown Host. Some
+// routes need no token.
 func TestAccessControl(t *testing.T) {
 	closed := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	open := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none", "--host", "hub.test")...))
@@ -249,12 +253,12 @@ func TestAccessControl(t *testing.T) {
 		"token in the query":       {p: closed, path: "/poll?wait=0&access_token=" + closed.Token, status: 200},
 		"health needs no token":    {p: closed, path: "/healthz", status: 200},
 		"readiness needs no token": {p: closed, path: "/readyz", status: 200},
-		"foreign page, token":      {p: closed, path: "/poll?access_token=" + closed.Token, header: foreign, status: 403},
-		"foreign page, open hub":   {p: open, method: "POST", path: "/publish/a", header: foreign, status: 403},
-		"null page, open hub":      {p: open, path: "/sse", header: http.Header{"Origin": {"null"}}, status: 403},
-		"rebound host":             {p: open, path: "/poll?wait=0", host: "evil.test", status: 421},
-		"host by name":             {p: open, path: "/poll?wait=0", host: "hub.test:99", status: 200},
-		"rebound host, admin":      {p: closed, path: "/stats", host: "evil.test", admin: true, status: 421},
+		"foreign origin, token":    {p: closed, path: "/poll?access_token=" + closed.Token, header: foreign, status: 403},
+		"foreign origin, no auth":  {p: open, method: "POST", path: "/publish/a", header: foreign, status: 403},
+		"null origin, no auth":     {p: open, path: "/sse", header: http.Header{"Origin": {"null"}}, status: 403},
+		"unknown host, no auth":    {p: open, path: "/poll?wait=0", host: "evil.test", status: 421},
+		"host of --host":           {p: open, path: "/poll?wait=0", host: "hub.test:99", status: 200},
+		"unknown host, admin":      {p: closed, path: "/stats", host: "evil.test", admin: true, status: 421},
 		"stats on main listener":   {p: open, path: "/stats", status: 404},
 		"unknown method":           {p: open, method: "PUT", path: "/publish/a", status: 405},
 		"probe by HEAD":            {p: open, method: "HEAD", path: "/poll", status: 200},
@@ -291,7 +295,7 @@ func TestAccessControl(t *testing.T) {
 	}
 	require.Zero(t, open.Stats().Events.Published)
 
-	t.Run("a page gets the refusal over the WebSocket", func(t *testing.T) {
+	t.Run("a page receives the refusal as a WebSocket message", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), hubtest.Patience)
 		defer cancel()
 		conn, _, err := websocket.Dial(ctx, "ws://"+closed.HTTP+"/ws", &websocket.DialOptions{
@@ -306,7 +310,7 @@ func TestAccessControl(t *testing.T) {
 	})
 }
 
-// TestPub publishes with trivium pub.
+// TestPub publishes with the command trivium pub: one event, lines of standard input, and a datagram.
 func TestPub(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	env := []string{"TRIVIUM_TOKEN=" + p.Token, "TRIVIUM_URL=http://" + p.HTTP}

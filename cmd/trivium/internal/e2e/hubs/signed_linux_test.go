@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/udp"
 )
 
-// Two hubs of a cluster receive the same signed datagrams. Each datagram is published once.
+// Two hubs on one NATS stream receive the same signed datagrams. Each datagram is published only once.
 func TestSignedOncePerCluster(t *testing.T) {
 	secret := []byte("a secret of datagrams")
 	path := filepath.Join(t.TempDir(), "secret")
@@ -27,8 +27,8 @@ func TestSignedOncePerCluster(t *testing.T) {
 	require.Contains(t, skewed.Log(), "remembers signed datagrams")
 }
 
-// signedOnce sends the datagrams to two new hubs. It returns false if a hub dropped some because NATS
-// did not answer in time.
+// signedOnce starts two hubs, sends each datagram twice to each of them, and checks that it is published
+// once. It returns false if a hub dropped a datagram because NATS did not answer in time.
 func signedOnce(t *testing.T, secret []byte, args []string) bool {
 	const datagrams = 50
 	hubs := []*hubtest.Process{hubtest.Start(t, hubtest.Program(t, nil, args...)), hubtest.Start(t, hubtest.Program(t, nil, args...))}

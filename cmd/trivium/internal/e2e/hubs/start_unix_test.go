@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// A signal ends a hub whose start still waits for a NATS cluster.
+// A signal ends a hub that is still starting, because the NATS cluster that it has connected to is not complete.
 func TestSignalDuringStart(t *testing.T) {
 	ports := testkit.FreePorts(t, 4)
 	nats := natstest.Start(t, natstest.Place{Name: "alone", Port: ports[0], Peers: ports[1:], Store: t.TempDir()})
@@ -42,7 +42,7 @@ func TestSignalDuringStart(t *testing.T) {
 	defer copying.Wait()
 	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
 		copying.Go(func() {
-			_, _ = io.Copy(way[0], way[1]) // copies until one side closes
+			_, _ = io.Copy(way[0], way[1]) // returns after either connection has been closed
 			way[0].Close()
 		})
 	}

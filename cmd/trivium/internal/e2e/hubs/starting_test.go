@@ -17,8 +17,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// serveUnready starts a hub with the engine nats at natsPort, and waits until the process is live. It does not wait
-// until the hub is ready.
+// serveUnready starts a hub with the engine nats, and waits until /healthz reports that the process is live. It does not
+// wait until the hub is ready. natsPort is the port of the NATS server, which need not run.
 func serveUnready(t *testing.T, natsPort int) *hubtest.Process {
 	t.Helper()
 	ports := testkit.FreePorts(t, 2)
@@ -37,8 +37,8 @@ func serveUnready(t *testing.T, natsPort int) *hubtest.Process {
 	return p
 }
 
-// A hub that is started before NATS is live but not ready, and tells clients to retry. It becomes
-// ready when NATS is available.
+// A hub that is started before NATS is live but not ready, and answers requests so that clients retry
+// later. It becomes ready when NATS is available.
 func TestServeWaitsForNATS(t *testing.T) {
 	natsPort := testkit.FreePorts(t, 1)[0]
 	p := serveUnready(t, natsPort)
@@ -72,7 +72,7 @@ func TestServeWaitsForNATS(t *testing.T) {
 	p.HasMetrics("trivium_engine_up 1")
 }
 
-// At its start, a hub waits for NATS for the configured time, and then exits.
+// A hub that is started without NATS waits for the time of --engine-wait, and then exits with an error.
 func TestEngineWait(t *testing.T) {
 	ports := testkit.FreePorts(t, 1)
 	for _, wait := range []time.Duration{time.Millisecond, 2 * time.Second} {

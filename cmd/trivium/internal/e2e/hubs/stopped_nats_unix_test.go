@@ -21,8 +21,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// pollLimit is the maximum delay of a poll's answer after its wait time. A hub on an idle machine needs at most a
-// second, which TestPollIsOnTimeWhileLogStalls checks with a fake clock.
+// pollLimit is the maximum time that the answer to a poll may take in addition to the poll's wait time. On an idle
+// machine, it takes at most a second; TestPollIsOnTimeWhileLogStalls checks this with a fake clock.
 const pollLimit = time.Minute
 
 // pollResult is the answer to a poll.
@@ -36,7 +36,7 @@ type pollResult struct {
 	err        error
 }
 
-// pollAll sends all queries with all waits at the same time, and returns the answers.
+// pollAll sends a poll for each combination of a query and a wait time, all at the same time, and returns the answers.
 func pollAll(p *hubtest.Process, waits []int, queries ...string) []pollResult {
 	results := make([]pollResult, len(waits)*len(queries))
 	var polling sync.WaitGroup
@@ -59,7 +59,7 @@ func pollAll(p *hubtest.Process, waits []int, queries ...string) []pollResult {
 	return results
 }
 
-// stoppableNATS starts a NATS server in a separate process.
+// stoppableNATS starts a NATS server in a separate process, so that a test can stop the server with SIGSTOP.
 func stoppableNATS(t *testing.T) (server *exec.Cmd, port int) {
 	port = testkit.FreePorts(t, 1)[0]
 	server = natstest.Start(t, natstest.Place{Name: "n", Port: port, Store: t.TempDir()})
@@ -70,8 +70,9 @@ func stoppableNATS(t *testing.T) (server *exec.Cmd, port int) {
 	return server, port
 }
 
-// While NATS is stopped, each poll is answered: with the events in the hub's memory, without
-// events, or with 503. Afterwards all events can be read.
+// While the NATS server is stopped by SIGSTOP, each poll is answered in time: with events that are in
+// the hub's memory, without events, or with status 503. After the server continues, all events can be
+// read.
 func TestPollsAreAnsweredWhileNATSIsStopped(t *testing.T) {
 	t.Parallel()
 	server, port := stoppableNATS(t)
@@ -81,7 +82,7 @@ func TestPollsAreAnsweredWhileNATSIsStopped(t *testing.T) {
 	const old = 30
 	p.Publish("application/json", "["+strings.Repeat(`{"topic":"old","data":1},`, old-1)+`{"topic":"old","data":1}]`)
 	large := fmt.Sprintf(`{"topic":"large","data":%q}`, strings.Repeat("x", 1<<20-100))
-	p.PublishLines(8*9, func(int) string { return large }) // 72 MiB: the old events leave the in-memory log
+	p.PublishLines(8*9, func(int) string { return large }) // 72 MiB, which removes the old events from the in-memory log
 	p.Publish("application/json", `{"topic":"new","data":1}`)
 	require.Less(t, p.Stats().Events.Retained, 8*9, "the in-memory log no longer contains the old events")
 	newest := p.Newest()
@@ -117,7 +118,8 @@ func TestPollsAreAnsweredWhileNATSIsStopped(t *testing.T) {
 	require.Equal(t, old, read)
 }
 
-// A hub that starts while NATS is stopped answers each poll with 503 immediately, and starts when NATS continues.
+// A hub that is started while the NATS server is stopped by SIGSTOP answers each poll immediately with status 503. After
+// the server continues, the hub becomes ready.
 func TestPollsAreAnsweredWhileHubStarts(t *testing.T) {
 	t.Parallel()
 	server, port := stoppableNATS(t)

@@ -19,8 +19,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// A ticket that one hub of a cluster has issued is accepted once, on any transport of any of the
-// hubs. The connection that was opened with it ends when the ticket's token ends.
+// A ticket that one hub of a cluster has issued is accepted only once, by any of the hubs and on any
+// transport. A connection that was opened with a ticket is closed when the token of the ticket is
+// removed from the tokens file.
 func TestTicketIsAcceptedOnceByAnyHub(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*hubtest.Patience)
@@ -54,9 +55,9 @@ func TestTicketIsAcceptedOnceByAnyHub(t *testing.T) {
 		t.Cleanup(func() { response.Body.Close() })
 		return response
 	}
-	// inTime returns the answer to a request with a new ticket. On a busy machine, the ticket may
-	// expire, or the other hub or NATS may not answer within two seconds. The function then repeats
-	// the request with another ticket.
+	// inTime sends a request with a new ticket, and returns the answer and the ticket. On a busy
+	// machine, the ticket may expire before the request arrives, or the other hub or NATS may not
+	// answer within two seconds. The function then sends another request with another ticket.
 	inTime := func(p *hubtest.Process, path string) (*http.Response, string) {
 		for {
 			begin, text := time.Now(), ticket()
@@ -80,7 +81,7 @@ func TestTicketIsAcceptedOnceByAnyHub(t *testing.T) {
 		response, poll := inTime(p, "/poll?wait=0&")
 		require.Equal(t, http.StatusOK, response.StatusCode)
 		requireUsed(poll)
-		for hello := (decode.Message{}); hello.Op != decode.OpHello; { // a late answer is an error message; see inTime
+		for hello := (decode.Message{}); hello.Op != decode.OpHello; { // on a busy machine, an error message may come instead; see inTime
 			socket := ticket()
 			conn, _, err := websocket.Dial(ctx, "ws://"+p.HTTP+"/ws?ticket="+socket, &websocket.DialOptions{HTTPClient: p.Client})
 			if err != nil {

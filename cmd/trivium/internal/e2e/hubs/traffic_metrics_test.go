@@ -13,7 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// TestTrafficMetrics checks the metrics of opened connections, sources and bytes, and the latency histogram.
+// TestTrafficMetrics checks the metrics of opened connections, of published events by source, of sent bytes, and of the
+// delivery latency.
 func TestTrafficMetrics(t *testing.T) {
 	t.Parallel()
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
@@ -30,7 +31,7 @@ func TestTrafficMetrics(t *testing.T) {
 		_, err := stream.Next()
 		require.NoError(t, err)
 	}
-	for _, key := range []string{"k", "k"} { // the hub does not publish the second event, because the key is the same
+	for _, key := range []string{"k", "k"} { // the hub acknowledges the second event without publishing it, because it has the same key
 		require.NoError(t, socket.Write(t.Context(), websocket.MessageText,
 			[]byte(`{"op":"publish","idempotency_key":"`+key+`","topic":"b","data":3,"ref":"p1"}`)))
 		for p.Message(socket).Op != decode.OpAck {
@@ -48,8 +49,8 @@ func TestTrafficMetrics(t *testing.T) {
 	}
 }
 
-// TestReloadFailureMetrics checks that the metrics count each invalid file, and that a gauge is set
-// until the file is valid again.
+// TestReloadFailureMetrics checks that one metric counts each reload of an invalid file, and that
+// another metric is 1 until the file is valid again.
 func TestReloadFailureMetrics(t *testing.T) {
 	t.Parallel()
 	tokens := filepath.Join(t.TempDir(), "tokens.yaml")

@@ -30,7 +30,7 @@ type refusedPublish struct {
 	err    error // error of the connection
 }
 
-// publishUntilRefused posts the body repeatedly, and returns the first answer that is not a receipt.
+// publishUntilRefused publishes the body repeatedly, and returns the first answer with a status other than 200.
 func publishUntilRefused(p *hubtest.Process, contentType, body string) refusedPublish {
 	for {
 		r, err := http.NewRequest(http.MethodPost, "http://"+p.HTTP+"/publish", strings.NewReader(body))
@@ -50,8 +50,8 @@ func publishUntilRefused(p *hubtest.Process, contentType, body string) refusedPu
 	}
 }
 
-// streamUntilRefused sends lines in one endless request, until the hub answers, and returns the
-// answer.
+// streamUntilRefused publishes the line repeatedly in one endless request. It returns the answer, which
+// the hub sends when it refuses a line.
 func streamUntilRefused(p *hubtest.Process, line string) refusedPublish {
 	in, out := io.Pipe()
 	go func() {
@@ -77,8 +77,8 @@ func streamUntilRefused(p *hubtest.Process, line string) refusedPublish {
 	return refusedPublish{fmt.Sprintf("%d, Retry-After %q: %s", response.StatusCode, response.Header.Get("Retry-After"), text), err}
 }
 
-// sendUntilRefused publishes event after event over WebSocket, and returns the first answer that is not an
-// acknowledgement.
+// sendUntilRefused publishes events over WebSocket, each after the previous one is acknowledged, and returns the first
+// answer that is an error.
 func sendUntilRefused(p *hubtest.Process, conn *websocket.Conn, data string) refusedPublish {
 	for n := 1; ; n++ {
 		command := fmt.Sprintf(`{"op":"publish","id":"%d","topic":"a","data":%s}`, n, data)
@@ -104,12 +104,12 @@ func sendUntilRefused(p *hubtest.Process, conn *websocket.Conn, data string) ref
 	}
 }
 
-// longDrain makes it unlikely that the hub disconnects a client before the client's next publish, because the hub
-// disconnects its clients at random times within the drain.
+// longDrain sets a long drain. The hub disconnects clients at random times within the drain. In a long drain, a client is
+// unlikely to be disconnected before its next publish.
 var longDrain = []string{"--drain", "20h"}
 
-// When the stream is deleted or the disk is full, the hub stops. Before that, it answers each
-// publish in progress, on every route, with the error that storage is unavailable.
+// When the stream is deleted or the disk is full, the hub exits. Before it exits, it answers each
+// publish that is in progress, on every route, with status 503.
 func TestPublishInProgressIsAnswered(t *testing.T) {
 	for _, row := range []struct {
 		name  string

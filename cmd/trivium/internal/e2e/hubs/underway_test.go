@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// publishPartly starts a publish request and leaves its body incomplete.
+// publishPartly starts a publish request whose body begins with part, and does not send the rest of the body.
 func publishPartly(p *hubtest.Process, header, part string) net.Conn {
 	p.T.Helper()
 	conn, err := net.Dial("tcp", p.HTTP)
@@ -28,9 +28,9 @@ func publishPartly(p *hubtest.Process, header, part string) net.Conn {
 	return conn
 }
 
-// While the body of a request is incomplete, another request with the same idempotency key is
-// refused, because the key is in use. After the first request is aborted, the key can be used
-// again.
+// While the body of a request is incomplete, the hub refuses another request with the same
+// idempotency key, because the key is in use. After the first request was aborted, a request can use
+// the key again.
 func TestKeyInUseIsRefused(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none")...))
 	first := publishPartly(p, "Content-Type: application/json\r\nIdempotency-Key: k", `{"topic":"a",`)
@@ -53,8 +53,8 @@ func TestKeyInUseIsRefused(t *testing.T) {
 	require.EqualValues(t, 1, p.Stats().Events.Published)
 }
 
-// If the hub shuts down during a stream of events, it answers with the number of events that it has
-// published.
+// If the hub shuts down while it receives events in a streamed request, its answer contains the number
+// of events that it has published.
 func TestStreamReportsProgressAtShutdown(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none")...))
 	stream := publishPartly(p, "Content-Type: application/x-ndjson", "{\"topic\":\"a\",\"data\":1}\n{\"topic\":")
