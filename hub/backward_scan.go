@@ -64,7 +64,7 @@ func (b *backwardScan) advance(ctx context.Context, rr *replayReader) (done bool
 	return b.found == b.wanted || b.to <= begin, nil
 }
 
-// scanElements scans elements that were read from the log: all those in a range that contains the
+// scanElements scans elements that were read from the log: all elements of a range that contains the
 // element after scannedTo and ends at the seq to.
 func (b *backwardScan) scanElements(elements []*Event, to uint64) {
 	b.scanned++
@@ -95,7 +95,7 @@ const (
 	maxSeekFilters  = 64 // for a larger filter set, the log is scanned
 	scansBeforeSeek = 4  // number of chunks scanned before a Seeker searches for wildcards; most scans end earlier
 	maxSparse       = 64 // maximum number of elements that one read fetches individually
-	denseSeqs       = 8  // with this number of found events within a chunk's length, whole chunks are read
+	denseSeqs       = 8  // if this number of events is found within the length of a chunk, whole chunks are read
 )
 
 // usesSeeker reports whether the Seeker is used to find the missing events.

@@ -21,7 +21,7 @@ type coalescedWrite struct {
 	encoding   int
 	start, end int
 	bytes      []byte
-	buffer     []byte // the memory of bytes, unless bytes are those of a single event
+	buffer     []byte // memory of the field bytes; not used for a single event
 }
 
 // maxCoalescedBytes limits the size of one coalesced write of several events.

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clockLog starts a hub with a log of 300 events, one per second, of which the in-memory log has
-// the newest 150. Events 101 to 200 have times that are an hour ahead, as from a server with a
-// wrong clock. clockLog also returns the events as a live subscriber received them.
+// clockLog starts a hub with a log of 300 events, one per second. The in-memory log contains the newest
+// 150. Events 101 to 200 have times that are an hour ahead, as from a server with a wrong clock.
+// clockLog also returns the events as a live subscriber received them.
 func clockLog(t *testing.T) (*Hub, *logEngine, []*Event) {
 	t.Helper()
 	h, l := startLog(t, 0, 150)

@@ -74,7 +74,8 @@ type addition struct {
 	deletedTo     uint64 // seq of the element if it is a deleted range, otherwise 0
 }
 
-// conflationKey identifies events of which only the newest is delivered if a subscription conflates.
+// conflationKey identifies a series of events. A conflating subscription receives only the newest of
+// them.
 type conflationKey struct{ topic, key string }
 
 // removal is the reason why retention removed an event.

@@ -122,7 +122,7 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	publishing.Wait()
 	m.publishBatch(rng(60), 3*maxPendingEvents) // the last batch: no later event wakes a subscriber that missed its wakeup
 	if m.slow {
-		time.Sleep(time.Minute) // until no worker is slow any more
+		time.Sleep(time.Minute) // by then, no worker is delayed
 	}
 	synctest.Wait()
 	m.checkFinalState()

@@ -68,7 +68,7 @@ type chunk struct {
 type chunkQuery struct {
 	seq   uint64
 	until uint64    // the subscriber does not need chunks past this seq
-	seqs  []uint64  // read only the elements with these seqs, of which the first is seq+1; nil: read all
+	seqs  []uint64  // read only the elements with these seqs, beginning with seq+1; nil: read all
 	set   FilterSet // a chunk that is filtered by this set answers the query too
 
 	filtered bool      // a filtered chunk is preferred

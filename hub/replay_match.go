@@ -57,7 +57,8 @@ func (rr *replayReader) allowsMatching(q *chunkQuery) bool {
 		return false
 	}
 	delete(rr.slowMatches, q.sub)
-	// An unfiltered read serves all waiting subscribers. A filtered read serves only those with equal filters.
+	// An unfiltered read serves all waiting subscribers. A filtered read serves only subscribers with
+	// equal filters.
 	waiting := uint64(len(rr.queue.bySub)) + 1
 	return q.until-q.seq >= rr.matchRule.cost*chunkEvents*waiting || rr.matchRule.cost == 0
 }

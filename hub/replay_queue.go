@@ -13,7 +13,7 @@ const maxResolved = 256
 // visits all of them. Guarded by replayReader.mu.
 type queryQueue struct {
 	bySub  map[*subscriber]*chunkQuery
-	oldest list.List     // all queries except those for filtered chunks, in order of arrival
+	oldest list.List     // queries for unfiltered chunks, in order of arrival
 	chunks []*chunkQuery // the same queries, in the order of compareQueries
 
 	oldestMatching list.List     // queries that wait for filtered chunks, in order of arrival
@@ -150,8 +150,9 @@ func (w *queryQueue) sweeps(c *chunk) (all []sweep) {
 	return all
 }
 
-// removeSwept visits at most maxResolved queries in the range of the sweep and removes those that belong to it. It
-// appends their subscriptions to subs, and reports whether the sweep is complete.
+// removeSwept visits at most maxResolved queries in the range of the sweep and removes the queries that
+// belong to the sweep. It appends their subscriptions to subs, and reports whether the sweep is
+// complete.
 func (w *queryQueue) removeSwept(subs []*subscriber, s *sweep) (_ []*subscriber, done bool) {
 	oldest, list := w.lists(s.matching)
 	chunks := *list

@@ -6,9 +6,9 @@
 //		enginetest.Run(t, false, func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, keep) })
 //	}
 //
-// An engine may deliver events before or after its Publish returns, so the suite waits up to Patience for deliveries.
-// Most subtests run in parallel; the subtest that measures memory runs before them, by itself. The suite starts
-// goroutines only for publishers; each subtest waits for its publishers.
+// An engine may deliver events before or after its Publish returns, so the suite waits up to Patience
+// for deliveries. Most subtests run in parallel; the subtest that measures memory runs alone, before
+// them. The suite starts goroutines only for publishers; each subtest waits for its publishers.
 package enginetest
 
 import (

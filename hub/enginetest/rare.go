@@ -67,9 +67,9 @@ func rareTopic(i int) string {
 }
 
 // testRareTopics checks subscribers whose filters match few events of a long log. An engine that is a
-// hub.MatchReader reads these events without the events between them. The stretch from denseFrom to denseEnd does
-// not fit into one such read. Every subscriber must receive exactly the events that a live subscriber has received,
-// without those that were erased.
+// hub.MatchReader reads these events without the events between them. The stretch from denseFrom to
+// denseEnd does not fit into one such read. Every subscriber must receive exactly the events that a
+// live subscriber has received, except the erased events.
 func testRareTopics(t *testing.T, newEngine func(*testing.T, hub.Retention) hub.Engine) {
 	engine, calls := countCalls(newEngine(t, hub.Retention{}))
 	config := hub.Config{Engine: engine}

@@ -168,8 +168,8 @@ func (e *Engine) eachAnswer(ctx context.Context, r getRequest, take func(m *nats
 	}
 }
 
-// confirm checks that the leader's messages of the subject in [from, upTo] are exactly those that a
-// replica has returned. It requests the messages from the leader one by one.
+// confirm checks that the leader's messages of the subject in [from, upTo] are exactly the messages
+// that a replica has returned. It requests the messages from the leader one by one.
 func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found []uint64, upTo uint64) error {
 	if e.cfg.Replicas == 1 {
 		return nil

@@ -122,8 +122,8 @@ func (e *Engine) compareOnce(ctx context.Context, seq uint64) {
 	}
 }
 
-// compareCopies logs and counts the servers whose messages differ from those of the majority. If the
-// leader is one of them, it returns the name of a server of the majority.
+// compareCopies logs and counts the servers whose messages differ from the messages of the majority. If
+// the leader is one of them, it returns the name of a server of the majority.
 func (e *Engine) compareCopies(ctx context.Context, seq uint64) (leader, better string) {
 	info, err := e.check(ctx)
 	if err != nil || info.Cluster == nil {
