@@ -30,11 +30,11 @@ type asset struct {
 	contentType string
 	tag         string // ETag, derived from the content
 	compressed  []byte
-	plain       func() ([]byte, error) // returns the uncompressed content; computed at its first use
+	plain       func() ([]byte, error) // returns the uncompressed content
 }
 
 // newAsset returns an asset with the content of an embedded file. A test checks that contentTypes
-// contains its extension.
+// contains the extension of its name.
 func newAsset(name string, content []byte) *asset {
 	compressed, err := build.Compress(content)
 	if err != nil {
@@ -62,8 +62,8 @@ func newCompressed(contentType string, compressed []byte) *asset {
 	}
 }
 
-// serve answers GET and HEAD. Browsers must check each time whether the asset has changed, because
-// a rebuilt hub, or another hub on the same port, may serve another version.
+// serve answers GET and HEAD. Browsers must revalidate a cached asset before each use, because a
+// rebuilt hub, or another hub on the same port, may serve another version.
 func (a *asset) serve(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) {
 	h := w.Header()
 	content, tag := a.compressed, `"`+a.tag+`-gzip"`
@@ -103,8 +103,8 @@ func write(w http.ResponseWriter, p []byte, timeout time.Duration) {
 	controller := http.NewResponseController(w)
 	for len(p) > 0 {
 		if timeout > 0 {
-			// The error is ignored: only connections of tests do not support deadlines, and they do
-			// not block.
+			// The error is ignored: only the connections of some tests do not support deadlines,
+			// and writes to them do not block.
 			_ = controller.SetWriteDeadline(time.Now().Add(timeout))
 		}
 		n, err := w.Write(p[:min(len(p), chunk)])
@@ -122,7 +122,7 @@ func write(w http.ResponseWriter, p []byte, timeout time.Duration) {
 // acceptsGzip reports whether Accept-Encoding permits gzip (RFC 9110, section 12.5.3). A weight for
 // gzip takes precedence over one for *.
 func acceptsGzip(lines []string) bool {
-	named, any := -1.0, 0.0
+	named, wildcard := -1.0, 0.0
 	for _, line := range lines {
 		for element := range strings.SplitSeq(line, ",") {
 			coding, parameters, _ := strings.Cut(element, ";")
@@ -130,14 +130,14 @@ func acceptsGzip(lines []string) bool {
 			case "gzip", "x-gzip":
 				named = max(named, weight(parameters))
 			case "*":
-				any = weight(parameters)
+				wildcard = weight(parameters)
 			}
 		}
 	}
 	if named >= 0 {
 		return named > 0
 	}
-	return any > 0
+	return wildcard > 0
 }
 
 // weight returns the weight q (RFC 9110, section 12.4.2). An invalid weight is 0.

@@ -23,8 +23,9 @@ func FindCheckout() string {
 	return findCheckout(executable, source)
 }
 
-// findCheckout finds the checkout by the path of the executable and by the path of this package's
-// source at compile time, which -trimpath removes.
+// findCheckout is FindCheckout with the path of the executable and the path of this package's
+// source at compile time. If the process was built with -trimpath, that path is not absolute, and
+// there is no checkout.
 func findCheckout(executable, source string) string {
 	if !builtByGoRun(executable) || !filepath.IsAbs(source) {
 		return ""

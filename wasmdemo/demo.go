@@ -23,7 +23,7 @@ const (
 //go:embed static
 var static embed.FS
 
-// absentPage is shown if there is no WebAssembly binary. It explains how to build it.
+// absentPage is shown if there is no WebAssembly binary. The page explains how to build one.
 //
 //go:embed absent.html
 var absentPage []byte
@@ -31,8 +31,8 @@ var absentPage []byte
 // Config configures a Demo.
 type Config struct {
 	// Checkout is the root of the module with wasmdemo/app, as FindCheckout returns it; Run builds
-	// the WebAssembly binary from it. If it is "", Run builds nothing. If a binary is embedded, it
-	// is used instead.
+	// the WebAssembly binary from it. If it is "", Run builds nothing. An embedded binary takes
+	// precedence.
 	Checkout string
 	Log      *slog.Logger // nil: no log
 	// WriteTimeout is the maximum time without progress in writing an answer; 0: unlimited.
@@ -84,10 +84,10 @@ func New(cfg Config) *Demo {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Demo{cfg: cfg, pages: readPages(), absent: newAsset("absent.html", absentPage)}
-	carried, ok := carriedBinary()
+	embedded, ok := embeddedBinary()
 	switch {
 	case ok:
-		d.setBinary(carried)
+		d.setBinary(embedded)
 	case cfg.Checkout != "":
 		d.state, d.detail = Building, "the WebAssembly binary of the page is being built"
 	default:

@@ -23,7 +23,7 @@ import (
 var scratch string
 
 func TestMain(m *testing.M) {
-	const atOnce = "3" // parallel tests unless -parallel is set; the pages mostly wait
+	const atOnce = "3" // the value of -parallel if it is not set; the tests spend most of their time waiting
 	flag.Parse()
 	isSet := false
 	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// patience is the timeout of every wait in a test. It expires only after a fault.
+// patience is the timeout of every wait in a test. It is so long that it expires only if the test
+// fails.
 const patience = 4 * time.Minute
 
 // realBuild builds the WebAssembly binary of this checkout, once for all tests.
@@ -109,8 +110,8 @@ func TestBuild(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// TestRelease checks that a build with the tag embeds the binary that go generate has created, and
-// that such a build fails without the binary.
+// TestRelease checks that a build with the tag embeddemo embeds the binary that go generate has
+// created, and that the build fails if that binary is missing.
 func TestRelease(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the test builds a release, which takes a long time")
@@ -141,7 +142,7 @@ func TestBuildFails(t *testing.T) {
 		"a compile error": {source: "package main\n\nfunc main() { undefined() }\n", want: []string{"wasmdemo/app/main.go:3:15: undefined: undefined"}},
 		"no toolchain":    {source: emptyApp, path: t.TempDir(), want: []string{"the go command is not in PATH"}},
 		"too large": {
-			// This binary contains random bytes, which cannot be compressed.
+			// The app embeds random bytes, which cannot be compressed.
 			source: "package main\n\nimport _ \"embed\"\n\n//go:embed large\nvar large string\n\nfunc main() { println(large) }\n",
 			want:   []string{"bytes after gzip, but must have at most 1200000"},
 		},

@@ -26,8 +26,8 @@ mv "$0.started" "$0.pids"
 wait
 `
 
-// TestBuildEnds checks that the toolchain and all processes that it has started end when the hub
-// ends.
+// TestBuildEnds checks that the toolchain and all processes that it has started end when the
+// context of Run ends.
 func TestBuildEnds(t *testing.T) {
 	bin := t.TempDir()
 	tool := filepath.Join(bin, "go")

@@ -136,7 +136,7 @@ func (e *examples) chat() {
 	eval[any](tabs[0], "document.querySelector('.scroll').scrollTop = 0")
 	shown(tabs[0], 1, 50)
 	tabs[0].await("document.querySelector('#older').hidden")
-	require.NotZero(e, eval[float64](tabs[0], "document.querySelector('.scroll').scrollTop"), "new messages do not move the scroll position")
+	require.NotZero(e, eval[float64](tabs[0], "document.querySelector('.scroll').scrollTop"), "older messages above do not move the visible messages")
 
 	const markup = `<img src=x onerror="document.title='owned'">`
 	tabs[0].write("[name=name]", "Ada")
@@ -181,7 +181,8 @@ func (e *examples) cursors() {
 			for (const { addedNodes } of changes) for (const node of addedNodes) seen.push(node.textContent + " " + node.style.left)
 		}).observe(document.querySelector("#area"), { childList: true }))`)
 	}
-	// A subscription that is not open yet does not receive earlier events, so the test repeats.
+	// The second tab receives no events before its subscription is open, so the test moves the
+	// pointer repeatedly.
 	for i := 0; eval[int](tabs[1], "seen.length") == 0; i++ {
 		x := eval[float64](tabs[0], "document.querySelector('#area').getBoundingClientRect().x") + 100 + float64(i%10)
 		y := eval[float64](tabs[0], "document.querySelector('#area').getBoundingClientRect().y") + 50
@@ -206,7 +207,8 @@ func (e *examples) fiveLines() {
 	closeTabs([]*tab{p})
 }
 
-// follow follows the link from the demo to the examples, which passes the demo's token on.
+// follow clicks the link from the demo page to the examples. The link passes the token of the demo
+// page on.
 func (e *examples) follow(p *tab) {
 	eval[any](p, "void fetch('../../session', { method: 'DELETE' }).then(() => (document.title = 'signed out'))")
 	p.await("document.title === 'signed out'")
@@ -226,8 +228,8 @@ func closeTabs(tabs []*tab) {
 	}
 }
 
-// pictures takes pictures of a page for a desktop and a phone, in both themes, and checks that no page is wider than a
-// phone.
+// pictures takes screenshots of a page on a phone and a desktop, in both themes, and checks that
+// the page is not wider than the screen.
 func pictures(p *tab, name string) {
 	p.Helper()
 	for _, size := range []struct {

@@ -80,12 +80,12 @@ func (h *realHub) token(name string) string {
 	out, err := exec.Command(h.binary, "token", name, "--tokens", h.tokens, "--subscribe", ">", "--publish", ">").Output()
 	require.NoError(h.t, err)
 	token := strings.TrimSpace(string(out))
-	require.Eventually(h.t, func() bool { return h.cmd == nil || h.takes(token) }, patience, 10*time.Millisecond)
+	require.Eventually(h.t, func() bool { return h.cmd == nil || h.accepts(token) }, patience, 10*time.Millisecond)
 	return token
 }
 
-// takes reports whether the hub accepts the token.
-func (h *realHub) takes(token string) bool {
+// accepts reports whether the hub accepts the token.
+func (h *realHub) accepts(token string) bool {
 	r, err := http.NewRequest(http.MethodGet, h.URL+"/poll?wait=0", nil)
 	require.NoError(h.t, err)
 	r.Header.Set("Authorization", "Bearer "+token)

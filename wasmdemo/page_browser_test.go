@@ -62,7 +62,8 @@ func TestPage(t *testing.T) {
 	p.snippets()
 }
 
-// firstView checks that the page starts by itself, and its first view on a phone.
+// firstView checks that the page starts without a click, and that a phone shows the three columns
+// without scrolling.
 func (p *page) firstView(hub *realHub) {
 	p.allLive()
 	require.Equal(p, hub.URL+"/demo/", eval[string](p.tab, "location.href"), "the token is removed from the address")
@@ -88,7 +89,7 @@ func (p *page) firstView(hub *realHub) {
 	p.click(part(1, "more"))
 	p.size(1280, 1700)
 	p.unload()
-	p.atRest()
+	p.settled()
 }
 
 // broken presses the button that interrupts the connection of one column, and waits for the result.
@@ -108,7 +109,7 @@ func (p *page) broken() {
 	require.Contains(p, p.recorded(), "warn", "the banner is amber while the column is interrupted")
 	require.NotContains(p, p.recorded(), "bad")
 	p.unload()
-	p.atRest()
+	p.settled()
 }
 
 // TestPageWithoutItsBinary checks that the page explains why there is no binary, and that it shows
@@ -216,7 +217,7 @@ func (p *page) disturbed() {
 	p.allLive()
 	p.flows(50)
 
-	require.True(p, eval[bool](p.tab, "document.querySelector('"+part(1, "use")+" [value=sse]').disabled"), "SSE cannot be selected while two columns hold a connection")
+	require.True(p, eval[bool](p.tab, "document.querySelector('"+part(1, "use")+" [value=sse]').disabled"), "SSE cannot be selected while two columns use connections that count toward the browser's limit")
 	for _, use := range []string{"eventsource", "websocket", "longpoll", "sse"} {
 		p.choose(part(2, "use"), use)
 		p.mode(2, "live")
@@ -235,7 +236,7 @@ func (p *page) disturbed() {
 	p.pictures("flowing-1000")
 	require.Equal(p, 50, eval[int](p.tab, "document.querySelectorAll('"+part(1, "events")+" li').length"), "the list is bounded")
 	p.unload()
-	p.atRest()
+	p.settled()
 }
 
 func (p *page) snippets() {
@@ -245,8 +246,8 @@ func (p *page) snippets() {
 	for _, name := range []string{"eventsource", "websocket", "polling"} {
 		eval[any](p.tab, "void (async () => {"+p.text("#snippet-"+name)+"})()")
 	}
-	// When it is connected, each snippet logs the following events to the console.
-	const about = "copied snippets read this"
+	// A snippet logs the events that are published after it has connected.
+	const about = "for the copied snippets"
 	for end := time.Now().Add(patience); strings.Count(p.consoleText(), about) < 3; {
 		require.True(p, time.Now().Before(end), "%d of 3 snippets received an event", strings.Count(p.consoleText(), about))
 		p.publish("demo.snippet", about)
@@ -277,7 +278,7 @@ func twoTabs(first *page, hub *realHub) {
 	require.NoError(first, err)
 	first.allLive()
 	first.reaches(seen + 1)
-	first.atRest()
+	first.settled()
 	over.mode(3, "hidden")
 
 	beside := &page{tab: openTab(first.T, first.ctx, address)}
@@ -294,7 +295,7 @@ func twoTabs(first *page, hub *realHub) {
 		p.unload()
 	}
 	for _, p := range []*page{first, beside} {
-		p.atRest()
+		p.settled()
 		p.noComplaints()
 	}
 	over.close()

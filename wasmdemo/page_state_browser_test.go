@@ -19,7 +19,7 @@ func part(column int, name string) string {
 	return ".road:nth-child(" + strconv.Itoa(column) + ") [data-part=" + name + "]"
 }
 
-// mode waits until a column has a mode.
+// mode waits until a column has the given mode.
 func (p *page) mode(column int, mode string) {
 	p.Helper()
 	p.await("document.querySelector('.road:nth-child(" + strconv.Itoa(column) + ")')?.dataset.mode === '" + mode + "'")
@@ -32,14 +32,14 @@ func (p *page) allLive() {
 	}
 }
 
-// identical checks that the comparison has found nothing lost, doubled or out of order.
+// identical checks that the page has found no lost, doubled or reordered events.
 func (p *page) identical() {
 	p.Helper()
 	require.NotContains(p, p.text("#proof-headline"), "Not the same", p.text("#proof"))
 	require.Equal(p, "lost 0 · doubled 0 · out of order 0", p.text("#proof-counts"))
 }
 
-// level waits until the banner has a level: idle, good, warn or bad.
+// level waits until the banner has the given level: idle, good, warn or bad.
 func (p *page) level(level string) {
 	p.Helper()
 	p.await("document.getElementById('proof').dataset.state === '" + level + "'")
@@ -64,9 +64,9 @@ func (p *page) reaches(events int) {
 	p.identical()
 }
 
-// atRest waits until all columns have received every event and the banner is green. The load must
-// be off.
-func (p *page) atRest() {
+// settled waits until all columns have received every event and the banner is green. The page must
+// not be publishing.
+func (p *page) settled() {
 	p.Helper()
 	p.await("new Set([..." + modes + ", document.getElementById('proof').dataset.state]).size === 2")
 	p.level("good")
@@ -81,7 +81,7 @@ func (p *page) compared() int {
 	return eval[int](p.tab, compared)
 }
 
-// load publishes at a rate.
+// load makes the page publish events at a rate.
 func (p *page) load(rate int) {
 	p.Helper()
 	p.write("#load-rate", strconv.Itoa(rate))
@@ -91,7 +91,7 @@ func (p *page) load(rate int) {
 	p.contains("#load-go", "Stop publishing")
 }
 
-// unload stops publishing.
+// unload makes the page stop publishing.
 func (p *page) unload() {
 	p.Helper()
 	if p.text("#load-go") == "Stop publishing" {

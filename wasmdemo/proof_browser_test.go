@@ -51,7 +51,8 @@ func splitEvents(data []byte, _ bool) (advance int, token []byte, err error) {
 	return 0, nil, nil
 }
 
-// TestFaultOfOneTransportIsFound checks that a fault on one transport turns the banner red, with the right counts.
+// TestFaultOfOneTransportIsFound checks that the banner turns red and shows the right counts if
+// events are lost, doubled or reordered on one transport.
 func TestFaultOfOneTransportIsFound(t *testing.T) {
 	if testing.Short() {
 		t.Skip("tests with a browser take a long time")
@@ -82,8 +83,8 @@ func TestFaultOfOneTransportIsFound(t *testing.T) {
 	p.allLive()
 	p.flows(1)
 	p.unload()
-	p.atRest()
-	p.click("#start-over") // events of the page itself are not compared any more
+	p.settled()
+	p.click("#start-over") // from now on, the page compares only the events that the test publishes
 	p.await(compared + " === 0")
 	p.allLive()
 

@@ -44,7 +44,7 @@ func startBrowser(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() {
-		within, cancel := context.WithTimeout(ctx, patience) // without a timeout, it would wait forever for a browser that hangs
+		within, cancel := context.WithTimeout(ctx, patience) // without a timeout, Cancel would wait forever for a browser that hangs
 		defer cancel()
 		assert.NoError(t, chromedp.Cancel(within), "closing the browser")
 	})
@@ -151,8 +151,8 @@ func (b *tab) text(selector string) string {
 	return strings.ReplaceAll(text, "\u00a0", " ")
 }
 
-// await waits until a JavaScript expression is true. The expression cannot be evaluated while the tab changes to another
-// page.
+// await waits until a JavaScript expression is true. It ignores errors until the timeout, because
+// an expression cannot be evaluated while the tab loads another page.
 func (b *tab) await(expression string) {
 	b.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {

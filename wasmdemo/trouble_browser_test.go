@@ -66,7 +66,7 @@ func (p *page) disconnected() {
 	p.flows(20)
 }
 
-// restarted kills the hub, and starts it again.
+// restarted kills the hub, checks what the page shows, and starts the hub again.
 func (p *page) restarted(hub *realHub) {
 	p.choose(part(2, "use"), "eventsource")
 	p.allLive()
@@ -86,7 +86,8 @@ func (p *page) restarted(hub *realHub) {
 
 func (p *page) ended(hub *realHub) {
 	hub.revoke()
-	// Each client tries its token several times. Its waits between these tries would take a minute; cutting a column ends them.
+	// Each client tries its token several times. The waits between the attempts would take a
+	// minute; a click on Cut ends a wait.
 	for column := 1; column <= 3; column++ {
 		const cutWaiting = "[...document.querySelectorAll('.road[data-mode=waiting] [data-part=cut]')].forEach((cut) => cut.click())"
 		p.await(cutWaiting + " ?? document.querySelector('" + part(column, "state") + "').innerText.replaceAll('\\u00a0', ' ').includes('Ended: 401')")

@@ -18,8 +18,8 @@ const (
 // lines lists the labels of the decades of the scale.
 var lines = []string{"1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"}
 
-// chart draws a column's latency: for each quarter of a second a bar from the shortest to the longest latency, on a
-// logarithmic scale.
+// chart draws the latency of a column on a logarithmic scale. For each quarter of a second, a bar
+// shows the range from the shortest to the longest latency.
 type chart struct {
 	root, canvas, context js.Value
 	label                 *attribute

@@ -33,7 +33,7 @@ type column struct {
 	index int
 	conn  *board.Connection
 	use   client.Transport
-	asked bool // the page has requested a token since the client ended
+	asked bool // whether the page has asked the user for a token since the client ended
 
 	choice                                js.Value
 	mode                                  *attribute
@@ -175,7 +175,7 @@ func (c *column) draw(now time.Time, status board.ConnectionStatus, got uint64, 
 	c.chart.draw(now, f, scale)
 }
 
-// If more than manyRows rows arrive between two drawings, they cannot be read, and the list is
+// If more than manyRows rows arrive between two drawings, a user cannot read them, so the list is
 // drawn only once per listEvery.
 const (
 	manyRows  = 10
@@ -215,7 +215,7 @@ func newRow() *row {
 }
 
 func (r *rows) draw(now time.Time, b *board.Board, column int, total uint64) {
-	if total < r.shown { // the page has started again
+	if total < r.shown { // the comparison was started over
 		r.shown, r.items = 0, nil
 		r.list.Call("replaceChildren")
 	}

@@ -11,10 +11,11 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-// knobScale is the number of steps of the slider per decade.
+// knobScale is the number of slider steps per factor of ten.
 const knobScale = 20
 
-// loadKnob holds the controls of the load: its rate, and its switch.
+// loadKnob holds the controls of the load, which publishes sample events: its rate, its topic and
+// its switch.
 type loadKnob struct {
 	page                   *page
 	slider                 js.Value
@@ -56,7 +57,7 @@ func (k *loadKnob) wanted() (float64, bool) {
 	return rate, err == nil && rate >= 1 && rate <= board.MaxRate
 }
 
-// changed sets the load to the values of the fields. It returns false if a value is invalid.
+// changed applies the values of the fields to the load. It returns false if a value is invalid.
 func (k *loadKnob) changed() bool {
 	rate, ok := k.wanted()
 	rateFault := ""

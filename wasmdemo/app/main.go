@@ -3,10 +3,12 @@
 // Command app is the WebAssembly binary of the demo page. It publishes sample events, shows the hub's events in three
 // columns, each with another transport, and compares the columns. It fills static/index.html.
 //
-// Only the main goroutine accesses the page: it runs the functions that callbacks have queued, and draws all changes
-// together in an animation frame, a few times per second. Each column's connection and the load have a goroutine; they
-// share a board, which has its own mutex, with the page. Other slow work, such as publishing an event of the form, runs
-// in a goroutine that queues its result. All goroutines end with the page.
+// Only the main goroutine accesses the page: it runs the functions that callbacks have queued, and
+// draws all changes together in an animation frame, a few times per second. Each column's
+// connection has a goroutine, and so has the load, which publishes the sample events. These
+// goroutines and the page share a board, which has its own mutex. Other slow work, such as
+// publishing an event of the form, runs in a goroutine that queues its result. All goroutines end
+// with the page.
 package main
 
 import (
@@ -50,9 +52,9 @@ type page struct {
 	noTrouble *flag
 	hindrance string // the reason why the page cannot start; "" if it can
 	why       *property
-	started   bool               // the columns have started at a common position
-	published bool               // the load has been started once
-	stop      context.CancelFunc // cancels the newest call of starting
+	started   bool               // whether the columns have started at a common position
+	published bool               // whether the load was ever started
+	stop      context.CancelFunc // cancels the latest call of starting
 	running   sync.WaitGroup     // the goroutines that the page has started; they end with it
 }
 

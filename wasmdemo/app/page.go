@@ -96,7 +96,7 @@ func (p *page) run() {
 	}
 }
 
-// handover returns the token that the loader took from the page's address.
+// handover returns the token that page.js has taken from the page's address.
 func (p *page) handover() string {
 	token := window.Get("trivium").Get("token").String()
 	window.Get("trivium").Set("token", "")
@@ -138,8 +138,8 @@ func (p *page) askForToken(why string) {
 	}
 }
 
-// startOver requests the hub's newest position, and then connects all columns there. Before that,
-// no column connects, so that no earlier events are compared.
+// startOver requests the hub's newest position, and then connects all columns at that position, so
+// that no earlier events are compared.
 func (p *page) startOver() {
 	p.stop()
 	p.cut.Stop()
@@ -149,7 +149,8 @@ func (p *page) startOver() {
 	p.running.Go(func() { p.starting(ctx) })
 }
 
-// do queues a function for the main goroutine. The function is not called if ctx has ended before.
+// do queues a function for the main goroutine, which does not call the function if ctx has ended by
+// then.
 func (p *page) do(ctx context.Context, what func()) {
 	p.queue <- func() {
 		if ctx.Err() == nil {
@@ -182,7 +183,7 @@ func (p *page) starting(ctx context.Context) {
 	}
 }
 
-// start connects the columns after a cursor.
+// start connects all columns at a cursor.
 func (p *page) start(at hub.Cursor) {
 	p.setHindrance("")
 	p.started = true
@@ -217,8 +218,8 @@ func (p *page) setHindrance(hindrance string) {
 	p.drawTrouble()
 }
 
-// drawTrouble shows the most important problem. Being offline is the most important
-// one, because the browser does not tell a page why a connection failed.
+// drawTrouble shows the most important problem. A browser that is offline is the most important
+// one, because a page cannot see why its connections fail.
 func (p *page) drawTrouble() {
 	trouble := p.hindrance
 	if !window.Get("navigator").Get("onLine").Bool() {

@@ -23,8 +23,7 @@ addEventListener("hashchange", takeToken);
 
 const boot = document.getElementById("boot");
 
-// show displays the state of loading. detail is the output of other programs, so it is shown as
-// text, never as markup.
+// show displays the state of loading. detail may be output of another program, so it is shown as text, never as markup.
 function show(title, text, detail, bad) {
   boot.hidden = false;
   boot.classList.toggle("bad", Boolean(bad));
@@ -50,7 +49,7 @@ async function built() {
       if (!answer.ok) throw new Error("the hub answered with status " + answer.status);
       build = await answer.json();
     } catch (problem) {
-      show("The hub does not answer", "The page asks again every two seconds.", String(problem.message), true);
+      show("The hub does not answer", "The page tries again every two seconds.", String(problem.message), true);
       await sleep(2000);
       continue;
     }

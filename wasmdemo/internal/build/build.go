@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// MaxBinary is the maximum size of the compressed binary in bytes. It is low, because phones also
+// MaxBinary is the maximum size of the compressed binary in bytes. It is low because phones also
 // load the binary.
 const MaxBinary = 1_200_000
 
@@ -28,7 +28,7 @@ type Result struct {
 // patience is the time for which the toolchain may continue after an interrupt before it is killed.
 const patience = 300 * time.Millisecond
 
-// maxOutput is the maximum number of bytes of the toolchain's output that are kept.
+// maxOutput is the maximum number of bytes of the toolchain's output in an error.
 const maxOutput = 16 << 10
 
 // Run builds ./wasmdemo/app of the module at root with the go command in PATH. It writes nothing into the

@@ -26,8 +26,7 @@ function item({ id, data, time }) {
   return line
 }
 
-// With last, the hub returns the newest events of a topic. The program requests 20 more events than
-// it shows.
+// With last, the hub returns the newest events of a topic. The page requests 20 more events than it shows.
 const older = document.getElementById("older")
 older.onclick = async () => {
   older.disabled = true

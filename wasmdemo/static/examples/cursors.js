@@ -5,8 +5,8 @@ const topic = "demo.cursors"
 const me = Math.random().toString(36).slice(2, 6)
 const events = connect({ url, topics: [topic], conflate: "key" })
 
-// At most one position at a time is being published. Of the positions that follow meanwhile, only
-// the newest is published next.
+// At most one position at a time is being published. If the pointer moves meanwhile, only its newest position is published
+// next.
 const area = document.getElementById("area")
 let next
 let isSending = false

@@ -1,8 +1,8 @@
-// This program stands in for a server with a model that generates text. It publishes the text part
-// by part. After a reload, the tab that began a text continues it.
+// This module simulates a server with a model that generates text. It publishes the text part by part. After a reload, the
+// tab that has begun a text continues it.
 import { connect } from "../../trivium.js"
 
-const text = `A hub retains published events for a while. A page that subscribes to a topic gets the retained parts first and the new parts after them, each once and in order. So it does not matter when the page was opened, or how often its connection was lost: it has the whole text. The server that generates the text does not know its readers. It publishes each part as soon as the part is ready, for ten pages or for ten thousand.`
+const text = `A hub retains published events for a while. A page that subscribes to a topic gets the retained parts first and the new parts after them, each once and in order. Therefore it does not matter when the page was opened, or how often its connection was lost: it has the whole text. The server that generates the text does not know its readers. It publishes each part as soon as the part is ready, for ten pages or for ten thousand.`
 
 export async function writeText(url, id) {
   const topic = "demo.text." + id

@@ -33,7 +33,7 @@ async function mayRead(topic) {
   return answer.ok
 }
 
-// showSource shows the HTML of the example and its program, as they were before the program ran.
+// showSource shows the HTML of the example and its scripts, as they were before the scripts ran.
 async function showSource() {
   const html = document.getElementById("html")
   if (html) html.textContent = document.getElementById("example").innerHTML.replace(/^\n|\s+$/g, "")

@@ -32,7 +32,7 @@ type Board struct {
 type column struct {
 	rows    []Row  // a ring of MaxRows rows: row n is at index n modulo MaxRows
 	count   uint64 // number of rows so far
-	missing uint64 // number of events of the page's own series that the column has not received
+	missing uint64 // number of events that this page has published and the column has missed
 	rate    Rate
 	latency Latency
 	last    string // ID of the last event
@@ -63,8 +63,8 @@ func (b *Board) Start(at hub.Cursor) {
 	}
 }
 
-// BeginSeries starts a new series of the page's own events. The page calls it when it is unknown
-// which of its last events the hub has accepted.
+// BeginSeries starts a new series of the page's own events. The page calls it if the page cannot
+// know which of its last events the hub has accepted.
 func (b *Board) BeginSeries() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -78,8 +78,8 @@ func (b *Board) TakeNumbers(n uint64) (series string, first uint64) {
 	return b.series.name, b.series.TakeNumbers(n)
 }
 
-// Arrive records an event or gap of a column. now is the time of day; clock is the same moment on the page's
-// monotonic clock, as in its own events.
+// Arrive records an event or gap of a column. now is the time of day; clock is the same moment on
+// the page's monotonic clock, which the page also uses for the times in its own events.
 func (b *Board) Arrive(c int, e client.Event, now time.Time, clock float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,8 +121,9 @@ func (b *Board) Position(c int, id string) {
 	}
 }
 
-// Report returns the comparison of the columns, including the page's own events that all columns
-// have missed. It must be called several times per second, so that Report.Lagging is exact.
+// Report returns the result of comparing the columns. A column has also lost an event if the page
+// has published the event and no column has received it. Report must be called several times per
+// second, so that Report.Lagging is exact.
 func (b *Board) Report(now time.Time) Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,7 +142,7 @@ type Figures struct {
 	Median   time.Duration
 	P99      time.Duration
 	Measured bool   // false: no latency in the last half minute
-	Clock    string // description of the clocks with which the latency was measured
+	Clock    string // the clock that measured the latency, as text: the page's or the hub's
 	Last     string
 	Rows     uint64 // number of rows so far
 	Chart    [ChartSlots]Bar

@@ -24,8 +24,8 @@ func own(b *Board, seq, n uint64) client.Event {
 	}
 }
 
-// TestLossInAllColumnsIsFound checks that a loss in all columns is found by the numbers of the
-// page's own events, unless a gap was reported.
+// TestLossInAllColumnsIsFound checks that the board detects events that no column has received, by
+// the numbers in the page's own events. Events in a reported gap are not lost.
 func TestLossInAllColumnsIsFound(t *testing.T) {
 	for _, reported := range []bool{false, true} {
 		var b Board
@@ -70,7 +70,8 @@ func TestSeriesParsesOnlyItsOwnEvents(t *testing.T) {
 	}
 }
 
-// TestBoardKeepsTheNewestRows checks that a view that draws irregularly receives each kept row once and in order.
+// TestBoardKeepsTheNewestRows checks that RowsAfter returns each kept row once and in order, if it
+// is called at irregular intervals.
 func TestBoardKeepsTheNewestRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var b Board
@@ -101,7 +102,7 @@ func TestFiguresFollowTheClock(t *testing.T) {
 	}
 	at := noon.Add(time.Second)
 	f := b.Figures(0, at)
-	require.InDelta(t, 50, f.Rate, 5, "50 events per second are measured for 100 events in two seconds")
+	require.InDelta(t, 50, f.Rate, 5, "100 events in two seconds are 50 events per second")
 	require.True(t, f.Measured)
 	require.Equal(t, 5*time.Millisecond, f.Median, "the median is not above the longest latency")
 	require.Equal(t, "00000001-100", f.Last)

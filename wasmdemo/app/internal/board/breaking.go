@@ -9,8 +9,9 @@ import (
 // cutFor is the duration of an interruption by Break.
 const cutFor = 3 * time.Second
 
-// Break interrupts the connection of one column after another, each for cutFor, and measures how many events the column
-// missed and how long it took to catch up. It is not safe for concurrent use.
+// Break interrupts the connection of a column for cutFor, and measures how many events the column
+// missed and how long it took to catch up. Each interruption affects the next column in turn. It is
+// not safe for concurrent use.
 type Break struct {
 	board  *Board
 	conns  *[Columns]*Connection

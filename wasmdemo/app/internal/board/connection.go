@@ -29,7 +29,7 @@ type Connection struct {
 	since   time.Time // start of the current state
 	failed  bool      // an attempt to connect has failed since the client was last live
 	taken   uint64    // number of events and gaps of this client that the board has received
-	stood   string    // the client's cursor at the last call of SyncPosition
+	synced  string    // the client's cursor at the last call of SyncPosition
 	ended   error     // the reason why the last client ended by itself
 }
 
@@ -80,7 +80,7 @@ func (r *Connection) connect(ctx context.Context) (*client.Client, context.Conte
 		return nil, nil
 	}
 	r.client, r.leave, r.ended, r.idle = c, leave, nil, make(chan struct{})
-	r.taken, r.stood = 0, ""
+	r.taken, r.synced = 0, ""
 	r.state, r.since, r.failed = c.State(), time.Now(), false
 	return c, within
 }
@@ -163,11 +163,11 @@ func (r *Connection) waitForStall(ctx context.Context) {
 	}
 }
 
-// change calls how, which changes the requested state, and ends the client if it is no longer
-// needed.
-func (r *Connection) change(how func()) {
+// change calls update, which changes the requested state. Then it ends the client if it is no
+// longer needed.
+func (r *Connection) change(update func()) {
 	r.mu.Lock()
-	how()
+	update()
 	if r.leave != nil && (!r.on || r.suspended()) {
 		r.leave()
 	}
@@ -254,8 +254,9 @@ func (r *Connection) resume() {
 }
 
 // SyncPosition passes the client's cursor to the board, so that the board detects a loss without a
-// later event. The cursor may be ahead of the board. It is passed on only if all events were
-// delivered and it has not changed since the last call.
+// later event. The cursor may be ahead of the events that the board has received. It is therefore
+// passed on only if the board has received all events and the cursor has not changed since the last
+// call.
 func (r *Connection) SyncPosition() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -263,19 +264,19 @@ func (r *Connection) SyncPosition() {
 		return
 	}
 	stats, at := r.client.Stats(), r.client.Cursor()
-	if stats.Delivered+stats.Gaps == r.taken && at == r.stood {
+	if stats.Delivered+stats.Gaps == r.taken && at == r.synced {
 		r.cfg.Board.Position(r.cfg.Column, at)
 	}
-	r.stood = at
+	r.synced = at
 }
 
-// Mode is the state of a connection, which the page shows by colors and buttons.
+// Mode is the state of a connection. It determines the colors and buttons that the page shows.
 type Mode string
 
 // Modes of a connection.
 const (
 	Off        Mode = "off"
-	LetGo      Mode = "hidden"
+	Released   Mode = "hidden"
 	Broken     Mode = "broken"
 	Connecting Mode = "connecting"
 	Live       Mode = "live"
@@ -326,7 +327,7 @@ func (r *Connection) Status(now time.Time) ConnectionStatus {
 	case r.broken:
 		s.Mode, s.Text = Broken, "Interrupted by this page"
 	case r.suspended():
-		s.Mode, s.Text = LetGo, "Released while the tab is hidden"
+		s.Mode, s.Text = Released, "Released while the tab is hidden"
 	case r.client == nil, r.state.Phase == client.Connecting:
 		s.Mode, s.Text = Connecting, sentence("Connecting over "+TransportName(r.use), why)
 	case r.state.Phase == client.Waiting:

@@ -21,11 +21,12 @@ import (
 
 const patience = 3 * time.Minute
 
-// rareHeartbeat is so long that a paused process does not make a client reconnect, and so short
-// that a test can wait for a heartbeat.
+// rareHeartbeat is an interval of heartbeats. It is so long that a client does not reconnect if the
+// process pauses, and so short that a test can wait for a heartbeat.
 const rareHeartbeat = 8 * time.Second
 
-// table is a board with its connections and its load, connected to a real hub.
+// table is a board with its connections and its load, which publishes sample events. All are
+// connected to a real hub.
 type table struct {
 	*testing.T
 	hub     *hub.Hub
@@ -132,14 +133,16 @@ func (b *table) mode(c int, want Mode) {
 		"column %d is %+v", c+1, b.conns[c].Status(time.Now()))
 }
 
+// level returns a condition: at least n events were compared, and no column is behind.
 func level(n uint64) func(Report) bool {
 	return func(r Report) bool {
 		return r.Compared >= n && r.Columns[0].Behind+r.Columns[1].Behind+r.Columns[2].Behind == 0
 	}
 }
 
-// TestColumnsStayIdentical presses the buttons at random while events arrive. It checks that the
-// comparison never finds a fault, and that all columns have received the same events at the end.
+// TestColumnsStayIdentical calls the functions of the page's buttons at random while events arrive.
+// It checks that the comparison never finds a fault, and that all columns have received the same
+// events at the end.
 func TestColumnsStayIdentical(t *testing.T) {
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 500, Topic: "demo.load"} })
@@ -204,7 +207,7 @@ func TestConnectionReportsItsMode(t *testing.T) {
 	b.conns[1].Disconnect()
 	b.mode(1, Off)
 	b.conns[2].Hide(true)
-	b.mode(2, LetGo)
+	b.mode(2, Released)
 	b.conns[0].Hide(true)
 	b.mode(0, Live) // a WebSocket does not use one of the six connections per host
 	b.publish("a", "3")
@@ -213,7 +216,7 @@ func TestConnectionReportsItsMode(t *testing.T) {
 	b.conns[1].Connect()
 	b.conns[2].Hide(false)
 	b.conns[0].Use(client.SSE) // the tab is hidden, so the connection is released
-	b.mode(0, LetGo)
+	b.mode(0, Released)
 	b.conns[0].Hide(false)
 	b.await("all columns have all events", level(3))
 
@@ -281,7 +284,8 @@ func TestPublishOneUsesTheTopicOfTheLoad(t *testing.T) {
 	b.await("the other events have arrived in order", level(20))
 }
 
-// TestRefusedLoadIsRepeated checks that a refused batch is reported, sent again under the same key and counted once.
+// TestRefusedLoadIsRepeated checks that a batch that the hub has refused temporarily is reported,
+// sent again with the same idempotency key, and counted once.
 func TestRefusedLoadIsRepeated(t *testing.T) {
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 200, Topic: "demo.load"} })

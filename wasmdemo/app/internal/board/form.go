@@ -15,8 +15,8 @@ type Form struct {
 	Text                   bool // the data is text; otherwise it is JSON
 }
 
-// Event returns the event. If a field is invalid, it returns the name of the first such field
-// ("topic", "type", "key" or "data") and the fault.
+// Event returns the event. If a field is invalid, Event returns the name of the first invalid field
+// ("topic", "type", "key" or "data") and the reason.
 func (f Form) Event() (e *hub.Event, field, fault string) {
 	e = &hub.Event{Topic: f.Topic, Type: f.Type, Key: f.Key, Data: []byte(f.Data), Encoding: hub.Text}
 	if !f.Text {

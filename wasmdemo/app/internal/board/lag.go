@@ -13,7 +13,8 @@ type lag struct {
 	since  time.Time // zero: not behind
 }
 
-// update records a column's position and returns whether the column lags.
+// update records that the column is behind by the given number of events, and reports whether the
+// column lags.
 func (l *lag) update(p *Proof, c int, behind uint64, now time.Time) bool {
 	switch {
 	case behind == 0:
@@ -24,7 +25,7 @@ func (l *lag) update(p *Proof, c int, behind uint64, now time.Time) bool {
 	return !l.since.IsZero() && now.Sub(l.since) >= lagLimit
 }
 
-// catchUp measures how long a column takes to reach a position.
+// catchUp measures how long a column takes to reach the position target.
 type catchUp struct {
 	target position
 	since  time.Time

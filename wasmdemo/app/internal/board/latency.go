@@ -57,8 +57,8 @@ func bin(d time.Duration) int {
 	return min(bins-1, int(math.Log10(float64(d)/float64(MinLatency))*perDecade))
 }
 
-// Quantile returns the latency that the fraction q of the events did not exceed. It returns false
-// if there are no events. The result is the upper end of a bin, so it is too large by up to a
+// Quantile returns the latency that was not exceeded by the fraction q of the events. It returns
+// false if there are no events. The result is the upper end of a bin, so it is too large by up to a
 // fifth.
 func (l *Latency) Quantile(at time.Time, q float64) (time.Duration, bool) {
 	l.clearOldSlots(at)
@@ -125,7 +125,7 @@ const ScaleBegin = time.Millisecond
 
 // ScaleOf returns a scale that fits the charts of all columns, so that they can be compared.
 func ScaleOf(figures *[Columns]Figures) Scale {
-	const least, most = 2, 5 // with at least 2 decades, noise does not fill the scale; 5 suffice for a latency of a minute
+	const least, most = 2, 5 // decades: a shorter scale would be filled by noise, and 5 decades suffice for 100 s
 	longest := time.Duration(0)
 	for c := range figures {
 		for _, bar := range figures[c].Chart {

@@ -19,8 +19,9 @@ const (
 	keyLife = 100 * time.Second
 )
 
-// Load publishes samples at a fixed rate, in batches and in the order of the page's series. A batch that the hub
-// refuses temporarily is retried unchanged with the same key, so that no event is published twice.
+// Load publishes sample events at a fixed rate, in batches and in the order of their numbers (see
+// Series). A batch that the hub refuses temporarily is retried unchanged with the same key, so that
+// no event is published twice.
 type Load struct {
 	Hub   *Hub
 	Board *Board
@@ -35,7 +36,7 @@ type Load struct {
 	rate   Rate // rate of accepted events
 }
 
-// LoadWant is the requested setting.
+// LoadWant is the requested setting of a Load.
 type LoadWant struct {
 	On     bool
 	Hidden bool // the tab is hidden: the load pauses
@@ -43,22 +44,22 @@ type LoadWant struct {
 	Topic  string
 }
 
-// LoadStatus is the result so far.
+// LoadStatus is the setting of a Load and its result so far.
 type LoadStatus struct {
 	LoadWant
 	Accepted  uint64        // number of accepted events
 	Actual    float64       // accepted events per second
 	Repeats   uint64        // number of times that a batch was sent again
-	Skipped   uint64        // number of events that were due but not sent, because more than MaxBatch were due at once
+	Skipped   uint64        // number of events that were not sent, because more than MaxBatch were due at the same time
 	Answer    time.Duration // time until the answer to the last batch arrived in the page
 	Published string        // ID of the last event of PublishOne; "" if there is none
 	Trouble   string        // the reason why the last batch was refused; "": it was accepted
 	Forbidden bool          // the hub refuses to publish for this token
 }
 
-// Text describes the result so far. For skipped events it contains no cause, because the hub or the
-// page may be too slow. It contains the duration of the last answer; the hub's own figures show how
-// busy the hub is.
+// Text describes the result so far. It does not name a cause for skipped events, because either the
+// hub or the page may have been too slow. It contains the time that the last answer took; the hub's
+// own metrics show how busy the hub is.
 func (s LoadStatus) Text() string {
 	text := "This page publishes orders and prices. It pauses while its tab is hidden."
 	if s.On || s.Accepted > 0 {

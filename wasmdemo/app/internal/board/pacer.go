@@ -10,18 +10,19 @@ const (
 	MaxRate = 1000
 )
 
-// Pacer computes how many events are due at a rate. Late calls do not change the total.
+// Pacer computes how many events are due at a given rate. The total does not depend on the times of
+// the calls.
 type Pacer struct {
 	rate  float64 // events per second
 	since time.Time
 	owed  float64
 }
 
-// Set starts a rate. At this time, no events are due.
+// Set sets the rate. At the given time, no event is due yet.
 func (p *Pacer) Set(rate float64, at time.Time) { *p = Pacer{rate: rate, since: at} }
 
-// Due returns the number of due events, at most MaxBatch, and the number of events that are skipped because the backlog
-// is too large.
+// Due returns the number of due events, at most MaxBatch, and the number of further due events,
+// which are skipped.
 func (p *Pacer) Due(at time.Time) (due, skipped int) {
 	p.owed += p.rate * at.Sub(p.since).Seconds()
 	p.since = at

@@ -11,8 +11,8 @@ import (
 const Columns = 3
 
 const (
-	maxLog    = 200_000 // maximum number of events of one epoch that wait for a column, of 16 bytes each
-	keepKnown = 4_096   // number of events that are kept after all columns have passed them, to distinguish doubled events from late ones
+	maxLog    = 200_000 // maximum number of entries, of 16 bytes each, that are kept for an epoch while a column is behind
+	keepKnown = 4_096   // number of entries that are kept after all columns have passed them, to distinguish doubled events from late events
 )
 
 // Proof checks whether the columns have received the same events in the same order since a common
@@ -68,7 +68,7 @@ type place struct {
 // epochLog holds the events of one epoch of the log. At least one column is in that epoch.
 type epochLog struct {
 	epoch    hub.Epoch
-	number   int // position in the order in which the page received the epochs
+	number   int // 1 for the first epoch that the page received, then 2 and so on
 	log      []entry
 	floor    uint64 // events up to this seq are removed
 	compared uint64 // number of removed events that were compared
@@ -165,11 +165,11 @@ func (p *Proof) Position(c int, at hub.Cursor) {
 	}
 }
 
-// move moves a column to a position after a reported gap.
+// move moves a column to the position after a reported gap.
 func (p *Proof) move(c int, to hub.Cursor) {
 	s := &p.columns[c]
 	l := s.epochLog
-	if l.epoch == to.Epoch && to.Seq < s.seq { // the new log ends before the column's position
+	if l.epoch == to.Epoch && to.Seq < s.seq { // the hub's log now ends before the column's position
 		for at, _ := l.find(to.Seq + 1); at < len(l.log); at++ {
 			l.log[at].got &^= 1 << c
 		}
@@ -193,7 +193,7 @@ func (p *Proof) hasColumns(l *epochLog) bool {
 
 // recordGap records a gap, because other columns may receive events in it later.
 func (p *Proof) recordGap(c int, l *epochLog, gap span) {
-	const enough = 64 // if a column has more gaps, only the newest are kept
+	const enough = 64 // maximum number of gaps per column; older gaps are dropped
 	l.reported[c] = append(l.reported[c], gap)
 	if len(l.reported[c]) > enough {
 		l.reported[c] = slices.Delete(l.reported[c], 0, 1)
@@ -286,7 +286,8 @@ func (p *Proof) reached(c int, at position) bool {
 	return s.epochLog.number > at.epoch || s.seq >= at.seq
 }
 
-// trim removes entries that all columns have passed, except the newest, and the oldest entries beyond maxLog.
+// trim removes the entries that all columns have passed, but keeps the newest keepKnown of these.
+// If more than maxLog entries remain, it keeps only the newest maxLog/2 of all entries.
 func (p *Proof) trim(l *epochLog) {
 	passed := len(l.log)
 	for c := range p.columns {

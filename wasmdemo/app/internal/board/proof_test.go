@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// delivery is the log of a hub with the position of each column.
+// delivery is the log of a hub, and how much of it each column has received.
 type delivery struct {
 	log   []hub.Cursor
 	at    [Columns]int // number of events of log that each column has received
@@ -50,7 +50,7 @@ func (r *delivery) finish(p *Proof) {
 }
 
 // TestNoFaultWithoutLoss checks that a column that receives the log in order is never faulty,
-// regardless of the deliveries to other columns and of reported gaps.
+// regardless of when the other columns receive events and which gaps are reported.
 func TestNoFaultWithoutLoss(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawDelivery(t)
@@ -93,8 +93,8 @@ func TestNoFaultWithoutLoss(t *testing.T) {
 	})
 }
 
-// TestFaultIsFound checks that a single fault anywhere in a column is finally found and counted as
-// the right kind.
+// TestFaultIsFound checks that a single fault at any place of a column is found in the end, and is
+// counted as the right kind.
 func TestFaultIsFound(t *testing.T) {
 	for name, fault := range map[string]struct {
 		least int // minimum number of events after the fault
@@ -152,7 +152,7 @@ func TestFaultIsFound(t *testing.T) {
 	}
 }
 
-// TestLossOfTheLastEventIsFound checks that a lost event without a later one is counted once the
+// TestLossOfTheLastEventIsFound checks that the loss of the newest event is counted as soon as the
 // hub reports a later position.
 func TestLossOfTheLastEventIsFound(t *testing.T) {
 	var p Proof
@@ -200,7 +200,7 @@ func TestProofIsBounded(t *testing.T) {
 		p.Event(0, hub.Cursor{Epoch: 1, Seq: seq})
 		p.Event(1, hub.Cursor{Epoch: 1, Seq: seq})
 		if len(p.columns[0].epochLog.log) > maxLog {
-			require.FailNow(t, "the proof keeps too many entries")
+			require.FailNow(t, "more than maxLog entries are kept")
 		}
 	}
 	for seq := uint64(1); seq <= events; seq++ {

@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// maxAnswer is the maximum number of bytes that are read of an answer.
+// maxAnswer is the maximum number of bytes that Hub reads of an answer.
 const maxAnswer = 64 << 10
 
 // Hub sends requests that need no subscription. Unlike client.Client.Publish, Hub does not retry,

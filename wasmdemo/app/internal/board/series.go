@@ -7,9 +7,8 @@ import (
 	"strconv"
 )
 
-// Series identifies the page's own events, which are numbered from 1 and sent in order. With these
-// numbers it detects events that all columns have lost, which a comparison of the columns cannot
-// detect.
+// Series identifies the page's own events, which are numbered from 1 and sent in order. The numbers
+// reveal events that no column has received. Comparing the columns would not reveal them.
 type Series struct {
 	name     string
 	sent     uint64

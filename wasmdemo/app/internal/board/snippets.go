@@ -20,12 +20,12 @@ func NewSnippets(origin, token string) Snippets {
 		protocols = `, ["trivium.v1", "trivium.bearer.` + token + `"]`
 		header = `Authorization: "Bearer ` + token + `", `
 	}
-	fill := func(program string) string {
-		program = strings.ReplaceAll(program, "ORIGIN", origin)
-		program = strings.ReplaceAll(program, "SOCKETS", "ws"+strings.TrimPrefix(origin, "http"))
-		program = strings.ReplaceAll(program, "QUERY", query)
-		program = strings.ReplaceAll(program, "PROTOCOLS", protocols)
-		return strings.ReplaceAll(program, "HEADER", header)
+	fill := func(snippet string) string {
+		snippet = strings.ReplaceAll(snippet, "ORIGIN", origin)
+		snippet = strings.ReplaceAll(snippet, "SOCKETS", "ws"+strings.TrimPrefix(origin, "http"))
+		snippet = strings.ReplaceAll(snippet, "QUERY", query)
+		snippet = strings.ReplaceAll(snippet, "PROTOCOLS", protocols)
+		return strings.ReplaceAll(snippet, "HEADER", header)
 	}
 	curl := "curl -N " + shellQuote(origin+"/sse")
 	if token != "" {
@@ -51,7 +51,7 @@ function connect() {
     console.log(JSON.parse(data));
   };
   events.addEventListener("trivium.gap", ({ data }) => console.warn("lost", data));
-  // It reconnects by itself, except after a status other than 200, such as a proxy's.
+  // EventSource reconnects by itself, except after a status other than 200, for example of a proxy.
   events.onerror = () => {
     if (events.readyState === EventSource.CLOSED) setTimeout(connect, 500 + 2500 * Math.random());
   };

@@ -117,7 +117,7 @@ func (r Report) troubles(columns [Columns]ConnectionStatus) (troubles []string) 
 
 // modeWords describes a column in the headline.
 var modeWords = map[Mode]string{
-	Off: "disconnected", LetGo: "released", Broken: "interrupted", Connecting: "connecting", Stalled: "stalled",
+	Off: "disconnected", Released: "released", Broken: "interrupted", Connecting: "connecting", Stalled: "stalled",
 	Waiting: "reconnecting", Ended: "ended",
 }
 
@@ -145,7 +145,7 @@ func allFailed(columns [Columns]ConnectionStatus) bool {
 	tried := 0
 	for _, s := range columns {
 		switch {
-		case s.Mode == Off || s.Mode == LetGo || s.Mode == Broken || s.Mode == Ended:
+		case s.Mode == Off || s.Mode == Released || s.Mode == Broken || s.Mode == Ended:
 		case !s.Failed:
 			return false
 		default:

@@ -74,8 +74,8 @@ func TestColumnLooksLiveOnlyIfItKeepsUp(t *testing.T) {
 	require.Equal(t, off, off.Compared(Tally{Behind: 5, Lost: 1}, true))
 }
 
-// TestLagIsMeasuredInTime checks that columns that keep up never lag, regardless of the number of
-// events between them, and that a column that stays at its position lags.
+// TestLagIsMeasuredInTime checks that a column that keeps advancing never lags, regardless of the
+// number of events that it is behind, and that a column that stays at its position lags.
 func TestLagIsMeasuredInTime(t *testing.T) {
 	var b Board
 	b.Start(hub.Cursor{Epoch: 1})
@@ -97,7 +97,7 @@ func TestLagIsMeasuredInTime(t *testing.T) {
 	require.Equal(t, [Columns]bool{false, false, true}, b.Report(now.Add(lagLimit)).Lagging)
 }
 
-func TestCatchUpIsMeasuredToTheNewestEventAtItsStart(t *testing.T) {
+func TestCatchUpEndsAtTheNewestEventOfItsStart(t *testing.T) {
 	var b Board
 	b.Start(hub.Cursor{Epoch: 1})
 	for n := range uint64(5) {

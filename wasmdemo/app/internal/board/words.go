@@ -87,7 +87,7 @@ func clockText(foreign, all uint32) string {
 	return "by the hub’s clock"
 }
 
-// networkError is the name of every network error of fetch. It is of no help to a user.
+// networkError is the name of every network error of fetch. It is removed from messages, because it does not help users.
 const networkError = "TypeError"
 
 // Reason describes an error, with the status of a refusal.
@@ -129,7 +129,7 @@ func GapText(g *client.Gap) string {
 	case "epoch":
 		return text + "the hub started a new log."
 	case "future":
-		return text + "the hub's log ends before where this column was."
+		return text + "the hub's log ends before this column's position."
 	}
 	return text + string(g.Reason)
 }

@@ -23,7 +23,7 @@ func TestFormatting(t *testing.T) {
 	require.Equal(t, "401 Token ended: the token has expired or was revoked", Reason(&client.FinalError{Status: 401, Err: fmt.Errorf("wrapped: %w", problem)}))
 	require.Contains(t, Reason(fmt.Errorf("wrapped: %w", context.DeadlineExceeded)), "no answer arrived in time; perhaps other tabs")
 	require.Equal(t, "the connection was lost", Reason(errors.New("client: TypeError")))
-	require.Equal(t, "no answer came", Reason(errors.New("client: no answer came: TypeError")))
+	require.Equal(t, "no answer", Reason(errors.New("client: no answer: TypeError")))
 	require.Equal(t, "closed", Reason(errors.New("client: closed")))
 	require.Equal(t, "Events may be lost here: the hub started a new log.", GapText(&client.Gap{Reason: "epoch"}))
 }
@@ -62,7 +62,7 @@ func TestSnippets(t *testing.T) {
 	require.Equal(t, `curl -N https://hub.example/x/sse -H 'Authorization: Bearer t0ken'`, s.Curl)
 	require.Equal(t, `curl -N 'https://hub.example/a'\''b&c/sse'`, NewSnippets("https://hub.example/a'b&c", "").Curl)
 	open := NewSnippets("http://localhost:3000", "")
-	for _, program := range []string{open.EventSource, open.WebSocket, open.Polling, open.Curl} {
-		require.NotRegexp(t, "QUERY|HEADER|PROTOCOLS|ORIGIN|SOCKETS|token|[Bb]earer", program)
+	for _, snippet := range []string{open.EventSource, open.WebSocket, open.Polling, open.Curl} {
+		require.NotRegexp(t, "QUERY|HEADER|PROTOCOLS|ORIGIN|SOCKETS|token|[Bb]earer", snippet)
 	}
 }

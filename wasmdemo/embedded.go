@@ -16,7 +16,7 @@ var (
 	loader []byte
 )
 
-// carriedBinary returns the embedded binary.
-func carriedBinary() (build.Result, bool) {
+// embeddedBinary returns the embedded binary.
+func embeddedBinary() (build.Result, bool) {
 	return build.Result{Binary: wasm, Loader: loader}, true
 }
