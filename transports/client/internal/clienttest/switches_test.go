@@ -69,20 +69,25 @@ func testBuffered(t *testing.T, e *env) {
 	requireUpgrade(t, e, h, f)
 }
 
-// switches returns the number of switches in testSwitches. It is smaller without TRIVIUM_LONG.
-func switches(e *env) int {
+// switches returns the number of clients of testSwitches, and the number of switches of each. Both are smaller without
+// TRIVIUM_LONG. A client that can use EventSource makes at most 200 switches, so that it requests fewer than 100 tickets. The
+// hub issues no more in 30 seconds, and a client that requests more does nothing but wait.
+func switches(e *env) (clients, each int) {
 	switch {
+	case e.long && isPage:
+		return 50, 200
 	case e.long:
-		return 10_000
+		return 10, 1000
 	case os.Getenv(envTriviumJS) != "":
-		return 1000
+		return 5, 200
 	case isNative:
-		return 400
+		return 2, 200
 	}
-	return 100
+	return 1, 100
 }
 
-// testSwitches changes the transport at random moments while events arrive.
+// testSwitches runs several clients, each with its own hub, and changes their transports at random moments while events
+// arrive.
 func testSwitches(t *testing.T, e *env) {
 	seed := rand.Uint64()
 	if text := os.Getenv(envSeed); text != "" {
@@ -91,7 +96,17 @@ func testSwitches(t *testing.T, e *env) {
 		require.NoError(t, err)
 	}
 	t.Logf("%s=%d", envSeed, seed)
-	dice := rand.New(rand.NewPCG(seed, 0))
+	clients, each := switches(e)
+	for n := range clients {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			testSwitchesOfClient(t, e, rand.New(rand.NewPCG(seed, uint64(n))), each)
+		})
+	}
+}
+
+// testSwitchesOfClient checks that a client loses and repeats no event while its transport is changed n times.
+func testSwitchesOfClient(t *testing.T, e *env, dice *rand.Rand, n int) {
 	transports := []client.Transport{client.Auto, client.WebSocket, client.SSE, client.LongPoll}
 	if isPage {
 		transports = append(transports, client.EventSource)
@@ -99,11 +114,11 @@ func testSwitches(t *testing.T, e *env) {
 	h := e.newHub(t, "--heartbeat=1s")
 	f := h.follow(t, client.Auto, func(cfg *client.Config) { cfg.Topics = []string{"flow"} })
 	h.do(t, "flow", "every", "3ms")
-	for range switches(e) {
-		switch n := dice.IntN(100); {
-		case n < 70:
+	for range n {
+		switch choice := dice.IntN(100); {
+		case choice < 70:
 			f.client.Use(transports[dice.IntN(len(transports))])
-		case n < 90:
+		case choice < 90:
 			f.client.Reconnect()
 		default:
 			h.do(t, "cut")
@@ -117,7 +132,7 @@ func testSwitches(t *testing.T, e *env) {
 	f.reach(t, "flow", last)
 	f.noGap(t)
 	t.Logf("%d events, %+v", last, f.client.Stats())
-	require.Equal(t, uint64(last), f.client.Stats().Delivered, "seed %d", seed)
+	require.Equal(t, uint64(last), f.client.Stats().Delivered)
 }
 
 // soonLive waits until the client is Live, but only for a limited time.
