@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -80,6 +82,9 @@ var shared struct {
 	close   func() error
 }
 
+// unusedFeatures are the features that chromedp switches off, and two pages of Chromium's own that it loads for each window.
+const unusedFeatures = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"
+
 // browserAt returns a context in which tabs can be opened. The browser is closed after the last
 // test that uses it.
 func browserAt(t *testing.T, path string) context.Context {
@@ -92,7 +97,7 @@ func browserAt(t *testing.T, path string) context.Context {
 		require.NoError(t, err)
 		options := append(chromedp.DefaultExecAllocatorOptions[:],
 			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.UserDataDir(dir),
-			chromedp.WSURLReadTimeout(patience))
+			chromedp.WSURLReadTimeout(patience), chromedp.Flag("disable-features", unusedFeatures))
 		ctx, stop := context.WithTimeout(context.Background(), long)
 		ctx, end := chromedp.NewExecAllocator(ctx, options...)
 		ctx, _ = chromedp.NewContext(ctx)
@@ -116,6 +121,15 @@ func browserAt(t *testing.T, path string) context.Context {
 	return b.ctx
 }
 
+// navigate opens a page in a tab, and switches off the reports of each request and message of the page, which no test reads.
+func navigate(tab context.Context, address string) error {
+	if err := chromedp.Do(tab, chromedp.Navigate(address)); err != nil {
+		return err
+	}
+	_, err := chromedp.Call(tab, network.Disable, cdp.Empty{})
+	return err
+}
+
 // visit opens a page in its own window. It returns the console output and the exit code of the
 // page.
 func visit(t *testing.T, browser context.Context, address string) (out, code string) {
@@ -130,7 +144,7 @@ func visit(t *testing.T, browser context.Context, address string) (out, code str
 	}()
 
 	messages := chromedp.Console(ctx)
-	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address)))
+	require.NoError(t, navigate(ctx, address))
 	var text strings.Builder
 	for message, err := range messages {
 		if err != nil {

@@ -89,7 +89,7 @@ func (g *tabs) open(name string, options map[string]any) *tab {
 	ctx, _ := chromedp.NewContext(g.browser)
 	tb.ctx = ctx
 	g.t.Cleanup(tb.close)
-	require.NoError(g.t, chromedp.Do(ctx, chromedp.Navigate(tb.address)))
+	require.NoError(g.t, navigate(ctx, tb.address))
 	return tb
 }
 
