@@ -92,6 +92,7 @@ type station struct {
 	closed bool         // guarded by mu
 	direct atomic.Value // the address of the hub itself
 
+	publisher  http.Transport // sends the published events; its requests have idempotency keys, so it may repeat them
 	publishing sync.Mutex
 	counts     map[string]int // number of published events by topic
 }
@@ -141,6 +142,7 @@ func (s *station) close() {
 	s.filter.close()
 	s.faults.close()
 	_ = s.flow.stop()
+	s.publisher.CloseIdleConnections()
 	s.mu.Lock() // an action whose test no longer waits for it may still start the hub
 	defer s.mu.Unlock()
 	s.closed = true

@@ -39,7 +39,8 @@ func (h *hubProcess) start() (addr string, err error) {
 	}
 	h.log.expect(regexp.MustCompile(`WebSocket  ws://([^/]+)/ws`))
 	h.cmd = exec.Command(binary, h.args...)
-	h.cmd.Env = []string{"HOME=" + filepath.Dir(binary)}
+	// Most hubs run for seconds only, and need no garbage collection while they start.
+	h.cmd.Env = []string{"HOME=" + filepath.Dir(binary), "GOGC=400"}
 	h.cmd.Stderr = &h.log
 	if err := h.cmd.Start(); err != nil {
 		return "", err

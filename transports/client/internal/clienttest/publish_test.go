@@ -65,7 +65,7 @@ func (s *station) postOnce(ctx context.Context, header http.Header, body string)
 		return 0, nil, err
 	}
 	request.Header = header
-	response, err := unshared.RoundTrip(request)
+	response, err := s.publisher.RoundTrip(request)
 	if err != nil {
 		return 0, nil, err
 	}
