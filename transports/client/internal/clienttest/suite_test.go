@@ -30,29 +30,37 @@ func transports(e *env) map[string]client.Transport {
 	return transports
 }
 
+// clientSuite runs the scenarios of a client. Those that wait longest begin first.
 func clientSuite(t *testing.T, e *env) {
 	t.Run("woken", func(t *testing.T) { testWoken(t, e) }) // not in parallel, because the test wakes all clients of the page
-	for name, scenario := range map[string]func(*testing.T, *env, client.Transport){
-		"cut": testCut, "half-open": testHalfOpen, "stall": testStall, "slow": testSlow, "reset": testReset,
-		"restart": testRestart, "drain": testDrain, "denied": testDenied, "token ends": testTokenEnds, "token renewed": testTokenRenewed,
-		"topics": testTopics, "publish": testPublish,
+	for _, s := range []struct {
+		name string
+		run  func(*testing.T, *env)
+	}{
+		{"buffered", testBuffered}, {"switches", testSwitches}, {"blocked", testBlocked}, {"own origin", testOwnOrigin},
+		{"tickets", testTickets},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.run(t, e)
+		})
+	}
+	for _, s := range []struct {
+		name string
+		run  func(*testing.T, *env, client.Transport)
+	}{
+		{"token renewed", testTokenRenewed}, {"token ends", testTokenEnds}, {"stall", testStall}, {"slow", testSlow}, {"drain", testDrain},
+		{"half-open", testHalfOpen}, {"publish", testPublish}, {"topics", testTopics}, {"cut", testCut}, {"reset", testReset},
+		{"restart", testRestart}, {"denied", testDenied},
+	} {
+		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			for tr, transport := range transports(e) {
 				t.Run(tr, func(t *testing.T) {
 					t.Parallel()
-					scenario(t, e, transport)
+					s.run(t, e, transport)
 				})
 			}
-		})
-	}
-	for name, scenario := range map[string]func(*testing.T, *env){
-		"blocked": testBlocked, "buffered": testBuffered, "switches": testSwitches, "own origin": testOwnOrigin, "tickets": testTickets,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			scenario(t, e)
 		})
 	}
 }

@@ -23,7 +23,7 @@ func TestTabsFaults(t *testing.T) {
 	kill := func() { require.NoError(t, g.hub.hub.end(os.Kill)) }
 	start := func() { require.NoError(t, g.hub.start()) }
 	heal := func() { require.NoError(t, g.hub.faults.swap()) }
-	options := map[string]any{"topics": []string{"a.>"}, "token": userToken(t, "ann", ">", time.Hour), "transport": "ws"}
+	options := map[string]any{"topics": []string{"a.>"}, "token": userToken(t, "ann", ">", time.Hour), "transport": "ws", "maxWait": 200}
 	all := []*tab{g.openLive("1", options), g.openLive("2", options), g.openLive("3", options)}
 	g.publish("a.1", 20, all...)
 	g.check(all...)
