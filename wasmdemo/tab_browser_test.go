@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -33,13 +35,16 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
+// unusedFeatures are the features that chromedp switches off, and two pages of Chromium's own that it loads for each window.
+const unusedFeatures = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"
+
 // startBrowser starts a browser that runs until the test ends, and returns a context in which tabs
 // can be opened.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.UserDataDir(t.TempDir()),
-		chromedp.WSURLReadTimeout(patience))
+		chromedp.WSURLReadTimeout(patience), chromedp.Flag("disable-features", unusedFeatures))
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
@@ -95,7 +100,20 @@ func openTab(t *testing.T, browser context.Context, address string, options ...c
 	t.Cleanup(b.close)
 	b.size(1280, 1700)
 	b.do(chromedp.Navigate(address))
+	b.reportRequests(false)
 	return b
+}
+
+// reportRequests sets whether Chromium reports each request and each message of the page to the test, which costs much time.
+func (b *tab) reportRequests(on bool) {
+	b.Helper()
+	var err error
+	if on {
+		_, err = chromedp.Call(b.ctx, network.Enable, network.EnableParams{})
+	} else {
+		_, err = chromedp.Call(b.ctx, network.Disable, cdp.Empty{})
+	}
+	require.NoError(b, err)
 }
 
 func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
