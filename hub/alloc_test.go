@@ -51,3 +51,26 @@ func TestBatchAllocatesNothing(t *testing.T) {
 		require.Equal(t, l.lastSeq, s.position)
 	}
 }
+
+// TestShortQueueKeepsItsBuffer checks that a queue that becomes empty again and again, such as the fan-out queue with
+// one group, allocates no memory.
+func TestShortQueueKeepsItsBuffer(t *testing.T) {
+	var d deque[int]
+	require.Zero(t, testing.AllocsPerRun(10, func() { // AllocsPerRun also makes one call to warm up
+		for n := range minRing + 1 {
+			for i := range n {
+				d.push(i)
+			}
+			for range n {
+				d.pop()
+			}
+		}
+	}))
+	for i := range 1000 {
+		d.push(i)
+	}
+	for range 1000 {
+		d.pop()
+	}
+	require.LessOrEqual(t, len(d.ring), minRing, "a long buffer is released")
+}

@@ -2,6 +2,10 @@ package hub
 
 import "sort"
 
+// minRing is the length up to which a ring buffer does not shrink. A queue that alternates between empty and not empty
+// therefore allocates only once.
+const minRing = 4
+
 // deque is a queue in a ring buffer. The length of the buffer is a power of two.
 type deque[T any] struct {
 	ring  []T
@@ -31,7 +35,7 @@ func (d *deque[T]) pop() T {
 	d.ring[d.first] = zero
 	d.first = (d.first + 1) & (len(d.ring) - 1)
 	d.count--
-	if d.count <= len(d.ring)/4 {
+	if d.count <= len(d.ring)/4 && len(d.ring) > minRing {
 		d.resize(len(d.ring) / 2)
 	}
 	return v
