@@ -29,7 +29,7 @@ func (s *topicSearch) descend(n *topicNode, filter string) bool {
 	if s.remaining--; s.gaveUp() {
 		return false
 	}
-	token, rest, more := strings.Cut(filter, ".")
+	token, rest, more := cutToken(filter)
 	tail := token == anyTail && !more
 	switch {
 	case tail && s.visitAll != nil:

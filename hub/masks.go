@@ -178,7 +178,7 @@ func (t *topicTokens) split(text string) {
 	t.begin(text)
 	for rest, more := text, true; more; {
 		var token string
-		token, rest, more = strings.Cut(rest, ".")
+		token, rest, more = cutToken(rest)
 		if t.n == MaxTopicTokens {
 			t.n++
 			return

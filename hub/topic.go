@@ -39,7 +39,7 @@ func checkTokens(s string, wildcards bool) error {
 	tokens := 0
 	for rest, more := s, true; more; {
 		var token string
-		token, rest, more = strings.Cut(rest, ".")
+		token, rest, more = cutToken(rest)
 		if tokens++; tokens > MaxTopicTokens {
 			return invalid("topic", "a topic must have at most 16 tokens")
 		}
@@ -54,6 +54,15 @@ func checkTokens(s string, wildcards bool) error {
 		}
 	}
 	return nil
+}
+
+// cutToken returns the first token of a topic or filter and the rest of it. strings.Cut returns the same, but is
+// slower because its separator is a string.
+func cutToken(s string) (token, rest string, more bool) {
+	if i := strings.IndexByte(s, '.'); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
 }
 
 func checkToken(token string) error {
@@ -136,11 +145,11 @@ func covers(filter, other string) bool {
 		return false
 	}
 	for {
-		want, filterRest, filterMore := strings.Cut(filter, ".")
+		want, filterRest, filterMore := cutToken(filter)
 		if want == anyTail && !filterMore {
 			return true
 		}
-		got, otherRest, otherMore := strings.Cut(other, ".")
+		got, otherRest, otherMore := cutToken(other)
 		switch {
 		case got == anyTail && !otherMore:
 			return false
