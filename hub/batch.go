@@ -92,10 +92,10 @@ func (b *Batch) addCoalesced() *coalescedWrite {
 // When it is reached, Coalesce returns single events.
 const maxCoalescedWrites = 32
 
-// dropEvents clears the batch, so that an idle worker keeps no events in memory.
+// dropEvents clears all fields but shared, so that an idle worker keeps no events in memory.
 func (b *Batch) dropEvents() {
 	clear(b.Events)
-	b.group, b.shared, b.Events = nil, nil, b.Events[:0]
+	b.group, b.Events = nil, b.Events[:0]
 	for i := range b.coalesced {
 		b.coalesced[i].bytes = nil
 	}

@@ -97,6 +97,7 @@ func (h *Hub) matchTopic(t *topicTokens, event int) {
 func (h *Hub) addEvents(events []*Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.batches.clock.update()
 	h.delivery.stepsInHold = 0
 	matched := h.delivery.matched
 	for i, e := range events {
@@ -134,7 +135,7 @@ func (h *Hub) addEvents(events []*Event) {
 // addEvent may release it for a moment.
 func (h *Hub) addEvent(e *Event, matched []groupMatch) {
 	h.memlog.add(e)
-	h.stats.published.Add(1)
+	h.stats.published++
 	h.countSteps(1 + strings.Count(e.Topic, "."))
 	for _, m := range matched {
 		h.pushToGroup(m.group, e)

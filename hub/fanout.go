@@ -4,32 +4,22 @@ import (
 	"sync"
 )
 
-// fanout is the queue of groups that have new events for their subscribers.
+// fanout is the queue of groups that have new events for their subscribers. Guarded by Hub.mu.
 type fanout struct {
-	mu       sync.Mutex
-	notEmpty sync.Cond
+	notEmpty sync.Cond // its L is Hub.mu
 	queue    deque[*group]
 	closed   bool
 }
 
-func newFanout() *fanout {
-	f := new(fanout)
-	f.notEmpty.L = &f.mu
-	return f
-}
-
 // push adds a group. The group must not be in the queue.
 func (q *fanout) push(g *group) {
-	q.mu.Lock()
 	q.queue.push(g)
-	q.mu.Unlock()
 	q.notEmpty.Signal()
 }
 
-// pop blocks until the queue has a group, and returns it. It returns nil if the hub is closed.
+// pop blocks until the queue has a group, and returns it. It returns nil if the hub is closed. pop releases Hub.mu
+// while it blocks.
 func (q *fanout) pop() *group {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	for q.queue.len() == 0 {
 		if q.closed {
 			return nil
@@ -39,10 +29,9 @@ func (q *fanout) pop() *group {
 	return q.queue.pop()
 }
 
+// close wakes all workers. They end when the queue is empty.
 func (q *fanout) close() {
-	q.mu.Lock()
 	q.closed = true
-	q.mu.Unlock()
 	q.notEmpty.Broadcast()
 }
 
@@ -51,25 +40,20 @@ func (q *fanout) close() {
 // other shards, and smaller groups do not wait for all shards.
 func (h *Hub) work() {
 	o := offer{memory: &h.batches}
+	h.mu.Lock()
 	for g := h.fanout.pop(); g != nil; g = h.fanout.pop() {
-		h.mu.Lock()
 		g.queued = false
 		ok := g.nextOffer(&o, h.memlog)
 		h.enqueueGroup(g)
 		h.mu.Unlock()
-		if !ok {
-			continue
-		}
-		for _, s := range o.subs {
-			s.sink.Ready(&o.batch)
-		}
-		if o.batch.shared == nil {
-			h.batches.observe(o.batch.Events)
+		if ok {
+			o.toSubscribers()
 		}
 		h.mu.Lock()
-		g.finishOffer(&o)
-		h.enqueueGroup(g)
-		h.mu.Unlock()
-		o.dropEvents()
+		if ok {
+			g.finishOffer(&o)
+			h.enqueueGroup(g)
+		}
 	}
+	h.mu.Unlock()
 }

@@ -25,8 +25,6 @@ type Hub struct {
 	maxEventSize int           // static
 	replay       *replayReader // static; nil: the engine is not a Log
 	locator      *locator      // static; nil: the engine is not a Log
-	fanout       *fanout
-	batches      batchMemory
 	shardSize    int           // static; maxShardSize
 	turns        chan struct{} // static; a semaphore that limits the number of concurrent long searches
 	steps        int           // static; maxSteps, except in tests
@@ -42,6 +40,8 @@ type Hub struct {
 
 	mu            sync.RWMutex
 	memlog        *memlog
+	fanout        fanout
+	batches       batchMemory
 	index         index
 	groups        map[string]*group // groups by FilterSet.Key
 	subscriptions int
@@ -63,7 +63,6 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		engine:       cfg.Engine,
 		maxEventSize: cmp.Or(cfg.MaxEventSize, DefaultMaxEventSize),
-		fanout:       newFanout(),
 		turns:        make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		steps:        maxSteps,
 		shardSize:    maxShardSize,
@@ -76,6 +75,8 @@ func New(cfg Config) (*Hub, error) {
 	if h.engine == nil {
 		h.engine = NewMemory()
 	}
+	h.fanout.notEmpty.L = &h.mu
+	h.batches.clock.engine, _ = h.engine.(*memoryEngine)
 	log, lasting := h.engine.(Log)
 	if lasting {
 		h.replay = newReplayReader(log, cfg.Retention.withDefaults().GapTopics)
@@ -138,7 +139,9 @@ func (h *Hub) load(log Log) error {
 	if !h.waitDelivered(ctx, tip) {
 		return fmt.Errorf("the engine did not deliver the newest event within %v: %w", startTimeout, ErrUnavailable)
 	}
-	h.stats.published.Store(0) // count from the start of this hub
+	h.mu.Lock()
+	h.stats.published = 0 // count from the start of this hub
+	h.mu.Unlock()
 	h.detectTimeOverlap(ctx, log)
 	return nil
 }
@@ -335,7 +338,9 @@ func (h *Hub) Close() error {
 	}
 	err := h.engine.Close()
 	h.stop()
+	h.mu.Lock()
 	h.fanout.close()
+	h.mu.Unlock()
 	h.running.Wait()
 	return err
 }

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"sync/atomic"
 	"time"
 )
 
@@ -23,10 +22,38 @@ type Latency struct {
 	Sum     time.Duration
 }
 
-// latencies is a histogram that workers update concurrently, without a lock.
+// latencyClock is the clock for the latencies of batches. With the memory engine, it reads only the monotonic clock,
+// which takes half as long as a reading of the time of day, and derives the time of day from the engine's latest
+// reading of both clocks.
+type latencyClock struct {
+	engine *memoryEngine // static; nil: another machine may set the times of events
+	offset int64         // engine.clockOffset at the latest publish; guarded by Hub.mu
+}
+
+// update sets the offset. The caller must hold the locks of the engine and of the hub.
+func (c *latencyClock) update() {
+	if c.engine != nil {
+		c.offset = c.engine.clockOffset
+	}
+}
+
+// read returns a reading in nanoseconds: of the monotonic clock, or the time of day if there is no memory engine.
+func (c *latencyClock) read() int64 {
+	if c.engine != nil {
+		return int64(time.Since(c.engine.started))
+	}
+	return time.Now().UnixNano()
+}
+
+// since returns the time between the time of day at, in nanoseconds since 1970, and a reading. Hub.mu must be held.
+func (c *latencyClock) since(at, reading int64) time.Duration {
+	return time.Duration(reading + c.offset - at)
+}
+
+// latencies is a histogram. It is not safe for concurrent use.
 type latencies struct {
-	counts [len(latencyBounds) + 1]atomic.Uint64
-	sum    atomic.Int64
+	counts [len(latencyBounds) + 1]uint64
+	sum    time.Duration
 }
 
 // observe counts one latency. A negative latency, which occurs if a clock was set back, counts as zero.
@@ -36,17 +63,17 @@ func (l *latencies) observe(d time.Duration) {
 	for i < len(latencyBounds) && d > latencyBounds[i] {
 		i++
 	}
-	l.counts[i].Add(1)
-	l.sum.Add(int64(d))
+	l.counts[i]++
+	l.sum += d
 }
 
 // snapshot returns the counts so far.
 func (l *latencies) snapshot() Latency {
-	s := Latency{Buckets: make(map[time.Duration]uint64, len(latencyBounds)), Sum: time.Duration(l.sum.Load())}
+	s := Latency{Buckets: make(map[time.Duration]uint64, len(latencyBounds)), Sum: l.sum}
 	for i, bound := range latencyBounds {
-		s.Buckets[bound] = l.counts[i].Load()
+		s.Buckets[bound] = l.counts[i]
 		s.Count += s.Buckets[bound]
 	}
-	s.Count += l.counts[len(latencyBounds)].Load()
+	s.Count += l.counts[len(latencyBounds)]
 	return s
 }

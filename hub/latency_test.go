@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -48,4 +50,50 @@ func TestLatencyCountsEachBatchOnce(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, 2, h.Stats().Latency.Count)
+}
+
+// slowSink is a Sink that takes a fixed time to read.
+type slowSink time.Duration
+
+func (k slowSink) Ready(*Batch) { time.Sleep(time.Duration(k)) }
+
+// TestLatencyOfSlowSubscriber checks the counted latency with an engine that sets the times of events by this machine's
+// clock, and with a log, which may take them from another machine.
+func TestLatencyOfSlowSubscriber(t *testing.T) {
+	for name, start := range map[string]func(t *testing.T) *Hub{
+		"memory engine": func(t *testing.T) *Hub { return startHub(t, Config{}) },
+		"log":           func(t *testing.T) *Hub { h, _ := startLog(t, 0, 100); return h },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := start(t)
+				_, err := h.Subscribe(Request{Filters: setOf("a.>")}, slowSink(3*time.Second))
+				require.NoError(t, err)
+				for i := range 3 {
+					_, err := h.Publish(context.Background(), &Event{Topic: "a.b"})
+					require.NoError(t, err)
+					time.Sleep(time.Minute)
+					got := h.Stats().Latency
+					require.EqualValues(t, i+1, got.Count)
+					require.Equal(t, time.Duration(i+1)*3*time.Second, got.Sum)
+				}
+			})
+		})
+	}
+}
+
+// TestLatencyWhenClockIsSet checks that the latency of a batch is correct if the machine's clock was set before the
+// publish.
+func TestLatencyWhenClockIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMemory().(*memoryEngine)
+		c := latencyClock{engine: m}
+		for _, set := range []time.Duration{0, time.Hour, -2 * time.Hour, time.Millisecond} {
+			m.clockOffset += int64(set) // as Publish finds the clocks
+			c.update()
+			published := c.read() + m.clockOffset
+			time.Sleep(3 * time.Millisecond)
+			require.Equal(t, 3*time.Millisecond, c.since(published, c.read()))
+		}
+	})
 }

@@ -14,11 +14,15 @@ type memoryEngine struct {
 	deliver func([]*Event) // nil before Start and after Close
 	last    Cursor
 	clock   time.Time
+	// clockOffset is the time of day minus the time since started, in nanoseconds, according to the latest reading of
+	// the clocks. It changes when the machine's clock is set.
+	clockOffset int64
+	started     time.Time // static; with a reading of the monotonic clock
 }
 
 // NewMemory returns an engine that keeps events only in memory.
 func NewMemory() Engine {
-	return &memoryEngine{last: Cursor{Epoch: Epoch(rand.Uint32())}}
+	return &memoryEngine{last: Cursor{Epoch: Epoch(rand.Uint32())}, started: time.Now()}
 }
 
 func (m *memoryEngine) Start(deliver func([]*Event)) (Cursor, error) {
@@ -35,11 +39,12 @@ func (m *memoryEngine) Publish(_ context.Context, events []*Event) (Cursor, erro
 		return Cursor{}, ErrClosed
 	}
 	// The machine's clock may be set back. Event times must not decrease.
-	now := time.Now().UTC().Round(0)
-	if now.After(m.clock) {
+	now := time.Now()
+	clockRead := now.UnixNano()
+	m.clockOffset = clockRead - int64(now.Sub(m.started))
+	if now = now.UTC().Round(0); now.After(m.clock) {
 		m.clock = now
 	}
-	clockRead := now.UnixNano()
 	for _, e := range events {
 		m.last.Seq++
 		e.ID, e.Time, e.ageTime = m.last, m.clock, clockRead

@@ -3,7 +3,6 @@ package hub
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // maxShardSize is the largest number of subscribers in one shard of a group. A worker takes a few hundred microseconds
@@ -104,7 +103,11 @@ func (s *shards) dropUnneeded() {
 type sharedBatch struct {
 	after  uint64       // only shards at this position or later use the batch; below batch.From if the group fell behind
 	memory *batchMemory // static
-	users  int          // number of users: the group while it keeps the batch, and each worker that offers it; guarded by Hub.mu
+
+	// Guarded by Hub.mu.
+
+	users   int   // number of users: the group while it keeps the batch, and each worker that offers it
+	offered int64 // the clock's reading when the latest worker had offered the batch
 
 	mu      sync.Mutex // held by coalesce, for the fields below
 	batch   Batch      // all fields except the coalesced writes are static
@@ -118,7 +121,8 @@ const maxSharedBytes = 16 << 20
 // batchMemory counts the memory of shared batches, and the latency of batches.
 type batchMemory struct {
 	bytes   atomic.Int64
-	latency latencies
+	clock   latencyClock
+	latency latencies // guarded by Hub.mu
 }
 
 // reserve counts n bytes, or returns false if they exceed the limit.
@@ -130,11 +134,10 @@ func (m *batchMemory) reserve(n int64) bool {
 	return false
 }
 
-// observe counts the latency of a batch that has been offered to all its subscribers.
-func (m *batchMemory) observe(events []*Event) {
-	if len(events) > 0 { // the clock is read once for all subscribers
-		m.latency.observe(time.Since(time.Unix(0, events[0].ageTime)))
-	}
+// observe counts the latency of a batch that had been offered to all its subscribers when the clock's reading was
+// offered. oldest is the first event's ageTime. Hub.mu must be held.
+func (m *batchMemory) observe(oldest, offered int64) {
+	m.latency.observe(m.clock.since(oldest, offered))
 }
 
 // release ends the use by the group or by a worker. The last release counts the latency. Hub.mu
@@ -144,7 +147,9 @@ func (b *sharedBatch) release() {
 		return
 	}
 	b.memory.bytes.Add(-b.counted)
-	b.memory.observe(b.batch.Events)
+	if len(b.batch.Events) > 0 {
+		b.memory.observe(b.batch.Events[0].ageTime, b.offered)
+	}
 }
 
 // coalesce is Batch.Coalesce for all workers. The first caller encodes the events. Other callers wait
@@ -173,10 +178,24 @@ type offer struct {
 	batch  Batch
 	subs   []*subscriber
 	shard  int // index in shards.all; 0 if the group has no shards
+
+	// Set by toSubscribers.
+
+	oldest  int64 // ageTime of the first event; 0: the batch has no events
+	offered int64 // the clock's reading when the batch had been offered
 }
 
-// dropEvents clears the offer, so that an idle worker keeps no events in memory.
-func (o *offer) dropEvents() {
+// toSubscribers offers the batch to its subscribers. Then it clears the batch except for the field shared, so that an
+// idle worker keeps no events in memory.
+func (o *offer) toSubscribers() {
+	for _, s := range o.subs {
+		s.sink.Ready(&o.batch)
+	}
+	o.offered = o.memory.clock.read() // once for all subscribers
+	o.oldest = 0
+	if len(o.batch.Events) > 0 {
+		o.oldest = o.batch.Events[0].ageTime
+	}
 	clear(o.subs)
 	o.subs = o.subs[:0]
 	o.batch.dropEvents()
@@ -272,7 +291,12 @@ func (g *group) finishOffer(o *offer) {
 		g.shards.all[o.shard].offering = false
 		g.shards.shrink(len(g.subs))
 	}
-	if o.batch.shared != nil {
-		o.batch.shared.release()
+	switch shared := o.batch.shared; {
+	case shared != nil:
+		o.batch.shared = nil
+		shared.offered = o.offered
+		shared.release()
+	case o.oldest != 0:
+		o.memory.observe(o.oldest, o.offered)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 // counters holds the statistics that cannot be computed from other state.
 type counters struct {
-	published  atomic.Uint64
+	published  uint64           // guarded by Hub.mu
 	erased     atomic.Uint64    // events erased through this hub
 	refused    atomic.Uint64    // events refused because the engine was unavailable
 	gaps       [3]atomic.Uint64 // indexed by GapReason.index
@@ -56,7 +56,7 @@ func (h *Hub) Stats() Stats {
 	l := h.memlog
 	s := Stats{
 		Position:        Cursor{h.epoch, l.lastSeq},
-		Published:       h.stats.published.Load(),
+		Published:       h.stats.published,
 		Refused:         h.stats.refused.Load(),
 		Erased:          h.stats.erased.Load(),
 		Subscriptions:   h.subscriptions,
