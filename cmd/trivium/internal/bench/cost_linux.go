@@ -80,15 +80,11 @@ func (r *runner) compareEngine(s spec) (*Result, error) {
 		return nil, err
 	}
 	defer hub.close()
-	server, err := r.hub()
+	memory, err := r.hubSide(s, true)
 	if err != nil {
 		return nil, err
 	}
-	memory, err := r.side(s, server, true)
 	defer memory.close()
-	if err != nil {
-		return nil, err
-	}
 	memory.name = "the hub in memory"
 	for _, d := range []*side{hub, memory} {
 		if err := d.watchAlone(s); err != nil {

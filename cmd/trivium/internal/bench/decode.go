@@ -14,17 +14,29 @@ type sseDecoder struct {
 	head    head
 	opened  bool
 	chunks  dechunker
-	partial []byte // beginning of a block that is not complete
+	partial partial // beginning of a block that is not complete
 }
+
+// partial contains the beginning of a unit that is not complete.
+type partial []byte
+
+// join returns the kept bytes followed by p. The caller must pass what it did not decode to keep.
+func (b *partial) join(p []byte) []byte {
+	if len(*b) == 0 {
+		return p
+	}
+	*b = append(*b, p...)
+	return *b
+}
+
+// keep stores the rest of the bytes that join has returned.
+func (b *partial) keep(rest []byte) { *b = append((*b)[:0], rest...) }
 
 func (d *sseDecoder) feed(p []byte, emit func(message)) error {
 	if !d.opened {
-		rest, done, err := d.head.feed(p)
+		rest, done, err := d.head.feed(p, http.StatusOK)
 		if !done || err != nil {
 			return err
-		}
-		if d.head.status != http.StatusOK {
-			return refused(d.head.status)
 		}
 		d.opened, p = true, rest
 		d.head.buf = nil
@@ -46,11 +58,7 @@ func (d *sseDecoder) feed(p []byte, emit func(message)) error {
 
 // blocks decodes the complete blocks in p, and stores the incomplete block at the end in d.partial.
 func (d *sseDecoder) blocks(p []byte, emit func(message)) {
-	kept := len(d.partial) > 0
-	if kept {
-		d.partial = append(d.partial, p...)
-		p = d.partial
-	}
+	p = d.partial.join(p)
 	for {
 		end := bytes.Index(p, []byte("\n\n"))
 		if end < 0 {
@@ -59,12 +67,7 @@ func (d *sseDecoder) blocks(p []byte, emit func(message)) {
 		block(p[:end], emit)
 		p = p[end+2:]
 	}
-	switch {
-	case kept:
-		d.partial = d.partial[:copy(d.partial, p)]
-	case len(p) > 0:
-		d.partial = append(d.partial[:0], p...)
-	}
+	d.partial.keep(p)
 }
 
 func block(p []byte, emit func(message)) {
@@ -102,26 +105,19 @@ func block(p []byte, emit func(message)) {
 type socketDecoder struct {
 	head    head
 	opened  bool
-	partial []byte // beginning of a frame that is not complete
+	partial partial // beginning of a frame that is not complete
 }
 
 func (d *socketDecoder) feed(p []byte, emit func(message)) error {
 	if !d.opened {
-		rest, done, err := d.head.feed(p)
+		rest, done, err := d.head.feed(p, http.StatusSwitchingProtocols)
 		if !done || err != nil {
 			return err
-		}
-		if d.head.status != http.StatusSwitchingProtocols {
-			return refused(d.head.status)
 		}
 		d.opened, p = true, rest
 		d.head.buf = nil
 	}
-	kept := len(d.partial) > 0
-	if kept {
-		d.partial = append(d.partial, p...)
-		p = d.partial
-	}
+	p = d.partial.join(p)
 	for {
 		n, err := frame(p, emit)
 		if err != nil {
@@ -132,12 +128,7 @@ func (d *socketDecoder) feed(p []byte, emit func(message)) error {
 		}
 		p = p[n:]
 	}
-	switch {
-	case kept:
-		d.partial = d.partial[:copy(d.partial, p)]
-	case len(p) > 0:
-		d.partial = append(d.partial[:0], p...)
-	}
+	d.partial.keep(p)
 	return nil
 }
 
@@ -235,12 +226,9 @@ type pollDecoder struct {
 func (d *pollDecoder) feed(p []byte, emit func(message)) error {
 	for len(p) > 0 {
 		if !d.inBody {
-			rest, done, err := d.head.feed(p)
+			rest, done, err := d.head.feed(p, http.StatusOK)
 			if !done || err != nil {
 				return err
-			}
-			if d.head.status != http.StatusOK {
-				return refused(d.head.status)
 			}
 			if d.head.length < 0 && !d.head.chunked {
 				return errors.New("answer without a length")

@@ -66,17 +66,13 @@ func (b *headerBlock) Write(p []byte) (int, error) {
 
 // http2Decoder decodes the answer to GET /sse on an HTTP/2 connection that has only this stream.
 type http2Decoder struct {
-	partial []byte // beginning of a frame that is not complete
+	partial partial // beginning of a frame that is not complete
 	fields  *hpack.Decoder
 	events  sseDecoder
 }
 
 func (d *http2Decoder) feed(p []byte, emit func(message)) error {
-	kept := len(d.partial) > 0
-	if kept {
-		d.partial = append(d.partial, p...)
-		p = d.partial
-	}
+	p = d.partial.join(p)
 	for len(p) >= h2FrameHeader {
 		size := int(p[0])<<16 | int(p[1])<<8 | int(p[2])
 		if size > h2MaxFrame {
@@ -90,12 +86,7 @@ func (d *http2Decoder) feed(p []byte, emit func(message)) error {
 		}
 		p = p[h2FrameHeader+size:]
 	}
-	switch {
-	case kept:
-		d.partial = d.partial[:copy(d.partial, p)]
-	case len(p) > 0:
-		d.partial = append(d.partial[:0], p...)
-	}
+	d.partial.keep(p)
 	return nil
 }
 

@@ -73,26 +73,22 @@ func ingested(s spec, w way, rounds []*round) *Result {
 
 // ingestOver measures publishing over the network.
 func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
-	server, err := r.hub(flags...)
+	d, err := r.hubSide(s, false, flags...)
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.side(s, server, false)
 	defer d.close()
-	if err != nil {
-		return nil, err
-	}
 	flood := newSource(r.load, s, 0)
 	defer flood.close()
 	d.source.close()
 	d.source = newSource(r.load, s, 1) // for the marker events: one stream, one subscriber
 	for _, source := range []*source{flood, d.source} {
 		if w.udp {
-			if err := source.overUDP(server.UDP); err != nil {
+			if err := source.overUDP(d.server.UDP); err != nil {
 				return nil, err
 			}
 		} else {
-			source.overHTTP("http://"+server.HTTP, server.token)
+			source.overHTTP("http://"+d.server.HTTP, d.server.token)
 		}
 	}
 	if err := d.open("the hub", SSE, 1); err != nil {

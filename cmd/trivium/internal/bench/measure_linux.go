@@ -131,15 +131,11 @@ func (d *side) warmed(s spec) (*round, error) {
 // compare alternates measurements of a hub and of the floor. Both deliver the same number of events to the same number of
 // subscribers.
 func (r *runner) compare(s spec) (*Result, error) {
-	server, err := r.hub()
+	hub, err := r.hubSide(s, true)
 	if err != nil {
 		return nil, err
 	}
-	hub, err := r.side(s, server, true)
 	defer hub.close()
-	if err != nil {
-		return nil, err
-	}
 	floor, err := r.floor(s)
 	if err != nil {
 		return nil, err

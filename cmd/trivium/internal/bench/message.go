@@ -58,8 +58,9 @@ type head struct {
 	chunked bool
 }
 
-// feed adds bytes to the header. When the header is complete, it returns the bytes after it.
-func (h *head) feed(p []byte) (rest []byte, done bool, err error) {
+// feed adds bytes to the header. When the header is complete, it returns the bytes after it. It returns an error if the
+// header has another status.
+func (h *head) feed(p []byte, status int) (rest []byte, done bool, err error) {
 	before := len(h.buf)
 	h.buf = append(h.buf, p...)
 	end := bytes.Index(h.buf, []byte("\r\n\r\n"))
@@ -70,7 +71,9 @@ func (h *head) feed(p []byte) (rest []byte, done bool, err error) {
 		return nil, false, nil
 	}
 	rest = p[end+4-before:]
-	err = h.parse(h.buf[:end])
+	if err = h.parse(h.buf[:end]); err == nil && h.status != status {
+		err = refused(h.status)
+	}
 	h.buf = h.buf[:0]
 	return rest, true, err
 }

@@ -58,15 +58,11 @@ func (r *runner) sockets(s spec) (*Million, error) {
 	if available := meminfo("MemAvailable"); available > 0 {
 		s.subscribers = max(1, min(s.subscribers, int(available/2/socketBudget)))
 	}
-	server, err := r.hub("--max-connections", strconv.Itoa(2*s.subscribers), "--max-connections-per-token", "0")
+	d, err := r.hubSide(s, true, "--max-connections", strconv.Itoa(2*s.subscribers), "--max-connections-per-token", "0")
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.side(s, server, true)
 	defer d.close()
-	if err != nil {
-		return nil, err
-	}
 	d.spread = true
 	if err := d.rehearse(s); err != nil {
 		return nil, err

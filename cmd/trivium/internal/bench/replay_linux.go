@@ -91,16 +91,12 @@ func (r *runner) replayWith(s spec, begin string, log, own []string) (*Result, e
 		}
 		log, own = relayed, relayed
 	}
-	server, err := r.hub(slices.Concat(log, retentionFlags(replayRetention(s.events, s.size)),
+	d, err := r.hubSide(s, false, slices.Concat(log, retentionFlags(replayRetention(s.events, s.size)),
 		[]string{"--max-event-bytes", strconv.Itoa(engineEventBytes)})...)
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.side(s, server, false)
 	defer d.close()
-	if err != nil {
-		return nil, err
-	}
 	result := s.result()
 	result.Delay = float64(s.delay) / float64(time.Millisecond)
 	rounds, owns := make([]*round, s.rounds), make([]*round, s.rounds)

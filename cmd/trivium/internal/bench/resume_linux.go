@@ -9,15 +9,11 @@ import (
 // events are published, and a smaller number of other subscribers, a tenth, stays connected. At most
 // handshakes connections are opened concurrently.
 func (r *runner) resume(s spec) (*Result, error) {
-	server, err := r.hub()
+	d, err := r.hubSide(s, true)
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.side(s, server, true)
 	defer d.close()
-	if err != nil {
-		return nil, err
-	}
 	stayers := max(1, s.subscribers/10)
 	d.source.fan = int64(stayers)
 	if err := d.open("the hub", s.transport, stayers); err != nil {

@@ -206,6 +206,20 @@ func (r *runner) hub(extra ...string) (*Server, error) {
 	return s, nil
 }
 
+// hubSide starts a hub with the flags and creates a side for it. See side for own.
+func (r *runner) hubSide(s spec, own bool, flags ...string) (*side, error) {
+	server, err := r.hub(flags...)
+	if err != nil {
+		return nil, err
+	}
+	d, err := r.side(s, server, own)
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
 // side creates a side for a server. Its source publishes over HTTP if own is set and the configuration asks for HTTP, and
 // otherwise by UDP. The caller must close the side, also after an error.
 func (r *runner) side(s spec, server *Server, own bool) (*side, error) {

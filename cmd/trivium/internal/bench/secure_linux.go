@@ -6,13 +6,8 @@ func (r *runner) secureSide(s spec) (*side, error) {
 	if s.secure != "" {
 		flags = r.secure.flags()
 	}
-	server, err := r.hub(flags...)
+	d, err := r.hubSide(s, true, flags...)
 	if err != nil {
-		return nil, err
-	}
-	d, err := r.side(s, server, true)
-	if err != nil {
-		d.close()
 		return nil, err
 	}
 	if s.secure != "" {

@@ -22,15 +22,11 @@ const (
 func (r *runner) slow(s spec) (*Result, error) {
 	// The timeout is so long that the hub does not disconnect the stalled subscribers during the
 	// measurement.
-	server, err := r.hub("--write-timeout", "10m")
+	d, err := r.hubSide(s, true, "--write-timeout", "10m")
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.side(s, server, true)
 	defer d.close()
-	if err != nil {
-		return nil, err
-	}
 	if err := d.open("the hub", s.transport, s.subscribers); err != nil {
 		return nil, err
 	}
