@@ -105,11 +105,7 @@ func (to routing) newEvent(c wire.CloudEvent) (*hub.Event, error) {
 
 // publishCloudEvents publishes the CloudEvents of a request. topic is the topic in the path, or "".
 func (h *Handler) publishCloudEvents(w http.ResponseWriter, r *http.Request, mode cloudEventsMode, topic string) (hub.Receipt, error) {
-	encoding, err := encodingOf(w, r)
-	if err != nil {
-		return hub.Receipt{}, err
-	}
-	key, err := idempotencyKey(r)
+	encoding, key, err := encodingAndKey(w, r)
 	if err != nil {
 		return hub.Receipt{}, err
 	}

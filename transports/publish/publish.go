@@ -133,11 +133,7 @@ func (h *Handler) publishEnvelopes(w http.ResponseWriter, r *http.Request) (hub.
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	encoding, err := encodingOf(w, r)
-	if err != nil {
-		return hub.Receipt{}, err
-	}
-	key, err := idempotencyKey(r)
+	encoding, key, err := encodingAndKey(w, r)
 	switch {
 	case err != nil:
 		return hub.Receipt{}, err
@@ -175,11 +171,7 @@ func (h *Handler) publishTopic(w http.ResponseWriter, r *http.Request, topic str
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	encoding, err := encodingOf(w, r)
-	if err != nil {
-		return hub.Receipt{}, err
-	}
-	key, err := idempotencyKey(r)
+	encoding, key, err := encodingAndKey(w, r)
 	if err != nil {
 		return hub.Receipt{}, err
 	}

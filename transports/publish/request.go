@@ -98,6 +98,15 @@ func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error)
 	return found, nil
 }
 
+// encodingAndKey returns the content encoding and the idempotency key of the request.
+func encodingAndKey(w http.ResponseWriter, r *http.Request) (encoding contentEncoding, key string, err error) {
+	if encoding, err = encodingOf(w, r); err != nil {
+		return 0, "", err
+	}
+	key, err = idempotencyKey(r)
+	return encoding, key, err
+}
+
 // idempotencyKey returns the key of the request, or "".
 func idempotencyKey(r *http.Request) (string, error) {
 	key, err := singleHeader(r, keyHeader)
