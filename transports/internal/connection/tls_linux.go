@@ -15,8 +15,7 @@ import (
 // The lock order is Writer.mu, nonblocking.reading, the locks of tls.Conn, progressConn.writing,
 // progressConn.mu.
 type tlsConn struct {
-	conn     *tls.Conn
-	progress *progressConn
+	progressWriter // its conn is a *tls.Conn; the methods of tlsConn replace those that would block
 }
 
 // newTLSConn returns the Conn of a TLS connection. It returns false if the connection was not accepted
@@ -30,7 +29,7 @@ func newTLSConn(c *tls.Conn) (Duplex, bool) {
 		return nil, false
 	}
 	g.nonblocking = new(nonblocking)
-	return &tlsConn{c, g}, true
+	return &tlsConn{progressWriter{c, g}}, true
 }
 
 // maxEncrypted is the maximum number of bytes that are encrypted at a time: no more bytes are encrypted
@@ -91,24 +90,6 @@ func (c *tlsConn) TryRead(p []byte) (n int, err error) {
 
 // PeerClosed implements Conn. It may return true while there are unread bytes before the end of the stream.
 func (c *tlsConn) PeerClosed() bool { return c.progress.direct.(*direct).hungUp() }
-
-func (c *tlsConn) End() bool { return true }
-
-// Close sends TLS's close_notify only if that does not block. If the peer does not read, tls.Conn
-// itself would wait for seconds, with Writer.mu held.
-func (c *tlsConn) Close() {
-	c.progress.stopWaiting()
-	c.conn.Close()
-}
-
-// CloseWrite implements Duplex.
-func (c *tlsConn) CloseWrite() error {
-	c.progress.stopWaiting()
-	return c.conn.CloseWrite()
-}
-
-// Read implements Duplex.
-func (c *tlsConn) Read(p []byte) (int, error) { return c.conn.Read(p) }
 
 func (c *tlsConn) socket() pollable { return c.progress.direct.(*direct) }
 

@@ -172,7 +172,7 @@ func TestTLSReadsPartsOfRecords(t *testing.T) {
 	const want = "firstxthe third message"
 	got = append(got, s.receive(len(want)-len(got))...)
 	require.Equal(t, want, string(got))
-	require.Zero(t, retainedByTLS(s.server.conn))
+	require.Zero(t, retainedByTLS(s.server.conn.(*tls.Conn)))
 }
 
 // If TryRead has no space for all input, the next call reads the rest.
