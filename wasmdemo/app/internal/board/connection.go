@@ -154,11 +154,16 @@ func (r *Connection) waitForStall(ctx context.Context) {
 	r.mu.Lock()
 	stalled := r.stalled
 	r.mu.Unlock()
-	if stalled == nil {
+	waitFor(ctx, stalled)
+}
+
+// waitFor blocks until ended is closed or the context ends. If ended is nil, it returns at once.
+func waitFor(ctx context.Context, ended <-chan struct{}) {
+	if ended == nil {
 		return
 	}
 	select {
-	case <-stalled:
+	case <-ended:
 	case <-ctx.Done():
 	}
 }
@@ -198,13 +203,7 @@ func (r *Connection) Rest(ctx context.Context) {
 	r.mu.Lock()
 	idle := r.idle
 	r.mu.Unlock()
-	if idle == nil {
-		return
-	}
-	select {
-	case <-idle:
-	case <-ctx.Done():
-	}
+	waitFor(ctx, idle)
 }
 
 // Hide sets whether the tab is hidden.
