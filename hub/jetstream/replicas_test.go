@@ -24,18 +24,10 @@ func testDamaged(t *testing.T, c *cluster) {
 	t.Run("leader", func(t *testing.T) { testDamagedLeader(t, c) })
 }
 
-// testDamagedReplica checks a follower that lost some of its files and reports deleted ranges where the
-// other servers have events. Subscribers must receive all events, from the in-memory log and from the
-// stream, and the hub must log the name of the server.
-func testDamagedReplica(t *testing.T, c *cluster) {
-	keep := hub.Retention{Bytes: 64 << 20}
-	cfg := c.config(keep)
-	var log logRecorder
-	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	h, e := startHub(t, cfg, keep)
-	const events = 3000
-	var last hub.Cursor
-	for range events / 1000 {
+// publishLarge publishes n events of 8000 bytes, in batches of 1000, and returns the cursor of the last one.
+func publishLarge(t *testing.T, h *hub.Hub, n int) (last hub.Cursor) {
+	t.Helper()
+	for range n / 1000 {
 		batch := many("a", 1000)
 		for _, event := range batch {
 			event.Encoding, event.Data = hub.Binary, fmt.Appendf(nil, "%8000d", 1)
@@ -44,6 +36,20 @@ func testDamagedReplica(t *testing.T, c *cluster) {
 		last, err = h.PublishEach(t.Context(), batch...)
 		require.NoError(t, err)
 	}
+	return last
+}
+
+// testDamagedReplica checks a follower that lost some of its files and reports deleted ranges where the
+// other servers have events. Subscribers must receive all events, from the in-memory log and from the
+// stream, and the hub must log the name of the server.
+func testDamagedReplica(t *testing.T, c *cluster) {
+	const events = 3000
+	keep := hub.Retention{Bytes: 64 << 20}
+	cfg := c.config(keep)
+	var log logRecorder
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	h, e := startHub(t, cfg, keep)
+	last := publishLarge(t, h, events)
 	damaged := c.damageFollower(e)
 
 	short := hub.Retention{Events: 10}
@@ -161,22 +167,13 @@ func (c *cluster) damageFollower(e *Engine) (damaged int) {
 // Subscribers must receive all events, the hub must log the name of the server, and another server must
 // become the leader.
 func testDamagedLeader(t *testing.T, c *cluster) {
+	const events = 3000
 	keep := hub.Retention{Bytes: 64 << 20}
 	cfg := c.config(keep)
 	var log logRecorder
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	h, e := startHub(t, cfg, keep)
-	const events = 3000
-	var last hub.Cursor
-	for range events / 1000 {
-		batch := many("a", 1000)
-		for _, event := range batch {
-			event.Encoding, event.Data = hub.Binary, fmt.Appendf(nil, "%8000d", 1)
-		}
-		var err error
-		last, err = h.PublishEach(t.Context(), batch...)
-		require.NoError(t, err)
-	}
+	last := publishLarge(t, h, events)
 	damaged := c.damageFollower(e)
 	name := c.options[damaged].ServerName
 	lead := func() {
