@@ -124,6 +124,7 @@ func TestInterruptedWriteReturns(t *testing.T) {
 
 // Closing a TLS connection does not block if the peer does not read.
 func TestTLSCloseDoesNotBlock(t *testing.T) {
+	t.Parallel()
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		for end, last := range map[string]func(*Listener, *tls.Conn){
 			"close": func(l *Listener, c *tls.Conn) { NewConn(c, l.WriteTimeout).Close() },
@@ -136,16 +137,17 @@ func TestTLSCloseDoesNotBlock(t *testing.T) {
 			"shutdown":    func(l *Listener, c *tls.Conn) { l.Close(); c.Close() },
 		} {
 			t.Run(name+"/"+end, func(t *testing.T) {
+				t.Parallel()
 				// A busy machine may pause the test, but hardly ten times in a row.
 				for tries := 1; !closesAtOnce(t, portable, last); tries++ {
-					require.Less(t, tries, 10, "the close took a second or more ten times in a row")
+					require.Less(t, tries, 10, "the close took four seconds or more ten times in a row")
 				}
 			})
 		}
 	}
 }
 
-// closesAtOnce reports whether last takes less than a second on a connection whose peer does not
+// closesAtOnce reports whether last takes less than four seconds on a connection whose peer does not
 // read. The close of TLS itself would wait for five seconds.
 func closesAtOnce(t *testing.T, portable bool, last func(*Listener, *tls.Conn)) bool {
 	l := listen(t, portable)
@@ -158,7 +160,7 @@ func closesAtOnce(t *testing.T, portable bool, last func(*Listener, *tls.Conn)) 
 	last(l, idle)
 	_, err := io.ReadAll(client)
 	require.NoError(t, err, "an idle peer receives the end of the stream")
-	return took < time.Second
+	return took < 4*time.Second
 }
 
 func listen(t *testing.T, portable bool) *Listener {
