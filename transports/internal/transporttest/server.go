@@ -107,12 +107,16 @@ func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	})
 }
 
-// Publish publishes the events one by one, so that their times differ.
+// Publish publishes the events one by one, so that their times differ. It returns when the hub has them in its
+// in-memory log, which Hub.Publish waits for only a short time.
 func (s *Server) Publish(t testing.TB, events ...*hub.Event) {
 	t.Helper()
 	for _, e := range events {
-		_, err := s.Hub.Publish(context.Background(), e)
+		last, err := s.Hub.Publish(context.Background(), e)
 		require.NoError(t, err)
+		if s.Hub.Position().Seq < last.Seq {
+			require.Eventually(t, func() bool { return s.Hub.Position().Seq >= last.Seq }, Patience, time.Millisecond)
+		}
 	}
 }
 
