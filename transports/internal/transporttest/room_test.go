@@ -16,6 +16,7 @@ import (
 // ends with an error before the event. A client that resumes later, when there is memory, receives the
 // event.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
+	t.Parallel()
 	for _, path := range Paths() {
 		if path.IsLongPoll() {
 			continue // package longpoll has its own test
