@@ -55,29 +55,34 @@ func TestBenchFiguresAddUp(t *testing.T) {
 	}
 	t.Parallel()
 	results := map[string]int{
-		bench.Fanout: 3, bench.Burst: 2, bench.Idle: 3, bench.Topics: 2, bench.Slow: 2, bench.Resume: 2, bench.Ingest: 4,
+		bench.Fanout: 3, bench.Burst: 2, bench.Topics: 2, bench.Slow: 2, bench.Resume: 2, bench.Ingest: 4,
 		bench.Scale: 6, bench.MillionSubscribers: 1,
 	}
-	for _, scenario := range bench.Scenarios {
-		if scenario == bench.Hubs || scenario == bench.Replay {
-			continue // these scenarios require --engine; TestBenchEngine runs them
+	measure := func(t *testing.T, results int, args ...string) {
+		t.Parallel()
+		svg := filepath.Join(t.TempDir(), "bench.svg")
+		report := runBench(t, append(args, "--rate", "100", "--rounds", "1", "--svg", svg)...)
+		require.Len(t, report.Results, results)
+		for _, r := range report.Results {
+			require.True(t, r.Clean(), "%+v", r)
+			require.Zero(t, r.Gaps)
+			checkFigures(t, r)
 		}
-		t.Run(scenario, func(t *testing.T) {
-			t.Parallel()
-			svg := filepath.Join(t.TempDir(), "bench.svg")
-			args := []string{scenario, "--rate", "100", "--rounds", "1", "--svg", svg}
-			if scenario == bench.Idle {
-				args = append(args, "--duration", "2s") // in a shorter time, an idle hub on a busy machine may use no CPU time at all
+		wellFormed(t, svg)
+	}
+	for _, scenario := range bench.Scenarios {
+		switch scenario {
+		case bench.Hubs, bench.Replay: // these scenarios require --engine; TestBenchEngine runs them
+		case bench.Idle: // the measurement mostly waits, so one process per transport runs at the same time
+			for _, transport := range []string{bench.SSE, bench.WebSocket, bench.LongPoll} {
+				t.Run(scenario+"/"+transport, func(t *testing.T) {
+					// In a shorter time, an idle hub on a busy machine may use no CPU time at all.
+					measure(t, 1, scenario, "--transport", transport, "--duration", "2s")
+				})
 			}
-			report := runBench(t, args...)
-			require.Len(t, report.Results, results[scenario])
-			for _, r := range report.Results {
-				require.True(t, r.Clean(), "%+v", r)
-				require.Zero(t, r.Gaps)
-				checkFigures(t, r)
-			}
-			wellFormed(t, svg)
-		})
+		default:
+			t.Run(scenario, func(t *testing.T) { measure(t, results[scenario], scenario) })
+		}
 	}
 }
 
@@ -89,15 +94,20 @@ func TestBenchEngine(t *testing.T) {
 	}
 	t.Parallel()
 	outside := natstest.Serve(t)
+	require.Equal(t, []string{bench.Fanout, bench.Ingest, bench.Hubs, bench.Replay}, bench.EngineScenarios(bench.EngineNATS))
+	embedded, nats := []string{"--engine", "embedded", "--transport"}, []string{"--engine", "nats"}
 	t.Run("each", func(t *testing.T) { // returns when all parallel subtests have ended
 		for _, tt := range []struct {
 			name    string
 			args    []string
 			results int
+			child   bool // the bench starts NATS
 		}{
-			{"embedded", []string{"--engine", "embedded"}, 3 + 4 + 1},
-			{"nats", []string{"--engine", "nats"}, 3 + 4 + 3 + 3},
-			{"nats server that was already running", []string{"--engine", "nats", "--nats-url", outside.ClientURL(), "ingest", "hubs", "replay"}, 4 + 3 + 3},
+			{"embedded", append(embedded, "sse"), 1 + 4 + 1, false}, // all scenarios
+			{"embedded: fanout", append(embedded, "websocket,longpoll", "fanout"), 2, false},
+			{"nats: fanout, ingest", append(nats, "fanout", "ingest"), 3 + 4, true},
+			{"nats: hubs, replay", append(nats, "hubs", "replay"), 3 + 3, true},
+			{"nats server that was already running", append(nats, "--nats-url", outside.ClientURL(), "ingest", "hubs", "replay"), 4 + 3 + 3, false},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
@@ -115,7 +125,7 @@ func TestBenchEngine(t *testing.T) {
 				for _, r := range report.Results {
 					require.True(t, r.Clean(), "%+v", r)
 					require.Zero(t, r.Gaps)
-					accountEngine(t, r, tt.name)
+					accountEngine(t, r, tt.child)
 				}
 				left, err := os.ReadDir(store)
 				require.NoError(t, err)
@@ -162,7 +172,8 @@ func TestBenchSecure(t *testing.T) {
 	}
 }
 
-func accountEngine(t *testing.T, r *bench.Result, engine string) {
+// accountEngine compares the figures of a result with each other. nats is set if the bench has started NATS.
+func accountEngine(t *testing.T, r *bench.Result, nats bool) {
 	t.Helper()
 	require.Positive(t, r.Hub.CPUPerDelivery)
 	if r.Scenario == bench.Ingest && r.Floor == nil { // ingest over the network has no baseline
@@ -184,7 +195,7 @@ func accountEngine(t *testing.T, r *bench.Result, engine string) {
 			require.EqualValues(t, 2000, f.Deliveries)
 			require.Positive(t, f.CPUPerDelivery)
 			require.Positive(t, f.DeliveriesPerSecond)
-			require.Equal(t, engine == bench.EngineNATS, f.NATSPerEvent > 0)
+			require.Equal(t, nats, f.NATSPerEvent > 0)
 		}
 		require.Positive(t, r.RateRatio)
 		// Two thousand events need at least two reads of the log, each of which takes a round trip to NATS.
@@ -194,7 +205,7 @@ func accountEngine(t *testing.T, r *bench.Result, engine string) {
 	require.EqualValues(t, 30, r.Hub.Events)
 	require.EqualValues(t, 30*30, r.Hub.Deliveries)
 	require.LessOrEqual(t, r.Hub.P50, r.Hub.P99)
-	require.Equal(t, engine == bench.EngineNATS, r.Hub.NATSPerEvent > 0)
+	require.Equal(t, nats, r.Hub.NATSPerEvent > 0)
 	if r.Scenario == bench.Fanout {
 		require.Equal(t, "memory", r.Against)
 		require.EqualValues(t, 30*30, r.Floor.Deliveries)
@@ -290,6 +301,7 @@ func TestBenchInterrupted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a bench takes a long time")
 	}
+	t.Parallel()
 	for _, engine := range []struct {
 		args     []string
 		children int

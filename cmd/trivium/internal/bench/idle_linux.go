@@ -29,14 +29,15 @@ func (r *runner) idle(s spec) (*Result, error) {
 	if err := d.rehearse(s); err != nil {
 		return nil, err
 	}
-	before, err := d.settledPSS()
+	look := min(settleLook, s.duration/4) // shorter if the whole measurement is short
+	before, err := d.settledPSS(look)
 	if err != nil {
 		return nil, err
 	}
 	if err := d.open("the hub", s.transport, s.subscribers); err != nil {
 		return nil, err
 	}
-	connected, err := d.settledPSS()
+	connected, err := d.settledPSS(look)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (r *runner) idle(s spec) (*Result, error) {
 	if err := d.published(s.rate, idleTraffic); err != nil {
 		return nil, err
 	}
-	used, err := d.settledPSS()
+	used, err := d.settledPSS(look)
 	if err != nil {
 		return nil, err
 	}
@@ -84,9 +85,10 @@ func (d *side) rehearse(s spec) error {
 	return nil
 }
 
-// settledPSS waits until the hub's runtime has returned free memory to the system, and returns the memory in use.
-func (d *side) settledPSS() (int64, error) {
-	return settled(d.server.pss, func() error { return d.r.load.pumpFor(settleLook) })
+// settledPSS waits until the hub's runtime has returned free memory to the system, and returns the memory in use. look
+// is the time between two samples.
+func (d *side) settledPSS(look time.Duration) (int64, error) {
+	return settled(d.server.pss, func() error { return d.r.load.pumpFor(look) })
 }
 
 // settled samples the memory until three consecutive samples differ by less than half a percent, and returns the last

@@ -67,7 +67,7 @@ func (r *runner) sockets(s spec) (*Million, error) {
 	if err := d.rehearse(s); err != nil {
 		return nil, err
 	}
-	before, err := d.settledPSS()
+	before, err := d.settledPSS(settleLook)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (r *runner) sockets(s spec) (*Million, error) {
 	if err := d.open("the hub", s.transport, s.subscribers); err != nil {
 		return nil, err
 	}
-	connected, err := d.settledPSS()
+	connected, err := d.settledPSS(settleLook)
 	if err != nil {
 		return nil, err
 	}
