@@ -24,9 +24,10 @@ import (
 type counters struct {
 	Transports        map[string]*connection.Counters // counters by transport name; static
 	WebSocketRefusals websocket.Refusals
-	// PublishedHTTP and PublishedWebSocket count events, without repeats of an idempotency key.
+	// PublishedHTTP and PublishedWebSocket count published events. They do not count a repeated publish
+	// with the same idempotency key.
 	PublishedHTTP, PublishedWebSocket atomic.Uint64
-	Problems                          web.ProblemCounts // problems in the answers to requests whose context comes from API.Context
+	Problems                          web.ProblemCounts // for requests whose context is derived from API.Context
 }
 
 // API serves a hub over HTTP. It is an http.Handler; see the package comment for its routes.
@@ -40,7 +41,7 @@ type API struct {
 	routes atomic.Pointer[routes]
 	intake atomic.Pointer[intake.Budget] // set by Start
 
-	// publishing ends when the API accepts no more events.
+	// publishing is canceled by StopPublishing.
 	publishing    context.Context
 	endPublishing context.CancelCauseFunc
 
@@ -67,8 +68,9 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// NewStarting returns an API that answers 503 with Retry-After until Start, so that a program can listen while its hub
-// waits for an engine. It ignores Config.Hub.
+// NewStarting returns an API that answers requests with status 503 and Retry-After until Start is
+// called. With it, a program can listen while its hub waits for an engine. NewStarting ignores
+// Config.Hub.
 func NewStarting(cfg Config) (*API, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -103,7 +105,7 @@ func (a *API) Start(h *hub.Hub) {
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	routes := a.routes.Load()
-	path := r.URL.EscapedPath() // the escaped path, because a topic may contain characters that must be escaped
+	path := r.URL.EscapedPath() // escaped, because a topic in the path may contain an escaped slash
 	if handler, ok := routes.exact[path]; ok {
 		handler.ServeHTTP(w, r)
 		return
@@ -127,7 +129,7 @@ func (a *API) admit(route string, refuse Refusal, next http.Handler) http.Handle
 	return a.auth.WrapSubscription(handleError)(next)
 }
 
-// newRoutes returns the routes that serve h. If h is nil, it returns the routes for the time before
+// newRoutes returns the routes that serve h. If h is nil, it returns the routes that are used before
 // Start.
 func (a *API) newRoutes(h *hub.Hub) *routes {
 	starting := func(refuse Refusal) http.Handler {
@@ -169,39 +171,43 @@ func (a *API) connectionLog(transport string) *connection.Log {
 	return &connection.Log{Logger: a.cfg.Log, Transport: transport}
 }
 
-// Listener returns a listener for the API. On its connections, the API detects that a client has stopped reading even
-// if TLS or HTTP/2 is used, and writes with the least CPU time. The API also works on connections of other listeners.
+// Listener returns a listener for the server of the API. On its connections, the API detects that a
+// client has stopped reading even if TLS or HTTP/2 is used, and needs the least CPU time for writes.
+// The API also works on connections of other listeners.
 //
-// On Linux without TLS, the long-poll transport hijacks connections and later returns them to their server. A returned
-// connection is new for the server: its ConnContext and ConnState are called again.
+// On Linux without TLS, the long-poll transport hijacks connections of this listener and later returns
+// them to their http.Server. For the server, a returned connection is new: it calls its hooks
+// ConnContext and ConnState again.
 func (a *API) Listener(l net.Listener) net.Listener {
 	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout, Registry: a.registry}
 }
 
-// WasParked reports whether a connection that is passed to http.Server.ConnState as new was returned by the long-poll
-// transport. On such a connection, requests with valid tokens have already been answered.
+// WasParked reports whether the long-poll transport has returned this connection to its server. A hook
+// http.Server.ConnState may call it for a connection in http.StateNew. If it returns true, the API has
+// already answered requests with valid tokens on this connection.
 func WasParked(c net.Conn) bool { return connection.WasParked(c) }
 
-// ReleaseTLSBuffers frees the memory that the handshake of a connection with TLS has used for received bytes. A hook
-// http.Server.ConnState may call it when a connection is http.StateActive for the first time, because no other goroutine
-// reads from the connection at that time. It must not be called at http.StateIdle.
+// ReleaseTLSBuffers frees the memory that the handshake of a TLS connection has used for received
+// bytes. A hook http.Server.ConnState may call it when a connection is in http.StateActive for the
+// first time, because no other goroutine then reads from the connection. It must not be called for a
+// connection in http.StateIdle.
 func ReleaseTLSBuffers(c net.Conn) { connection.ReleaseTLSBuffers(c) }
 
-// Context returns a context for http.Server.BaseContext. Stats then includes the problems with
-// which requests were answered.
+// Context returns a context for http.Server.BaseContext. If the server uses it, Stats includes the
+// problems with which the API has answered requests.
 func (a *API) Context() context.Context { return a.publishing }
 
 // IsDraining reports whether Drain has begun.
 func (a *API) IsDraining() bool { return a.registry.IsDraining() }
 
-// Drain refuses new subscriptions, and closes each existing one at a random time within the window,
-// after it has received everything that was published before. Publishing continues. Drain returns
-// when the last connection is closed. Drain closes connections that are still open when the window
-// or ctx ends.
+// Drain makes the API refuse new subscriptions, and ends each existing subscription at a random time
+// within the window, after all events that were published before this time. Clients can continue to
+// publish. Drain returns when the last subscription has ended. When the window or ctx ends, Drain closes
+// the connections of the remaining subscriptions.
 func (a *API) Drain(ctx context.Context, window time.Duration) { a.registry.Drain(ctx, window) }
 
-// StopPublishing ends the requests that publish streams of events. Each is answered with the number
-// of published events.
+// StopPublishing ends requests that publish a stream of events. The API answers each of them with the
+// number of events that it has accepted.
 func (a *API) StopPublishing() { a.endPublishing(publish.ErrShutdown) }
 
 // Close closes all connections, and waits until the API's goroutines have ended. It does not close

@@ -22,10 +22,10 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// patience is the timeout of a wait for something that must happen.
+// patience is the timeout for results that must occur.
 const patience = 3 * time.Minute
 
-// serve starts a server with an API, with or without API.Listener.
+// serve starts a server with an API. listener selects whether the server uses API.Listener.
 func serve(t *testing.T, cfg transports.Config, listener bool) (*httptest.Server, *hub.Hub, *transports.API) {
 	t.Helper()
 	h, err := hub.New(hub.Config{})
@@ -46,8 +46,8 @@ func serve(t *testing.T, cfg transports.Config, listener bool) (*httptest.Server
 	return server, h, api
 }
 
-// TestMountedAPIServesEveryTransport checks every transport of an API that is mounted under a
-// prefix, over an ordinary listener and over API.Listener.
+// TestMountedAPIServesEveryTransport tests every transport of an API that is mounted under a path prefix,
+// over an ordinary listener and over API.Listener.
 func TestMountedAPIServesEveryTransport(t *testing.T) {
 	for name, listener := range map[string]bool{"ordinary": false, "direct": true} {
 		t.Run(name, func(t *testing.T) {
@@ -90,9 +90,9 @@ func TestMountedAPIServesEveryTransport(t *testing.T) {
 	}
 }
 
-// TestAPIWithoutAuthServesOwnPagesAlone checks that an API without authentication refuses requests
-// of pages of other sites.
-func TestAPIWithoutAuthServesOwnPagesAlone(t *testing.T) {
+// TestAPIWithoutAuthRefusesForeignPages tests that an API without authentication refuses requests from
+// pages of other sites.
+func TestAPIWithoutAuthRefusesForeignPages(t *testing.T) {
 	server, h, _ := serve(t, transports.Config{}, false)
 	for name, header := range map[string]http.Header{
 		"foreign origin": {"Origin": {"https://evil.example"}},
@@ -117,8 +117,7 @@ func TestAPIWithoutAuthServesOwnPagesAlone(t *testing.T) {
 	require.Zero(t, h.Stats().Published)
 }
 
-// TestRightsThatExpireEndTheConnection checks that a stream ends when the rights of its user
-// expire.
+// TestRightsThatExpireEndTheConnection tests that a stream ends when its user's rights expire.
 func TestRightsThatExpireEndTheConnection(t *testing.T) {
 	var life atomic.Int64
 	server, _, _ := serve(t, transports.Config{
@@ -132,7 +131,7 @@ func TestRightsThatExpireEndTheConnection(t *testing.T) {
 	answer.Body.Close()
 	require.Equal(t, http.StatusUnauthorized, answer.StatusCode)
 	var stream *http.Response
-	for lasts := 2 * time.Second; ; lasts *= 4 { // longer each time: on a busy machine, the rights may expire before the stream begins
+	for lasts := 2 * time.Second; ; lasts *= 4 { // on a busy machine, the rights may expire before the stream begins
 		life.Store(int64(lasts))
 		stream, err = http.Get(server.URL + "/rt/sse")
 		require.NoError(t, err)
@@ -142,13 +141,13 @@ func TestRightsThatExpireEndTheConnection(t *testing.T) {
 		}
 		require.Less(t, lasts, patience)
 	}
-	body, _ := io.ReadAll(stream.Body) // the stream ends by itself
+	body, _ := io.ReadAll(stream.Body) // returns when the hub ends the stream
 	require.Contains(t, string(body), "event: trivium.error")
 }
 
-// TestRenewalIsRefusedWhereRightsAreNotOfTokens checks that, if Config.Authorize determines the
-// rights, a WebSocket cannot gain rights by sending any string as a token.
-func TestRenewalIsRefusedWhereRightsAreNotOfTokens(t *testing.T) {
+// TestAuthCommandIsRefusedWithConfigAuthorize tests that, if Config.Authorize determines the rights, a
+// WebSocket client cannot gain rights by sending any string as a token.
+func TestAuthCommandIsRefusedWithConfigAuthorize(t *testing.T) {
 	server, _, _ := serve(t, transports.Config{
 		Authorize: func(*http.Request) (*transports.Rights, error) {
 			return &transports.Rights{Subject: "u", Subscribe: []string{"a"}}, nil
@@ -202,8 +201,7 @@ func TestConfigFaultsAreErrors(t *testing.T) {
 	require.ErrorContains(t, err, "Config.Hosts")
 }
 
-// TestDrainClosesSubscribers checks that Drain closes all subscriptions. It also calls Close
-// directly after Drain has begun, while connections are open.
+// TestDrainClosesSubscribers tests that Drain ends all subscriptions.
 func TestDrainClosesSubscribers(t *testing.T) {
 	server, _, api := serve(t, transports.Config{}, true)
 	stream, err := http.Get(server.URL + "/rt/sse")

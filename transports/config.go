@@ -21,23 +21,23 @@ type Config struct {
 	// Auth authenticates requests by tokens. The caller must run Auth.Run.
 	Auth *auth.Middleware
 	// Authorize authenticates requests instead of Auth, for a program that manages its own users.
-	// It is called for each request, and must be safe for concurrent use. If it returns an error,
-	// the request is refused with 403, or with 401 if the error wraps auth.ErrNoToken. The error is
+	// The API calls it for each request, and may do so concurrently. If it returns an error, the
+	// request is refused with status 403, or with 401 if the error wraps auth.ErrNoToken. The error is
 	// logged, and not sent to the client. Authorize and Auth must not both be set.
 	//
-	// If neither is set, every request has all rights. However, requests of pages of another origin
-	// are refused, and the Host of a request must be a loopback name, the local address of the
-	// connection, or one of Hosts.
+	// If neither is set, every request has all rights. However, the API then refuses requests from
+	// pages of another origin, and the header Host must contain a loopback name, the local address of
+	// the connection, or one of Hosts.
 	Authorize func(*http.Request) (*Rights, error)
-	// Hosts are additional host names, without a port, under which an API without Auth and
-	// Authorize is served.
+	// Hosts contains further host names, without a port, that the header Host may contain if neither
+	// Auth nor Authorize is set.
 	Hosts []string
 
 	Heartbeat    time.Duration // interval between two heartbeats; 0: DefaultHeartbeat
 	WriteTimeout time.Duration // time without progress after which a connection is closed; 0: DefaultWriteTimeout
-	// ReadTimeout is the timeout of each 16 KiB of a body or WebSocket message, and of each line of
-	// NDJSON. The timeout of a whole body, line or message is six times as long, plus ReadTimeout
-	// per MiB. 0: DefaultReadTimeout; negative: no timeout.
+	// ReadTimeout is the timeout for receiving each 16 KiB of a body or WebSocket message, and each
+	// line of NDJSON. The timeout for a whole body, line or message is six times as long, plus
+	// ReadTimeout per MiB. 0: DefaultReadTimeout; negative: no timeout.
 	ReadTimeout time.Duration
 
 	MaxTopics           int     // maximum number of filters of a subscription; 0: DefaultMaxTopics, negative: no limit
@@ -45,34 +45,34 @@ type Config struct {
 	MaxMessageRate      float64 // maximum number of messages per second from a WebSocket client; 0: websocket.DefaultMessageRate
 	MaxMessageFragments int     // maximum number of frames of such a message; 0: websocket.DefaultMaxFragments
 
-	// EncodingBytes limits the memory of the encodings that are kept with the events of the hub's
-	// in-memory log, in addition to hub.Retention.Bytes. An event without a kept encoding is encoded
-	// again for each reader. 0: DefaultEncodingBytes.
+	// EncodingBytes limits the memory, in bytes, for encodings of the events in the hub's in-memory
+	// log. This memory is used in addition to hub.Retention.Bytes. An event whose encoding exceeds the
+	// limit is encoded again for each reader. 0: DefaultEncodingBytes.
 	EncodingBytes int64
 
-	// Disconnect disconnects a subscriber that falls behind retention. By default, it is sent a
-	// gap.
+	// Disconnect makes the hub disconnect a subscriber that falls behind retention. By default, the
+	// hub sends a gap instead.
 	Disconnect bool
-	// Compression offers permessage-deflate to WebSocket clients.
+	// Compression enables permessage-deflate for WebSocket clients that support it.
 	Compression bool
-	// CleanEnd ends the body of each SSE stream regularly, with its last chunk. By default, the
-	// connection of a stream that the client should resume is closed without it, because several
-	// client libraries do not reconnect after a regular end.
+	// CleanEnd makes the hub terminate the body of every SSE stream cleanly, with a last chunk. By
+	// default, a stream that the client should resume ends without the last chunk, because several
+	// client libraries do not reconnect after a clean end.
 	CleanEnd bool
 	// CloudEventsSource is the source attribute of events that were not published as CloudEvents; "":
 	// DefaultCloudEventsSource.
 	CloudEventsSource string
 
 	Log *slog.Logger // nil: nothing is logged
-	// LogConnections logs one line when a subscriber's connection opens, and one when it closes.
-	// The lines contain the session, subject, address and transport; the second also contains the
-	// reason, duration, events and bytes. A poll has a single line.
+	// LogConnections enables a log line when a subscriber's connection opens, and one when it closes.
+	// Both lines contain the session, subject, address and transport; the second also contains the
+	// reason and duration, and the numbers of events and bytes. A poll has only the second line.
 	LogConnections bool
-	// Advice returns advice to the operator about an error of package auth on a route. The advice
-	// is appended to the answer. Nil: nothing is appended.
+	// Advice returns advice for the operator about an error of package auth on a route. The API
+	// appends it to the detail of the problem with which it answers. Nil: no advice.
 	Advice func(route string, err error) string
-	// Admitted wraps the handlers of requests that Auth or Authorize has accepted. Nil: they are
-	// not wrapped.
+	// Admitted wraps the handlers that serve requests after Auth or Authorize has accepted them. Nil:
+	// the handlers are not wrapped.
 	Admitted func(http.Handler) http.Handler
 }
 
@@ -91,7 +91,8 @@ var defaultLimits = auth.ConnectionLimits{Total: 100_000, FilterBytes: 128 << 20
 
 // Rights are the rights of a request. A connection keeps them until they expire.
 type Rights struct {
-	// Subject identifies the user. Limits and idempotency keys are counted per subject.
+	// Subject identifies the user. Limits apply per subject, and idempotency keys are distinguished
+	// by subject.
 	Subject            string
 	Subscribe, Publish []string  // topic filters
 	Expires            time.Time // time at which the connection is closed; zero: never
@@ -125,7 +126,8 @@ func filterSet(texts []string) (hub.FilterSet, error) {
 	return hub.NewFilterSet(filters...), nil
 }
 
-// withDefaults returns the configuration with defaults, or an error that describes all its faults.
+// withDefaults returns the configuration with defaults. If it is invalid, withDefaults returns an error
+// that describes all faults.
 func (c Config) withDefaults() (Config, error) {
 	var faults []error
 	if c.Auth != nil && c.Authorize != nil {
@@ -160,7 +162,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// middleware returns the middleware that authenticates requests, own is set if the API must run it.
+// middleware returns the middleware that authenticates requests. own reports whether the API must call
+// its method Run.
 func (c *Config) middleware() (m *auth.Middleware, own bool, err error) {
 	if c.Auth != nil {
 		return c.Auth, false, nil

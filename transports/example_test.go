@@ -18,7 +18,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// This example publishes an event in the process and reads it over HTTP.
+// This example publishes an event by calling the hub and receives it over HTTP.
 func Example() {
 	h, err := hub.New(hub.Config{})
 	if err != nil {
@@ -46,7 +46,7 @@ func Example() {
 func Example_gorilla() {
 	api, done := newAPI()
 	defer done()
-	routes := mux.NewRouter().UseEncodedPath() // a topic in a path may be escaped
+	routes := mux.NewRouter().UseEncodedPath() // a topic in the path may contain an escaped slash
 	routes.PathPrefix("/realtime/").Handler(http.StripPrefix("/realtime", api))
 	server := httptest.NewServer(routes)
 	defer server.Close()
@@ -134,7 +134,7 @@ func post(url, body string) {
 	response.Body.Close()
 }
 
-// get sends a poll, and returns the topic and the data of the event in the answer.
+// get sends a poll. It returns the topic and the data of the event in the answer.
 func get(url string) string {
 	response, err := http.Get(url)
 	if err != nil {

@@ -17,8 +17,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// BenchmarkParkedPolls answers polls that wait, and serves the next polls of their connections. It reports the memory
-// that the hub allocates for one poll, with its middleware; the client allocates nothing.
+// BenchmarkParkedPolls publishes events to waiting polls on parked connections, and sends the next
+// polls on the same connections. It reports the memory that the hub and its middleware allocate per
+// poll; the client in the benchmark allocates nothing.
 func BenchmarkParkedPolls(b *testing.B) {
 	const conns = 100
 	h, err := hub.New(hub.Config{})

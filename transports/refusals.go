@@ -13,12 +13,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// A Refusal writes the answer to a refused request, in the format of its route.
+// Refusal is a function that answers a refused request with a problem, in the format of the request's
+// route.
 type Refusal = func(http.ResponseWriter, *http.Request, *problems.Problem)
 
-// HandleError returns the error handler of a route. It writes the answer by refuse, and logs the
-// refusal. A request of a foreign origin or host gets a plain HTTP answer on every route, because
-// the page could read an answer over a WebSocket.
+// HandleError returns the error handler of a route. The handler logs the refusal and answers by calling
+// refuse. However, a request with a foreign origin or host gets a plain HTTP answer on every route,
+// because the foreign page could read an answer over a WebSocket.
 func (a *API) HandleError(route string, refuse Refusal) auth.ErrorHandler {
 	return func(w http.ResponseWriter, r *http.Request, err error) {
 		p := auth.ProblemOf(err)
@@ -44,18 +45,19 @@ func (a *API) HandleError(route string, refuse Refusal) auth.ErrorHandler {
 	}
 }
 
-// originWarningInterval is the minimum time between two warnings about foreign origins. One warning
-// suffices for an operator to find out why a page does not work, and anybody can cause many.
+// originWarningInterval is the minimum time between two warnings about foreign origins. One warning is
+// enough for an operator to learn why a page does not work, and any client could cause many warnings.
 const originWarningInterval = time.Minute
 
 // originWarnings limits the warnings about foreign origins.
 type originWarnings struct {
 	mu         sync.Mutex
 	next       time.Time
-	suppressed uint64 // number of warnings suppressed after the last one
+	suppressed uint64 // number of warnings that were suppressed after the last logged one
 }
 
-// take reports whether a warning must be logged, and how many were suppressed before it.
+// take reports whether a warning is due, that is, must be logged. suppressed is the number of warnings
+// that were suppressed before it.
 func (o *originWarnings) take(now time.Time) (suppressed uint64, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,11 +70,11 @@ func (o *originWarnings) take(now time.Time) (suppressed uint64, due bool) {
 	return suppressed, true
 }
 
-// maxLogged is the maximum number of bytes of a client's string that are logged.
+// maxLogged is the maximum number of bytes that are logged of a string from a client.
 const maxLogged = 256
 
-// describeRequest returns log attributes that help to find out why a request was refused. The path
-// and the query are omitted, because clients put tokens there by mistake.
+// describeRequest returns log attributes that explain why a request was refused. It omits the path and
+// the query, because clients may have put tokens there by mistake.
 func describeRequest(r *http.Request, route string, p *problems.Problem) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("route", route),
@@ -86,8 +88,8 @@ func describeRequest(r *http.Request, route string, p *problems.Problem) []slog.
 	return attrs
 }
 
-// Printable returns the beginning of a client's string in printable ASCII, so that the string
-// cannot control a terminal or imitate another log line.
+// Printable returns the beginning of a string from a client, escaped to printable ASCII. Therefore the
+// string cannot control a terminal or imitate another log line.
 func Printable(text string) string {
 	quoted := strconv.QuoteToASCII(text[:min(len(text), maxLogged)])
 	return quoted[1 : len(quoted)-1]

@@ -15,12 +15,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// transport describes one way to subscribe.
+// transport describes a transport over which clients subscribe.
 type transport struct {
-	name string // name of the counters, and in the connection log
+	name string // name in metrics and in the connection log
 	path string
-	// newHandler returns the handler of requests, and the function that answers refused requests. Before Start, h is
-	// nil, and only the function is used.
+	// newHandler returns the handler of requests, and the function that answers refused requests.
+	// Before API.Start, h is nil, and the handler is not used.
 	newHandler func(a *API, h *hub.Hub, counters *connection.Counters, log *connection.Log) (http.Handler, Refusal)
 }
 
@@ -31,7 +31,7 @@ var transportTable = []transport{
 	{"longpoll", "/poll", newLongPoll},
 }
 
-// Paths returns the paths that the API answers. A path that ends with a slash includes all paths below it.
+// Paths returns the paths that the API serves. A path that ends with a slash includes all paths below it.
 func Paths() []string {
 	paths := []string{"/publish", "/publish/", "/session", "/ticket"}
 	for _, t := range transportTable {
@@ -78,7 +78,7 @@ func newLongPoll(a *API, h *hub.Hub, counters *connection.Counters, log *connect
 	})), web.WriteProblem
 }
 
-// newPublishing returns the handlers of /publish and of the paths of topics below it.
+// newPublishing returns the handler of /publish and the handler of /publish/{topic}.
 func newPublishing(a *API, h *hub.Hub) (envelopes, topic http.Handler) {
 	publisher := must(publish.New(publish.Config{
 		Hub: h, LineTimeout: a.cfg.ReadTimeout, Intake: a.intake.Load(), Requests: a.publishing,
@@ -94,8 +94,8 @@ func newPublishing(a *API, h *hub.Hub) (envelopes, topic http.Handler) {
 	})
 }
 
-// must returns handler. err is always nil, because Config.withDefaults has checked the
-// configuration.
+// must returns handler. It panics if err is not nil, which never occurs, because Config.withDefaults has
+// checked the configuration.
 func must[T any](handler T, err error) T {
 	if err != nil {
 		panic(err)

@@ -5,31 +5,32 @@ import "github.com/trivium-hub/trivium/transports/internal/connection"
 // Stats are the counters of an API since its creation.
 type Stats struct {
 	Transports map[string]TransportStats // by name: sse, websocket and longpoll
-	// Published counts events by route, http and websocket, without repeats of an idempotency key.
+	// Published contains the number of published events by protocol: http and websocket. A repeated
+	// publish with the same idempotency key is not counted.
 	Published map[string]uint64
-	// Problems counts, by code, the requests that were answered with a problem. It includes only
-	// requests whose context comes from API.Context.
+	// Problems contains, by problem code, the number of requests that were answered with a problem. It
+	// includes only requests whose context is derived from API.Context.
 	Problems map[string]uint64
-	// WebSocketRefusals counts, by reason, the WebSockets that were closed because of an invalid
-	// message; see websocket.Refusals.
+	// WebSocketRefusals contains, by reason, the number of WebSockets that the API closed because of an
+	// invalid message; see websocket.Refusals.
 	WebSocketRefusals map[string]uint64
 
-	Receiving        int64             // memory, in bytes, of bodies and messages that have partly arrived
+	Receiving        int64             // memory for bodies and messages that are being received, in bytes
 	ReceivingRefused map[string]uint64 // refused bodies and messages by limit: receiving, receiving_per_token and receiving_time
-	EncodingBytes    int64             // memory, in bytes, of the encodings that are kept with the events of the in-memory log
-	SlowBytes        int64             // memory, in bytes, of the encodings that slow connections hold
+	EncodingBytes    int64             // memory of the encodings that are attached to events of the in-memory log, in bytes
+	SlowBytes        int64             // memory of the encodings that slow connections hold, in bytes
 }
 
 // TransportStats are the counters of one transport.
 type TransportStats struct {
-	Connections      int64 // connections that are open now
+	Connections      int64 // currently open connections
 	Opened           uint64
 	Delivered        uint64 // events of which at least a part was written
 	Bytes            uint64 // written bytes, before TLS; for long-poll only the response bodies
 	FellBehind       uint64 // connections that were closed because they fell behind retention
 	WriteStalled     uint64 // connections that were closed because a write made no progress
 	ClosedAtDeadline uint64 // connections that were closed at the drain deadline with unwritten data
-	Unauthorized     uint64 // connections that were closed because the token ended or lost a right
+	Unauthorized     uint64 // connections that were closed because the token expired, was revoked or lost a right
 	// NoEncodingMemory counts connections that were closed before or within a large event.
 	// Retention had removed the event, and there was no memory for its encoding.
 	NoEncodingMemory uint64

@@ -12,9 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxCopied limits the bytes that are copied for one answer: first the encodings of its first
-// events, later the bytes that are collected for one write. Other events are written from the
-// encodings that all connections share.
+// maxCopied limits how many bytes are copied for one answer: the total size of the encodings in
+// answer.copied, and the size of the buffer for one write. Other events are written from the encodings
+// that all connections share.
 const maxCopied = 64 << 10 // bytes
 
 // envelopeFormat encodes the events of an answer as envelopes.
@@ -29,24 +29,24 @@ type cloudEventFormat struct{ events wire.CloudEvents }
 func (cloudEventFormat) Form() wire.Form              { return wire.FormFrameCloudEvent }
 func (f cloudEventFormat) Encode(e *hub.Event) []byte { return f.events.EncodeFrame(e) }
 
-// answer holds the events of one answer as encodings, because retention may remove the events while
-// a client reads slowly.
+// answer holds the encodings of the events in one answer, because retention may remove the events
+// while the client reads slowly.
 type answer struct {
 	cache   *connection.EncodingCache
 	format  connection.Format
-	subject string // subject whose share of the cache is used
+	subject string // subject of the token; its share of the cache is used
 
 	count  int // number of events
-	length int // size of the envelopes in bytes
-	// copied holds the first envelopes, which are copied when the answer is written.
+	length int // size of all envelopes, in bytes
+	// copied contains the envelopes of the first events, which are copied to a buffer for writing.
 	copied    [][]byte
 	encodings []*connection.CachedEncoding // encodings of the other events; a nil element was written and released
-	// large is set if the cache had no memory for the answer's only event.
+	// large is the ID of the answer's only event, if the cache had no memory for its encoding.
 	large hub.Cursor
 }
 
-// addEvents adds as many events as one answer may contain, at least one, and returns the ID of the
-// last one. It stops early if the cache has no memory for an encoding.
+// addEvents adds as many events as one answer may contain, but at least one. It stops early if the cache
+// has no memory for an encoding. It returns the ID of the last event added.
 func (a *answer) addEvents(events []*hub.Event) hub.Cursor {
 	for i, e := range events {
 		if !a.addEvent(e, i == 0) {
@@ -86,7 +86,7 @@ func (a *answer) addEvent(e *hub.Event, first bool) bool {
 	return true
 }
 
-// release releases the encodings that have not been written.
+// release releases the encodings that were not written.
 func (a *answer) release() {
 	for _, x := range a.encodings {
 		if x != nil {
@@ -96,7 +96,8 @@ func (a *answer) release() {
 	a.encodings = nil
 }
 
-// answer writes one answer. Its cursor is the position of the next poll.
+// answer writes one answer. The cursor in the answer is the position at which the client's next poll
+// starts.
 func (h *Handler) answer(
 	w http.ResponseWriter, r *http.Request, s *hub.Subscription, record *connection.Record, a *answer, batch hub.ReadResult,
 ) {
@@ -129,7 +130,7 @@ func (h *Handler) answer(
 	}
 }
 
-// countAnswer counts an answer that was written, whose body has length bytes.
+// countAnswer counts an answer that was written. length is the size of its body, in bytes.
 func (h *Handler) countAnswer(record *connection.Record, events, length int) {
 	h.shared.Counters.Delivered.Add(uint64(events))
 	h.shared.Counters.Bytes.Add(uint64(length))
@@ -145,15 +146,14 @@ var (
 	noStore         = []string{"no-store"}
 )
 
-// maxImplicitLength is the size in bytes of the longest body for which net/http sets Content-Length
-// itself. It sends longer bodies in chunks, which HTTP/1.0 does not support.
+// maxImplicitLength is the maximum size, in bytes, of a body for which net/http sets Content-Length
+// itself. net/http sends longer bodies without Content-Length in chunks, which HTTP/1.0 does not support.
 const maxImplicitLength = 2 << 10
 
-// write writes the body, which starts with the content of buffer and has length bytes. Over HTTP/1,
-// a short body is written when the handler returns. A longer body is written in parts: each large
-// event, and each maxCopied bytes of small events. The connection.Listener limits the time of each
-// write. Over HTTP/2, the connection may make progress on other streams only, so each write gets a
-// deadline.
+// write writes the body of an answer, which starts with the content of buffer and has length bytes. It
+// writes each large event separately, and small events in parts of at most maxCopied bytes. Over HTTP/1,
+// the connection.Listener limits the time that a write may take without progress. Over HTTP/2, a stream
+// may stall while the connection makes progress with other streams, so each write gets a deadline.
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscription, a *answer, buffer *[]byte, length int) error {
 	http1 := r.ProtoMajor == 1
 	if !http1 || length > maxImplicitLength {
@@ -182,13 +182,14 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscript
 	return b.end()
 }
 
-// writeLarge writes the answer's only event. It encodes the event again for each part.
+// writeLarge writes the event a.large, the answer's only event. It encodes the event again for each part
+// that it writes.
 func (h *Handler) writeLarge(s *hub.Subscription, a *answer, b *body) {
 	for written := 0; written < a.length && b.err == nil; {
 		e := s.Retained(a.large.Seq)
 		if e == nil {
 			h.shared.Counters.NoEncodingMemory.Add(1)
-			panic(http.ErrAbortHandler) // an answer that has started can only be ended by closing the connection
+			panic(http.ErrAbortHandler) // closes the connection, because the header promises a longer body
 		}
 		envelope := wire.FramePayload(a.cache.Encode(e, a.format))
 		n := min(maxCopied, len(envelope)-written)
@@ -198,12 +199,12 @@ func (h *Handler) writeLarge(s *hub.Subscription, a *answer, b *body) {
 	}
 }
 
-// body writes envelopes with commas between them. Small envelopes are collected in the buffer.
+// body writes envelopes with commas between them. It collects small envelopes in a buffer.
 type body struct {
 	write       func([]byte) error
 	buffer      *[]byte
-	hasEnvelope bool // an envelope was added, so that the next one needs a comma
-	err         error
+	hasEnvelope bool  // whether an envelope was added, so that a comma must precede the next envelope
+	err         error // first error of write
 }
 
 func (b *body) add(envelope []byte) {

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// shutLog is an engine whose log blocks all reads until the test opens it.
+// shutLog is an engine whose log refuses all reads with hub.ErrUnavailable until the test sets open.
 type shutLog struct {
 	*jetstream.Engine
 	open atomic.Bool
@@ -43,8 +43,9 @@ func (l *shutLog) ReadEach(ctx context.Context, seqs []uint64, limit hub.ReadLim
 	return l.Engine.ReadEach(ctx, seqs, limit)
 }
 
-// startBehind starts a server with 980 events older than its in-memory log, and returns the position before them. If
-// NATS does not answer for seconds, as on a busy machine, startBehind starts another server.
+// startBehind starts a server and publishes 1,000 events, of which 980 are only in the durable log.
+// begin is the position before the events. On a busy machine, NATS may not answer for seconds;
+// startBehind then tries another server.
 func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
 	t.Helper()
 	for range 5 {
@@ -64,6 +65,7 @@ func startBehind(t *testing.T, open bool) (s *tt.Server, begin string) {
 	return nil, ""
 }
 
+// publishBehind publishes 1,000 events, of which ten have the topic "rare".
 func publishBehind(t *testing.T, s *tt.Server) error {
 	for i := range 1000 {
 		topic := "busy"
@@ -80,7 +82,7 @@ func publishBehind(t *testing.T, s *tt.Server) error {
 // foreign is a cursor of another epoch.
 const foreign = "00000000-5"
 
-// A poll with wait=0 is answered with events, even if they are older than the in-memory log.
+// The answer to a poll with wait=0 contains events that are older than the in-memory log.
 func TestPollOlderThanInMemoryLog(t *testing.T) {
 	s, begin := startBehind(t, true)
 	for query, first := range map[string]string{
@@ -94,13 +96,13 @@ func TestPollOlderThanInMemoryLog(t *testing.T) {
 		answer := find(t, s, "wait=0&"+query)
 		require.Equal(t, first, string(answer.Events[0].Data), query)
 		if last := answer.Events[len(answer.Events)-1]; string(last.Data) != "903" {
-			require.Equal(t, last.ID.String(), answer.Cursor, "the cursor is the last event, because the answer does not contain all events")
+			require.Equal(t, last.ID.String(), answer.Cursor, "the cursor must be the last event, because the answer does not contain all events")
 		}
 	}
 }
 
-// find polls until the answer contains events. A poll with wait=0 reads the log for at most a
-// second. On a busy machine the answer may then be 503 or empty, so find polls again.
+// find polls until an answer contains events. A poll with wait=0 reads the durable log for less than a
+// second. On a busy machine, its answer may be empty or have the status 503, so find polls again.
 func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < tt.Patience; {
@@ -112,13 +114,13 @@ func find(t *testing.T, s *tt.Server, query string) wire.PollAnswer {
 			}
 		}
 	}
-	require.Fail(t, "an answer contains events", query)
+	require.Fail(t, "no answer contains events", query)
 	return wire.PollAnswer{}
 }
 
-// An answer can contain events of the durable log followed by events of the in-memory log, up to
-// its limits. If the durable log is read slowly, the next answer continues where the previous one
-// ended.
+// An answer may contain events of the durable log followed by events of the in-memory log, up to the
+// limits of an answer. If reads of the durable log are slow, an answer may contain fewer events; the next
+// answer then continues after its last event.
 func TestAnswerContinuesIntoInMemoryLog(t *testing.T) {
 	s, begin := startBehind(t, true)
 	for query, want := range map[string]struct{ events, last int }{
@@ -141,8 +143,8 @@ func TestAnswerContinuesIntoInMemoryLog(t *testing.T) {
 	}
 }
 
-// While the durable log cannot be read, the cursor in an answer is never after an event that was
-// not delivered.
+// While the durable log cannot be read, the cursor in an answer does not skip events that were not
+// delivered.
 func TestUnreadableLogKeepsCursor(t *testing.T) {
 	t.Parallel()
 	s, begin := startBehind(t, false)
@@ -158,5 +160,5 @@ func TestUnreadableLogKeepsCursor(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions > waiting }, tt.Patience, time.Millisecond)
 	s.Registry.Drain(t.Context(), 0)
-	require.Equal(t, http.StatusServiceUnavailable, <-status, "a poll whose position is unknown is refused")
+	require.Equal(t, http.StatusServiceUnavailable, <-status, "the hub must refuse a poll whose position is still unknown")
 }

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// deadlines calls the method onDeadline of each pollConn at the time for which the pollConn was
-// added. One timer for all pollConns uses less memory than one for each.
+// deadlines calls onDeadline of pollConns at given times. It uses one timer for all pollConns, which
+// takes less memory than one timer per pollConn.
 type deadlines struct {
 	start time.Time // all times are durations since start; static
 
 	mu    sync.Mutex
 	queue deadlineQueue
-	timer *time.Timer // fires at the first time in queue; nil: no pollConn was ever queued
+	timer *time.Timer // fires at the earliest time in queue; nil until the first pollConn is added
 }
 
 // deadlineQueue is a heap; see container/heap.
@@ -21,13 +21,13 @@ type deadlineQueue []queuedDeadline
 
 type queuedDeadline struct {
 	at   time.Duration
-	conn *pollConn // conn.queued is the index in the queue
+	conn *pollConn // conn.queued is the index of this element in the queue
 }
 
-// now returns the time as a duration since start.
+// now returns the current time as a duration since d.start.
 func (d *deadlines) now() time.Duration { return time.Since(d.start) }
 
-// add schedules a call of c.onDeadline. c must not be in the queue.
+// add schedules a call of c.onDeadline at the given time. c must not be in the queue.
 func (d *deadlines) add(c *pollConn, at time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -47,7 +47,8 @@ func (d *deadlines) remove(c *pollConn) {
 	}
 }
 
-// setTimer sets the timer if c is the first in the queue or nil. mu must be held.
+// setTimer sets the timer to the earliest time in the queue. If c is not nil, it does so only if this
+// is the time of c. mu must be held.
 func (d *deadlines) setTimer(c *pollConn) {
 	if len(d.queue) == 0 || c != nil && d.queue[0].conn != c {
 		return
@@ -60,14 +61,14 @@ func (d *deadlines) setTimer(c *pollConn) {
 	}
 }
 
-// fire calls onDeadline of the pollConns that are due.
+// fire calls onDeadline of each pollConn that is due.
 func (d *deadlines) fire() {
 	for _, c := range d.due() {
 		c.onDeadline()
 	}
 }
 
-// due removes the pollConns that are due from the queue, and returns them.
+// due returns the pollConns whose time has been reached, and removes them from the queue.
 func (d *deadlines) due() (due []*pollConn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

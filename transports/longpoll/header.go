@@ -8,22 +8,24 @@ import (
 	"slices"
 )
 
-// baseHeader is the part of a header that is common to many answers, such as the lines that a
-// middleware has set. Connections with equal lines share it. It is immutable.
+// baseHeader is the part of an answer's header that is the same in many answers, for example the lines
+// that a middleware has set. Connections whose answers have equal lines share one baseHeader. It is
+// immutable.
 type baseHeader struct {
 	lines  string
 	fields http.Header // parsed from lines
-	closes bool        // the answer ends the connection
+	closes bool        // whether the connection must be closed after an answer with this header
 }
 
-// ownHeaders are the header lines that each answer sets for itself.
+// ownHeaders contains the names of header lines that may differ between answers. They are not part of a
+// baseHeader.
 var ownHeaders = map[string]bool{"Content-Type": true, "Cache-Control": true, "Content-Length": true, "Date": true}
 
 // maxInterned is the maximum number of baseHeaders that are shared among connections.
 const maxInterned = 64
 
 // intern returns the baseHeader for a header. latest is the baseHeader of the connection's previous
-// answer, or nil; usually it is the result.
+// answer, or nil. Usually both headers are equal, and intern returns latest.
 func (h *Handler) intern(header http.Header, latest *baseHeader) *baseHeader {
 	if latest != nil && latest.isOf(header) {
 		return latest
@@ -47,8 +49,8 @@ func (h *Handler) intern(header http.Header, latest *baseHeader) *baseHeader {
 	return base
 }
 
-// isOf reports whether b is the baseHeader of a header. It may return false for a header that would
-// be encoded as the same lines.
+// isOf reports whether b is the baseHeader for a header. It may return false although the header has the
+// same lines as b, because it does not encode the header.
 func (b *baseHeader) isOf(header http.Header) bool {
 	n := 0
 	for name, values := range header {
@@ -63,7 +65,7 @@ func (b *baseHeader) isOf(header http.Header) bool {
 	return n == len(b.fields)
 }
 
-// parseHeader parses header lines that intern has written.
+// parseHeader parses the lines of a baseHeader.
 func parseHeader(lines string) http.Header {
 	header, err := textproto.NewReader(bufio.NewReader(bytes.NewBufferString(lines + "\r\n"))).ReadMIMEHeader()
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// silentLog is an engine whose log blocks forever when the newest events of a filter are requested.
+// silentLog is an engine that cannot answer where the events since a given time begin: SeqAt and Count
+// return hub.ErrUnavailable.
 type silentLog struct{}
 
 func (silentLog) Start(func([]*hub.Event)) (hub.Cursor, error) {
@@ -44,14 +45,15 @@ func (silentLog) Count(context.Context, hub.FilterSet, int) (int, error) {
 	return 0, hub.ErrUnavailable
 }
 
-// stalledLog is an engine whose log no longer returns from calls after the test has stalled it,
-// like the log of a stopped server.
+// stalledLog is an engine whose calls block after the test has set stalled, until their context ends, as
+// with a server that was stopped.
 type stalledLog struct {
 	silentLog
 	stalled atomic.Bool
 }
 
-// wait blocks until the context ends if the log is stalled. Otherwise it returns immediately.
+// wait returns immediately unless the log is stalled. If it is stalled, wait blocks until the context
+// ends.
 func (l *stalledLog) wait(ctx context.Context) {
 	if l.stalled.Load() {
 		<-ctx.Done()
@@ -80,7 +82,7 @@ func (l *stalledLog) Count(ctx context.Context, _ hub.FilterSet, _ int) (int, er
 	return 0, hub.ErrUnavailable
 }
 
-// stalledSeeker is a stalledLog that also implements hub.Seeker.
+// stalledSeeker is a stalledLog that also implements the optional interface hub.Seeker.
 type stalledSeeker struct{ *stalledLog }
 
 func (l stalledSeeker) Newest(ctx context.Context, _ hub.FilterSet, _ uint64, _ int) ([]uint64, error) {
@@ -93,9 +95,9 @@ func (l stalledSeeker) ReadEach(ctx context.Context, _ []uint64, _ hub.ReadLimit
 	return nil, hub.ErrUnavailable
 }
 
-// A poll is answered at most a second after its wait, even if the log does not answer. That is so
-// for a read of old events, for a start with last or since, and for a cursor that may be past the
-// end of the log.
+// A poll is answered at most one second after its wait, even if calls of the log block. The queries need
+// the log in different ways: for old events, for a start with last or since, and for a cursor that may be
+// after the newest event.
 func TestPollIsOnTimeWhileLogStalls(t *testing.T) {
 	for _, seeks := range []bool{false, true} {
 		for _, query := range []string{
@@ -130,7 +132,7 @@ func TestPollIsOnTimeWhileLogStalls(t *testing.T) {
 	}
 }
 
-// Every poll is answered within a minute, because many proxies time out after a minute.
+// Every poll is answered after at most 55 seconds, because many proxies time out after a minute.
 func TestLongestPoll(t *testing.T) {
 	for _, row := range []struct {
 		engine hub.Engine

@@ -22,31 +22,31 @@ import (
 const (
 	maxWait     = 60 * time.Second
 	defaultWait = 25 * time.Second
-	// maxAnswerDelay is the maximum time until a poll is answered. Many proxies time out after 60
-	// s.
+	// maxAnswerDelay is the maximum time until a poll is answered, whatever its parameter wait. It is
+	// less than 60 s, after which many proxies time out.
 	maxAnswerDelay = 55 * time.Second
 	maxEvents      = 1000
 	defaultMax     = 100
-	maxAnswer      = 1 << 20 // bytes of events in an answer, unless the first event alone is larger
-	// readGrace is the time for which a poll may read a durable log after its wait. A client may
-	// time out one second after its wait.
+	maxAnswer      = 1 << 20 // maximum size of the events in an answer, in bytes, unless the first event alone is larger
+	// readGrace is the time for which a poll with wait=0 may read the durable log. Clients may time
+	// out one second after the wait.
 	readGrace = 900 * time.Millisecond
 )
 
 // Config configures a Handler. Only Hub is required.
 type Config struct {
 	Hub          *hub.Hub      // required
-	MaxTopics    int           // filters per subscription; 0: any number
+	MaxTopics    int           // maximum number of filters per subscription; 0: any number
 	WriteTimeout time.Duration // timeout of a write over HTTP/2 without progress; 0: 10 s
-	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
-	// "": urn:trivium:hub.
+	// CloudEventsSource is the source attribute, with ?format=cloudevents, of events that were not
+	// published as CloudEvents; "": urn:trivium:hub.
 	CloudEventsSource string
 
-	// These fields are set by transports.API. Polls end when the Registry drains. If it is nil, the
-	// handler creates one, which never drains.
+	// transports.API sets these fields. Polls end when the Registry drains. If Registry is nil, the
+	// handler creates a Registry, which never drains.
 	Registry *connection.Registry
 	Counters *connection.Counters
-	Log      *connection.Log // log of connections; nil: they are not logged
+	Log      *connection.Log // nil: polls are not logged
 }
 
 // Handler answers GET /poll.
@@ -63,8 +63,8 @@ type Handler struct {
 	headers    map[string]*baseHeader // baseHeaders by their lines; see intern
 }
 
-// New returns a Handler. Over HTTP/1, connections without progress are closed only if they were accepted by the
-// listener of a transports.API.
+// New returns a Handler. Over HTTP/1, it detects clients that have stopped reading only on connections
+// that the listener of a transports.API has accepted.
 func New(cfg Config) (*Handler, error) {
 	h := &Handler{cfg: cfg, idleTime: idleTime, times: deadlines{start: time.Now()}, shared: connection.Shared{
 		Hub: cfg.Hub, Registry: cmp.Or(cfg.Registry, connection.NewRegistry(0, 0)), Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout,
@@ -75,21 +75,21 @@ func New(cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// poll is the state of one request. The small fields are adjacent to save memory, because each
-// parked connection has a poll.
+// poll is the state of one poll request. Small fields are adjacent to save memory, because each parked
+// connection contains a poll.
 type poll struct {
 	format       connection.Format
 	filters      hub.FilterSet
-	deadline     time.Duration // end of the wait, on the clock of Handler.times; before begin, the length of the wait
+	deadline     time.Duration // end of the wait, as a duration since Handler.times.start; before begin, the length of the wait
 	access       auth.Access
 	notifier     *notifier
 	subscription *hub.Subscription
 	record       *connection.Record
 	max          int32
-	parked       bool // whether a pollConn has taken over the poll
+	parked       bool // whether a pollConn now owns the poll and answers it
 }
 
-// ServeHTTP answers when there are events or the wait is over. It answers HEAD immediately, with only the header.
+// ServeHTTP answers a poll when there are events or the wait is over. It answers HEAD immediately.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !web.AllowMethods(w, r, http.MethodGet, http.MethodHead) {
 		return
@@ -116,7 +116,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := pollConnOf(r)
 	defer func() {
 		switch {
-		case p.parked: // the pollConn ends the poll
+		case p.parked: // the pollConn owns the poll
 		case c != nil:
 			c.endUnparked(&p)
 		default:
@@ -129,7 +129,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.answerPoll(w, r, &p, a, false)
 }
 
-// begin subscribes. If it returns nil, end must be called.
+// begin starts the subscription of a poll. If it returns nil, the caller must later call end.
 func (h *Handler) begin(p *poll, access auth.Access, request hub.Request) *problems.Problem {
 	subscription, problem := h.shared.Subscribe(access, p.notifier, request)
 	if problem != nil {
@@ -156,8 +156,8 @@ func (h *Handler) end(p *poll) {
 	p.record.Close()
 }
 
-// answerPoll waits for events and writes the answer. If mayPark is set and the poll must wait for
-// events that do not exist yet, it writes nothing and returns false.
+// answerPoll waits for events, writes the answer, and returns true. If mayPark is set and the poll must
+// wait for events that are not published yet, answerPoll instead writes nothing and returns false.
 func (h *Handler) answerPoll(w http.ResponseWriter, r *http.Request, p *poll, a *waker, mayPark bool) bool {
 	batch, due := h.waitForEvents(r, p, a, mayPark)
 	if !due {
@@ -179,14 +179,14 @@ func (h *Handler) answerPoll(w http.ResponseWriter, r *http.Request, p *poll, a 
 	return true
 }
 
-// beginRecord returns the record of a poll, which is a single line of the log.
+// beginRecord returns the log record of a poll. A poll has a single log line, written at its end.
 func (h *Handler) beginRecord(access auth.Access) *connection.Record {
 	record := h.cfg.Log.NewRecord("", access.Client())
 	record.Begin(subjectOf(access))
 	return record
 }
 
-// subjectOf returns the subject of an access; or "" if its token has ended.
+// subjectOf returns the subject of the token, or "" if the token has ended.
 func subjectOf(access auth.Access) string {
 	if grant := access.Grant(); grant != nil {
 		return grant.Subject
@@ -194,11 +194,11 @@ func subjectOf(access auth.Access) string {
 	return ""
 }
 
-// waitForEvents returns the first batch with events or a gap. It returns an empty batch when the
-// wait is over, the hub drains, the right is lost, or the client has closed at least its write
-// side.
+// waitForEvents returns the first batch with events or a gap. It returns an empty batch when the wait is
+// over, the hub drains, the token has lost its right, or the client has closed at least its write side.
 //
-// If mayPark is set, due is false when the poll must wait for events that do not exist yet.
+// If mayPark is set, waitForEvents does not wait for events that are not published yet. Instead, it
+// returns false for due.
 func (h *Handler) waitForEvents(r *http.Request, p *poll, a *waker, mayPark bool) (batch hub.ReadResult, due bool) {
 	s, wait := p.subscription, max(0, p.deadline-h.times.now())
 	a.timer.Reset(cmp.Or(wait, readGrace))
@@ -241,8 +241,8 @@ func (h *Handler) waitForEvents(r *http.Request, p *poll, a *waker, mayPark bool
 	}
 }
 
-// readMore adds to a batch all events that can be read without waiting for the log, because a
-// single Read may return only some of them.
+// readMore reads further events, up to limit, and returns them together with the batch. It does not wait
+// for the durable log. It is needed because a single Read may return fewer events than are available.
 func readMore(s *hub.Subscription, batch hub.ReadResult, limit hub.ReadLimit) hub.ReadResult {
 	for added := batch.Events; batch.More; {
 		limit.Events -= len(added)
@@ -254,7 +254,7 @@ func readMore(s *hub.Subscription, batch hub.ReadResult, limit hub.ReadLimit) hu
 		}
 		next := s.Read(limit)
 		if next.Gap != nil || next.Waiting {
-			break // a gap belongs in the next answer, which starts after the last event
+			break // the next answer, which starts after the last event here, will contain the gap
 		}
 		if added, batch.More = next.Events, next.More; len(added) == 0 && next.More {
 			s.WaitTurn()()
@@ -301,8 +301,8 @@ func parseWait(q url.Values, header http.Header) (time.Duration, *problems.Probl
 	return seconds, nil
 }
 
-// preferredWait parses Prefer: wait=N (RFC 7240 section 4.3). Invalid values are ignored, because a
-// preference is optional.
+// preferredWait returns the wait in the header Prefer: wait=N (RFC 7240 section 4.3), or the default. It
+// ignores invalid values, because a preference is not binding.
 func preferredWait(header http.Header) time.Duration {
 	for preference := range web.Elements(header.Values("Prefer")) {
 		name, value, _ := strings.Cut(preference, "=")
@@ -317,7 +317,7 @@ func preferredWait(header http.Header) time.Duration {
 	return defaultWait
 }
 
-// parseSeconds parses "25" or "25s".
+// parseSeconds parses a number of seconds such as "25" or "25s".
 func parseSeconds(s string) (time.Duration, bool) {
 	n, err := strconv.ParseUint(strings.TrimSuffix(s, "s"), 10, 31)
 	return time.Duration(n) * time.Second, err == nil

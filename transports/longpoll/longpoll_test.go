@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 	testkit.Main(closing{m})
 }
 
-// closing closes the connections of http.DefaultClient after the tests.
+// closing is a testing.M that closes the idle connections of http.DefaultClient after the tests, because
+// their goroutines would be reported as leaks.
 type closing struct{ *testing.M }
 
 func (c closing) Run() int {
@@ -37,7 +38,8 @@ func (c closing) Run() int {
 	return c.M.Run()
 }
 
-// get sends one poll; header is a name and a value, or empty.
+// get sends one poll and returns its answer. header is empty, or contains the name and the value of one
+// header.
 func get(t *testing.T, s *tt.Server, query string, header ...string) (*http.Response, wire.PollAnswer) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr+"/poll?"+query, nil)
@@ -50,7 +52,7 @@ func get(t *testing.T, s *tt.Server, query string, header ...string) (*http.Resp
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	require.EqualValues(t, len(body), response.ContentLength, "an answer of any length has a Content-Length")
+	require.EqualValues(t, len(body), response.ContentLength, "an answer of any length must have a Content-Length")
 	if response.StatusCode != http.StatusOK {
 		return response, wire.PollAnswer{}
 	}
@@ -111,7 +113,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// The first event ends the wait.
+// A waiting poll is answered when the first matching event is published.
 func TestEventEndsWait(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	got := make(chan wire.PollAnswer)
@@ -139,7 +141,8 @@ func TestClientDisconnects(t *testing.T) {
 	require.Zero(t, s.Hub.Stats().Subscriptions)
 }
 
-// An answer of any size has a Content-Length and no chunks, so that the connection stays open.
+// Over HTTP/1.0, an answer of any size has a Content-Length and no chunks, so that the connection can stay
+// open.
 func TestHTTP10(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c, err := s.Dial(tt.Request{})
@@ -189,10 +192,11 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// readSlowly reports false if the reader was paused for so long that the connection may be closed.
+// readSlowly returns false if the client was paused for so long that the hub may close the connection. In
+// this case the test is inconclusive and must be repeated.
 func readSlowly(t *testing.T) bool {
 	const timeout = 3 * time.Second // long, because a busy machine may pause the reader
-	const size = 16 << 20           // more than the kernel buffers
+	const size = 16 << 20           // more than the kernel can buffer
 	s := tt.Start(t, tt.Config{WriteTimeout: timeout, Hub: hub.Config{MaxEventSize: size}})
 	s.Publish(t, tt.JSON("a", `"`+strings.Repeat("a", size-2)+`"`))
 	c, err := s.Dial(tt.Request{Slow: true})

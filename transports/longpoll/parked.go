@@ -15,20 +15,21 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-// idleTime is the time after which a parked connection without a poll is returned to its server, if
-// the server has no IdleTimeout. Until then, the connection counts toward the limits of the last
-// poll's token.
+// idleTime is used if the server has no IdleTimeout. It is the time after which a parked connection
+// without a poll is returned to its server. Until then, the connection counts toward the limits of the
+// token of its last poll.
 var idleTime = 5 * time.Second // tests change it before they call New
 
 // pollConn is a parked connection, on which polls wait without a goroutine. It has these states:
 //
-//	state      | until                                              | then
-//	waiting    | events, the end of the wait, lost rights, the peer | answering; waiting again if there
-//	           | closes, a drain                                    | is nothing to answer
+//	state      | ends with                                          | next state
+//	waiting    | events, the end of the wait, lost rights, a close  | answering, and then waiting again if
+//	           | by the peer, a drain                               | there is nothing to answer
 //	answering  | the answer is written                              | idle, closed or returned
 //	idle       | the next request                                   | serving
 //	           | idleTime                                           | returned
-//	           | the server's IdleTimeout, a drain, the peer closes | closed
+//	           | the server's IdleTimeout, a drain, a close by the  | closed
+//	           | peer                                               |
 //	serving    | the request waits for events                       | waiting
 //	           | the response is written                            | idle, closed or returned
 //	           | the request cannot be served here                  | returned
@@ -40,35 +41,35 @@ type pollConn struct {
 	handler *Handler
 	origin  origin
 
-	mu       sync.Mutex // guards this group of fields and gone, and in the states waiting and idle all fields below
+	mu       sync.Mutex // guards this group of fields and gone; in the states waiting and idle, also all fields below
 	parked   *connection.Parked
-	queued   int32 // index in the queue of Handler.times, which guards it; placed here to save memory
+	queued   int32 // index in the queue of Handler.times; guarded by Handler.times.mu; placed here to save memory
 	state    pollState
-	armed    bool          // whether the poller will call Readable; if false, it has called Readable, and there may be unread input
-	deadline time.Duration // end of the wait for events or for the next request, in the time of Handler.times
-	called   time.Duration // time of the next call of onDeadline, which ignores calls before deadline; 0: none
+	armed    bool          // whether the poller will call Readable; if false, it has done so, and there may be unread input
+	deadline time.Duration // end of the wait for events or for the next request, as a duration since Handler.times.start
+	called   time.Duration // time of the next call of onDeadline, at most deadline; 0: no call is scheduled
 
 	poll     poll            // current poll; zero in the states idle and serving
 	response *response       // the response that is being written; nil unless the state is serving
-	access   auth.Access     // access of the last poll; nil unless the state is idle
+	access   auth.Access     // access of the last poll, which the idle connection still holds; nil unless the state is idle
 	notifier *notifier       // the auth.Holder of access
 	current  *requestContext // context of the request; nil unless the state is serving
-	gone     chan struct{}   // closed when the peer has closed the connection, by Abort, and at the end of the request; nil until peerGone is called
+	gone     chan struct{}   // see peerGone; nil until peerGone is called
 
-	base   *baseHeader // baseHeader of the last poll
-	unread *[]byte     // input that net/http had read when the connection was hijacked; nil: none
+	base   *baseHeader // baseHeader of the last poll's answer
+	unread *[]byte     // input that net/http had read but not parsed before the hijack; nil: none
 }
 
-// origin holds the data that is common to all requests of a connection.
+// origin contains what all requests of a connection have in common.
 type origin struct {
 	server  *http.Server
-	context context.Context // context of a new connection of the server, without http.LocalAddrContextKey
+	context context.Context // see connection.Registry.ConnContext
 	peer    string          // Request.RemoteAddr
 	path    string          // path of the polls; see rawPath
 }
 
-// rawPath returns the path of a request as the client sent it: a handler that is mounted under a
-// prefix has a shorter Request.URL.
+// rawPath returns the path of a request as the client has sent it. It does not use Request.URL, from
+// which http.StripPrefix removes a part.
 func rawPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	return path
@@ -86,7 +87,7 @@ const (
 	returned
 )
 
-// pollConnKey is the context key of a request that a pollConn serves.
+// pollConnKey is the context key for the pollConn that serves a request.
 type pollConnKey struct{}
 
 // pollConnOf returns the pollConn that serves a request, or nil if net/http serves it.
@@ -104,8 +105,8 @@ func (h *Handler) canPark(r *http.Request) bool {
 	return server != nil && isPlain(r) && h.shared.Registry.CanPark(r)
 }
 
-// isPlain reports whether a request has no body, and does not request to close the connection or to
-// change the protocol.
+// isPlain reports whether a request has no body, and asks neither to close the connection nor to change
+// the protocol.
 func isPlain(r *http.Request) bool {
 	if r.ContentLength != 0 || r.Close || len(r.TransferEncoding) > 0 || len(r.Header["Expect"]) > 0 || len(r.Header["Upgrade"]) > 0 {
 		return false
@@ -114,12 +115,13 @@ func isPlain(r *http.Request) bool {
 	return len(connection) == 0 || len(connection) == 1 && strings.EqualFold(connection[0], "keep-alive")
 }
 
-// park hijacks the connection from net/http or from its pollConn, so that the poll waits without a
-// goroutine. If the connection cannot be hijacked, it returns false and does nothing.
+// park hijacks the connection of a request, so that the poll can wait without a goroutine. The
+// connection is owned by net/http or already by a pollConn. If it cannot be hijacked, park returns false
+// and does nothing.
 func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 	conn, buffered, err := hijackParked(w)
 	if err != nil {
-		return false // a middleware hides the connection
+		return false // a middleware's ResponseWriter has no method Hijack
 	}
 	if c := pollConnOf(r); c != nil {
 		c.response.parked, c.response = true, nil
@@ -128,8 +130,8 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 		c.take(w.Header(), p)
 		return true
 	}
-	// The values of r are not used, because a middleware may have changed RemoteAddr and the
-	// context for this request.
+	// RemoteAddr and the context of r are not used, because a middleware may have changed them for this
+	// request only.
 	c := &pollConn{handler: h, state: answering}
 	// unique.Make copies the path, so that the rest of the URL is not kept in memory.
 	c.origin = origin{peer: conn.RemoteAddr().String(), path: unique.Make(rawPath(r)).Value()}
@@ -152,8 +154,8 @@ func (h *Handler) park(w http.ResponseWriter, r *http.Request, p *poll) bool {
 	return true
 }
 
-// take sets the current poll and starts to wait. mu must be held. The state is serving or
-// answering, or closed if Abort was called.
+// take makes c the owner of a poll and starts to wait for events. mu must be held. The state must be
+// serving or answering, or closed if Abort was called.
 func (c *pollConn) take(header http.Header, p *poll) {
 	p.parked = true
 	c.poll, c.base = *p, c.handler.intern(header, c.base)
@@ -166,7 +168,7 @@ func (c *pollConn) take(header http.Header, p *poll) {
 }
 
 // enter adds the connection to the registry. It returns false if the connection cannot be watched.
-// mu must be held, and the state is answering.
+// mu must be held, and the state must be answering.
 func (c *pollConn) enter(conn net.Conn) bool {
 	_ = conn.SetDeadline(time.Time{}) // if this fails, so does the next write
 	c.parked = c.handler.shared.Registry.Park(conn, c.origin.server, c)
@@ -174,11 +176,12 @@ func (c *pollConn) enter(conn net.Conn) bool {
 	return c.armed
 }
 
-// maxAloneWait is the longest wait of a poll whose connection could not be parked. It is short,
-// because such a poll does not detect that the peer or the registry is closed.
+// maxAloneWait is the maximum wait of a poll that answerAlone answers. It is short, because answerAlone
+// does not detect that the peer closes the connection or that the registry is closed.
 const maxAloneWait = time.Second
 
-// answerAlone answers the poll of a connection that could not be parked, and closes the connection.
+// answerAlone answers the poll of a connection that was hijacked but could not be parked, and then closes
+// the connection.
 func (c *pollConn) answerAlone(conn net.Conn) {
 	defer conn.Close()
 	c.poll.deadline = min(c.poll.deadline, c.handler.times.now()+maxAloneWait)
@@ -194,19 +197,20 @@ func (c *pollConn) wait() {
 	c.poll.notifier.waker.Store(nil)
 	c.setDeadline(c.poll.deadline - c.handler.times.now())
 	switch {
-	case c.isEnding(), c.lostRights(), c.poll.subscription.Behind(): // this happened before notifier.parked was set
+	case c.isEnding(), c.lostRights(), c.poll.subscription.Behind(): // a notification before notifier.parked was set was lost
 		c.startAnswer()
 	default:
 		c.arm()
 	}
 }
 
+// lostRights reports whether the token no longer permits the poll.
 func (c *pollConn) lostRights() bool {
 	return c.poll.access.Grant().Authorize(c.poll.filters) != nil
 }
 
-// arm makes the poller call Readable for new input, and for input that was reported before but not
-// read. mu must be held.
+// arm makes the poller call Readable when there is input, including input that the poller has reported
+// before but that was not read. mu must be held.
 func (c *pollConn) arm() {
 	if !c.armed {
 		c.armed = true
@@ -214,9 +218,10 @@ func (c *pollConn) arm() {
 	}
 }
 
-// setDeadline sets the time at which onDeadline ends the current state. If a call of onDeadline is
-// scheduled for an earlier time, it is kept and later reschedules itself. Most polls then do not
-// change the queue, because usually the next request arrives before that call. mu must be held.
+// setDeadline sets the time, after the duration d, at which onDeadline ends the current state. If a call
+// of onDeadline is already scheduled for an earlier time, setDeadline does not change the schedule; that
+// call then schedules another one. Therefore most polls do not change the queue, because the next request
+// usually arrives before the scheduled call. mu must be held.
 func (c *pollConn) setDeadline(d time.Duration) {
 	times := &c.handler.times
 	c.deadline = max(times.now()+d, 1)
@@ -227,13 +232,14 @@ func (c *pollConn) setDeadline(d time.Duration) {
 	}
 }
 
-// onDeadline ends the wait for events or for the next request.
+// onDeadline ends the wait for events or for the next request if deadline is reached. Otherwise it
+// schedules another call.
 func (c *pollConn) onDeadline() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.called = 0
 	switch left := c.deadline - c.handler.times.now(); {
-	case c.state != waiting && c.state != idle: // the next state sets a deadline
+	case c.state != waiting && c.state != idle: // the next state sets another deadline
 	case left > 0:
 		c.setDeadline(left)
 	case c.state == waiting:
@@ -245,8 +251,9 @@ func (c *pollConn) onDeadline() {
 	}
 }
 
-// rightsChanged answers a poll that has lost its rights. A connection without a poll no longer
-// counts toward the limits of its token, and is returned to its server.
+// rightsChanged handles a change of the token's rights. If a waiting poll has lost its rights, it is
+// answered. A connection without a poll stops counting toward the limits of the token, and is returned to
+// its server.
 func (c *pollConn) rightsChanged(n *notifier) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -258,7 +265,7 @@ func (c *pollConn) rightsChanged(n *notifier) {
 	}
 }
 
-// ready answers with the events of a batch.
+// ready answers the waiting poll with the events of a batch.
 func (c *pollConn) ready(n *notifier, b *hub.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -281,7 +288,7 @@ func (c *pollConn) ready(n *notifier, b *hub.Batch) {
 	}
 }
 
-// writeShared writes a shared answer. mu must be held, and the state is waiting.
+// writeShared writes a shared answer. mu must be held, and the state must be waiting.
 func (c *pollConn) writeShared(a *sharedAnswer) {
 	c.state = answering
 	n, err := c.parked.TryWrite(a.bytes)
@@ -298,7 +305,8 @@ func (c *pollConn) writeShared(a *sharedAnswer) {
 	}
 }
 
-// writeRest writes the part of an answer that the connection did not accept at once.
+// writeRest writes the rest of a shared answer, of which the connection has accepted the first written
+// bytes.
 func (c *pollConn) writeRest(a *sharedAnswer, written int) {
 	_, err := c.parked.Write(a.bytes[written:])
 	c.mu.Lock()
@@ -314,15 +322,15 @@ func (c *pollConn) countAnswer(a *sharedAnswer) {
 	c.handler.countAnswer(c.poll.record, len(a.events), a.length)
 }
 
-// startAnswer starts a goroutine that answers the poll: with the available events, with a problem,
-// or without events. mu must be held, and the state is waiting.
+// startAnswer starts a goroutine that answers the poll: with events, without events, or with a problem.
+// mu must be held, and the state must be waiting.
 func (c *pollConn) startAnswer() {
 	c.state = answering
 	c.handler.shared.Registry.Go(c.answer)
 }
 
-// answer writes the answer to the poll. It runs in a goroutine of the registry, and the state is
-// answering.
+// answer writes the answer to the poll, or continues the wait if there is nothing to answer. It runs in a
+// goroutine of the registry, and the state must be answering.
 func (c *pollConn) answer() {
 	w := c.newResponse(c.base.fields.Clone())
 	if c.parked.PeerClosed() {
@@ -341,13 +349,13 @@ func (c *pollConn) answer() {
 	case c.state == closed: // Abort was called
 		c.endPoll()
 		c.close()
-	default: // there was nothing to answer
+	default: // there was nothing to answer yet
 		c.wait()
 	}
 }
 
-// answerOn answers the poll on w, as the goroutine of a request would. If there is nothing to
-// answer yet, it writes nothing and returns false.
+// answerOn answers the poll on w with Handler.answerPoll. If there is nothing to answer yet and mayPark
+// is set, it writes nothing and returns false.
 func (c *pollConn) answerOn(w *response, ctx context.Context, mayPark bool) (answered bool) {
 	a := c.handler.getWaker()
 	defer c.handler.wakers.Put(a)
@@ -363,13 +371,14 @@ func (c *pollConn) answerOn(w *response, ctx context.Context, mayPark bool) (ans
 	return answered
 }
 
-// isEnding reports whether the connection serves no more requests: the hub drains, or the server was closed.
+// isEnding reports whether the connection may serve no more requests, because the hub drains or the
+// server was closed.
 func (c *pollConn) isEnding() bool {
 	return c.handler.shared.Registry.IsDraining() || c.parked.ServerClosed()
 }
 
-// newResponse returns a response. The connection is closed after it if the hub drains, the server
-// was closed, or the header requires it.
+// newResponse returns a response with the given header. If the hub drains, the server was closed, or the
+// header says so, the connection will be closed after the response.
 func (c *pollConn) newResponse(header http.Header) *response {
 	return &response{conn: c.parked.Conn(), header: header, server: c.origin.server, closing: c.isEnding() || endsConnection(header)}
 }

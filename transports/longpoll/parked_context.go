@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// requestContext is the context of one request that a pollConn serves. It ends when the request
-// ends, the peer closes, or the registry closes the connection.
+// requestContext is the context of one request that a pollConn serves. It is canceled when the request
+// ends, or when the peer or the registry closes the connection.
 type requestContext struct {
 	context.Context
 	conn *pollConn
@@ -49,7 +49,7 @@ func (x *requestContext) Err() error {
 	}
 }
 
-// ended is a closed channel.
+// ended is a closed channel, for contexts of requests that have ended.
 var ended = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)

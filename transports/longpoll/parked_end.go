@@ -6,8 +6,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// next closes, returns or keeps the connection after a response. mu must be held. The state is
-// answering or serving, or closed if Abort was called.
+// next decides what happens to the connection after a response: it closes the connection, returns it to
+// its server, or waits for the next request. broken reports that the connection cannot be used further.
+// mu must be held. The state must be answering or serving, or closed if Abort was called.
 func (c *pollConn) next(broken bool) {
 	c.signalGone() // ends the context of the request
 	switch {
@@ -15,7 +16,7 @@ func (c *pollConn) next(broken bool) {
 		c.close()
 	case c.unread != nil:
 		c.giveBack(*c.unread)
-	case c.access == nil: // the request was refused, so the connection does not count toward a token's limits
+	case c.access == nil: // the request was refused, so no token's limits would count the idle connection
 		c.giveBack(nil)
 	default:
 		c.state = idle
@@ -28,17 +29,18 @@ func (c *pollConn) next(broken bool) {
 	}
 }
 
-// endPoll ends the current poll. The connection continues to count toward the limits of the token.
+// endPoll ends the current poll. The connection continues to count toward the limits of its token.
 func (c *pollConn) endPoll() {
 	c.poll.notifier.parked.Store(nil)
-	c.keepPlace(&c.poll)
+	c.keepAccess(&c.poll)
 	c.handler.end(&c.poll)
 	c.poll = poll{}
 }
 
-// keepPlace makes the connection count toward the limits of the poll's token until leave is called
-// or until a limit would refuse another connection.
-func (c *pollConn) keepPlace(p *poll) {
+// keepAccess moves the access of a poll to the connection, which therefore counts toward the limits of
+// the token. The access is released by releaseAccess, or if a limit would otherwise refuse another
+// connection.
+func (c *pollConn) keepAccess(p *poll) {
 	_ = p.access.ReserveFilters(p.notifier, hub.FilterSet{}) // never fails for an empty set
 	p.access.SetIdle(p.notifier)
 	c.access, c.notifier = p.access, p.notifier
@@ -46,8 +48,8 @@ func (c *pollConn) keepPlace(p *poll) {
 	p.access = nil
 }
 
-// releasePlace undoes keepPlace.
-func (c *pollConn) releasePlace() {
+// releaseAccess releases the access that keepAccess has moved to the connection.
+func (c *pollConn) releaseAccess() {
 	if c.access != nil {
 		c.notifier.parked.Store(nil)
 		c.access.Release(c.notifier)
@@ -55,11 +57,11 @@ func (c *pollConn) releasePlace() {
 	}
 }
 
-// leave releases the resources of a connection that is closed or returned. mu must be held.
+// leave releases the resources of the connection and sets its state, closed or returned. mu must be held.
 func (c *pollConn) leave(state pollState) {
 	c.state = state
 	c.handler.times.remove(c)
-	c.releasePlace()
+	c.releaseAccess()
 }
 
 // close closes the connection. mu must be held.
@@ -68,7 +70,8 @@ func (c *pollConn) close() {
 	c.parked.Close()
 }
 
-// giveBack returns the connection to its server. mu must be held.
+// giveBack returns the connection to its server, which then reads the bytes in unread first. mu must be
+// held.
 func (c *pollConn) giveBack(unread []byte) {
 	c.leave(returned)
 	back := c.parked.Leave(bytes.Clone(unread))
@@ -104,8 +107,8 @@ func (c *pollConn) Abort() {
 	}
 }
 
-// peerGone returns a channel that is closed when the peer closes the connection, or by Abort.
-// Goroutines wait on it in the states answering and serving.
+// peerGone returns a channel that is closed when the peer closes the connection, when the current
+// response ends, or by Abort. Goroutines wait for it in the states answering and serving.
 func (c *pollConn) peerGone() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-// maxRequest is the size, in bytes, of the largest request that is served on a parked connection. A
-// connection with a larger request is returned to the server.
+// maxRequest limits the size of a request that is served on a parked connection, in bytes. If a larger
+// request arrives, the connection is returned to its server.
 const maxRequest = 4 << 10
 
 // requestReader holds the input of a connection, and parses one request from it.
@@ -23,7 +23,7 @@ type requestReader struct {
 	parser *bufio.Reader // reads source
 }
 
-// errNoInput is the error of a read that would block.
+// errNoInput is the error of readRequest if no input has arrived.
 var errNoInput = errors.New("no input")
 
 var requestReaders = sync.Pool{New: func() any {
@@ -54,8 +54,8 @@ func (c *pollConn) Readable(connection.TryReader) {
 	c.mu.Unlock()
 }
 
-// serveNext serves the next request. The state is serving. For any request except a plain poll, it
-// returns the connection to the server.
+// serveNext serves the next request if it is a plain poll. If it is any other request, serveNext returns
+// the connection to its server. The state must be serving.
 func (c *pollConn) serveNext() {
 	r, input, err := c.readRequest()
 	c.mu.Lock()
@@ -68,7 +68,7 @@ func (c *pollConn) serveNext() {
 	case r == nil:
 		c.giveBack(input)
 	default:
-		c.releasePlace() // the request counts toward the limits itself
+		c.releaseAccess() // the request acquires access itself
 		c.current, _ = r.Context().(*requestContext)
 		c.mu.Unlock()
 		c.serve(r)
@@ -96,13 +96,14 @@ func (c *pollConn) readRequest() (r *http.Request, input []byte, err error) {
 	return nil, bytes.Clone(input), nil
 }
 
-// couldBePoll reports, without parsing, whether the input may be a complete request for a poll.
+// couldBePoll reports whether the input may be one complete poll request. It does not parse the input.
 func couldBePoll(input []byte) bool {
 	return len(input) < maxRequest && bytes.HasPrefix(input, []byte("GET /")) && bytes.HasSuffix(input, []byte("\r\n\r\n")) && hostLines(input) == 1
 }
 
-// parse returns the request in the first n bytes of input if it can be served here: it is a
-// complete poll that net/http would accept, and nothing follows it. Otherwise it returns nil.
+// parse returns the request in the first n bytes of the reader's input if it can be served on the parked
+// connection. It must be a complete poll that net/http would accept, and no bytes may follow it.
+// Otherwise parse returns nil.
 func (c *pollConn) parse(reader *requestReader, n int) *http.Request {
 	reader.source.Reset(reader.input[:n])
 	reader.parser.Reset(&reader.source)
@@ -120,7 +121,8 @@ func (c *pollConn) parse(reader *requestReader, n int) *http.Request {
 	return r.WithContext(&requestContext{Context: c.origin.context, conn: c})
 }
 
-// hostLines returns the number of Host lines in a header. http.ReadRequest keeps only the first.
+// hostLines returns the number of Host lines in a header, because http.ReadRequest would ignore all but
+// the first.
 func hostLines(header []byte) (n int) {
 	for line := range bytes.SplitSeq(header, []byte("\r\n")) {
 		if name, _, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(name, []byte("Host")) {
@@ -130,7 +132,7 @@ func hostLines(header []byte) (n int) {
 	return n
 }
 
-// validHeader reports whether net/http's server would accept the header.
+// validHeader reports whether the server of net/http would accept the header.
 func validHeader(header http.Header) bool {
 	for name, values := range header {
 		if !httpguts.ValidHeaderFieldName(name) {
@@ -163,7 +165,7 @@ func (c *pollConn) serve(r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.response = nil
-	if w.hijacked && c.state != closed { // another handler has hijacked the connection, and closes it
+	if w.hijacked && c.state != closed { // another handler has hijacked the connection and must close it
 		c.signalGone()
 		c.leave(returned)
 		c.parked.Leave(nil)
@@ -172,11 +174,11 @@ func (c *pollConn) serve(r *http.Request) {
 	c.next(w.err != nil || w.closing)
 }
 
-// endUnparked ends a poll of the connection that was answered without waiting. The connection
-// continues to count toward the limits of the token.
+// endUnparked ends a poll that was served on the parked connection without waiting. The connection
+// continues to count toward the limits of its token.
 func (c *pollConn) endUnparked(p *poll) {
 	c.mu.Lock()
-	c.keepPlace(p)
+	c.keepAccess(p)
 	c.mu.Unlock()
 	c.handler.end(p)
 }

@@ -21,14 +21,14 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// ownServer is the server of a program that uses the package as a library.
+// ownServer is a server as in a program that uses package longpoll as a library.
 type ownServer struct {
 	*tt.Server
 	http *http.Server
 }
 
-// startOwn starts an ownServer with a middleware. If wrap is not nil, it wraps the server's
-// listener.
+// startOwn starts an ownServer whose handler is wrapped by the given middleware. If wrap is not nil, it
+// wraps the server's listener.
 func startOwn(t *testing.T, middleware func(http.Handler) http.Handler, wrap func(net.Listener) net.Listener) *ownServer {
 	t.Helper()
 	h, err := hub.New(hub.Config{})
@@ -53,8 +53,8 @@ func startOwn(t *testing.T, middleware func(http.Handler) http.Handler, wrap fun
 	return &ownServer{s, server.Config}
 }
 
-// afterPark sends a poll with the header line, and returns its parked connection after the poll has
-// been answered.
+// afterPark sends a poll with the given header line, which waits on a parked connection. When the poll is
+// answered, afterPark returns the connection.
 func (s *ownServer) afterPark(t *testing.T, line string) *rawConn {
 	t.Helper()
 	c := dialRaw(t, s.Server)
@@ -67,15 +67,16 @@ func (s *ownServer) afterPark(t *testing.T, line string) *rawConn {
 
 type userKey struct{}
 
-// hiding is a ResponseWriter like that of some middlewares: it has no method Hijack, and changes
-// the body (to upper case).
+// hiding is a ResponseWriter as some middlewares use it: it has no method Hijack, and changes the body,
+// here to upper case.
 type hiding struct{ w http.ResponseWriter }
 
 func (h hiding) Header() http.Header         { return h.w.Header() }
 func (h hiding) WriteHeader(status int)      { h.w.WriteHeader(status) }
 func (h hiding) Write(p []byte) (int, error) { return h.w.Write([]byte(strings.ToUpper(string(p)))) }
 
-// respond returns a middleware that answers requests with the header line "X-Test: 1" itself.
+// respond returns a middleware that calls the given handler for requests with the header X-Test, and the
+// next handler for other requests.
 func respond(respond http.HandlerFunc) func(http.Handler) http.Handler {
 	return around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Header.Get("X-Test") != "" {
@@ -85,14 +86,15 @@ func respond(respond http.HandlerFunc) func(http.Handler) http.Handler {
 	})
 }
 
+// around returns a middleware that calls f with the next handler.
 func around(f func(http.ResponseWriter, *http.Request, http.Handler)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f(w, r, next) })
 	}
 }
 
-// With any middleware, a request on a connection that was parked gets the same response as on a new
-// connection.
+// Whatever a middleware does, a request on a connection that was parked gets the same response as on a
+// new connection.
 func TestMiddlewaresOfParkedConnections(t *testing.T) {
 	middlewares := map[string]func(http.Handler) http.Handler{
 		"adds a value to the context of the first request": around(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -185,12 +187,12 @@ func TestMiddlewaresOfParkedConnections(t *testing.T) {
 	}
 }
 
-// eventDiffers matches the parts that differ between two answers with equal events: cursor, id and
-// time, and the Content-Length, because the fraction of a time may have fewer than nine digits.
+// eventDiffers matches the parts that may differ between two answers with equal events: cursor, id and
+// time, and also the Content-Length, because the fraction of a time may have fewer than nine digits.
 var eventDiffers = regexp.MustCompile(`(?i)"(cursor|id|time)":"[^"]*"|Content-Length: 1..`)
 
-// publishAndRest publishes an event when the poll of the connection waits, and returns the result
-// of rest. It does not wait for the poll if the request is answered without an event.
+// publishAndRest publishes an event as soon as the request of the connection waits for events, unless the
+// request is answered without waiting. It returns the result of rest.
 func (c *rawConn) publishAndRest(s *tt.Server) string {
 	c.t.Helper()
 	answered := make(chan struct{})
@@ -212,7 +214,7 @@ func (c *rawConn) publishAndRest(s *tt.Server) string {
 	}
 }
 
-// wrappedListener wraps the registry's listener, as an embedding program may do.
+// wrappedListener wraps the connections that a listener accepts, as an embedding program may do.
 type wrappedListener struct{ net.Listener }
 
 type wrappedConn struct{ net.Conn }
@@ -225,14 +227,15 @@ func (l wrappedListener) Accept() (net.Conn, error) {
 	return wrappedConn{c}, nil
 }
 
-// If a program has wrapped the connections, they cannot be parked. The hub detects this only when
-// it parks the first poll, which therefore ends its connection.
+// Connections that an embedding program has wrapped cannot be parked. The hub detects this only after it
+// has hijacked the connection of the first poll, which it therefore closes after the answer. Later polls
+// are not hijacked.
 func TestWrappedConnectionsAreNotParked(t *testing.T) {
 	s := startOwn(t, around(func(w http.ResponseWriter, r *http.Request, next http.Handler) { next.ServeHTTP(w, r) }),
 		func(l net.Listener) net.Listener { return wrappedListener{l} })
 	first := dialRaw(t, s.Server)
 	first.send(pollFrom(s.Hub.Position().String()))
-	response, _ := first.response() // an answer without an event, because a poll that cannot be parked waits for at most a second
+	response, _ := first.response() // has no event, because a poll that was hijacked but not parked waits for at most a second
 	require.True(t, response.Close)
 	c := dialRaw(t, s.Server)
 	for range 2 {
@@ -243,7 +246,7 @@ func TestWrappedConnectionsAreNotParked(t *testing.T) {
 	}
 }
 
-// A server that is shut down serves no more requests on parked connections, and ends the polls that wait.
+// When a server is closed or shut down, its waiting polls are answered and its parked connections are closed.
 func TestServerShutdownEndsParkedConnections(t *testing.T) {
 	for name, end := range map[string]func(*http.Server) error{
 		"Shutdown": func(s *http.Server) error { return s.Shutdown(context.Background()) },
@@ -267,12 +270,12 @@ func TestServerShutdownEndsParkedConnections(t *testing.T) {
 	}
 }
 
-// A request on a parked connection has a context that ends when the client closes the connection, and at the end of a
-// drain.
+// The context of a request on a parked connection is canceled when the client closes the connection,
+// and at the end of a drain.
 func TestContextOfRequestsOnParkedConnections(t *testing.T) {
 	for name, end := range map[string]func(*ownServer, *rawConn){
-		"the client closes":    func(_ *ownServer, c *rawConn) { c.Close() },
-		"the end of the drain": func(s *ownServer, _ *rawConn) { s.Registry.Drain(context.Background(), 0) },
+		"client closes":    func(_ *ownServer, c *rawConn) { c.Close() },
+		"end of the drain": func(s *ownServer, _ *rawConn) { s.Registry.Drain(context.Background(), 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			begun, done := make(chan struct{}), make(chan error, 1)

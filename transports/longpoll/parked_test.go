@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// rawConn is a connection on which a test writes the bytes of requests.
+// rawConn is a client's connection on which a test writes requests byte for byte.
 type rawConn struct {
 	net.Conn
 	t *testing.T
@@ -53,6 +53,7 @@ func (c *rawConn) response() (*http.Response, string) {
 	return response, string(body)
 }
 
+// answer returns the next poll answer. It requires that the status is 200.
 func (c *rawConn) answer() wire.PollAnswer {
 	c.t.Helper()
 	response, body := c.response()
@@ -62,6 +63,7 @@ func (c *rawConn) answer() wire.PollAnswer {
 	return answer
 }
 
+// pollFrom returns a poll request that starts at the cursor and waits for up to 50 seconds.
 func pollFrom(cursor string) string {
 	return fmt.Sprintf("GET /poll?wait=50&cursor=%s HTTP/1.1\r\nHost: hub.test\r\n\r\n", cursor)
 }
@@ -73,7 +75,7 @@ func waitParked(t *testing.T, s *tt.Server, polls, parked int) {
 	require.Eventually(t, func() bool { return s.Hub.Stats().Subscriptions == polls && s.Registry.Parked() == parked }, tt.Patience, time.Millisecond)
 }
 
-// A waiting poll has no goroutine, whether it is the first or a later one of its connection.
+// A waiting poll has no goroutine, whether it is the first poll on its connection or a later one.
 func TestWaitingPollsHaveNoGoroutine(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	const n = 50
@@ -103,7 +105,7 @@ func TestWaitingPollsHaveNoGoroutine(t *testing.T) {
 func TestRequestsAfterAParkedPoll(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	s.Publish(t, tt.JSON("a", "1"))
-	for range 100 { // later sequence numbers have three digits, so that answers are equally long
+	for range 100 { // afterwards, all sequence numbers have three digits, so that answers have the same length
 		s.Publish(t, tt.JSON("b", "1"))
 	}
 	const host = "Host: hub.test\r\n"
@@ -158,7 +160,7 @@ func TestRequestsAfterAParkedPoll(t *testing.T) {
 	}
 	for name, request := range requests {
 		t.Run(name, func(t *testing.T) {
-			// The server closes the connection at the end of the input, so that all responses can be read.
+			// rest half-closes the connection, so that the server closes it after the last response.
 			fresh := dialRaw(t, s)
 			fresh.send(request)
 			want := fresh.rest()
@@ -173,8 +175,8 @@ func TestRequestsAfterAParkedPoll(t *testing.T) {
 	}
 }
 
-// rest half-closes the connection and returns everything that arrives until its end, without the
-// parts that differ between two responses to equal requests.
+// rest half-closes the connection and reads until the server closes it. It returns everything read,
+// without the parts that may differ between two responses to equal requests.
 func (c *rawConn) rest() string {
 	c.t.Helper()
 	require.NoError(c.t, c.Conn.(*net.TCPConn).CloseWrite())
@@ -187,7 +189,7 @@ func (c *rawConn) rest() string {
 
 var differs = regexp.MustCompile("Date: .*\r\n|\"cursor\":\"[^\"]*\"")
 
-// A client may send the next poll before the previous one is answered, and in pieces.
+// A client may send its next poll before the previous poll is answered, and may send it in parts.
 func TestPipelinedPolls(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	for _, split := range [][]int{nil, {len(pollFrom(""))}, {0}, {-2}, {-30, -2}} { // positions at which the second poll is split
@@ -217,8 +219,8 @@ func TestPipelinedPolls(t *testing.T) {
 	}
 }
 
-// If a client closes its connection while its poll waits, or afterwards, no subscription and no
-// parked connection remains.
+// If a client closes its connection while its poll waits, or between two polls, the hub drops the
+// subscription and the parked connection.
 func TestParkedConnectionCloses(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	for range 2 {
@@ -237,7 +239,8 @@ func TestParkedConnectionCloses(t *testing.T) {
 	require.Zero(t, s.Token.Holders())
 }
 
-// A drain answers the waiting polls. It closes their connections and those between two polls.
+// A drain answers waiting polls and then closes their connections. It also closes parked connections
+// without a poll.
 func TestDrainEndsParkedConnections(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	waits, idles := dialRaw(t, s), dialRaw(t, s)
@@ -259,7 +262,7 @@ func TestDrainEndsParkedConnections(t *testing.T) {
 	}
 }
 
-// A connection counts toward the limits of its token between two polls too.
+// Between two polls, a connection still counts toward the limits of its token.
 func TestIdlePollConnectionsCount(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dialRaw(t, s)
@@ -273,8 +276,8 @@ func TestIdlePollConnectionsCount(t *testing.T) {
 	}
 }
 
-// A connection on which no further poll arrives is returned to its server, which serves its next
-// request.
+// If no further poll arrives within idleTime, a connection is returned to its server, which serves the
+// next request.
 func TestIdlePollConnectionsGoBack(t *testing.T) {
 	before := longpoll.SetIdleTime(time.Millisecond)
 	s := tt.Start(t, tt.Config{})
@@ -289,7 +292,7 @@ func TestIdlePollConnectionsGoBack(t *testing.T) {
 	}
 }
 
-// A connection on which no poll arrives within the server's IdleTimeout is closed.
+// If no further poll arrives within the server's IdleTimeout, the connection is closed.
 func TestIdlePollConnectionsTimeOut(t *testing.T) {
 	s := tt.Start(t, tt.Config{IdleTimeout: 20 * time.Millisecond})
 	c := dialRaw(t, s)
@@ -303,8 +306,8 @@ func TestIdlePollConnectionsTimeOut(t *testing.T) {
 	require.Zero(t, s.Token.Holders())
 }
 
-// A connection without a poll is returned to its server when a limit would refuse another
-// connection, or when its token has ended.
+// When its token ends, a connection without a poll is returned to its server. The same code returns the
+// connection if a limit would otherwise refuse another connection.
 func TestIdlePollConnectionsGiveUpTheirPlace(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dialRaw(t, s)

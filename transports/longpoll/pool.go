@@ -7,14 +7,11 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Polls take these objects from a pool and return them. A client sends its next poll immediately,
-// so in the long run about one object exists for each waiting client.
-
-// waker wakes the goroutine of a poll. A late wakeup of the previous poll causes one read that
-// returns nothing.
+// waker wakes the goroutine of a poll that waits. Wakers are pooled. A late wakeup for the previous poll
+// is harmless: it causes one read that returns no events.
 type waker struct {
 	wakeup hub.Wakeup
-	timer  *time.Timer // not running between two waits
+	timer  *time.Timer // runs only during a wait
 }
 
 func (h *Handler) getWaker() *waker {
@@ -26,8 +23,8 @@ func (h *Handler) getWaker() *waker {
 	return a
 }
 
-// notifier is the hub.Sink and the auth.Holder of one poll. It passes each call on to the waiting
-// goroutine or the parked connection. Both fields are nil after the poll was answered.
+// notifier is the hub.Sink and the auth.Holder of one poll. It forwards each call to the waiting
+// goroutine or to the parked connection. Both fields are nil after the poll was answered.
 type notifier struct {
 	waker  atomic.Pointer[waker]
 	parked atomic.Pointer[pollConn]
@@ -51,11 +48,11 @@ func (n *notifier) OnRightsChanged() {
 	}
 }
 
-// maxPooledBuffer is the largest buffer, in bytes, that is returned to the pool.
+// maxPooledBuffer is the maximum size of a buffer that is returned to the pool, in bytes.
 const maxPooledBuffer = 64 << 10
 
-// getBuffer returns an empty buffer for a body. It can be reused when Write has returned, because
-// net/http has then copied or sent it.
+// getBuffer returns an empty buffer for a body. When ResponseWriter.Write has returned, net/http no
+// longer uses the buffer, so that it may be reused.
 func (h *Handler) getBuffer() *[]byte {
 	if b, ok := h.buffers.Get().(*[]byte); ok {
 		return b

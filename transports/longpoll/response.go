@@ -16,28 +16,29 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// maxBuffered is the maximum number of bytes of a body of unknown length that are buffered.
+// maxBuffered is the maximum number of bytes that are buffered of a body without a declared length.
 const maxBuffered = 4 << 10
 
-// response is the http.ResponseWriter of a parked connection. It sends Content-Length with the
-// length that the handler has declared or, if the whole body fits into the buffer, with the actual
-// length. After any other body, the connection is closed.
+// response is the http.ResponseWriter for a request on a parked connection. Its Content-Length is the
+// length that the handler has declared or, if the whole body fits into the buffer, the actual length. A
+// longer body without a declared length has no Content-Length; it ends when the connection is closed.
 type response struct {
 	conn    net.Conn
 	header  http.Header
 	server  *http.Server
-	closing bool // the connection is closed after the response
+	closing bool // whether the connection must be closed after the response
 
 	status   int    // 0: not set yet
-	buffer   []byte // beginning of the body; nil once the header is sent
-	sent     bool   // the header was sent
-	left     int    // declared bytes of the body that were not written yet; valid if sent and not closing
+	buffer   []byte // beginning of the body; nil after the header was sent
+	sent     bool   // whether the header was sent
+	left     int    // number of declared bytes of the body that are not written yet; valid if sent and not closing
 	hijacked bool
-	parked   bool  // hijacked by park
-	err      error // error of a write, or a panic of the handler
+	parked   bool  // whether park has hijacked the response
+	err      error // error of a write, or http.ErrAbortHandler after a panic of the handler
 }
 
-// run calls handle. If handle returns true, it has written a response, which run completes.
+// run calls handle and recovers from its panics. If handle returns true, it has written a response, which
+// run completes.
 func (w *response) run(handle func() bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -54,7 +55,7 @@ func (w *response) run(handle func() bool) {
 		w.send(len(w.buffer))
 	}
 	if w.left > 0 {
-		w.closing = true // the client waits for the rest of the body
+		w.closing = true // the client would wait for the rest of the body
 	}
 }
 
@@ -89,7 +90,7 @@ func (w *response) Write(p []byte) (int, error) {
 		w.send(length)
 	case len(w.buffer)+len(p) <= maxBuffered:
 		w.buffer = append(w.buffer, p...)
-	default: // the end of the connection ends the body
+	default: // without a Content-Length, the end of the connection marks the end of the body
 		w.buffer = append(w.buffer, p...)
 		w.closing = true
 		w.send(-1)
@@ -97,7 +98,8 @@ func (w *response) Write(p []byte) (int, error) {
 	return len(p), w.err
 }
 
-// send sends the header and the buffered part of the body.
+// send sends the header and the buffered part of the body. length is the length of the whole body; -1:
+// unknown.
 func (w *response) send(length int) {
 	w.WriteHeader(http.StatusOK)
 	w.header.Del("Transfer-Encoding") // the body is sent unchanged
@@ -131,7 +133,7 @@ func (w *response) send(length int) {
 	}
 }
 
-// hasBody reports whether a response with the status has a body.
+// hasBody reports whether a response with the given status may have a body.
 func (w *response) hasBody() bool {
 	return w.status != http.StatusNoContent && w.status != http.StatusNotModified
 }
@@ -156,12 +158,11 @@ func (w *response) write(p []byte) (int, error) {
 	return n, err
 }
 
-// SetReadDeadline is called by http.ResponseController. It does nothing, because there is no body
-// to read.
+// SetReadDeadline is for http.ResponseController. It does nothing, because the requests have no body.
 func (w *response) SetReadDeadline(time.Time) error { return nil }
 
-// SetWriteDeadline is called by http.ResponseController. It does nothing, because the Listener
-// limits the time of each write.
+// SetWriteDeadline is for http.ResponseController. It does nothing, because the connection.Listener
+// limits how long a write may make no progress.
 func (w *response) SetWriteDeadline(time.Time) error { return nil }
 
 // Hijack implements http.Hijacker.
@@ -174,14 +175,14 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 func (w *response) hijack() error {
 	if w.sent || w.hijacked {
-		return errors.New("longpoll: the response has begun")
+		return errors.New("longpoll: Hijack after the response was started or hijacked")
 	}
 	w.hijacked = true
 	return nil
 }
 
-// hijackParked is like http.ResponseController.Hijack. If the response belongs to a parked
-// connection, it returns no connection and no buffers.
+// hijackParked is like http.ResponseController.Hijack. However, if the response belongs to a parked
+// connection, hijackParked marks it as hijacked and returns neither a connection nor buffers.
 func hijackParked(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 	for inner := w; ; {
 		switch x := inner.(type) {
@@ -197,5 +198,5 @@ func hijackParked(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 	}
 }
 
-// Flush implements http.Flusher. It does nothing: a response is sent when it is complete.
+// Flush implements http.Flusher. It does nothing, because run sends the response when it is complete.
 func (w *response) Flush() {}

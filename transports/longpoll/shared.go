@@ -12,26 +12,27 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// sharedAnswer is one response to all parked polls that wait at the same position.
+// sharedAnswer is an HTTP response that can answer several parked polls: their answers contain the same
+// events and cursor, in the same format and with equal header lines.
 type sharedAnswer struct {
 	format connection.Format
-	base   *baseHeader // see pollConn.base
+	base   *baseHeader // header lines that the responses have in common; see pollConn.base
 	cursor hub.Cursor
 	events []*hub.Event
 	bytes  []byte // header and body
 	length int    // length of the body
 }
 
-// sharedAnswers caches the newest shared answers, for the polls that are currently being answered.
+// sharedAnswers caches the newest shared answers for polls that are about to be answered.
 type sharedAnswers struct {
 	mu     sync.Mutex
 	newest [4]*sharedAnswer
 	next   int
 }
 
-// of returns the answer that contains the events of a batch from index start on, and advances the
-// position of the poll past them. If the answer is too large to be shared, it changes nothing and
-// returns nil. c.mu must be held.
+// of returns the answer to the poll of c. The answer contains the events of the batch from index start on,
+// but not more than the poll allows. of advances the position of the poll past these events. If the
+// answer is too large to be shared, it returns nil and changes nothing. c.mu must be held.
 func (s *sharedAnswers) of(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
 	events := b.Events[start:min(len(b.Events), start+int(c.poll.max))]
 	to := b.To
@@ -57,7 +58,8 @@ func (s *sharedAnswers) of(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
 	return a
 }
 
-// newSharedAnswer returns the answer to a poll, or nil if it is too large to be shared.
+// newSharedAnswer returns the answer to the poll of c with the given events and cursor, or nil if the
+// answer is too large to be shared.
 func newSharedAnswer(c *pollConn, events []*hub.Event, cursor hub.Cursor) *sharedAnswer {
 	cache := c.handler.shared.Registry.EncodingCache()
 	body := wire.AppendPollHead(nil, cursor.String(), nil)

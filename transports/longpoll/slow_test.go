@@ -19,11 +19,11 @@ import (
 
 const mebibyte = 1 << 20
 
-// longWait is the timeout of waits for expected results. It is long enough for a busy machine.
+// longWait is the timeout for results that must occur. It is long enough for a busy machine.
 const longWait = 3 * time.Minute
 
-// stall starts polls whose clients stop reading after the beginning of the answer. It returns when
-// every answer has begun.
+// stall sends polls from clients that read only the beginning of the answer. It returns when the hub has
+// begun to write every answer.
 func stall(t *testing.T, s *tt.Server, polls int, query string) (readers []*bufio.Reader) {
 	for range polls {
 		c, err := s.Dial(tt.Request{Slow: true})
@@ -40,6 +40,7 @@ func stall(t *testing.T, s *tt.Server, polls int, query string) (readers []*bufi
 	return readers
 }
 
+// answerOf reads a poll answer. It requires that the status is 200.
 func answerOf(t *testing.T, r *bufio.Reader) wire.PollAnswer {
 	response, err := http.ReadResponse(r, nil)
 	require.NoError(t, err)
@@ -58,14 +59,14 @@ func filling(i, size int) string {
 	return `"` + s + strings.Repeat("a", size-len(s)-2) + `"`
 }
 
-// The memory of a client that reads an answer slowly does not depend on the size of the answer.
+// The memory that the hub needs for a client that reads slowly does not depend on the size of the answer.
 // Each client receives the whole answer.
 func TestSlowPollsShareEvents(t *testing.T) {
 	const polls = 24
 	for name, row := range map[string]struct {
 		events, size int
-		full         bool // the cache has no memory
-		want         int  // events per answer
+		full         bool // whether the cache has no memory for encodings
+		want         int  // expected number of events per answer
 	}{
 		"one event":                       {events: 1, size: mebibyte, want: 1},
 		"one event, cache full":           {events: 1, size: mebibyte, full: true, want: 1},
@@ -98,7 +99,7 @@ func TestSlowPollsShareEvents(t *testing.T) {
 			for _, r := range readers {
 				answer := answerOf(t, r)
 				if n := len(answer.Events); row.want == 60 {
-					require.InDelta(t, row.want, n, 10, "the answer contains 64 KiB of events")
+					require.InDelta(t, row.want, n, 10, "the answer must contain about 64 KiB of events")
 				} else {
 					require.Len(t, answer.Events, row.want)
 				}
@@ -115,11 +116,11 @@ func TestSlowPollsShareEvents(t *testing.T) {
 	}
 }
 
-// Retention removes an event while clients read it. If the encoding of the event is in the cache,
-// they receive the whole event. If the cache had no memory for it, the connection is closed within
-// the answer, and NoEncodingMemory counts that.
+// Retention removes an event while clients read it. If the cache holds the event's encoding, the clients
+// receive the whole event. If the cache had no memory for the encoding, the hub closes the connections
+// within the answer and counts them in NoEncodingMemory.
 func TestRemovedWithinAnAnswer(t *testing.T) {
-	for name, full := range map[string]bool{"held": false, "no room": true} {
+	for name, full := range map[string]bool{"encoding held": false, "no memory": true} {
 		t.Run(name, func(t *testing.T) {
 			s := tt.Start(t, tt.Config{WriteTimeout: longWait, Hub: hub.Config{Retention: hub.Retention{Events: 2}}})
 			if full {
@@ -147,9 +148,9 @@ func TestRemovedWithinAnAnswer(t *testing.T) {
 	}
 }
 
-// If the cache has no memory for the encoding of a large event that is older than the in-memory
-// log, no answer with the event is begun. The client is told to retry, and receives the event when
-// there is memory.
+// A large event is older than the in-memory log, and the cache has no memory for its encoding. Then the
+// hub does not begin an answer with the event, but answers 503 with Retry-After. A client that polls again
+// when there is memory receives the event.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
 	s := tt.Start(t, tt.Config{WriteTimeout: longWait, Hub: hub.Config{Retention: hub.Retention{Events: 2}}, Engine: func() hub.Engine {
 		return tt.Must(jetstream.New(jetstream.Config{Store: t.TempDir()}))

@@ -43,8 +43,8 @@ func (p *Problem) AppendMembers(dst []byte) []byte {
 	return dst
 }
 
-// UnmarshalJSON implements json.Unmarshaler. Code stays empty if the type is not one of the hub's,
-// for example in a problem from a proxy.
+// UnmarshalJSON implements json.Unmarshaler. If the type does not begin with URN, for example because a
+// proxy has sent the problem, Code is empty.
 func (p *Problem) UnmarshalJSON(b []byte) error {
 	var read Problem
 	if err := jsonscan.ObjectMembers(b, read.member); err != nil {

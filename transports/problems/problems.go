@@ -3,8 +3,9 @@
 //	p := problems.Of(err)               // nil for nil
 //	transports.WriteProblem(w, r, p)    // {"type":"urn:trivium:problem:invalid-parameter","title":…}
 //
-// Of converts the errors of the hub. docs/protocol.md#errors lists the codes. The package does no I/O and starts no
-// goroutine; functions are safe for concurrent use. It is part of the browser's client and does not import net/http.
+// Of converts errors of package hub to problems. docs/protocol.md#errors lists the codes of problems.
+// The package does no I/O and starts no goroutine; its functions are safe for concurrent use. It does
+// not import net/http, because the client for browsers contains it.
 package problems
 
 import (
@@ -16,8 +17,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Codes of problems. They must not change, because clients use them: the type of a problem is URN
-// followed by its code.
+// Codes of problems. The type of a problem is URN followed by its code. Codes must not change, because
+// clients compare them.
 const (
 	CodeBadRequest           = "bad-request"
 	CodeInvalidParameter     = "invalid-parameter"
@@ -55,25 +56,25 @@ const ContentType = "application/problem+json"
 // Default retry delays.
 const (
 	retryUnavailable = 2 * time.Second
-	retryKeysFull    = 10 * time.Second // keys expire after two minutes, so some keys usually expire within this time
+	retryKeysFull    = 10 * time.Second // idempotency keys expire after two minutes, so some usually expire within this time
 )
 
 // Problem is an error in the format of RFC 9457.
 type Problem struct {
 	Code      string // one of the codes above
-	Title     string // the same for all problems of a code
+	Title     string // short description of the code; equal for all problems with the same code
 	Status    int    // HTTP status
-	Detail    string // the fault of the request, and what was expected
+	Detail    string // description of the fault and of the expected input; optional
 	Parameter string // name of the invalid parameter; optional
 	Line      *int   // number of the refused line of NDJSON, counted from 1; optional
-	Accepted  *int   // number of accepted lines before the refused one; optional
+	Accepted  *int   // number of accepted lines before the refused line; optional
 
-	// RetryAfter is the delay after which to retry; 0: the refusal is not temporary. It is not a
-	// member of the JSON, but is sent as the header Retry-After or as a retry field.
+	// RetryAfter is the delay after which the client should retry; 0: the client should not retry. It
+	// is not a member of the JSON, but is sent as the header Retry-After or as an SSE field retry.
 	RetryAfter time.Duration
 }
 
-// Error returns title and detail.
+// Error returns the title and, if there is one, the detail.
 func (p *Problem) Error() string {
 	if p.Detail == "" {
 		return p.Title
@@ -112,10 +113,10 @@ func (p *Problem) CloseCode() int {
 	return 4400
 }
 
-// Of converts an error to a problem; for nil, it returns nil. It converts errors of the type
-// Problem, hub.InvalidError, the other errors of package hub, and those of contexts. Any other
-// error becomes "internal error" without its text, which may be confidential. The caller may change
-// the result.
+// Of converts an error to a problem. If err is nil, it returns nil. Of recognizes errors that wrap a
+// *Problem, errors of package hub, and errors of contexts. It converts any other error to "Internal
+// error" without a detail, because the text of the error may be confidential. The caller may change the
+// result.
 func Of(err error) *Problem {
 	if err == nil {
 		return nil
@@ -154,7 +155,7 @@ func Of(err error) *Problem {
 	return &Problem{Code: CodeInternal, Title: "Internal error", Status: 500}
 }
 
-// Unavailable returns the problem of a temporary failure. detail describes the failure.
+// Unavailable returns the problem for a temporary failure. detail describes the failure.
 func Unavailable(detail string) *Problem {
 	return &Problem{
 		Code: CodeUnavailable, Title: "Unavailable", Status: 503,
@@ -162,12 +163,12 @@ func Unavailable(detail string) *Problem {
 	}
 }
 
-// BadRequest returns the problem of a request that is invalid as a whole.
+// BadRequest returns the problem for an invalid request whose fault is not in a single parameter.
 func BadRequest(detail string) *Problem {
 	return &Problem{Code: CodeBadRequest, Title: "Bad request", Status: 400, Detail: detail}
 }
 
-// BadParameter returns the problem of an invalid parameter. detail describes the expected value.
+// BadParameter returns the problem for an invalid parameter. detail describes the expected value.
 func BadParameter(name, detail string) *Problem {
 	return &Problem{
 		Code: CodeInvalidParameter, Title: "Invalid parameter", Status: 400,
@@ -175,8 +176,8 @@ func BadParameter(name, detail string) *Problem {
 	}
 }
 
-// MissingToken returns the problem of a request without the required token. Its WWW-Authenticate
-// has no error attribute (RFC 6750, section 3.1).
+// MissingToken returns the problem for a request without the required token. The header
+// WWW-Authenticate then has no error attribute (RFC 6750, section 3.1).
 func MissingToken() *Problem {
 	return &Problem{
 		Code: CodeMissingToken, Title: "Token missing", Status: 401,
@@ -184,12 +185,12 @@ func MissingToken() *Problem {
 	}
 }
 
-// InvalidToken returns the problem of a refused token.
+// InvalidToken returns the problem for an invalid token.
 func InvalidToken(detail string) *Problem {
 	return &Problem{Code: CodeInvalidToken, Title: "Token refused", Status: 401, Detail: detail}
 }
 
-// TokenEnded returns the problem of a token that expired or was revoked while in use.
+// TokenEnded returns the problem for a token that expired or was revoked while it was in use.
 func TokenEnded() *Problem {
 	return &Problem{
 		Code: CodeTokenEnded, Title: "Token ended", Status: 401,
@@ -197,38 +198,37 @@ func TokenEnded() *Problem {
 	}
 }
 
-// Forbidden returns the problem of a missing right, which the token may have had before.
+// Forbidden returns the problem for a missing right of a token. The token may have had the right before.
 func Forbidden(detail string) *Problem {
 	return &Problem{Code: CodeForbidden, Title: "Forbidden", Status: 403, Detail: detail}
 }
 
-// ForeignOrigin returns the problem of a request from a page of another origin. detail names the
-// compared origins.
+// ForeignOrigin returns the problem for a request from a page of another origin. detail contains the
+// origins that were compared.
 func ForeignOrigin(detail string) *Problem {
 	return &Problem{Code: CodeForeignOrigin, Title: "Foreign origin", Status: 403, Detail: detail}
 }
 
-// NotFound returns the problem of an unknown path.
+// NotFound returns the problem for an unknown path.
 func NotFound() *Problem {
 	return &Problem{Code: CodeNotFound, Title: "Not found", Status: 404, Detail: "this path does not exist; / lists the routes"}
 }
 
-// MethodNotAllowed returns the problem of a method that the route does not support. allowed is the
+// MethodNotAllowed returns the problem for a method that the route does not support. allowed is the
 // value of the header Allow.
 func MethodNotAllowed(allowed string) *Problem {
 	return &Problem{Code: CodeMethodNotAllowed, Title: "Method not allowed", Status: 405, Detail: "allowed here: " + allowed}
 }
 
-// TooSlow returns the problem of a subscriber that is disconnected because it fell behind
-// retention.
+// TooSlow returns the problem for a subscriber that is disconnected because it fell behind retention.
 func TooSlow() *Problem {
 	return &Problem{
 		Code: CodeTooSlow, Title: "Too slow", Status: 408,
-		Detail: "events were removed before they could be delivered; resume to get what is retained",
+		Detail: "events were removed before they could be delivered; resume to receive the retained events",
 	}
 }
 
-// RequestTimeout returns the problem of a request whose body did not arrive in time.
+// RequestTimeout returns the problem for a request whose body did not arrive in time.
 func RequestTimeout() *Problem {
 	return &Problem{
 		Code: CodeRequestTimeout, Title: "Request timeout", Status: 408,
@@ -236,7 +236,7 @@ func RequestTimeout() *Problem {
 	}
 }
 
-// MessageTimeout returns the problem of a WebSocket message that did not arrive in time.
+// MessageTimeout returns the problem for a WebSocket message that did not arrive within limit.
 func MessageTimeout(limit time.Duration) *Problem {
 	return &Problem{
 		Code: CodeRequestTimeout, Title: "Request timeout", Status: 408,
@@ -244,8 +244,8 @@ func MessageTimeout(limit time.Duration) *Problem {
 	}
 }
 
-// TooLarge returns the problem of an exceeded size limit. detail names the limit. parameter may be
-// empty.
+// TooLarge returns the problem for input that exceeds a size limit. detail describes the limit.
+// parameter is the name of the input and may be empty.
 func TooLarge(parameter, detail string) *Problem {
 	if parameter != "" {
 		detail = parameter + ": " + detail
@@ -253,8 +253,8 @@ func TooLarge(parameter, detail string) *Problem {
 	return &Problem{Code: CodeTooLarge, Title: "Too large", Status: 413, Detail: detail, Parameter: parameter}
 }
 
-// UnsupportedMediaType returns the problem of a Content-Type that the route does not support.
-// expected lists the supported ones.
+// UnsupportedMediaType returns the problem for a Content-Type that the route does not support.
+// expected lists the supported media types.
 func UnsupportedMediaType(expected string) *Problem {
 	return &Problem{
 		Code: CodeUnsupportedMediaType, Title: "Unsupported media type", Status: 415,
@@ -262,12 +262,13 @@ func UnsupportedMediaType(expected string) *Problem {
 	}
 }
 
-// MisdirectedHost returns the problem of a Host that is not the hub's own, as in DNS rebinding.
+// MisdirectedHost returns the problem for a request whose Host header does not name this hub, as in a
+// DNS rebinding attack.
 func MisdirectedHost(detail string) *Problem {
 	return &Problem{Code: CodeMisdirectedHost, Title: "Misdirected request", Status: 421, Detail: detail}
 }
 
-// UpgradeRequired returns the problem of a plain HTTP request to the WebSocket route.
+// UpgradeRequired returns the problem for a plain HTTP request to the WebSocket route.
 func UpgradeRequired() *Problem {
 	return &Problem{
 		Code: CodeUpgradeRequired, Title: "Upgrade required", Status: 426,
@@ -275,7 +276,7 @@ func UpgradeRequired() *Problem {
 	}
 }
 
-// HeaderTooLarge returns the problem of a request header over limit bytes.
+// HeaderTooLarge returns the problem for a request header of more than limit bytes.
 func HeaderTooLarge(limit int) *Problem {
 	return &Problem{
 		Code: CodeHeaderTooLarge, Title: "Header too large", Status: 431,
@@ -283,7 +284,7 @@ func HeaderTooLarge(limit int) *Problem {
 	}
 }
 
-// RateLimited returns the problem of a sender that exceeds its rate limit.
+// RateLimited returns the problem for a sender that exceeds its rate limit. detail describes the limit.
 func RateLimited(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeRateLimited, Title: "Too many requests", Status: 429,
@@ -291,8 +292,8 @@ func RateLimited(detail string, retryAfter time.Duration) *Problem {
 	}
 }
 
-// TooManyTries returns the problem of a client that exceeds its limit of connection attempts.
-// detail names the limit.
+// TooManyTries returns the problem for a client that exceeds its limit of connection attempts. detail
+// describes the limit.
 func TooManyTries(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeTooManyTries, Title: "Too many tries", Status: 429,
@@ -300,7 +301,7 @@ func TooManyTries(detail string, retryAfter time.Duration) *Problem {
 	}
 }
 
-// TooManyConnections returns the problem of a connection that would exceed a limit. detail names
+// TooManyConnections returns the problem for a connection that would exceed a limit. detail describes
 // the limit.
 func TooManyConnections(detail string, retryAfter time.Duration) *Problem {
 	return &Problem{
@@ -309,7 +310,7 @@ func TooManyConnections(detail string, retryAfter time.Duration) *Problem {
 	}
 }
 
-// Draining returns the problem of a new subscription to a hub that is shutting down.
+// Draining returns the problem for a new subscription while the hub is shutting down.
 func Draining(retryAfter time.Duration) *Problem {
 	return &Problem{
 		Code: CodeDraining, Title: "Draining", Status: 503,

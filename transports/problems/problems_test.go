@@ -71,7 +71,7 @@ func TestProblemOf(t *testing.T) {
 
 	p := problems.Of(refused)
 	p.Title = "changed"
-	require.Equal(t, "t", refused.Title, "a change of the result does not change the error")
+	require.Equal(t, "t", refused.Title, "a change of the result must not change the error")
 }
 
 func TestProblemNamesParameter(t *testing.T) {
@@ -94,9 +94,9 @@ func TestProblemJSON(t *testing.T) {
 		p    problems.Problem
 		want string
 	}{
-		{"least", problems.Problem{Code: "internal", Title: "Internal error", Status: 500},
+		{"required members", problems.Problem{Code: "internal", Title: "Internal error", Status: 500},
 			`{"type":"urn:trivium:problem:internal","title":"Internal error","status":500}`},
-		{"all", problems.Problem{Code: "c", Title: "T", Status: 400, Detail: "d <&> \" \u2028", Parameter: "p", Line: &one, Accepted: &zero},
+		{"all members", problems.Problem{Code: "c", Title: "T", Status: 400, Detail: "d <&> \" \u2028", Parameter: "p", Line: &one, Accepted: &zero},
 			`{"type":"urn:trivium:problem:c","title":"T","status":400,"detail":"d <&> \" ` + "\u2028" + `","parameter":"p","line":1,"accepted":0}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,8 +14,8 @@ func Jitter(shortest, longest time.Duration) time.Duration {
 	return shortest + rand.N(longest-shortest+1)
 }
 
-// RetryDelay returns a random duration of 2 to 4 seconds, in whole milliseconds. A client retries
-// after it when it has lost its stream or was refused temporarily.
+// RetryDelay returns a random duration of 2 to 4 seconds, in whole milliseconds. It is the delay after
+// which a client should retry after it has lost its stream or was refused temporarily.
 func RetryDelay() time.Duration {
 	return Jitter(2*time.Second, 4*time.Second).Round(time.Millisecond)
 }

@@ -18,7 +18,7 @@ func TestJitter(t *testing.T) {
 		require.LessOrEqual(t, d, to)
 		low, high = min(low, d), max(high, d)
 	}
-	require.Less(t, low, from+200*time.Millisecond, "the values are spread over the whole range")
+	require.Less(t, low, from+200*time.Millisecond, "the values must be spread over the whole range")
 	require.Greater(t, high, to-200*time.Millisecond)
 	require.Equal(t, to, problems.Jitter(to, from))
 	require.Equal(t, from, problems.Jitter(from, from))
