@@ -16,35 +16,36 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// stretchSize is the number of bytes of a body, a stretch, that must arrive within one timeout.
+// stretchSize is the size of a stretch, a part of a body that must arrive within one timeout.
 const stretchSize = 16 << 10 // bytes
 
 // initialBody is the initial size of a body's buffer.
 const initialBody = 4 << 10 // bytes
 
-// timedBody reads a body from a client that may be slow or may stop sending. The timeout applies to
-// each stretch of bytes. A timeout of the whole body would refuse large bodies over slow
-// connections, and a timeout of each read would accept a body that arrives byte by byte. In
-// addition, the whole body, or each line of it, has a limit that grows with its size; see
-// intake.TimeFor. Only the time that is spent in reads is counted.
+// timedBody reads the body of a request and limits the time that it waits for the client. The timeout
+// applies to each stretch of bytes. A timeout for the whole body would refuse large bodies over slow
+// connections, and a timeout for each read would accept a body that arrives byte by byte. In addition,
+// the whole body, or each line of a body that consists of lines, has a time limit that grows with its
+// size; see intake.TimeFor. Only the time that is spent in reads is counted.
 //
-// Between two lines, a body of lines may pause without limit, because it then uses no memory except
+// Between two lines, the client may pause for any time, because the request then uses no memory except
 // that of its connection.
 //
-// Read returns io.EOF, a *problems.Problem, or the reason why the request's context has ended.
+// The errors of Read are io.EOF, a *problems.Problem, or the cause with which the request's context was
+// canceled.
 type timedBody struct {
 	io.ReadCloser
 	ctx          context.Context // context of the request
 	connection   *http.ResponseController
 	timeout      time.Duration // 0: no timeout
-	lines        bool          // the body consists of lines: the end of a line also ends a stretch
+	lines        bool          // whether the body consists of lines: the end of a line then also ends a stretch
 	countTimeout func()        // called at each timeout
 
 	stretchRead  int           // number of bytes of the current stretch that were read
 	stretchLeft  time.Duration // time left for the current stretch
-	size         int64         // number of bytes of the body, or of the incomplete line
-	spent        time.Duration // time spent on these bytes
-	betweenLines bool          // the last line is complete, and no part of the next has arrived
+	size         int64         // number of bytes that were read of the body or, with lines, of the incomplete line
+	spent        time.Duration // time spent in reads of these bytes
+	betweenLines bool          // whether the last line is complete, and no part of the next line has arrived
 }
 
 func (h *Handler) newTimedBody(w http.ResponseWriter, r *http.Request, lines bool) *timedBody {
@@ -63,11 +64,11 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	start := time.Now()
 	if b.timeout > 0 {
 		if err := b.connection.SetReadDeadline(b.deadline(start)); err != nil {
-			return 0, fmt.Errorf("limit the time of a body: %w", err)
+			return 0, fmt.Errorf("set the read deadline of a body: %w", err)
 		}
 	}
-	// The AfterFunc is set after the deadline above, so that the deadline that it sets is not
-	// overwritten.
+	// When the context ends, this AfterFunc sets a deadline in the past. It must be registered after the
+	// call above, which would otherwise overwrite that deadline.
 	stop := context.AfterFunc(b.ctx, func() { _ = b.connection.SetReadDeadline(time.Unix(1, 0)) })
 	n, err := b.ReadCloser.Read(p)
 	stop()
@@ -85,7 +86,8 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// deadline returns the time by which the next bytes must arrive; zero: there is no deadline.
+// deadline returns the time by which the next bytes must arrive, or the zero time if there is no
+// deadline.
 func (b *timedBody) deadline(now time.Time) time.Time {
 	if b.betweenLines {
 		return time.Time{}
@@ -93,7 +95,7 @@ func (b *timedBody) deadline(now time.Time) time.Time {
 	return now.Add(min(b.stretchLeft, intake.TimeFor(b.size, b.timeout)-b.spent))
 }
 
-// count records the bytes that a read has returned, and its duration.
+// count records the result of a read: the bytes that it has returned, and the time that it took.
 func (b *timedBody) count(p []byte, took time.Duration) {
 	if b.betweenLines {
 		took = 0
@@ -115,15 +117,16 @@ func (b *timedBody) count(p []byte, took time.Duration) {
 	b.betweenLines = b.size == 0 && (end >= 0 || b.betweenLines)
 }
 
-// lineEnded records that a line is complete, and that rest bytes of the next line have arrived. It
-// is called for compressed bodies, because timedBody cannot see their lines.
+// lineEnded records that a line is complete, and that the given number of bytes of the next line have
+// arrived. gunzip calls it, because timedBody reads only compressed bytes and cannot detect line ends.
 func (b *timedBody) lineEnded(rest int64) {
 	b.stretchRead, b.stretchLeft = 0, b.timeout
 	b.size, b.spent = rest, 0
 	b.betweenLines = rest == 0
 }
 
-// endError returns the error for the client if the hub has ended the request, otherwise nil.
+// endError returns the error with which to answer the client if the hub has canceled the request,
+// otherwise nil.
 func endError(ctx context.Context) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, ErrShutdown):
@@ -134,13 +137,13 @@ func endError(ctx context.Context) error {
 	return nil
 }
 
-// openReservation returns a reservation of memory for a body of the request. The first 64 KiB of
-// the body are not counted.
+// openReservation returns a reservation of memory for the body of a request. It does not count the first
+// 64 KiB of the body.
 func (h *Handler) openReservation(r *http.Request) *intake.Reservation {
 	return h.intake.Open(auth.AccessFrom(r.Context()).Sender(), intake.SmallSize)
 }
 
-// resizeReservation sets the size of a reservation.
+// resizeReservation changes the size of a reservation. Its error is a *problems.Problem.
 func resizeReservation(held *intake.Reservation, size int) error {
 	if err := held.Resize(int64(size)); err != nil {
 		return problems.Unavailable(err.Error())
@@ -148,7 +151,8 @@ func resizeReservation(held *intake.Reservation, size int) error {
 	return nil
 }
 
-// toUTF8Body converts a text or JSON body in another charset to UTF-8.
+// toUTF8Body converts a body to UTF-8 if it is text or JSON in another charset. It returns other bodies
+// unchanged.
 func toUTF8Body(body []byte, contentType string, held *intake.Reservation) ([]byte, error) {
 	if !wire.IsTextual(contentType) {
 		return body, nil
@@ -157,15 +161,15 @@ func toUTF8Body(body []byte, contentType string, held *intake.Reservation) ([]by
 	if err != nil || charset == "" || charset == "utf-8" {
 		return body, err
 	}
-	// Two bytes of such a charset become at most three bytes in UTF-8.
+	// Two bytes in any supported charset become at most four bytes in UTF-8.
 	if err := resizeReservation(held, cap(body)+2*len(body)); err != nil {
 		return nil, err
 	}
 	return toUTF8(body, charset)
 }
 
-// readBody reads the whole body, which may have at most limit bytes. It reserves memory as the body
-// arrives, not for the announced length.
+// readBody reads the whole body, which may have at most limit bytes. It reserves memory for the bytes
+// that have arrived, not for the announced length.
 func (h *Handler) readBody(
 	w http.ResponseWriter, r *http.Request, encoding contentEncoding, limit int64, held *intake.Reservation,
 ) ([]byte, error) {

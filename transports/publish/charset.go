@@ -11,20 +11,21 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// supportedCharsets lists the accepted charsets, for errors.
+// supportedCharsets lists the accepted charsets, for error messages.
 const supportedCharsets = "text in UTF-8, ISO-8859-1, UTF-16LE, UTF-16BE, or UTF-16 with a byte order mark"
 
-// charsetOf returns the charset parameter of a media type in lower case, or "" if there is none.
+// charsetOf returns the charset parameter of a content type in lower case, or "" if the parameter is
+// missing.
 func charsetOf(contentType string) (string, error) {
 	_, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil && strings.Contains(strings.ToLower(contentType), "charset") {
-		return "", problems.BadParameter("Content-Type", "its parameters cannot be read, want a form such as text/plain; charset=utf-8")
+		return "", problems.BadParameter("Content-Type", "the parameters are invalid, want for example text/plain; charset=utf-8")
 	}
 	return strings.ToLower(parameters["charset"]), nil
 }
 
-// toUTF8 converts text to UTF-8. It does not check text that is already UTF-8. If the charset is
-// unknown, it accepts only ASCII.
+// toUTF8 converts text from a charset to UTF-8. It does not check whether text in UTF-8 is valid. In an
+// unknown charset, it accepts only text that consists of ASCII characters.
 func toUTF8(text []byte, charset string) ([]byte, error) {
 	switch charset {
 	case "", "utf-8", "utf8", "us-ascii", "ascii":
@@ -48,7 +49,7 @@ func toUTF8(text []byte, charset string) ([]byte, error) {
 		case len(text) == 0:
 			return text, nil
 		}
-		return nil, problems.BadParameter("body", "must begin with a byte order mark if its charset is utf-16; utf-16le and utf-16be need none")
+		return nil, problems.BadParameter("body", "must begin with a byte order mark if its charset is utf-16, but not with utf-16le or utf-16be")
 	}
 	if !isPlainASCII(text) {
 		return nil, problems.UnsupportedMediaType(supportedCharsets)
@@ -56,7 +57,7 @@ func toUTF8(text []byte, charset string) ([]byte, error) {
 	return text, nil
 }
 
-// isPlainASCII reports whether text contains only characters that are the same in every charset
+// isPlainASCII reports whether text contains only characters that have the same code in every charset
 // based on ASCII.
 func isPlainASCII(text []byte) bool {
 	return bytes.IndexFunc(text, func(r rune) bool {

@@ -18,22 +18,22 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// cloudEventsMode is the content mode in which a request contains CloudEvents (HTTP Protocol
-// Binding, section 3).
+// cloudEventsMode is the content mode of a request with CloudEvents (HTTP Protocol Binding for
+// CloudEvents, section 3).
 type cloudEventsMode int
 
 const (
-	noCloudEvents cloudEventsMode = iota
-	binaryMode                    // attributes are in headers, and the body is the data
-	structuredMode
-	batchMode
+	noCloudEvents  cloudEventsMode = iota
+	binaryMode                     // the attributes are in headers, and the body is the data
+	structuredMode                 // the body is a JSON object with the attributes and the data
+	batchMode                      // the body is an array of such objects
 )
 
-// ceHeader is the prefix of the headers of binary mode, in the canonical format of net/http.
+// ceHeader is the prefix of the attribute headers in binary mode, in the canonical format of net/http.
 const ceHeader = "Ce-"
 
-// cloudEventsModeOf returns the mode of a request. A CloudEvents format other than JSON is a
-// problem with status 415.
+// cloudEventsModeOf returns the content mode of a request. If the request contains CloudEvents in a format
+// other than JSON, it returns a problem with status 415.
 func cloudEventsModeOf(w http.ResponseWriter, r *http.Request) (cloudEventsMode, error) {
 	contentType, err := singleHeader(r, "Content-Type")
 	if err != nil {
@@ -57,13 +57,14 @@ func cloudEventsModeOf(w http.ResponseWriter, r *http.Request) (cloudEventsMode,
 	return noCloudEvents, nil
 }
 
-// routing holds the topic, type and key that a request determines for its events.
+// routing holds the topic, type and key in a request with CloudEvents, which apply to all its events.
 type routing struct {
 	topic     string // topic in the path; "": none
 	fallback  string // topic in ?topic=, for events without the attribute topic
-	kind, key string // type and key for all events; "": those of each event
+	kind, key string // type and key for all events; "": each event has its own
 }
 
+// routingOf returns the routing of a request. topic is the topic in the path, or "".
 func routingOf(r *http.Request, topic string) (routing, error) {
 	to := routing{topic: topic}
 	var err error
@@ -86,7 +87,7 @@ func routingOf(r *http.Request, topic string) (routing, error) {
 
 const noTopicDetail = "missing; name it by the path /publish/{topic}, the extension attribute topic, the query ?topic=, or a subject that is a topic"
 
-// newEvent returns the event to be published for a CloudEvent. Its data is the whole CloudEvent.
+// newEvent returns the event to publish for a CloudEvent. Its data is the whole CloudEvent as JSON.
 func (to routing) newEvent(c wire.CloudEvent) (*hub.Event, error) {
 	topic := cmp.Or(to.topic, c.Topic, to.fallback)
 	if topic == "" && hub.ValidateTopic(c.Subject) == nil {
@@ -103,7 +104,7 @@ func (to routing) newEvent(c wire.CloudEvent) (*hub.Event, error) {
 	}, nil
 }
 
-// publishCloudEvents publishes the CloudEvents of a request. topic is the topic in the path, or "".
+// publishCloudEvents publishes the CloudEvents in a request. topic is the topic in the path, or "".
 func (h *Handler) publishCloudEvents(w http.ResponseWriter, r *http.Request, mode cloudEventsMode, topic string) (hub.Receipt, error) {
 	encoding, key, err := encodingAndKey(w, r)
 	if err != nil {
@@ -113,7 +114,7 @@ func (h *Handler) publishCloudEvents(w http.ResponseWriter, r *http.Request, mod
 	if err != nil {
 		return hub.Receipt{}, err
 	}
-	// These checks are made before the body is read, so that an invalid request is refused early.
+	// An invalid request is refused before its body is read.
 	if err := to.check(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
@@ -150,13 +151,13 @@ func (h *Handler) publishCloudEvents(w http.ResponseWriter, r *http.Request, mod
 	return h.publish(r, once, events...)
 }
 
-// check validates the parts that are independent of the events.
+// check validates the topic, type and key in the request, before its events are known.
 func (to routing) check(maxEventSize int) error {
 	e := hub.Event{Topic: cmp.Or(to.topic, "none"), Type: to.kind, Key: to.key}
 	return e.Validate(maxEventSize)
 }
 
-// parseCloudEvents reads and parses the body.
+// parseCloudEvents reads the body and returns the CloudEvents in the request.
 func (h *Handler) parseCloudEvents(
 	w http.ResponseWriter, r *http.Request, mode cloudEventsMode, encoding contentEncoding, held *intake.Reservation,
 ) ([]wire.CloudEvent, error) {
@@ -194,9 +195,9 @@ func (h *Handler) parseCloudEvents(
 	return []wire.CloudEvent{event}, err
 }
 
-// binaryAttributes returns the attributes of binary mode. The content type of the data is the
-// Content-Type of the request. Some senders use ce-datacontenttype instead, so this header is also
-// accepted.
+// binaryAttributes returns the attributes of a CloudEvent in binary mode. contentType points to the
+// Content-Type of the request, which is also the content type of the data. Some senders instead use the
+// header ce-datacontenttype; binaryAttributes then changes *contentType to its value.
 func binaryAttributes(header http.Header, contentType *string) (map[string]string, error) {
 	attributes := make(map[string]string)
 	for name, values := range header {
@@ -210,7 +211,7 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 		case len(values) > 1:
 			return nil, problems.BadParameter(strings.ToLower(name), "must be given only once")
 		case attribute == "data" || attribute == "data_base64":
-			return nil, problems.BadParameter(strings.ToLower(name), "is not an attribute; the data is the body")
+			return nil, problems.BadParameter(strings.ToLower(name), "is not an attribute; send the data as the body")
 		case attribute != "datacontenttype":
 			attributes[attribute] = value
 		case *contentType == "" || *contentType == value:
@@ -222,11 +223,11 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 	return attributes, nil
 }
 
-// decodeHeader decodes the value of an attribute's header, which is a quoted string or
-// percent-encoded (HTTP Protocol Binding, section 3.1.3.2). Some senders, such as the Go SDK, do
-// not encode values. Therefore a percent sign that does not start an escape is kept. A URI is
-// decoded only if all its escapes are %25: a sender that encodes values would have encoded every
-// percent sign of the URI.
+// decodeHeader decodes the value of an attribute header, which is a quoted string or percent-encoded
+// (HTTP Protocol Binding for CloudEvents, section 3.1.3.2). Some senders, such as the CloudEvents SDK for
+// Go, do not encode values. Therefore decodeHeader returns a value with an invalid escape unchanged. A
+// URI may contain escapes of its own. Therefore decodeHeader decodes a URI only if all its escapes are
+// %25, because a sender that encodes values would have encoded every percent sign in the URI.
 func decodeHeader(value string, isURI bool) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		var b strings.Builder
@@ -247,7 +248,7 @@ func decodeHeader(value string, isURI bool) string {
 	return value
 }
 
-// nameHeader replaces the name of an attribute in an error by the name of its header.
+// nameHeader returns err, in which the name of an attribute is replaced by the name of its header.
 func nameHeader(err error) error {
 	invalid, ok := errors.AsType[*hub.InvalidError](err)
 	if !ok {
@@ -264,10 +265,10 @@ func nameHeader(err error) error {
 	return &bad
 }
 
-// claimCloudEventsKey derives an idempotency key from the source and id of an event, or of all
-// events of a batch, because a sender repeats an event with the same source and id. It returns nil
-// if the token has used up its keys. The event is then published without a key, because the sender
-// did not request one.
+// claimCloudEventsKey claims an idempotency key that is derived from the source and id of all events in a
+// request, because a sender that repeats an event uses the same source and id. If the token has used up
+// its keys, claimCloudEventsKey returns nil. The events are then published without a key, because the
+// sender has not requested one.
 func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent) (*hub.KeyClaim, error) {
 	grant := auth.AccessFrom(r.Context()).Grant()
 	if grant == nil {
@@ -276,7 +277,7 @@ func (h *Handler) claimCloudEventsKey(r *http.Request, events []wire.CloudEvent)
 	return h.hub.ClaimKeyIfSpare(grant.Subject, identityKey(events))
 }
 
-// identityKey returns a key that depends only on the sources and ids and their order.
+// identityKey returns a key that depends only on the sources and ids of the events and on their order.
 func identityKey(events []wire.CloudEvent) string {
 	sum := sha256.New()
 	for _, e := range events {

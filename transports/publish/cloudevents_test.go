@@ -21,8 +21,8 @@ var (
 	asBatch      = header("Content-Type", "application/cloudevents-batch+json")
 )
 
-// ceHeaders returns the headers of an event in binary mode. pairs are names and values that replace
-// them; an empty value removes a header.
+// ceHeaders returns the headers of a CloudEvent in binary mode. pairs contains names and values
+// alternately, which replace the default headers; an empty value removes a header.
 func ceHeaders(pairs ...string) http.Header {
 	h := header("Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "/s", "Ce-Type", "paid")
 	for i := 0; i < len(pairs); i += 2 {
@@ -71,7 +71,7 @@ var cloudEventRequests = []struct {
 	{name: "type and key of the request", path: "/publish/orders.p?type=x&key=k", header: asCloudEvent, body: ceEvent, published: []string{"orders.p x k 0:" + ceEvent}},
 	{name: "partitionkey", path: "/publish/orders.p", header: asCloudEvent, body: ceJSON(`,"partitionkey":"17"`),
 		published: []string{"orders.p paid 17 0:" + ceJSON(`,"partitionkey":"17"`)}},
-	{name: "null is absent", path: "/publish/orders.p", header: asCloudEvent, body: ceJSON(`,"subject":null,"time":null,"data_base64":null,"data":null`),
+	{name: "attributes that are null", path: "/publish/orders.p", header: asCloudEvent, body: ceJSON(`,"subject":null,"time":null,"data_base64":null,"data":null`),
 		published: []string{"orders.p paid  0:" + ceJSON(`,"subject":null,"time":null,"data_base64":null,"data":null`)}},
 	{name: "extensions of each type", path: "/publish/orders.p", header: asCloudEvent, body: ceJSON(`,"a":"","b":true,"c":-2147483648`),
 		published: []string{"orders.p paid  0:" + ceJSON(`,"a":"","b":true,"c":-2147483648`)}},
@@ -97,7 +97,7 @@ var cloudEventRequests = []struct {
 		published: []string{`orders.p paid  0:{"id":"1","source":"/s","specversion":"1.0","type":"paid","datacontenttype":"image/png","data_base64":"/w=="}`}},
 	{name: "binary, another charset", path: "/publish/orders.p", header: ceHeaders("Content-Type", "text/plain; charset=latin1"), body: "\xe9",
 		published: []string{`orders.p paid  0:{"id":"1","source":"/s","specversion":"1.0","type":"paid","datacontenttype":"text/plain; charset=latin1","data_base64":"6Q=="}`}},
-	{name: "binary, nothing", path: "/publish/orders.p", header: ceHeaders(),
+	{name: "binary, empty body", path: "/publish/orders.p", header: ceHeaders(),
 		published: []string{`orders.p paid  0:{"id":"1","source":"/s","specversion":"1.0","type":"paid"}`}},
 	{name: "binary, lines", path: "/publish/orders.p", header: ceHeaders("Content-Type", "application/x-ndjson"), body: "1\n2\n",
 		published: []string{`orders.p paid  0:{"id":"1","source":"/s","specversion":"1.0","type":"paid","datacontenttype":"application/x-ndjson","data_base64":"MQoyCg=="}`}},
@@ -184,8 +184,8 @@ func TestCloudEvents(t *testing.T) {
 	}
 }
 
-// A repeated event, with the same source and id, gets the same answer as the first one, without a
-// header that reports the repetition.
+// If a sender repeats an event, with the same source and id but without an Idempotency-Key, it gets the
+// answer to the first request, and the event is not published again.
 func TestCloudEventsAreRetried(t *testing.T) {
 	f := newFixtureOf(t, 0, ceMaxSize)
 	post := func(path string, h http.Header, body string) (int, string) {
@@ -209,17 +209,17 @@ func TestCloudEventsAreRetried(t *testing.T) {
 			require.NotEmpty(t, f.published(t))
 			_, again := post("/publish/orders.a", c.header, c.body)
 			require.Equal(t, first, again)
-			require.Empty(t, f.published(t), "nothing is published twice")
+			require.Empty(t, f.published(t), "the repeated event must not be published again")
 
 			status, code := post("/publish/orders.a", c.header, c.other)
-			require.Equal(t, http.StatusUnprocessableEntity, status, "other data with the same id is refused")
+			require.Equal(t, http.StatusUnprocessableEntity, status, "other data with the same source and id must be refused")
 			require.Equal(t, "idempotency-key-reused", code)
 			require.Empty(t, f.published(t))
 
 			own := c.header.Clone()
 			own.Set("Idempotency-Key", c.name)
 			status, _ = post("/publish/orders.a", own, c.other)
-			require.Equal(t, http.StatusOK, status, "an Idempotency-Key takes precedence over the id")
+			require.Equal(t, http.StatusOK, status, "an Idempotency-Key must take precedence over source and id")
 			require.NotEmpty(t, f.published(t))
 		})
 	}
@@ -227,7 +227,7 @@ func TestCloudEventsAreRetried(t *testing.T) {
 	f.grant.Subject = "other"
 	status, _ := post("/publish/orders.a", asCloudEvent, ceJSON(""))
 	require.Equal(t, http.StatusOK, status)
-	require.Len(t, f.published(t), 1, "events of another token are published")
+	require.Len(t, f.published(t), 1, "an event of another token with the same source and id must be published")
 
 	// An event that was refused can be sent again.
 	f.grant.Subject = sender

@@ -15,24 +15,24 @@ import (
 const (
 	// gunzipMemory is the number of bytes that are reserved to decompress one body.
 	gunzipMemory = 48 << 10
-	// maxExpansion is the maximum ratio of a body's decompressed size to its compressed size, after
-	// the first MiB. Deflate reaches a ratio of 1000, with which a client could keep a processor
-	// busy at little cost.
-	maxExpansion       = 100
-	uncheckedExpansion = 1 << 20 // bytes
+	// maxExpansion is the maximum ratio of a body's decompressed size to its compressed size. Deflate
+	// can reach a ratio of 1000, with which a client could keep a processor busy at little cost.
+	maxExpansion = 100
+	// uncheckedExpansion is a decompressed size, in bytes, that every body may have in addition.
+	uncheckedExpansion = 1 << 20
 )
 
-// gunzip decompresses a body. Its errors are those of the body, or a *problems.Problem if the data
-// is not gzip or expands too much.
+// gunzip decompresses a body. Its errors are from the source, or a *problems.Problem if the data is not
+// valid gzip or exceeds maxExpansion.
 type gunzip struct {
 	source   *countedSource
-	body     *timedBody // notified of line ends; nil: the body does not consist of lines
+	body     *timedBody // its method lineEnded is called for line ends; nil: the body does not consist of lines
 	reader   *gzip.Reader
-	expanded int64
+	expanded int64 // number of decompressed bytes
 }
 
-// newGunzip returns a gunzip that decompresses source. If paced is not nil, the body consists of
-// lines, and source reads from paced.
+// newGunzip returns a gunzip that decompresses source. If the body consists of lines, paced is the
+// timedBody from which source reads; otherwise it is nil.
 func newGunzip(source io.Reader, paced *timedBody) *gunzip {
 	return &gunzip{source: &countedSource{Reader: source}, body: paced}
 }
@@ -40,7 +40,7 @@ func newGunzip(source io.Reader, paced *timedBody) *gunzip {
 // Read implements io.Reader.
 func (g *gunzip) Read(p []byte) (n int, err error) {
 	if g.reader == nil {
-		if g.reader, err = gzip.NewReader(g.source); err != nil { // io.EOF: the body is empty
+		if g.reader, err = gzip.NewReader(g.source); err != nil { // io.EOF if the body is empty
 			g.reader = nil
 			return 0, gzipError(err)
 		}
@@ -55,11 +55,11 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 	return n, gzipError(err)
 }
 
-// gzipError converts errors of the gzip format to a problem.
+// gzipError converts an error of the gzip format to a problem, and returns other errors unchanged.
 func gzipError(err error) error {
 	_, corrupt := errors.AsType[flate.CorruptInputError](err)
 	if corrupt || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return problems.BadRequest("the body does not match Content-Encoding: gzip: it is corrupt or cut off")
+		return problems.BadRequest("the body is not valid gzip, as Content-Encoding: gzip requires: it is corrupt or cut off")
 	}
 	return err
 }
@@ -76,8 +76,8 @@ func (s *countedSource) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bodyReader returns a reader of the decoded body, which may have at most limit bytes (0: no
-// limit). It also returns the memory that the reader itself needs.
+// bodyReader returns a reader of the decompressed body, which may have at most limit bytes (0: no
+// limit). It also returns the size of the memory that the reader itself needs, in bytes.
 func (h *Handler) bodyReader(w http.ResponseWriter, r *http.Request, enc contentEncoding, lines bool, limit int64) (body io.Reader, memory int) {
 	paced := h.newTimedBody(w, r, lines && enc == identity)
 	if enc == identity {
@@ -87,7 +87,7 @@ func (h *Handler) bodyReader(w http.ResponseWriter, r *http.Request, enc content
 		return http.MaxBytesReader(w, paced, limit), 0
 	}
 	var source io.Reader = paced
-	if limit > 0 { // compression makes incompressible data slightly longer
+	if limit > 0 { // gzip makes incompressible data slightly longer
 		source = http.MaxBytesReader(w, paced, limit+bodyOverhead)
 	}
 	if !lines {

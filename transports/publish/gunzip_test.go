@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// flushed compresses strings into one gzip stream with a flush after each. It returns the
-// compressed bytes of each string, and those of the end of the stream.
+// flushed compresses strings into one gzip stream, with a flush after each string. It returns the
+// compressed bytes of each string, and then the bytes that end the stream.
 func flushed(texts ...string) (parts [][]byte) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -31,8 +31,8 @@ func flushed(texts ...string) (parts [][]byte) {
 	return append(parts, b.Bytes())
 }
 
-// Each line of a compressed stream is published when it has arrived. The stream may pause between
-// two lines, but not within a line.
+// Each line of a compressed stream is published as soon as it has arrived. The client may pause for any
+// time between two lines, but not within a line.
 func TestCompressedStream(t *testing.T) {
 	const limit = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestCompressedStream(t *testing.T) {
 	})
 }
 
-// A body that arrives too slowly is refused, even if its decompressed size is large.
+// A compressed body that arrives too slowly is refused. The timeout applies to the compressed bytes.
 func TestCompressedByteByByte(t *testing.T) {
 	const limit = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -103,13 +103,13 @@ func TestCompressedBodiesAreCounted(t *testing.T) {
 	random := make([]byte, 4<<20)
 	source := rand.NewChaCha8([32]byte{})
 	_, _ = source.Read(random)
-	parts := flushed(`"` + hex.EncodeToString(random)) // compressed, it has half the size
+	parts := flushed(`"` + hex.EncodeToString(random)) // compresses to half the size
 	require.Less(t, len(parts[0]), 5<<20)
 	compressed := asJSON.Clone()
 	compressed.Set("Content-Encoding", "gzip")
 	stop := f.slowly(t, compressed, string(parts[0]))
 	require.Eventually(t, func() bool { return f.intake.Stats().Taken >= 8<<20 }, time.Minute, time.Millisecond)
 	require.LessOrEqual(t, f.intake.Stats().Taken, int64(17<<20))
-	require.Equal(t, http.StatusBadRequest, stop(), "an incomplete body is refused")
+	require.Equal(t, http.StatusBadRequest, stop(), "an incomplete body must be refused")
 	require.Zero(t, f.intake.Stats().Taken)
 }

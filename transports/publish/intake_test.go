@@ -19,8 +19,8 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// slowly sends the beginning of a body, and does not send the rest. stop ends the request and
-// returns the status of the answer.
+// slowly sends the beginning of a body and then pauses. The function stop ends the body and returns the
+// status of the answer.
 func (f *fixture) slowly(t *testing.T, header http.Header, beginning string) (stop func() int) {
 	read, write := io.Pipe()
 	answered := make(chan int, 1)
@@ -36,7 +36,8 @@ func (f *fixture) slowly(t *testing.T, header http.Header, beginning string) (st
 	}
 }
 
-// A sender that uses up its share of the receive memory is refused; other senders are not.
+// If a sender uses up its share of the receive memory, its further large bodies are refused. Small bodies
+// and other senders are still accepted.
 func TestSlowBodiesTakeOneShare(t *testing.T) {
 	f := newFixture(t, 0)
 	large := strings.Repeat(" ", 12<<20)
@@ -51,13 +52,13 @@ func TestSlowBodiesTakeOneShare(t *testing.T) {
 	require.Positive(t, f.intake.Stats().Refused["receiving_per_token"])
 	for _, size := range []int{0, intake.SmallSize / 2, intake.SmallSize - 2*len(good)} {
 		w, _ := f.do("POST", "/publish", asJSON, strings.NewReader(strings.Repeat(" ", size)+good))
-		require.Equal(t, http.StatusOK, w.Code, "there is memory for a body of %d bytes", size)
+		require.Equal(t, http.StatusOK, w.Code, "there must be memory for a body of %d bytes", size)
 	}
 	f.sender = "another"
 	w, _ = f.do("POST", "/publish", asJSON, strings.NewReader(large+good))
 	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 	for _, stop := range stops {
-		require.Equal(t, http.StatusBadRequest, stop(), "a body of white space is refused")
+		require.Equal(t, http.StatusBadRequest, stop(), "a body that contains only white space must be refused")
 	}
 	require.Zero(t, f.intake.Stats().Taken)
 }
@@ -76,18 +77,18 @@ func TestAnnouncedLengthIsNotReserved(t *testing.T) {
 			h := &Handler{intake: f.intake}
 			_, _ = h.readBody(nil, r.WithContext(context.Background()), identity, 16<<20, held)
 		}()
-		for _, c := range []struct{ sent, most int64 }{{100, 0}, {4000, 8 << 10}, {60 << 10, 128 << 10}, {1 << 20, 4 << 20}} {
+		for _, c := range []struct{ sent, maxTaken int64 }{{100, 0}, {4000, 8 << 10}, {60 << 10, 128 << 10}, {1 << 20, 4 << 20}} {
 			_, _ = write.Write(make([]byte, c.sent))
 			synctest.Wait()
-			require.LessOrEqual(t, f.intake.Stats().Taken, c.most)
+			require.LessOrEqual(t, f.intake.Stats().Taken, c.maxTaken)
 		}
 		_ = write.Close()
 		<-done
 	})
 }
 
-// If the budget has no memory for the queue of a stream, the stream continues with the memory of
-// one line.
+// If the budget has no memory for the queue of a stream, the stream continues with the memory for one
+// line: it publishes each event before it reads the next line.
 func TestQueueWithoutMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := hub.New(hub.Config{Engine: slowEngine{hub.NewMemory(), time.Second}})
@@ -100,7 +101,7 @@ func TestQueueWithoutMemory(t *testing.T) {
 		q.lastDuration = quickPublish
 		for i := range 20 {
 			require.NoError(t, q.add(&hub.Event{Topic: "a", Data: make([]byte, 100<<10), Encoding: hub.Binary}, i+1))
-			require.Zero(t, q.waiting.size, "the event is published before the next line is read")
+			require.Zero(t, q.waiting.size, "add must not return before the event is published")
 		}
 		_, err = q.finish()
 		require.NoError(t, err)
@@ -118,7 +119,8 @@ func TestQueueWithoutMemory(t *testing.T) {
 	})
 }
 
-// A client may close its write side after its last line and wait for the answer.
+// A client may close its write side after the last line of a stream. All lines are then published, and the
+// client receives the answer.
 func TestHalfClosedStream(t *testing.T) {
 	f := newFixture(t, 0)
 	for range 100 {
@@ -126,7 +128,7 @@ func TestHalfClosedStream(t *testing.T) {
 		read, write := io.Pipe()
 		go func() {
 			_, _ = fmt.Fprintln(write, good)
-			cancel() // as the server does when the body has ended and the connection is half closed
+			cancel() // net/http does this when the body has ended and the client has closed its write side
 			_ = write.Close()
 		}()
 		r, err := http.NewRequestWithContext(ctx, "POST", "/publish", read)
@@ -139,7 +141,7 @@ func TestHalfClosedStream(t *testing.T) {
 	require.Len(t, f.published(t), 100)
 }
 
-// A body or line must arrive completely in time, even if each of its parts arrives in time.
+// A whole body or line has a time limit too, which applies even if each of its parts arrives in time.
 func TestTimeLimitOfWholeBody(t *testing.T) {
 	now := time.Now()
 	b := &timedBody{timeout: 10 * time.Second, stretchLeft: 10 * time.Second, lines: true}
@@ -155,11 +157,11 @@ func TestTimeLimitOfWholeBody(t *testing.T) {
 	}
 	require.Equal(t, 6*time.Second, left())
 	b.count(make([]byte, 1<<20), 5*time.Second)
-	require.Equal(t, 10*time.Second, left(), "a larger body has more time")
+	require.Equal(t, 10*time.Second, left(), "a larger body must have more time")
 	b.count([]byte("\n "), time.Second)
 	require.Equal(t, 10*time.Second, left())
 	b.count([]byte("\n"), time.Second)
-	require.EqualValues(t, -1, left(), "there is no time limit between lines")
+	require.EqualValues(t, -1, left(), "there must be no time limit between lines")
 	b.count([]byte("x"), time.Hour)
-	require.Equal(t, 10*time.Second, left(), "the pause before a line is not counted")
+	require.Equal(t, 10*time.Second, left(), "the pause before a line must not be counted")
 }

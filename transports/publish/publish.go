@@ -21,38 +21,41 @@ import (
 const MaxEvents = 1000
 
 const (
-	// maxEscape is the maximum number of bytes that one byte of text needs in JSON, as in \u0000.
+	// maxEscape is the maximum number of bytes that one byte of text needs in JSON, for example in
+	// \u0000.
 	maxEscape = 6
-	// bodyOverhead is the maximum size of a body without the data of its event: other members and
-	// white space.
+	// bodyOverhead limits the size of everything in a body except the data of the event: other members
+	// and white space.
 	bodyOverhead = 64 << 10 // bytes
-	// minMaxBody is the minimum of the size limit of a body. The limit is higher if a single
-	// envelope may be larger. The whole body is kept in memory.
+	// minMaxBody is the size limit for a body with an array of envelopes, unless a single envelope may
+	// be larger. The hub keeps the whole body in memory.
 	minMaxBody = 16 << 20 // bytes
 )
 
 // Config configures a Handler. Only Hub is required.
 type Config struct {
 	Hub *hub.Hub // required
-	// LineTimeout is the time within which a line of a stream, or 16 KiB of a longer line or of
-	// another body, must arrive. Only the time that is spent waiting for the client is counted.
-	// Between two lines there is no timeout. 0: no timeout.
+	// LineTimeout is the timeout for receiving a line of a stream, and for each 16 KiB of a longer line
+	// or of another body. It applies only to the time that is spent waiting for the client. The client
+	// may pause for any time between two lines. 0: no timeout.
 	LineTimeout time.Duration
-	// Requests is a context that is canceled with the cause ErrShutdown when no more events are
-	// accepted; nil: none.
+	// Requests is a context that is canceled with the cause ErrShutdown when the handler must accept no
+	// more events; nil: this never occurs.
 	Requests context.Context
 	// Published counts the published events; nil: they are not counted.
 	Published *atomic.Uint64
-	// Intake limits the memory of all bodies. It is set by transports.API; nil: 128 MiB for this
-	// handler.
+	// Intake limits the memory of bodies that are being received. transports.API sets it; nil: the
+	// handler creates a Budget for itself.
 	Intake *intake.Budget
 }
 
-// LargestBody returns the limit, in bytes, of a body of envelopes on a hub whose limit of an
-// event's data is maxEventSize.
+// LargestBody returns the size limit for a body of envelopes, in bytes. maxEventSize is the hub's size
+// limit for the data of an event.
 func LargestBody(maxEventSize int) int64 {
 	return max(int64(maxLine(maxEventSize)), minMaxBody)
 }
+
+// maxLine returns the size limit for one envelope, in bytes.
 
 func maxLine(maxEventSize int) int {
 	return min(maxEventSize, math.MaxInt/maxEscape-bodyOverhead)*maxEscape + bodyOverhead
@@ -62,9 +65,9 @@ func maxLine(maxEventSize int) int {
 type Handler struct {
 	hub         *hub.Hub
 	lineTimeout time.Duration
-	maxData     int   // limit in bytes of a body that is the data itself
-	maxLine     int   // limit in bytes of one envelope
-	maxBody     int64 // limit in bytes of an envelope or an array of them
+	maxData     int   // size limit for a body that is the data of an event, in bytes
+	maxLine     int   // size limit for one envelope in a stream, in bytes
+	maxBody     int64 // size limit for a body with an envelope or an array of envelopes, in bytes
 	intake      *intake.Budget
 	requests    context.Context
 	published   *atomic.Uint64
@@ -119,7 +122,7 @@ func (h *Handler) ServeTopic(w http.ResponseWriter, r *http.Request, topic strin
 }
 
 func (h *Handler) publishEnvelopes(w http.ResponseWriter, r *http.Request) (hub.Receipt, error) {
-	// A client without any right to publish is refused before it sends the body.
+	// A client that may not publish to any topic is refused before it sends the body.
 	if problem := web.MayPublishAny(auth.AccessFrom(r.Context()).Grant()); problem != nil {
 		return hub.Receipt{}, problem
 	}
@@ -186,7 +189,7 @@ func (h *Handler) publishTopic(w http.ResponseWriter, r *http.Request, topic str
 	if event.Type, event.Key, err = typeAndKey(r); err != nil {
 		return hub.Receipt{}, err
 	}
-	// These checks are made before the body is read, so that an invalid request is refused early.
+	// An invalid request is refused before its body is read.
 	if err := event.Validate(h.hub.MaxEventSize()); err != nil {
 		return hub.Receipt{}, err
 	}
@@ -216,7 +219,8 @@ func (h *Handler) publishTopic(w http.ResponseWriter, r *http.Request, topic str
 	return h.publish(r, once, event)
 }
 
-// eventOfLine returns a copy of the event like whose data is a line of JSON.
+// eventOfLine returns an event with the topic, type and key of the event like. Its data is text, a line
+// that must contain JSON.
 func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 	event := &hub.Event{Topic: like.Topic, Type: like.Type, Key: like.Key}
 	var err error
@@ -224,10 +228,11 @@ func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
 	return event, err
 }
 
-// publish publishes either all events or none.
+// publish authorizes the events and publishes either all or none. If once is not nil, it publishes them
+// with the idempotency key that was claimed.
 func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Event) (hub.Receipt, error) {
 	access := auth.AccessFrom(r.Context())
-	grant := access.Grant() // the current rights, because the body may have taken a long time to arrive
+	grant := access.Grant() // the rights may have changed while the body arrived
 	for _, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {
 			return hub.Receipt{}, problem
@@ -236,7 +241,8 @@ func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Ev
 	if problem := access.AdmitPublish(len(events)); problem != nil {
 		return hub.Receipt{}, problem
 	}
-	ctx := hub.WithPublisher(context.WithoutCancel(r.Context()), grant.Subject) // a disconnect of the client does not cancel the publish, see the package comment
+	// WithoutCancel, because a disconnect of the client must not cancel the publish; see the package comment.
+	ctx := hub.WithPublisher(context.WithoutCancel(r.Context()), grant.Subject)
 	if once == nil {
 		last, err := h.hub.Publish(ctx, events...)
 		if err == nil {
@@ -251,8 +257,8 @@ func (h *Handler) publish(r *http.Request, once *hub.KeyClaim, events ...*hub.Ev
 	return receipt, err
 }
 
-// claimKey claims the idempotency key of the request before the body is read, so that a second
-// request with the key is refused in the meantime. It returns nil if there is no key.
+// claimKey claims the idempotency key of a request. It is called before the body is read, so that a
+// second request with the same key is refused in the meantime. It returns nil if the request has no key.
 func (h *Handler) claimKey(r *http.Request, key string) (*hub.KeyClaim, error) {
 	if key == "" {
 		return nil, nil
@@ -264,12 +270,12 @@ func (h *Handler) claimKey(r *http.Request, key string) (*hub.KeyClaim, error) {
 	return h.hub.ClaimKey(grant.Subject, key)
 }
 
-// ErrShutdown is the cause with which the context of requests ends when the hub accepts no more
-// events. Requests whose bodies are still arriving are then answered. The answer to a stream
+// ErrShutdown is the cause with which the context Config.Requests is canceled when the hub accepts no
+// more events. The handler then answers requests whose bodies are still arriving. Its answer to a stream
 // contains the number of accepted events.
 var ErrShutdown = errors.New("the hub no longer accepts events")
 
-// writeAnswer writes the receipt, or the problem for err.
+// writeAnswer answers a request with the receipt or, if err is not nil, with a problem.
 func writeAnswer(w http.ResponseWriter, r *http.Request, receipt hub.Receipt, err error) {
 	if err != nil {
 		web.WriteProblem(w, r, problems.Of(err))

@@ -29,32 +29,32 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 const maxEventSize = 100 // bytes
 
-// failing is a memory engine that fails after a number of publishes.
-type failing struct {
+// failingEngine is a memory engine that fails after a number of publishes.
+type failingEngine struct {
 	hub.Engine
-	left  atomic.Int64  // number of publishes before it fails
-	takes time.Duration // duration of a publish on the fake clock
+	left  atomic.Int64  // number of publishes that still succeed
+	delay time.Duration // duration of a publish on the fake clock
 }
 
-func (f *failing) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
-	time.Sleep(f.takes)
+func (f *failingEngine) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
+	time.Sleep(f.delay)
 	if f.left.Add(-1) < 0 {
 		return hub.Cursor{}, hub.ErrUnavailable
 	}
 	return f.Engine.Publish(ctx, events)
 }
 
-// fixture is a hub with its publishing routes. It records the published events.
+// fixture is a hub with a Handler and a subscription to all events.
 type fixture struct {
 	hub     *hub.Hub
-	engine  *failing
+	engine  *failingEngine
 	handler http.Handler
 	grant   *auth.Grant // rights of the token
 	token   *tt.Token
 	sender  string // sender of the next request; "": the token
 	intake  *intake.Budget
 	all     *hub.Subscription
-	bell    hub.Wakeup
+	wakeup  hub.Wakeup // receives a value when all has new events
 }
 
 func newFixture(t *testing.T, timeout time.Duration) *fixture {
@@ -64,7 +64,7 @@ func newFixture(t *testing.T, timeout time.Duration) *fixture {
 
 func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixture {
 	t.Helper()
-	f := &fixture{engine: &failing{Engine: hub.NewMemory()}, bell: hub.NewWakeup()}
+	f := &fixture{engine: &failingEngine{Engine: hub.NewMemory()}, wakeup: hub.NewWakeup()}
 	f.engine.left.Store(1 << 30)
 	var err error
 	// A queue may hold 2*MaxEvents events, all of which may be published between two calls of published.
@@ -72,7 +72,7 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 	f.hub, err = hub.New(hub.Config{Engine: f.engine, Retention: retention, MaxEventSize: maxEventSize})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, f.hub.Close()) })
-	f.all, err = f.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, f.bell)
+	f.all, err = f.hub.Subscribe(hub.Request{Filters: hub.NewFilterSet(hub.Everything)}, f.wakeup)
 	require.NoError(t, err)
 	t.Cleanup(f.all.Close)
 	orders, err := hub.ParseFilter("orders.>")
@@ -85,7 +85,7 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 	t.Cleanup(func() { require.Zero(t, f.intake.Stats().Taken) })
 	h := tt.Must(New(Config{Hub: f.hub, LineTimeout: timeout, Intake: f.intake}))
 	f.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = r.WithContext(auth.WithAccess(r.Context(), from{f.token, f.sender}))
+		r = r.WithContext(auth.WithAccess(r.Context(), senderAccess{f.token, f.sender}))
 		if topic, ok := strings.CutPrefix(r.URL.Path, "/publish/"); ok {
 			h.ServeTopic(w, r, topic)
 			return
@@ -95,18 +95,20 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 	return f
 }
 
-// from is an Access for the sender of the fixture.
-type from struct {
+// senderAccess is an auth.Access with a given sender.
+type senderAccess struct {
 	*tt.Token
 	sender string
 }
 
-func (f from) Sender() string { return cmp.Or(f.sender, f.Token.Sender()) }
+func (f senderAccess) Sender() string { return cmp.Or(f.sender, f.Token.Sender()) }
 
-// WaitPublish fails if the context has ended, as a rate limit does.
-func (f from) WaitPublish(ctx context.Context, events int) (int, error) { return events, ctx.Err() }
+// WaitPublish fails if the context has ended, as the rate limit of a real token does.
+func (f senderAccess) WaitPublish(ctx context.Context, events int) (int, error) {
+	return events, ctx.Err()
+}
 
-// published returns the events published since its last call, in the format "topic type key
+// published returns the events that were published since its last call, in the format "topic type key
 // encoding:data".
 func (f *fixture) published(t require.TestingT) []string {
 	var lines []string
@@ -122,7 +124,8 @@ func (f *fixture) published(t require.TestingT) []string {
 	}
 }
 
-// do sends a request. If the status of the answer is not 200, the answer must contain a problem.
+// do sends a request and returns the answer. If the status is not 200, it also returns the problem in the
+// answer.
 func (f *fixture) do(method, path string, header http.Header, body io.Reader) (*httptest.ResponseRecorder, problems.Problem) {
 	r := httptest.NewRequest(method, path, body)
 	for name, lines := range header {
@@ -155,6 +158,7 @@ func compress(text string) string {
 	return b.String()
 }
 
+// good is a valid envelope, and goods is its event in the format of fixture.published.
 const (
 	good  = `{"topic":"orders.a","type":"paid","key":"k","data": {"n": 1} }`
 	goods = "orders.a paid k 0:" + `{"n": 1}`
@@ -166,7 +170,7 @@ func manyEnvelopes(n int) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(good+",", n), ",") + "]"
 }
 
-// requests are requests that do not depend on time, and their expected results.
+// requests contains requests whose results do not depend on time, and their expected results.
 var requests = []struct {
 	name      string
 	method    string // default: POST
@@ -179,26 +183,26 @@ var requests = []struct {
 	count     int
 	published []string
 }{
-	{name: "one", header: asJSON, body: good, count: 1, published: []string{goods}},
-	{name: "charset", header: header("Content-Type", `Application/JSON; charset="UTF-8"`), body: good, count: 1, published: []string{goods}},
-	{name: "identity", header: header("Content-Type", "application/json", "Content-Encoding", "identity"), body: good, count: 1, published: []string{goods}},
+	{name: "one envelope", header: asJSON, body: good, count: 1, published: []string{goods}},
+	{name: "charset UTF-8", header: header("Content-Type", `Application/JSON; charset="UTF-8"`), body: good, count: 1, published: []string{goods}},
+	{name: "Content-Encoding: identity", header: header("Content-Type", "application/json", "Content-Encoding", "identity"), body: good, count: 1, published: []string{goods}},
 	{name: "two envelopes", header: asJSON, body: `[` + good + `, {"topic":"orders.b","data":"x","text":true}]`, count: 2, published: []string{goods, "orders.b   1:x"}},
 	{name: "base64", header: asJSON, body: `{"topic":"orders.b","data_base64":"/w=="}`, count: 1, published: []string{"orders.b   2:\xff"}},
-	{name: "escaped to the limit", header: asJSON, body: `{"topic":"orders.b","text":true,"data":"` + strings.Repeat(`\u0041`, maxEventSize) + `"}`,
+	{name: "data at the limit, with escapes", header: asJSON, body: `{"topic":"orders.b","text":true,"data":"` + strings.Repeat(`\u0041`, maxEventSize) + `"}`,
 		count: 1, published: []string{"orders.b   1:" + strings.Repeat("A", maxEventSize)}},
 
 	{name: "GET", method: "GET", status: 405},
 	{name: "PUT to a topic", method: "PUT", path: "/publish/orders.a", status: 405},
-	{name: "no type", body: good, status: 415},
+	{name: "no Content-Type", body: good, status: 415},
 	{name: "a form", header: header("Content-Type", "application/x-www-form-urlencoded"), body: good, status: 415},
 	{name: "another charset", header: header("Content-Type", "application/json; charset=latin1"), body: good, status: 415},
-	{name: "two types", header: header("Content-Type", "application/json", "Content-Type", "application/json"), body: good, status: 400, parameter: "Content-Type"},
+	{name: "two Content-Types", header: header("Content-Type", "application/json", "Content-Type", "application/json"), body: good, status: 400, parameter: "Content-Type"},
 	{name: "compressed", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: compress(good), count: 1, published: []string{goods}},
 	{name: "compressed lines", header: header("Content-Type", "application/x-ndjson", "Content-Encoding", "X-GZip"), body: compress(good + "\n" + good), count: 2, published: []string{goods, goods}},
 	{name: "two gzip streams", path: "/publish/orders.a", header: header("Content-Encoding", "identity, gzip"), body: compress("[1,") + compress("2]"), count: 1, published: []string{"orders.a   0:[1,2]"}},
 	{name: "compressed empty body", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(""), count: 1, published: []string{"orders.a   1:"}},
-	{name: "empty body, not compressed", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), count: 1, published: []string{"orders.a   1:"}},
-	{name: "not compressed", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: good, status: 400, detail: "Content-Encoding: gzip"},
+	{name: "empty body with Content-Encoding: gzip", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), count: 1, published: []string{"orders.a   1:"}},
+	{name: "uncompressed body with Content-Encoding: gzip", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: good, status: 400, detail: "Content-Encoding: gzip"},
 	{name: "compressed, truncated", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: compress(good)[:20], status: 400, detail: "cut off"},
 	{name: "compressed, wrong checksum", path: "/publish/orders.a", header: header("Content-Encoding", "gzip"), body: strings.TrimSuffix(compress("1"), "\x00\x00\x00") + "\x01\x00\x00", status: 400, detail: "corrupt"},
 	{name: "compressed twice", path: "/publish/orders.a", header: header("Content-Encoding", "gzip, gzip"), body: compress(compress("1")), status: 415, detail: "gzip"},
@@ -208,7 +212,7 @@ var requests = []struct {
 	{name: "a compression bomb", header: header("Content-Type", "application/json", "Content-Encoding", "gzip"), body: compress(good + strings.Repeat(" ", 8<<20)), status: 413, parameter: "body", detail: "100 times"},
 	{name: "two encodings", path: "/publish/orders.a", header: header("Content-Encoding", "identity", "Content-Encoding", "br"), body: good, status: 415},
 	{name: "no body", header: asJSON, status: 400, parameter: "body"},
-	{name: "broken", header: asJSON, body: good[:len(good)-1], status: 400, parameter: "body"},
+	{name: "truncated envelope", header: asJSON, body: good[:len(good)-1], status: 400, parameter: "body"},
 	{name: "no topic", header: asJSON, body: `{"data":1}`, status: 400, parameter: "topic"},
 	{name: "wildcard", header: asJSON, body: `{"topic":"orders.*","data":1}`, status: 400, parameter: "topic"},
 	{name: "a topic of the hub", header: asJSON, body: `{"topic":"$sys","data":1}`, status: 400, parameter: "topic"},
@@ -216,7 +220,7 @@ var requests = []struct {
 	{name: "no right", header: asJSON, body: `{"topic":"secret","data":1}`, status: 403, detail: `"secret"`},
 	{name: "an array with an event without a right", header: asJSON, body: `[` + good + `,{"topic":"secret","data":1}]`, status: 403, detail: `"secret"`},
 	{name: "an array with an invalid event", header: asJSON, body: `[` + good + `,{"topic":"orders..a","data":1}]`, status: 400, parameter: "topic", detail: "event 2 of 2"},
-	{name: "too many", header: asJSON, body: manyEnvelopes(MaxEvents + 1), status: 400, parameter: "body", detail: "1000"},
+	{name: "too many envelopes", header: asJSON, body: manyEnvelopes(MaxEvents + 1), status: 400, parameter: "body", detail: "1000"},
 	{name: "data over the limit", header: asJSON, body: `{"topic":"orders.a","data":"` + strings.Repeat("a", maxEventSize-1) + `"}`, status: 413, parameter: "data"},
 	{name: "body over the limit", header: asJSON, body: good + strings.Repeat(" ", minMaxBody), status: 413, parameter: "body"},
 
@@ -275,8 +279,8 @@ var requests = []struct {
 	{name: "topic: two keys", path: "/publish/orders.a", header: header("Trivium-Key", "a", "Trivium-Key", "b"), status: 400, parameter: "Trivium-Key"},
 	{name: "topic: type not UTF-8", path: "/publish/orders.a", header: header("Trivium-Type", "\xff"), status: 400, parameter: "type"},
 	{name: "topic: long key", path: "/publish/orders.a", header: header("Trivium-Key", strings.Repeat("k", 129)), status: 400, parameter: "key"},
-	{name: "topic: bad", path: "/publish/orders..a", status: 400, parameter: "topic"},
-	{name: "topic: none", path: "/publish/", status: 400, parameter: "topic"},
+	{name: "topic: invalid", path: "/publish/orders..a", status: 400, parameter: "topic"},
+	{name: "topic: empty", path: "/publish/", status: 400, parameter: "topic"},
 	{name: "topic: no right", path: "/publish/secret", status: 403, detail: `"secret"`},
 	{name: "topic: data over the limit", path: "/publish/orders.a", body: strings.Repeat("\xff", maxEventSize+1), status: 413, parameter: "data"},
 	{name: "topic: body over the limit", path: "/publish/orders.a", body: strings.Repeat("\xff", maxEventSize+bodyOverhead+1), status: 413, parameter: "body"},
@@ -312,7 +316,7 @@ func TestRequests(t *testing.T) {
 					require.Equal(t, fmt.Sprintf(`{"id":"%s","count":%d}`+"\n", f.hub.Position(), c.count), w.Body.String())
 				}
 				if c.header.Get("Idempotency-Key") != "" {
-					return // repeated keys have their own test
+					return // TestIdempotency tests repeated keys
 				}
 			}
 		})
@@ -340,7 +344,7 @@ func TestIdempotency(t *testing.T) {
 	require.Empty(t, f.published(t))
 
 	other, _ := f.do("POST", "/publish/orders.a", key, strings.NewReader("1"))
-	require.Equal(t, http.StatusOK, other.Code, "subjects do not share keys")
+	require.Equal(t, http.StatusOK, other.Code, "different subjects may use the same key")
 	require.Len(t, f.published(t), 1)
 }
 
@@ -355,7 +359,7 @@ func TestRefusedByTheHub(t *testing.T) {
 	}
 	f.engine.left.Store(1)
 	w, _ := f.do("POST", "/publish", key, strings.NewReader(good))
-	require.Equal(t, http.StatusOK, w.Code, "a failed publish can be repeated")
+	require.Equal(t, http.StatusOK, w.Code, "a failed publish must not use up its key")
 
 	require.NoError(t, f.hub.Close())
 	f.engine.left.Store(1)
@@ -366,12 +370,12 @@ func TestRefusedByTheHub(t *testing.T) {
 	f.token.SetGrant(nil)
 	for _, path := range []string{"/publish", "/publish/orders.a"} {
 		_, problem = f.do("POST", path, key, strings.NewReader(good))
-		require.Equal(t, http.StatusUnauthorized, problem.Status, "a token that has ended is refused")
+		require.Equal(t, http.StatusUnauthorized, problem.Status, "a token that has ended must be refused")
 	}
 }
 
-// FuzzBody checks that no input causes an internal error, and that no event of a refused body is
-// published.
+// FuzzBody tests that no body causes an internal error, and that exactly the events that the answer
+// reports as accepted are published.
 func FuzzBody(f *testing.F) {
 	for _, c := range requests {
 		if len(c.body) < 1000 {

@@ -14,27 +14,27 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
-// maxQueued is the maximum number of bytes of events that wait in a queue, in addition to the limit
-// MaxEvents. A stream needs this memory twice, for the waiting events and for the events that are
-// being published, and memory for one more event. The limit is high because a publish may take
-// milliseconds regardless of its size, so that many events, even of 10 KiB, should share one
-// publish.
+// maxQueued is the size of waiting events, in bytes, above which a queue accepts no more events. The
+// number of waiting events is limited by MaxEvents. A stream may need this memory twice, for the waiting
+// events and for the events that are being published, and memory for one more event. The limit is high
+// because a publish may take milliseconds regardless of its size, so that many events should share one
+// publish, even if each has 10 KiB.
 const maxQueued = 1 << 20 // bytes
 
-// quickPublish is the duration up to which a stream publishes without a second goroutine.
+// quickPublish is the duration of a publish below which a stream publishes without a second goroutine.
 const quickPublish = 100 * time.Microsecond
 
-// eventOverhead is the memory of a queued event in addition to its fields.
+// eventOverhead is the memory of a queued event in addition to its topic, type, key and data.
 const eventOverhead = 256 // bytes
 
-// queue publishes the events of a stream in order while more events are read. Events that are added
-// during a publish are published together by the next one. Its goroutine exists only while there is
-// something to publish. The owner of the queue waits for it by calling finish.
+// queue publishes the events of a stream in order while its owner reads more events. Events that are
+// added during a publish are published together by the next publish. The queue's goroutine exists only
+// while events must be published. The owner must call finish, which waits for the goroutine.
 type queue struct {
 	hub         *hub.Hub
 	access      auth.Access
-	ctx         context.Context // its end also ends all waits
-	fail        func(error)     // called once with the reason why publishing has failed
+	ctx         context.Context // if it ends, waits for the rate limit end too
+	fail        func(error)     // called once, with the error, if publishing fails
 	reservation *intake.Reservation
 	published   *atomic.Uint64 // counts the published events; nil: they are not counted
 
@@ -43,37 +43,37 @@ type queue struct {
 	mu             sync.Mutex // guards the fields below
 	waiting        batch
 	publishingSize int  // memory, in bytes, of the events that are being published
-	publishDue     bool // the waiting events must be published
+	publishDue     bool // whether the waiting events must be published
 	running        bool // whether the queue's goroutine exists
 	line           int  // line number of the first event that could not be published
 	err            error
 
 	// The goroutine that publishes owns these fields.
 
-	receipt      hub.Receipt   // events published so far
+	receipt      hub.Receipt   // ID of the last published event, and number of published events
 	lastDuration time.Duration // duration of the last publish
 }
 
-// batch is a list of events that are published together, with their line numbers.
+// batch is a list of events that are published together.
 type batch struct {
 	events []*hub.Event
-	lines  []int
-	size   int // bytes
+	lines  []int // line number of each event
+	size   int   // size of all topics, types, keys and data, in bytes
 }
 
-// memory returns the memory of the batch in bytes.
+// memory returns the memory of the batch, in bytes.
 func (b *batch) memory() int { return b.size + eventOverhead*len(b.events) }
 
 func newQueue(ctx context.Context, h *hub.Hub, access auth.Access, held *intake.Reservation, fail func(error)) *queue {
 	q := &queue{hub: h, access: access, ctx: ctx, reservation: held, fail: fail}
 	q.changed.L = &q.mu
-	q.receipt.Last = h.Position() // the receipt of a stream without events
+	q.receipt.Last = h.Position() // if the stream has no events, the receipt contains the current position
 	return q
 }
 
-// add queues an event. It blocks while the queue is full. If the budget has no memory for the
-// event, add blocks until the event is published; the event then uses the memory that is reserved
-// for its line. An error concerns an earlier event, which could not be published.
+// add queues an event. It blocks while the queue is full. If the budget has no memory for the event, add
+// blocks until the event is published; in the meantime, the event uses the memory that is reserved for
+// its line. If an event could not be published, add returns the error.
 func (q *queue) add(event *hub.Event, line int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -96,26 +96,27 @@ func (q *queue) add(event *hub.Event, line int) error {
 	return q.err
 }
 
-// full reports whether an event must wait before it is added. mu must be held.
+// full reports whether the next event cannot be added yet. room reports whether memory is reserved for
+// it. mu must be held.
 func (q *queue) full(room bool) bool {
 	n := len(q.waiting.events)
 	return n == MaxEvents || q.waiting.size >= maxQueued || !room && (n > 0 || q.running)
 }
 
-// reserve reserves memory for one more event, and reports whether the budget allows it. mu must be
-// held.
+// reserve reserves memory for one more event of the given size. It returns false if the budget does not
+// allow it. mu must be held.
 func (q *queue) reserve(size int) bool {
 	return q.reservation.Resize(roundUp(q.waiting.memory()+q.publishingSize+size+eventOverhead)) == nil
 }
 
-// roundUp rounds up to a multiple of intake.SmallSize, so that small events rarely change the
+// roundUp rounds size up to a multiple of intake.SmallSize, so that small events rarely change the
 // reservation.
 func roundUp(size int) int64 {
 	return (int64(size) + intake.SmallSize - 1) / intake.SmallSize * intake.SmallSize
 }
 
-// flush starts to publish the waiting events. If other events are being published, the waiting ones
-// are published afterwards.
+// flush starts to publish the waiting events. If other events are being published, the waiting events
+// are published next. If an event could not be published, flush returns the error.
 func (q *queue) flush() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,8 +124,8 @@ func (q *queue) flush() error {
 	return q.err
 }
 
-// finish blocks until all events are published. If one could not be published, it returns the line
-// number of the first such event, and the error.
+// finish blocks until all events are published. If an event could not be published, finish returns the
+// error and the line number of the first event that was not published.
 func (q *queue) finish() (line int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -135,8 +136,8 @@ func (q *queue) finish() (line int, err error) {
 	return q.line, q.err
 }
 
-// startPublish publishes the waiting events: in this goroutine if publishing is quick, otherwise in
-// another one. mu must be held.
+// startPublish publishes the waiting events: in the caller's goroutine if the last publish was quick,
+// otherwise in the queue's goroutine. mu must be held.
 func (q *queue) startPublish() {
 	q.publishDue = len(q.waiting.events) > 0 && q.err == nil
 	switch {
@@ -173,8 +174,8 @@ func (q *queue) run() {
 	}
 }
 
-// publishBatch publishes the events at the rate that the token allows, and returns the number of
-// published events.
+// publishBatch authorizes and publishes events in order, at the rate that the token allows. It returns
+// the number of published events.
 func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 	for done < len(events) && err == nil {
 		var n int
@@ -184,13 +185,13 @@ func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 			}
 			break
 		}
-		// The rights are checked now, because they may have changed since the line arrived.
+		// The rights may have changed since the lines arrived.
 		next := events[done : done+n]
 		grant := q.access.Grant()
 		if n, err = countPermitted(grant, next); n == 0 {
 			break
 		}
-		// A disconnect of the client does not cancel the publish of events that have arrived.
+		// WithoutCancel, because a disconnect of the client must not cancel the publish.
 		start := time.Now()
 		last, failed := q.hub.PublishInOrder(hub.WithPublisher(context.WithoutCancel(q.ctx), grant.Subject), next[:n]...)
 		q.lastDuration = time.Since(start)
@@ -212,8 +213,8 @@ func (q *queue) publishBatch(events []*hub.Event) (done int, err error) {
 	return done, err
 }
 
-// countPermitted returns the number of events before the first one that may not be published, and
-// the problem of that event.
+// countPermitted returns the number of events at the beginning of the list that may be published. If an
+// event may not be published, countPermitted also returns the problem for the first such event.
 func countPermitted(grant *auth.Grant, events []*hub.Event) (int, error) {
 	for i, e := range events {
 		if problem := web.MayPublish(grant, e.Topic); problem != nil {

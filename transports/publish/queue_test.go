@@ -19,7 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// recorder is an engine that records the number of events in each publish.
+// recorder is an engine that records the number of events of each publish.
 type recorder struct {
 	hub.Engine
 	batches []int
@@ -30,17 +30,17 @@ func (r *recorder) Publish(ctx context.Context, events []*hub.Event) (hub.Cursor
 	return r.Engine.Publish(ctx, events)
 }
 
-// Events that arrive during a publish wait, and are then published together, up to the limits of
-// the engine and of the stream's memory.
+// Events that arrive during a publish wait and are then published together, up to the limits for the
+// number of events per publish and for the memory of a stream.
 func TestWaitingEventsArePublishedTogether(t *testing.T) {
-	const first = 1 // this event is published immediately
+	const first = 1 // number of events that are published immediately
 	for name, c := range map[string]struct {
 		size, events int
 		batches      []int
 	}{
-		"few":   {size: 100, events: 10, batches: []int{first, 9}},
-		"many":  {size: 100, events: 2*MaxEvents + 10, batches: []int{first, MaxEvents, MaxEvents, 9}},
-		"large": {size: maxQueued/2 - 10, events: 10, batches: []int{first, 3, 3, 3}},
+		"few events":   {size: 100, events: 10, batches: []int{first, 9}},
+		"many events":  {size: 100, events: 2*MaxEvents + 10, batches: []int{first, MaxEvents, MaxEvents, 9}},
+		"large events": {size: maxQueued/2 - 10, events: 10, batches: []int{first, 3, 3, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -66,12 +66,12 @@ func TestWaitingEventsArePublishedTogether(t *testing.T) {
 	}
 }
 
-// If the engine fails while the stream waits for more lines, the client gets the answer
-// immediately, not only when it sends another line.
+// If the engine fails while the hub waits for more lines, the client receives the answer immediately, not
+// only after it has sent another line.
 func TestEngineFailsWhileStreamWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, time.Hour)
-		f.engine.takes = time.Second
+		f.engine.delay = time.Second
 		f.engine.left.Store(2)
 		client := f.serve(t)
 		begin := time.Now()
@@ -102,7 +102,7 @@ func TestEngineFailsWhileStreamWaits(t *testing.T) {
 	})
 }
 
-// prefixEngine is an engine that stores only the first two events of a publish, and then fails.
+// prefixEngine is an engine that stores only the first two events of each publish and then fails.
 type prefixEngine struct{ hub.Engine }
 
 func (e prefixEngine) PublishInOrder(ctx context.Context, events []*hub.Event) (hub.Cursor, error) {
@@ -113,8 +113,8 @@ func (e prefixEngine) PublishInOrder(ctx context.Context, events []*hub.Event) (
 	return last, &hub.PartialError{Stored: 2, Err: hub.ErrUnavailable}
 }
 
-// If the engine has stored only the first lines, the answer contains the number of the first line
-// that it did not store, and the number of stored lines.
+// If the engine has stored only the first events of a publish, finish returns the line number of the
+// first event that was not stored, and the receipt contains the number of stored events.
 func TestPartlyStoredLines(t *testing.T) {
 	h, err := hub.New(hub.Config{Engine: prefixEngine{hub.NewMemory()}})
 	require.NoError(t, err)

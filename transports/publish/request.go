@@ -18,8 +18,8 @@ const (
 	typeLines = "application/x-ndjson"
 )
 
-// isStream reports whether the body of POST /publish is a stream of lines. For a media type other
-// than the two supported ones, it returns a problem with status 415.
+// isStream reports whether the body of POST /publish is a stream of lines. If the media type is neither
+// typeJSON nor typeLines, it returns a problem with status 415.
 func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
 	contentType, err := singleHeader(r, "Content-Type")
 	if err != nil {
@@ -35,7 +35,8 @@ func isStream(w http.ResponseWriter, r *http.Request) (bool, error) {
 	return mediaType == typeLines, nil
 }
 
-// isLineStream reports whether the body of POST /publish/{topic} is a stream of lines.
+// isLineStream reports whether the body of POST /publish/{topic} is a stream of lines. If it is a stream
+// in a charset other than UTF-8, isLineStream returns a problem with status 415.
 func isLineStream(w http.ResponseWriter, contentType string) (bool, error) {
 	mediaType, parameters, _ := mime.ParseMediaType(contentType)
 	if charset := parameters["charset"]; mediaType == typeLines && charset != "" && !strings.EqualFold(charset, "utf-8") {
@@ -45,11 +46,11 @@ func isLineStream(w http.ResponseWriter, contentType string) (bool, error) {
 	return mediaType == typeLines, nil
 }
 
-// errKeyWithLines is the error for a stream of lines with an idempotency key.
+// errKeyWithLines is the error if a stream of lines has an idempotency key.
 var errKeyWithLines = problems.BadParameter(keyHeader, "cannot be used with application/x-ndjson, which may be published in part")
 
-// typeAndKey returns the type and the key of an event whose topic is in the path. They are in the
-// headers Trivium-Type and Trivium-Key or, if a header is missing or empty, in the query.
+// typeAndKey returns the type and the key that a request sets for its events: the values of the headers
+// Trivium-Type and Trivium-Key or, if a header is missing or empty, of the query parameters type and key.
 func typeAndKey(r *http.Request) (kind, key string, err error) {
 	query, problem := web.ParseQuery(r)
 	if problem != nil {
@@ -81,8 +82,8 @@ const (
 	gzipped
 )
 
-// encodingOf parses Content-Encoding. For any value except one gzip, it returns a problem with
-// status 415.
+// encodingOf parses the header Content-Encoding. For anything except gzip or identity, and if gzip is
+// applied twice, it returns a problem with status 415.
 func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error) {
 	found := identity
 	for name := range web.Elements(r.Header["Content-Encoding"]) {
@@ -98,7 +99,7 @@ func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error)
 	return found, nil
 }
 
-// encodingAndKey returns the content encoding and the idempotency key of the request.
+// encodingAndKey returns the content encoding and the idempotency key of a request.
 func encodingAndKey(w http.ResponseWriter, r *http.Request) (encoding contentEncoding, key string, err error) {
 	if encoding, err = encodingOf(w, r); err != nil {
 		return 0, "", err
@@ -107,7 +108,7 @@ func encodingAndKey(w http.ResponseWriter, r *http.Request) (encoding contentEnc
 	return encoding, key, err
 }
 
-// idempotencyKey returns the key of the request, or "".
+// idempotencyKey returns the idempotency key of a request, or "" if it has none.
 func idempotencyKey(r *http.Request) (string, error) {
 	key, err := singleHeader(r, keyHeader)
 	if err != nil {
@@ -119,7 +120,8 @@ func idempotencyKey(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// singleHeader returns the value of a header that must not be repeated, or "".
+// singleHeader returns the value of a header, or "" if it is missing. If the header is repeated,
+// singleHeader returns a problem.
 func singleHeader(r *http.Request, name string) (string, error) {
 	if lines := r.Header[name]; len(lines) > 1 {
 		return "", problems.BadParameter(name, "must be given only once")

@@ -18,13 +18,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// step is an action of a slow client.
+// step is an action of a slow client, which sends text after a pause.
 type step struct {
 	pause time.Duration
 	text  string
 }
 
-// drip returns steps that send a string byte by byte.
+// drip returns steps that send text byte by byte, with a pause before each byte.
 func drip(text string, pause time.Duration) []step {
 	var steps []step
 	for i := range len(text) {
@@ -41,42 +41,42 @@ func repeat(n int, s step) []step {
 	return steps
 }
 
-// TestSlowClient checks clients that stop sending, that send slowly, and that have a high latency.
+// TestSlowClient tests clients that send slowly or stop sending, and a slow engine.
 func TestSlowClient(t *testing.T) {
 	const limit = 10 * time.Second
 	const second = time.Second
 	for name, c := range map[string]struct {
 		lines     bool
 		steps     []step
-		more      bool          // the body is incomplete after the last step
+		more      bool          // whether the body is still incomplete after the last step
 		publish   time.Duration // duration of a publish
 		status    int
 		after     time.Duration // time from the first byte of the request to the answer
-		line      int
-		published int
+		line      int           // number of the refused line; 0: none
+		published int           // number of published events
 	}{
-		"nothing is sent":            {more: true, status: 408, after: limit},
+		"sends no body":              {more: true, status: 408, after: limit},
 		"stops sending":              {steps: []step{{4 * second, good[:9]}}, more: true, status: 408, after: limit},
-		"byte by byte":               {steps: drip(good, second), status: 408, after: limit},
+		"one byte per second":        {steps: drip(good, second), status: 408, after: limit},
 		"line breaks in an envelope": {steps: append(repeat(5, step{9 * second, "\n"}), step{0, good}), status: 408, after: limit},
-		"slow enough":                {steps: drip(good, second/10), status: 200, after: time.Duration(len(good)) * second / 10, published: 1},
-		"large and slow": {
+		"ten bytes per second":       {steps: drip(good, second/10), status: 200, after: time.Duration(len(good)) * second / 10, published: 1},
+		"16 KiB per 9 seconds": {
 			steps:  append(repeat(4, step{9 * second, strings.Repeat(" ", stretchSize)}), step{9 * second, good}),
 			status: 200, after: 45 * second, published: 1,
 		},
 		"the engine is slow": {steps: []step{{0, good}}, publish: time.Minute, status: 200, after: time.Minute, published: 1},
 
-		"lines: slow": {
+		"lines: one line per 9 seconds": {
 			lines: true, steps: repeat(7, step{9 * second, good + "\n"}), status: 200, after: 63 * second, published: 7,
 		},
-		"lines: blank": {
+		"lines: one blank line per 9 seconds": {
 			lines: true, steps: repeat(7, step{9 * second, "\n"}), status: 200, after: 63 * second,
 		},
 		"lines: stops within a line": {
 			lines: true, steps: []step{{second, good + "\n"}, {second, good}}, more: true,
 			status: 408, after: 2*second + limit, line: 2, published: 1,
 		},
-		"lines: byte by byte": {
+		"lines: one byte per second": {
 			lines: true, steps: append([]step{{second, good + "\n"}}, drip(good+"\n", second)...),
 			status: 408, after: 2*second + limit, line: 2, published: 1,
 		},
@@ -141,8 +141,8 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
-// If possible, a request is refused before its body has arrived. These clients wait for the answer
-// before they send the rest.
+// If possible, the hub refuses a request before its body has arrived. The clients in this test wait for
+// the answer before they send the rest of the body.
 func TestRefusedAtOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		request   string
@@ -172,12 +172,12 @@ func TestRefusedAtOnce(t *testing.T) {
 			require.Len(t, f.published(t), c.published)
 			_, err = io.Copy(io.Discard, client)
 			require.NoError(t, err)
-			require.LessOrEqual(t, time.Since(begin), 2*time.Second, "the connection ends after a grace period for the rest of the body")
+			require.LessOrEqual(t, time.Since(begin), 2*time.Second, "the server must close the connection after a grace period for the rest of the body")
 		})
 	}
 }
 
-// The client disconnects while the engine publishes its events.
+// If the client disconnects while the engine publishes its events, the events are still published.
 func TestClientGone(t *testing.T) {
 	for _, contentType := range []string{"application/json", "application/x-ndjson"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -195,8 +195,8 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-// slowEngine is an engine whose publishes take a long time, and fail if the context of their caller
-// ends.
+// slowEngine is an engine whose publishes take the given time, and fail if the caller's context ends
+// earlier.
 type slowEngine struct {
 	hub.Engine
 	time.Duration
@@ -211,7 +211,7 @@ func (e slowEngine) Publish(ctx context.Context, events []*hub.Event) (hub.Curso
 	}
 }
 
-// serve starts a server of the fixture, and returns the client's end of a connection to it.
+// serve starts a server with the fixture's handler, and returns the client's end of a connection to it.
 func (f *fixture) serve(t *testing.T) net.Conn {
 	t.Helper()
 	client, conn := net.Pipe()
@@ -231,7 +231,7 @@ func (f *fixture) serve(t *testing.T) net.Conn {
 	return client
 }
 
-// listener is a listener that accepts the connections in conns.
+// listener is a net.Listener that accepts the connections in conns.
 type listener struct{ conns chan net.Conn }
 
 func (l *listener) Accept() (net.Conn, error) {

@@ -13,27 +13,27 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// stream is a request with one event per line. It reads the body. Before it waits for more input,
-// it publishes the lines that it has read.
+// stream reads the body of a request with one event per line. Before it waits for more input, it starts
+// to publish the lines that it has read.
 type stream struct {
 	body            io.Reader
 	queue           *queue
-	lineReservation *intake.Reservation // reservation for the line that is being read
-	bodyMemory      int                 // memory, in bytes, of the reader of the body; reserved together with the line
-	maxLine         int                 // bytes
-	maxData         int                 // bytes
+	lineReservation *intake.Reservation // memory for the line that is being read and for the reader of the body
+	bodyMemory      int                 // memory of the reader of the body, in bytes
+	maxLine         int                 // size limit for a line, in bytes
+	maxData         int                 // size limit for the data of an event, in bytes
 	parse           func(text []byte) (*hub.Event, error)
 }
 
-// publishStream publishes the body line by line. Each line may have at most maxLine bytes, and is
-// parsed by parse. An error is a *problems.Problem with the number of the invalid line and the
-// number of accepted events.
+// publishStream publishes the lines of a body, each of which may have at most maxLine bytes. It calls
+// parse to parse a line. The error is a *problems.Problem, which contains the number of the refused line
+// and the number of accepted events.
 func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding contentEncoding, maxLine int,
 	parse func([]byte) (*hub.Event, error),
 ) (hub.Receipt, error) {
-	// The request's own context cannot be used. The server ends it when the client closes its write
-	// side, which a client may do after the last line while it waits for the answer. Reads of the
-	// body report a disconnect.
+	// The request's own context cannot be used: net/http cancels it when the client closes its write
+	// side, and a client may do this after its last line and still wait for the answer. If the client
+	// disconnects, reads of the body return an error.
 	ctx, end := context.WithCancelCause(context.WithoutCancel(r.Context()))
 	defer end(nil)
 	for _, requests := range []context.Context{h.requests, r.Context()} {
@@ -76,8 +76,9 @@ func (h *Handler) publishStream(w http.ResponseWriter, r *http.Request, encoding
 	return hub.Receipt{}, problem
 }
 
-// tokenWatcher ends a stream when its token ends while the stream waits for input. Lines that
-// arrive are authorized one by one.
+// tokenWatcher is the auth.Holder of a stream. It cancels the stream when the token ends, even while the
+// stream waits for input. A change of rights needs no action, because each line is authorized when it is
+// published.
 type tokenWatcher struct {
 	access auth.Access
 	end    context.CancelCauseFunc
@@ -90,7 +91,8 @@ func (w *tokenWatcher) OnRightsChanged() {
 	}
 }
 
-// run reads the body to its end. If a line is refused, it returns the line's number and the error.
+// run reads the body to its end and publishes its lines. If a line is refused, it returns the number of
+// the line and the error.
 func (s *stream) run() (line int, err error) {
 	lines := wire.NewLineReader(s, s.maxLine)
 	lines.Reserve(func(size int) error { return resizeReservation(s.lineReservation, s.bodyMemory+size) })
@@ -100,7 +102,7 @@ func (s *stream) run() (line int, err error) {
 			err = s.add(text, line)
 		}
 	}
-	// An earlier line may have been refused; that error is then reported.
+	// If publishing an earlier line has failed, that error is returned instead.
 	if line, err := s.queue.finish(); err != nil {
 		return line, err
 	}
@@ -110,8 +112,8 @@ func (s *stream) run() (line int, err error) {
 	return line, err
 }
 
-// Read implements io.Reader. Before it reads from the body, it starts to publish the lines that
-// were read.
+// Read implements io.Reader. Before it reads from the body, it starts to publish the lines that were
+// read before.
 func (s *stream) Read(p []byte) (int, error) {
 	if err := s.queue.flush(); err != nil {
 		return 0, err
@@ -119,7 +121,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return s.body.Read(p)
 }
 
-// add queues the event of a line. The event is authorized when it is published.
+// add queues the event in a line. The queue authorizes the event when it publishes it.
 func (s *stream) add(text []byte, line int) error {
 	event, err := s.parse(text)
 	if err != nil {

@@ -23,12 +23,12 @@ import (
 
 var asLines = header("Content-Type", "application/x-ndjson")
 
-// lineKinds lists kinds of lines with their expected results.
+// lineKinds contains different lines of a stream and their expected results.
 var lineKinds = []struct {
 	text      string
-	status    int // 0: accepted
-	parameter string
-	event     string
+	status    int    // 0: the line is accepted
+	parameter string // expected parameter of the problem
+	event     string // expected event; "": none
 }{
 	{text: good, event: goods},
 	{text: " \t" + good + "\r", event: goods},
@@ -43,20 +43,20 @@ var lineKinds = []struct {
 	{text: strings.Repeat(" ", maxEventSize*maxEscape+bodyOverhead) + good, status: 413, parameter: "data"},
 }
 
-// All lines before the first refused one are published, and none after it, regardless of the sizes
-// of the reads and of the engine (quick, slow or failing).
+// All lines before the first refused line are published, and no lines after it. This holds for reads of
+// any size, and for quick, slow and failing engines.
 func TestLines(t *testing.T) {
-	for _, takes := range []time.Duration{0, time.Second} {
+	for _, delay := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, 0)
-			f.engine.takes = takes
+			f.engine.delay = delay
 			rapid.Check(timeless{t}, f.checkLines)
 		})
 	}
 }
 
-// timeless hides the deadline of the test from rapid, because the deadline is not one of the fake
-// clock.
+// timeless hides the test's deadline from package rapid, because the deadline is a real time, whereas the
+// test runs on a fake clock.
 type timeless struct{ *testing.T }
 
 func (f *fixture) checkLines(t *rapid.T) {
@@ -103,8 +103,8 @@ func (f *fixture) checkLines(t *rapid.T) {
 	require.Equal(t, len(want), *problem.Accepted)
 }
 
-// If the engine fails, the events that it has accepted stay in the log. The answer contains the
-// number of the first line that was not accepted, counting blank lines.
+// If the engine fails, the events that it has accepted stay published. The answer contains the number of
+// the first line that was not accepted. Line numbers also count blank lines.
 func TestLinesWithoutEngine(t *testing.T) { synctest.Test(t, testLinesWithoutEngine) }
 
 func testLinesWithoutEngine(t *testing.T) {
@@ -129,8 +129,8 @@ func testLinesWithoutEngine(t *testing.T) {
 	}
 }
 
-// Over a real connection, each line is published before the next one is sent. If the connection is
-// lost, all complete lines stay published.
+// Each line that arrives over a real connection is published without waiting for the next line. If the
+// connection is lost, all complete lines stay published.
 func TestEachLineIsPublishedAtOnce(t *testing.T) {
 	f := newFixture(t, time.Minute)
 	server := httptest.NewServer(f.handler)
@@ -144,12 +144,12 @@ func TestEachLineIsPublishedAtOnce(t *testing.T) {
 	_, err = io.WriteString(conn, "POST /publish HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
 	require.NoError(t, err)
 	send(good + "\n" + good[:10])
-	<-f.bell
+	<-f.wakeup
 	require.Equal(t, []string{goods}, f.published(t))
 	send(good[10:] + "\n" + good + "\n")
 	var two []string
 	for len(two) < 2 {
-		<-f.bell
+		<-f.wakeup
 		two = append(two, f.published(t)...)
 	}
 	require.Equal(t, []string{goods, goods}, two)
@@ -180,10 +180,10 @@ func TestLongStreamUsesConstantMemory(t *testing.T) {
 	w, _ := f.do("POST", "/publish", asLines, io.MultiReader(readers...))
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Contains(t, w.Body.String(), fmt.Sprintf(`"count":%d}`, blocks*perBlock))
-	require.Less(t, slices.Max(heap), heap[0]+4<<20, "the heap does not grow with the stream, which has more than 20 MiB of events; a slow machine may queue some")
+	require.Less(t, slices.Max(heap), heap[0]+4<<20, "the heap must not grow with the stream, which has more than 20 MiB of events; on a slow machine, up to 4 MiB may be queued")
 }
 
-// readFunc is a reader without data. It calls the function when it is read.
+// readFunc is a reader without data, whose Read method calls the function.
 type readFunc func()
 
 func (f readFunc) Read([]byte) (int, error) {
@@ -199,7 +199,7 @@ func testRightWithdrawn(t *testing.T) {
 	read, write := io.Pipe()
 	go func() {
 		_, _ = io.WriteString(write, good+"\n\n"+good+"\n")
-		_, _ = io.WriteString(write, "") // returns when the reader requests more input, so the first two events are published
+		_, _ = io.WriteString(write, "") // returns when the reader requests more input; the first two events are then published
 		f.token.SetGrant(&auth.Grant{Subject: "tester", Publish: hub.NewFilterSet()})
 		_, _ = io.WriteString(write, good+"\n"+good+"\n")
 		_ = write.Close()
@@ -209,5 +209,5 @@ func testRightWithdrawn(t *testing.T) {
 	require.Equal(t, []int{4, 2}, []int{*problem.Line, *problem.Accepted})
 	require.Len(t, f.published(t), 2)
 	_, problem = f.do("POST", "/publish", asLines, iotest.ErrReader(io.ErrUnexpectedEOF))
-	require.Equal(t, http.StatusForbidden, problem.Status, "a request without a right is refused before its body is read")
+	require.Equal(t, http.StatusForbidden, problem.Status, "a request without any right to publish must be refused before its body is read")
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// In a stream to a topic in the path, the lines before the first refused one are published, and the
+// In a stream to POST /publish/{topic}, the lines before the first refused line are published, and the
 // answer contains the number of the refused line.
 func TestLinesOfATopic(t *testing.T) {
 	f := newFixture(t, 0)

@@ -10,21 +10,21 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// codec encodes a stream. The hub caches each event's block inside an HTTP/1.1 chunk. Streams
-// without chunks use only the block.
+// codec encodes the events and messages of a stream. The hub caches the SSE block of each event inside an
+// HTTP/1.1 chunk. Streams without chunks (HTTP/1.0, HTTP/2) use only the block.
 type codec struct {
 	format  format
 	events  wire.CloudEvents // encodes events for ?format=cloudevents
-	chunked bool
-	// cleanEnd makes every body end regularly, with its last chunk. By default, the body ends
-	// without its last chunk if the client should resume: @microsoft/fetch-event-source, r3labs/sse
-	// and others never reconnect after a regular end.
+	chunked bool             // whether the stream uses HTTP/1.1 chunks
+	// cleanEnd makes every body end cleanly, with a last chunk. By default, the body ends without a last
+	// chunk if the client should resume, because client libraries such as @microsoft/fetch-event-source
+	// and r3labs/sse never reconnect after a clean end.
 	cleanEnd bool
 }
 
 var _ connection.Codec = codec{}
 
-// format determines the data of events in a stream.
+// format determines the content of the data field of events in a stream.
 type format int
 
 const (
@@ -34,7 +34,7 @@ const (
 	formatCount
 )
 
-// formatOf parses the two parameters that select a format.
+// formatOf returns the format that the parameters envelope and format select.
 func formatOf(q url.Values) (format, *problems.Problem) {
 	inEnvelope, problem := web.BoolParameter(q, "envelope")
 	if problem != nil {
@@ -81,7 +81,7 @@ func (c codec) Unwrap(chunk []byte) []byte {
 	return wire.Unchunk(chunk)
 }
 
-// appendBlock appends a block with the framing of the stream.
+// appendBlock appends an SSE block, as a chunk if the stream is chunked.
 func (c codec) appendBlock(dst, block []byte) []byte {
 	if c.chunked {
 		return wire.AppendChunk(dst, block)

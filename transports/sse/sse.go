@@ -20,30 +20,30 @@ type Config struct {
 	Hub          *hub.Hub      // required
 	Heartbeat    time.Duration // interval between two heartbeats; 0: 15 s
 	WriteTimeout time.Duration // time without progress after which the connection is closed; 0: 10 s
-	MaxTopics    int           // filters per subscription; 0: any number
+	MaxTopics    int           // maximum number of filters per subscription; 0: any number
 	Disconnect   bool          // disconnect subscribers that fall behind retention
-	// CleanEnd ends every stream regularly. By default, the connection of a stream that the client
-	// should resume is closed without a regular end, because several libraries never reconnect
-	// after a regular end.
+	// CleanEnd makes the hub terminate the body of every stream cleanly, with a last chunk. By default, a
+	// stream that the client should resume ends without a last chunk, because several client libraries
+	// never reconnect after a clean end.
 	CleanEnd bool
-	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
-	// "": urn:trivium:hub.
+	// CloudEventsSource is the source attribute, with ?format=cloudevents, of events that were not
+	// published as CloudEvents; "": urn:trivium:hub.
 	CloudEventsSource string
 	// Portable disables direct writes.
 	Portable bool
 
-	// These fields are set by transports.API, whose transports share a registry; nil: the handler
-	// creates its own.
+	// transports.API sets these fields, because its transports share a registry. If Registry or Counters
+	// is nil, the handler creates its own.
 	Registry *connection.Registry
 	Counters *connection.Counters
-	Log      *connection.Log // log of connections; nil: they are not logged
+	Log      *connection.Log // nil: connections are not logged
 }
 
 // Handler answers GET and HEAD /sse.
 type Handler struct {
 	cfg           Config
 	shared        connection.Shared
-	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
+	writerConfigs map[codec]*connection.Config // all connections with the same codec share a Config
 }
 
 // New returns a Handler. The caller must call Close.
@@ -67,8 +67,8 @@ func newHandler(cfg Config) *Handler {
 	}}
 }
 
-// ErrorHandler returns the function Handler.HandleError for the time before there is a hub. It
-// requires cfg.Registry.
+// ErrorHandler returns a function like Handler.HandleError, for the time before the hub exists. It
+// ignores cfg.Hub.
 func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems.Problem) {
 	return newHandler(cfg).HandleError
 }
@@ -119,7 +119,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pendingStream is a stream that was admitted and has not started.
+// pendingStream is a stream whose subscription exists, but whose Writer has not started.
 type pendingStream struct {
 	access       auth.Access
 	codec        codec
@@ -128,14 +128,14 @@ type pendingStream struct {
 	opening      []byte
 }
 
-// abandon releases the session and the subscription of a stream that was not started.
+// abandon releases the access and closes the subscription of a stream whose Writer was not started.
 func (b *pendingStream) abandon() {
 	b.access.Release(b.writer)
 	b.subscription.Close()
 }
 
-// startWriter starts the Writer of a stream. If the hub has begun to drain, startWriter writes an
-// error to the client and returns false; the caller must then close the connection.
+// startWriter starts the Writer of a stream. If the hub has begun to drain, startWriter instead writes an
+// error message to the client and returns false; the caller must then close the connection.
 func (h *Handler) startWriter(b *pendingStream, conn connection.Conn) bool {
 	if b.writer.Start(h.writerConfigs[b.codec], b.access, b.subscription, conn, b.opening) {
 		return true
@@ -161,8 +161,8 @@ func (h *Handler) parseRequest(r *http.Request, access auth.Access) (hub.Request
 	return request, h.codec(f, r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1), problem
 }
 
-// contentType contains the charset, because otherwise the Python library requests would decode text
-// as ISO-8859-1.
+// contentType contains a charset, because the Python library requests would otherwise decode the text as
+// ISO-8859-1.
 const contentType = "text/event-stream; charset=utf-8"
 
 func setHeader(w http.ResponseWriter) {
@@ -172,8 +172,8 @@ func setHeader(w http.ResponseWriter) {
 	header.Set("X-Accel-Buffering", "no")
 }
 
-// hijack sends the header and hijacks the connection from net/http, which frees the request's
-// memory.
+// hijack sends the header and hijacks the connection from net/http, which then frees the memory of the
+// request.
 func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error) {
 	control := http.NewResponseController(w)
 	w.WriteHeader(http.StatusOK)
@@ -189,14 +189,14 @@ func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error
 		conn.Close()
 		return nil, err
 	}
-	// Direct writes send events in the format that the hub caches, which has chunks.
+	// With direct writes, fan-out workers send events as the hub caches them, inside chunks.
 	if h.cfg.Portable || !c.chunked {
 		return connection.NewPortableConn(conn), nil
 	}
 	return connection.NewConn(conn, h.shared.WriteTimeout), nil
 }
 
-// serveHTTP2 writes the stream and returns when it has ended.
+// serveHTTP2 writes a stream and returns when it has ended.
 func (h *Handler) serveHTTP2(w http.ResponseWriter, r *http.Request, b *pendingStream) {
 	if h.startWriter(b, connection.NewResponseConn(w)) {
 		defer context.AfterFunc(r.Context(), b.writer.Close)()
@@ -207,8 +207,9 @@ func (h *Handler) serveHTTP2(w http.ResponseWriter, r *http.Request, b *pendingS
 	}
 }
 
-// abortBody ends the body of a stream that the client should resume, after everything was written:
-// over HTTP/1.1 without the last chunk, over HTTP/2 with a RST_STREAM of INTERNAL_ERROR.
+// abortBody is called after the last message of a stream that the client should resume. Unless CleanEnd
+// is set, it terminates the body with an error: over HTTP/1.1 the last chunk is missing, over HTTP/2 the
+// stream is reset with INTERNAL_ERROR.
 func (h *Handler) abortBody(w http.ResponseWriter) {
 	if h.cfg.CleanEnd {
 		return
@@ -217,9 +218,9 @@ func (h *Handler) abortBody(w http.ResponseWriter) {
 	panic(http.ErrAbortHandler)
 }
 
-// clientPosition returns the position in a request, or "" if there is none.
+// clientPosition returns the position in a request, or "" if the request contains no valid position.
 func clientPosition(r *http.Request) string {
-	q, _ := auth.Query(r) // the valid part of a malformed query is used
+	q, _ := auth.Query(r) // if the query is malformed, returns its valid part
 	cursor, err := hub.ParseCursor(cmp.Or(wire.LastEventID(q, r.Header.Get("Last-Event-ID")), q.Get("cursor")))
 	if err != nil {
 		return ""
@@ -227,9 +228,9 @@ func clientPosition(r *http.Request) string {
 	return cursor.String()
 }
 
-// HandleError answers a refused request. An EventSource never reconnects after a status other than
-// 200. A temporary refusal is therefore sent as a stream with an error, whose connection is then
-// closed.
+// HandleError answers a refused request with a problem. An EventSource never reconnects after a status
+// other than 200. Therefore, if the problem is temporary and the client accepts streams, HandleError
+// answers with status 200 and a stream that contains only an error message.
 func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	if !p.Temporary() || r.Method != http.MethodGet || !acceptsStream(r) {
 		web.WriteProblem(w, r, p)
@@ -244,7 +245,8 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 	}
 }
 
-// acceptsStream reports whether Accept contains the media type of event streams. It ignores */*.
+// acceptsStream reports whether the header Accept names the media type of event streams. A wildcard such
+// as */* does not suffice.
 func acceptsStream(r *http.Request) bool {
 	for part := range web.Elements(r.Header.Values("Accept")) {
 		if kind, _, err := mime.ParseMediaType(part); err == nil && kind == "text/event-stream" {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
-// request sends raw bytes and returns the whole answer.
+// request sends a raw request, in which \n stands for \r\n, and returns a reader for the answer.
 func request(t *testing.T, s *tt.Server, head string) *bufio.Reader {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Addr)
@@ -38,7 +38,7 @@ func request(t *testing.T, s *tt.Server, head string) *bufio.Reader {
 	return bufio.NewReader(conn)
 }
 
-// line reads a line with the given prefix, and returns the rest of it.
+// line reads a line. It requires that the line begins with prefix, and returns the rest of the line.
 func line(t *testing.T, r *bufio.Reader, prefix string) string {
 	t.Helper()
 	s, err := r.ReadString('\n')
@@ -47,7 +47,7 @@ func line(t *testing.T, r *bufio.Reader, prefix string) string {
 	return strings.TrimSuffix(s[len(prefix):], "\n")
 }
 
-// TestStreamBytes checks the bytes of a stream: past events, live events and the end.
+// TestStreamBytes tests the bytes of a stream: the opening, past events, live events and the end.
 func TestStreamBytes(t *testing.T) {
 	t.Parallel()
 	for _, proto := range []string{"HTTP/1.0", "HTTP/1.1"} {
@@ -88,12 +88,12 @@ func TestStreamBytes(t *testing.T) {
 				require.Empty(t, line(t, body, ""))
 				_, err = body.ReadByte()
 				if proto == "HTTP/1.1" {
-					require.Equal(t, io.ErrUnexpectedEOF, err, "the body ends without its last chunk")
+					require.Equal(t, io.ErrUnexpectedEOF, err, "the body must end without a last chunk")
 				} else {
 					require.Equal(t, io.EOF, err)
 				}
 				_, err = r.ReadByte()
-				require.Equal(t, io.EOF, err, "the connection ends after the body")
+				require.Equal(t, io.EOF, err, "the hub must close the connection after the body")
 			})
 		}
 	}
@@ -149,7 +149,7 @@ func TestRefused(t *testing.T) {
 		require.True(t, ok)
 		require.GreaterOrEqual(t, retry, 2*time.Second)
 		_, err = d.Next()
-		require.Equal(t, io.ErrUnexpectedEOF, err, "the body ends without its last chunk")
+		require.Equal(t, io.ErrUnexpectedEOF, err, "the body must end without a last chunk")
 	}
 }
 
@@ -165,8 +165,8 @@ func TestBadEnvelope(t *testing.T) {
 	}
 }
 
-// The handler of an HTTP/2 stream returns when the stream is drained. When the client disconnects,
-// its subscription ends.
+// The handler of an HTTP/2 stream returns when the hub has drained the stream, or when the client
+// disconnects.
 func TestHTTP2StreamEnds(t *testing.T) {
 	t.Parallel()
 	s := tt.Start(t, tt.Config{TLS: true})
@@ -204,21 +204,20 @@ func overHTTP2(t *testing.T, s *tt.Server) func(context.Context) *http.Response 
 	}
 }
 
-// drain drains the server. Its window is so long that, even on a busy machine, no connection is
-// closed before the hub has written the end of its stream. It returns when the last connection has
-// ended.
+// drain drains the server and returns when the last connection has ended. The window of the drain is so
+// long that, even on a busy machine, the hub can write the end of every stream before the window ends.
 func drain(s *tt.Server) { s.Registry.DrainSpread(context.Background(), time.Second, tt.Patience) }
 
-// A body ends regularly only if the client should not resume or if CleanEnd is set, because many
-// libraries never reconnect after a regular end.
+// A body is terminated cleanly only if the client should not resume or if CleanEnd is set, because many
+// client libraries never reconnect after a clean end.
 func TestEndOfBody(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
-		before func(*tt.Server) // called before the request
-		after  func(*tt.Server)
-		event  string
-		clean  bool
+		before func(*tt.Server) // called before the request; may be nil
+		after  func(*tt.Server) // called after the stream has started; may be nil
+		event  string           // expected type of the last event
+		clean  bool             // whether the body ends cleanly without CleanEnd
 	}{
 		{"goaway", nil, drain, "trivium.goaway", false},
 		{"refused temporarily", drain, nil, "trivium.error", false},
@@ -250,6 +249,7 @@ func TestEndOfBody(t *testing.T) {
 	}
 }
 
+// endingStream requests a stream, over HTTP/2 if two is set, and returns its body.
 func endingStream(t *testing.T, s *tt.Server, two bool) io.Reader {
 	t.Helper()
 	if two {
@@ -263,8 +263,8 @@ func endingStream(t *testing.T, s *tt.Server, two bool) io.Reader {
 	return response.Body
 }
 
-// The error of a temporary refusal contains the client's position, so that a client that stores the
-// position of each received event keeps it.
+// The error message of a temporary refusal contains the position in the request. Therefore a client that
+// stores the position of each message keeps its position.
 func TestRefusedPosition(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	s.Registry.Drain(context.Background(), time.Millisecond)
