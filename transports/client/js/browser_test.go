@@ -26,13 +26,16 @@ import (
 // fails.
 const patience = 4 * time.Minute
 
+// unusedFeatures are the features that chromedp switches off, and two pages of Chromium's own that it loads for each window.
+const unusedFeatures = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"
+
 // openTab opens a page in Chromium, or skips the test. The browser is closed at the end of the
 // test.
 func openTab(t *testing.T, address string) context.Context {
 	t.Helper()
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.Flag("headless", "new"), chromedp.UserDataDir(t.TempDir()),
-		chromedp.WSURLReadTimeout(patience))...)
+		chromedp.WSURLReadTimeout(patience), chromedp.Flag("disable-features", unusedFeatures))...)
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 2*patience)
 	t.Cleanup(cancel)

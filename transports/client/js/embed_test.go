@@ -13,9 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub/testkit"
+	"github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	transporttest.SetParallelism()
+	testkit.Main(m)
+}
 
 func TestHandler(t *testing.T) {
 	server := httptest.NewServer(Handler())

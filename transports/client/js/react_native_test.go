@@ -29,6 +29,7 @@ refused options 400
 // only the globals of React Native, which has no streams. The test checks that the client uses
 // WebSocket, or long-poll if the server refuses WebSockets.
 func TestReactNative(t *testing.T) {
+	t.Parallel()
 	for _, engine := range []string{"node", "hermes"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,7 @@ import (
 // TestRuntimes runs a program with the npm package in Node.js, Bun, Deno and a worker. The
 // program's connections are cut while it runs.
 func TestRuntimes(t *testing.T) {
+	t.Parallel()
 	for name, run := range map[string]func(t *testing.T, h *testHub) string{
 		"node": func(t *testing.T, h *testHub) string {
 			findNode(t)
