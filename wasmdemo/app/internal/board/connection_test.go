@@ -144,6 +144,7 @@ func level(n uint64) func(Report) bool {
 // It checks that the comparison never finds a fault, and that all columns have received the same
 // events at the end.
 func TestColumnsStayIdentical(t *testing.T) {
+	t.Parallel()
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 500, Topic: "demo.load"} })
 	choices := []client.Transport{client.WebSocket, client.SSE, client.LongPoll}
@@ -187,6 +188,7 @@ func TestColumnsStayIdentical(t *testing.T) {
 
 // TestConnectionReportsItsMode checks the mode after each action that a user can take.
 func TestConnectionReportsItsMode(t *testing.T) {
+	t.Parallel()
 	b := newTable(t, rareHeartbeat)
 	for c := range Columns {
 		b.mode(c, Live)
@@ -222,8 +224,15 @@ func TestConnectionReportsItsMode(t *testing.T) {
 
 	b.tokens.ended.Store(true)
 	b.auth.Recheck()
-	for c := range Columns {
-		b.mode(c, Ended)
+	for c, conn := range b.conns {
+		// The client tries its token several times. Cut ends its waits between these tries, which take some seconds.
+		require.Eventually(t, func() bool {
+			mode := conn.Status(time.Now()).Mode
+			if mode == Waiting {
+				conn.Cut()
+			}
+			return mode == Ended
+		}, patience, 5*time.Millisecond)
 		require.Contains(t, b.conns[c].Status(time.Now()).Text, "401 Token ended")
 	}
 }
@@ -231,6 +240,7 @@ func TestConnectionReportsItsMode(t *testing.T) {
 // TestBreakMeasuresWhatTheColumnMissed interrupts one column after the other, with a fake clock,
 // while events are published.
 func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
+	t.Parallel()
 	b := newTable(t, rareHeartbeat)
 	cut := NewBreak(b.board, &b.conns)
 	seen := uint64(0)
@@ -267,6 +277,7 @@ func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
 }
 
 func TestPublishOneUsesTheTopicOfTheLoad(t *testing.T) {
+	t.Parallel()
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { w.Topic = "demo.elsewhere" })
 	b.load.PublishOne()
@@ -287,6 +298,7 @@ func TestPublishOneUsesTheTopicOfTheLoad(t *testing.T) {
 // TestRefusedLoadIsRepeated checks that a batch that the hub has refused temporarily is reported,
 // sent again with the same idempotency key, and counted once.
 func TestRefusedLoadIsRepeated(t *testing.T) {
+	t.Parallel()
 	b := newTable(t, 0)
 	b.load.Set(func(w *LoadWant) { *w = LoadWant{On: true, Rate: 200, Topic: "demo.load"} })
 	b.await("some events have arrived", func(r Report) bool { return r.Compared > 10 })
