@@ -23,7 +23,7 @@ import (
 var scratch string
 
 func TestMain(m *testing.M) {
-	const atOnce = "3" // the value of -parallel if it is not set; the tests spend most of their time waiting
+	const atOnce = "4" // the value of -parallel if it is not set; the tests spend most of their time waiting
 	flag.Parse()
 	isSet := false
 	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
