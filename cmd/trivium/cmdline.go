@@ -12,7 +12,7 @@ import (
 // Other users can read the command line of a process, with ps or in /proc, but not its environment.
 // Therefore, if the arguments contain a secret, the process replaces itself by another execution of
 // its own binary. In the new arguments, *** replaces the secret; an environment variable contains
-// the original arguments.
+// the original values of the masked arguments.
 
 // hiddenArgs is the environment variable with the original values of the masked arguments: a JSON object that maps
 // the index of an argument to its value.

@@ -14,7 +14,7 @@ import (
 // ServeCmd runs the hub.
 type ServeCmd struct{ settings.ServeConfig }
 
-// Help describes what applies to all flags.
+// Help returns the part of the help that applies to all flags.
 func (ServeCmd) Help() string {
 	return "Every flag is also an environment variable (--max-topics is TRIVIUM_MAX_TOPICS) and a key of " +
 		"the YAML file (max-topics). Precedence: flag, environment, file, default. Repeatable " +

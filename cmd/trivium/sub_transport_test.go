@@ -45,7 +45,7 @@ func await(cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// finish runs a command until it exits. It returns the exit code and what the command has printed.
+// finish runs a command until it exits. It returns the exit code, the standard output and the standard error.
 func finish(t *testing.T, cmd *exec.Cmd) (code int, out, errs string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -99,7 +99,7 @@ type Config struct {
 	Store    string // directory for the events of engines during the run; "": the directory for temporary files
 	NATSURL  string // URLs of running NATS servers; "": start a child
 	Replicas int    // replicas of each stream
-	Stream   string // name of the stream of a child
+	Stream   string // name of the JetStream stream that a child process uses
 
 	Program  string    // path of this program, which is also the program of child processes
 	Environ  []string  // environment of children
@@ -158,7 +158,7 @@ func (c *Config) spec(scenario, transport string) spec {
 	s := defaults[scenario]
 	s.scenario, s.transport, s.engine = scenario, transport, c.Engine
 	if c.Engine != "" && transport == LongPoll {
-		s.rate = quietRate // at the full rate, one poll per event would need more than a core
+		s.rate = quietRate // at the default rate, one poll per event would need more than one core
 	}
 	if c.Subscribers > 0 && scenario != Ingest && scenario != Replay {
 		s.subscribers = c.Subscribers
@@ -292,7 +292,7 @@ func (c *Config) secured(s spec) []spec {
 		all = append(all, s) // in fanout, the hub without TLS is one side of each comparison instead
 	}
 	for _, secure := range c.Secure {
-		if secure == TLS || s.transport == SSE { // HTTP/2 carries only SSE here
+		if secure == TLS || s.transport == SSE { // the bench supports HTTP/2 only with SSE
 			s.secure = secure
 			all = append(all, s)
 		}

@@ -91,8 +91,8 @@ func (d *side) settledPSS(look time.Duration) (int64, error) {
 	return settled(d.server.pss, func() error { return d.r.load.pumpFor(look) })
 }
 
-// settled samples the memory until three consecutive samples differ by less than half a percent, and returns the last
-// sample. It calls pause before each sample.
+// settled samples the memory until three consecutive samples differ by less than half a percent, or until the time
+// settleFor has passed, and returns the last sample. It calls pause before each sample.
 func settled(pss func() (int64, error), pause func() error) (int64, error) {
 	var last [2]int64
 	for end := time.Now().Add(settleFor); ; {

@@ -61,8 +61,8 @@ func (l *load) close() {
 // clock returns the monotonic time since base in ns. It is the time in the stamps of events.
 func (l *load) clock() int64 { return int64(time.Since(l.base)) }
 
-// pump reads from all sockets until done returns true, but at most for the duration most. It returns
-// the last result of done.
+// pump reads from all sockets until done returns true, or until the time given by most has passed. It returns the last
+// result of done.
 func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	until := time.Now().Add(most)
 	for {
@@ -153,7 +153,7 @@ type group struct {
 
 	conns    []*conn
 	opened   int
-	advanced int64 // number of events by which all subscribers together have advanced
+	advanced int64 // sum, over all subscribers, of the events that they have received or that count as lost
 	tally    Tally
 	gaps     int64
 	latency  *hdrhistogram.Histogram // nil: latency is not measured

@@ -53,7 +53,8 @@ func (d *side) round(work func() error) (*round, error) {
 	return r, nil
 }
 
-// usage calls work, and stores the elapsed time and the CPU time of this call in r.
+// usage calls work. It stores the elapsed time and the CPU times that the side, the load and the NATS server used
+// during this call in r.
 func (d *side) usage(r *round, work func() error) error {
 	cpu, err := d.cpu()
 	if err != nil {
@@ -169,7 +170,7 @@ func (r *runner) turns(s spec, sides ...*side) (map[*side][]*round, error) {
 	for i := range s.rounds {
 		order := slices.Clone(sides)
 		if i%2 == 1 {
-			slices.Reverse(order) // no side is always measured first
+			slices.Reverse(order) // in every second round, the order is reversed
 		}
 		for _, d := range order {
 			one, err := d.measureTurn(s)

@@ -11,11 +11,11 @@ type kind uint8
 
 const (
 	kindOpen   kind = iota // the subscription is confirmed; id is its position
-	kindEvent              // id (not on long-poll) and data
+	kindEvent              // an event with its id (not on long-poll) and data
 	kindAnswer             // an answer to a poll is complete; id is its cursor
 	kindGap                // events were lost
 	kindEnd                // the hub ends the subscription; data is the reason
-	kindReply              // data must be sent back
+	kindReply              // data must be sent to the hub, for example an acknowledgement of HTTP/2
 	kindPing               // a WebSocket ping; its data must be sent back
 )
 

@@ -42,7 +42,7 @@ type million struct {
 	api     *transports.API
 	access  *auth.Middleware
 	tokens  *millionTokens
-	ran     sync.WaitGroup // access.Run
+	ran     sync.WaitGroup // waits for the goroutine that runs access.Run
 	stop    context.CancelFunc
 
 	run   memoryRun
@@ -144,7 +144,7 @@ func (m *million) measure(rounds int, rest time.Duration) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	figures.PSS = connected - int64(m.n)*int64(unsafe.Sizeof(memoryConn{})) // newMillion has written to all of them
+	figures.PSS = connected - int64(m.n)*int64(unsafe.Sizeof(memoryConn{})) // all are in memory: newMillion has written to them
 	figures.Heap = float64(heapInUse()-heap) / float64(m.n)
 	if err := m.rest(figures, rest); err != nil {
 		return nil, err
@@ -247,7 +247,7 @@ func (m *million) events(result *Result, rounds int) error {
 	var all [2][]*round
 	for i := range rounds {
 		for k := range sides {
-			side := (i + k) % len(sides) // no side is always measured first
+			side := (i + k) % len(sides) // the sides take turns in being measured first
 			run := &m.run
 			if side == 1 {
 				run = &m.floorRun

@@ -85,7 +85,7 @@ func (r *relay) remove(conns ...net.Conn) {
 	}
 }
 
-// piece is a part of a stream with the time at which it is written.
+// piece is a part of a stream with the time at which the relay must write it.
 type piece struct {
 	data []byte
 	due  time.Time

@@ -14,7 +14,7 @@ type Report struct {
 	Version string    `json:"version"`
 	System  string    `json:"system"`
 	CPUs    int       `json:"cpus"`
-	HubCPUs int       `json:"hub_cpus,omitempty"` // --cpus
+	HubCPUs int       `json:"hub_cpus,omitempty"` // value of --cpus
 	Pinned  bool      `json:"pinned"`             // the load did not run on the cores of the servers
 	Target  string    `json:"target,omitempty"`
 	Engine  string    `json:"engine,omitempty"`

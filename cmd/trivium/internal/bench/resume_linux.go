@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// resume connects all subscribers at once, with a cursor that is a few seconds old. During this time,
-// events are published, and a smaller number of other subscribers, a tenth, stays connected. At most
-// handshakes connections are opened concurrently.
+// resume connects all subscribers at once, with a cursor that is a few seconds old. Meanwhile, events are published,
+// and other subscribers stay connected; their number is a tenth of that of the resuming subscribers. At most handshakes
+// connections are opened concurrently.
 func (r *runner) resume(s spec) (*Result, error) {
 	d, err := r.hubSide(s, true)
 	if err != nil {
@@ -92,8 +92,8 @@ func (d *side) listen(length time.Duration) (*round, error) {
 // published. It may be called while the source runs.
 func (d *side) out() uint32 { return uint32(d.source.expected.Load() / d.source.fan) }
 
-// catchUp waits until all subscribers of the group have received the events with numbers from from up
-// to, but not including, head. Events that do not arrive count as lost.
+// catchUp waits until all subscribers of the group have received all events whose number is at least from and less than
+// head. Events that do not arrive count as lost.
 func (g *group) catchUp(head, from uint32) error {
 	done, err := g.load.pump(patience, func() bool { return g.reached(head, from) })
 	if err == nil && !done {

@@ -182,7 +182,7 @@ type side struct {
 	source *source
 	floor  bool
 	spread bool        // see the field of plan with the same name
-	tls    *tls.Config // of the subscribers; nil: plain TCP
+	tls    *tls.Config // TLS configuration of the subscribers; nil: plain TCP
 	alone  *side       // the same server with another source and a single subscriber; nil: not measured
 	base   int64       // value of source.expected at the time when the group was opened
 	tally  Tally       // sum of the tallies of groups that were closed
@@ -342,8 +342,8 @@ func (d *side) published(rate, n int) error {
 const forever = 1 << 62
 
 // beside calls work, and publishes n events in another goroutine at the same time. If n is 0, it
-// publishes until work returns. It must be work that calls pump. The goroutine sends its error to
-// ended, and beside waits for it. Finally, beside reads until all events have arrived.
+// publishes until work returns. The function work must call pump, because beside reads no events while work runs. The
+// goroutine sends its error to ended, and beside waits for it. Finally, beside reads until all events have arrived.
 func (d *side) beside(rate, n int, ended chan error, work func() error) error {
 	ctx, cancel := context.WithCancel(d.r.ctx)
 	go func() { ended <- d.source.pace(ctx, rate, n) }()

@@ -140,12 +140,13 @@ func (p *Process) HasLogged(text string) {
 // Signal sends a signal to the process.
 func (p *Process) Signal(s syscall.Signal) { require.NoError(p.T, p.Cmd.Process.Signal(s)) }
 
+// Wait waits until the process has exited, and returns its exit code and the duration of waiting.
 func (p *Process) Wait() (code int, took time.Duration) {
 	begin := time.Now()
 	select {
 	case <-p.ended:
 	case <-time.After(Patience):
-		p.T.Fatal("the program does not end")
+		p.T.Fatal("the process does not exit")
 	}
 	_ = p.Cmd.Wait() // the error contains the exit code
 	return p.Cmd.ProcessState.ExitCode(), time.Since(begin)

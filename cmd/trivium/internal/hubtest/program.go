@@ -90,11 +90,11 @@ func Binary(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// builds maps whether the race detector is enabled to the binary of trivium that is built accordingly.
-var builds = map[bool]*Info{true: {name: "trivium-race", flags: []string{"-race"}}, false: {name: "trivium"}}
+// builds contains the binaries of trivium. The key states whether the binary is built with the race detector.
+var builds = map[bool]*binary{true: {name: "trivium-race", flags: []string{"-race"}}, false: {name: "trivium"}}
 
-// Info is a binary of trivium, which is built when it is first needed.
-type Info struct {
+// binary is a binary of trivium, which is built when it is first needed.
+type binary struct {
 	name  string
 	flags []string
 
@@ -105,7 +105,7 @@ type Info struct {
 }
 
 // in builds the binary if this was not done yet, and returns its path.
-func (b *Info) in(t *testing.T) string {
+func (b *binary) in(t *testing.T) string {
 	t.Helper()
 	b.once.Do(func() {
 		root := ModuleRoot(t)

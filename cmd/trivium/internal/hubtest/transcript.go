@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Transcript runs the command and returns its output (standard output and standard error), without spaces at the ends
+// of lines. If the exit code is not 0, the output is followed by the exit code in brackets.
 func Transcript(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	out, err := cmd.CombinedOutput()

@@ -2,5 +2,5 @@
 
 package settings
 
-// descriptorLimit returns known = false, because only Unix systems have a limit of open files.
+// descriptorLimit returns known = false, because only Unix systems have a limit on open files.
 func descriptorLimit() (limit int, known bool) { return 0, false }

@@ -54,6 +54,7 @@ type fileItem struct {
 	line  int
 }
 
+// NewSources returns Sources without a configuration file. They look up environment variables with lookupEnv.
 func NewSources(lookupEnv func(string) (string, bool)) *Sources {
 	return &Sources{
 		lookupEnv: lookupEnv,

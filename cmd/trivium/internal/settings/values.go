@@ -11,6 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
+// Between returns a description of the fault if got is less than low or greater than high, and otherwise "".
 func Between[T interface{ ~int | ~int64 }](got, low, high T) string {
 	if got < low || got > high {
 		return fmt.Sprintf("want %v to %v, got %v", low, high, got)
@@ -18,6 +19,7 @@ func Between[T interface{ ~int | ~int64 }](got, low, high T) string {
 	return ""
 }
 
+// OneOf returns a description of the fault if got is none of the names, and otherwise "".
 func OneOf(got string, names ...string) string {
 	if slices.Contains(names, got) {
 		return ""
@@ -25,6 +27,7 @@ func OneOf(got string, names ...string) string {
 	return fmt.Sprintf("want %s, got %q", strings.Join(names, " or "), got)
 }
 
+// checkURI returns a description of the fault unless s is a valid source of CloudEvents.
 func checkURI(s string) string {
 	if transports.ValidateCloudEventsSource(s) != nil {
 		return fmt.Sprintf("want a URI without spaces, such as https://hub.example.com, got %q", s)
@@ -32,6 +35,7 @@ func checkURI(s string) string {
 	return ""
 }
 
+// CheckAddress returns a description of the fault unless s consists of a host, which may be empty, a colon and a port.
 func CheckAddress(s string) string {
 	host, port, err := net.SplitHostPort(s)
 	if err == nil {

@@ -20,7 +20,7 @@ import (
 // runs them.
 var documented = []string{"README.md", "docs/publishing.md", "docs/security.md"}
 
-// outcomes lists what the commands of the pages must print. The first entry whose part is contained
+// outcomes lists text that the commands of the pages must print. The first entry whose part is contained
 // in a command applies to that command. The test fails if no entry applies to a command, or if an
 // entry applies to no command.
 var outcomes = []struct {

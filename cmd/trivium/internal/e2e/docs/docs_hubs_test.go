@@ -92,7 +92,7 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 func tokenOf(name string) string { return "token-of-" + name }
 
 // writeTokens replaces the tokens in the file. Each argument consists of the name of a token, a colon
-// and a filter of the topics to which the token may subscribe. An empty argument writes no tokens.
+// and a filter of the topics to which the token may subscribe. If an argument is empty, the file contains no tokens.
 func (h *exampleHub) writeTokens(t *testing.T, rights ...string) {
 	text := "tokens:\n"
 	for _, right := range rights {

@@ -30,8 +30,7 @@ func readProtocol(t *testing.T) string {
 	return string(page)
 }
 
-// matches returns what the first group of the pattern matches in text: all these strings, sorted and
-// without duplicates.
+// matches returns all strings in text that the first group of the pattern matches, sorted and without duplicates.
 func matches(pattern *regexp.Regexp, text string) (found []string) {
 	for _, match := range pattern.FindAllStringSubmatch(text, -1) {
 		found = append(found, match[1])

@@ -21,7 +21,7 @@ import (
 
 // request is a request of a hostile client.
 type request struct {
-	hub    *hubtest.Process // nil: the hub main of the testbed
+	hub    *hubtest.Process // nil: testbed.main
 	admin  bool             // send the request to the admin listener
 	line   string           // method and target, without the version
 	host   string           // "": the address of the hub
@@ -170,7 +170,7 @@ func (x *exchange) message() (m decode.Message, code int, err error) {
 	return m, 0, fmt.Errorf("unexpected frame with opcode %d: %q", opcode, payload)
 }
 
-// Opcodes and bits of RFC 6455 section 5.2.
+// These are opcodes and bits of WebSocket frames (RFC 6455, section 5.2).
 const (
 	opContinuation = 0
 	opText         = 1

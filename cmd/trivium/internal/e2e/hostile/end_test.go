@@ -35,7 +35,7 @@ var endAttacks = []attack{
 				under.end(t, http.StatusUnauthorized, end)
 				return
 			}
-			t.Logf("the token expired after %v, before the load was running", life)
+			t.Logf("the token expired after %v, before events were published and received", life)
 		}
 	}},
 	{"a token removed from the file, under load", func(t *testing.T, f *testbed) {
@@ -120,7 +120,7 @@ func (l *load) answer(t *testing.T) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// subscriberLog records what a subscriber received until it was disconnected.
+// subscriberLog records the events that a subscriber received, and how its subscription ended.
 type subscriberLog struct {
 	where     string
 	numbers   []int

@@ -53,7 +53,7 @@ func TestHostile(t *testing.T) {
 	}
 	t.Parallel()
 	f := newTestbed(t)
-	t.Run("try", func(t *testing.T) { // without t.Parallel, which would start them in any order
+	t.Run("try", func(t *testing.T) { // attacks do not call t.Parallel, which would start them in any order
 		var running sync.WaitGroup
 		defer running.Wait()
 		slots := make(chan struct{}, 12) // limits how many attacks run at once; most of them wait most of the time

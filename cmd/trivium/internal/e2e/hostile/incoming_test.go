@@ -108,8 +108,9 @@ func endlessBodies(t *testing.T, f *testbed) {
 }
 
 func endlessMessages(t *testing.T, f *testbed) {
-	// The hub brief has a short read timeout. After some read timeouts, it closes WebSockets whose message is unfinished,
-	// and frees the memory of the messages. It may also refuse requests of a slow machine, which the test then repeats.
+	// The following hub has a short read timeout. After some read timeouts, it closes WebSockets whose message is
+	// unfinished, and frees the memory of the messages. On a slow machine, it may also refuse requests; the test repeats
+	// them.
 	const overdue = 20
 	brief := f.serveAlone(t, "--read-timeout", "1s")
 	unfinished := string(clientFrame(opText, []byte(strings.Repeat(" ", 60<<10))))

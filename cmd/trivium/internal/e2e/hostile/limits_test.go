@@ -29,7 +29,7 @@ func (f *testbed) holdConnection(t *testing.T, p *hubtest.Process, token, forwar
 	return f.start(t, request{hub: p, line: "GET /sse?topic=quiet", token: token, header: []string{"X-Forwarded-For: " + forwarded}})
 }
 
-// exclusive reserves the hub strict, which has low limits, for one attack. It waits until the hub's only
+// exclusive reserves testbed.strict, the hub with low limits, for one attack. It waits until the hub's only
 // connection is that of the watch, a subscriber to all topics.
 func (f *testbed) exclusive(t *testing.T) {
 	t.Helper()

@@ -87,7 +87,7 @@ func widerFilters(t *testing.T, f *testbed) {
 	require.Equal(t, "a.b", e.Topic)
 }
 
-// publishAs publishes an event without breach in its data, with the token p.Token, and returns its ID.
+// publishAs publishes a harmless event (its data does not contain breach) with the token p.Token, and returns its ID.
 func publishAs(p *hubtest.Process, t *testing.T, f *testbed, topic string) (id string) {
 	t.Helper()
 	x := f.do(t, request{hub: p, line: "POST /publish", token: p.Token, body: `{"topic":"` + topic + `","data":1}`})

@@ -34,11 +34,11 @@ type testbed struct {
 	text    *hubtest.Process // logs in text format and retains few events
 
 	began   time.Time  // time before the first hub started
-	limited sync.Mutex // held by the attack that uses the hub strict
+	limited sync.Mutex // held by the attack that uses strict
 
 	mu          sync.Mutex
-	tokensFile  string // tokens file of the hub main
-	textFile    string // tokens file of the hub text
+	tokensFile  string // tokens file of main
+	textFile    string // tokens file of text
 	quietFile   string // tokens file of the other hubs; it never changes
 	revokedFile string
 	entries     []tokenEntry
@@ -48,7 +48,7 @@ type testbed struct {
 	watched     []*watch // one per hub
 }
 
-// openReadTimeout is the read timeout of the hub open. On a busy machine, seconds may pass between the
+// openReadTimeout is the read timeout of the hub testbed.open. On a busy machine, seconds may pass between the
 // opening of a connection and the end of its request.
 const openReadTimeout = 8 * time.Second
 

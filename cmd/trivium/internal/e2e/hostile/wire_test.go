@@ -26,9 +26,9 @@ var wireAttacks = []attack{
 	{"a compression bomb", compressionBomb},
 }
 
-// sendSlowly writes the string first, and then one byte of the string more every 50 ms, beginning
-// again at its end, until the hub closes the connection. It returns the answer and the time until the
-// connection was closed.
+// sendSlowly writes the string in the parameter first. Then, until the hub closes the connection, it writes one byte of
+// the string in the parameter more every 50 ms; after the last byte, it begins again with the first. It returns the
+// answer and the time until the connection was closed.
 func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, took time.Duration, err error) {
 	begin := time.Now()
 	if _, err := io.WriteString(x.conn, first); err != nil {
@@ -55,8 +55,8 @@ func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, to
 	return string(text), time.Since(begin), err
 }
 
-// requireCutOff calls sendSlowly for each attempt, on the main and admin listeners of the hub open. An attempt maps the
-// string that is sent first to the string that is sent slowly. The hub must close each connection in time.
+// requireCutOff calls sendSlowly for each attempt, on the main and admin listeners of the hub testbed.open. An attempt
+// maps the string that is sent first to the string that is sent slowly. The hub must close each connection in time.
 func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 	t.Helper()
 	const most = openReadTimeout + time.Second // after a refusal, the hub waits one second for the body

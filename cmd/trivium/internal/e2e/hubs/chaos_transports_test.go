@@ -30,7 +30,7 @@ func (s *movingSubscriber) take(id string, data string) {
 	cursor, err := hub.ParseCursor(id)
 	text, err2 := strconv.Unquote(data)
 	if err != nil || err2 != nil || cursor.Seq <= s.last {
-		s.fail("got %s %s after %d", id, data, s.last)
+		s.fail("received event %s with data %s after the event with seq %d", id, data, s.last)
 		return
 	}
 	s.last, s.cursor = cursor.Seq, id

@@ -166,7 +166,7 @@ func askDuringDrain(p *hubtest.Process, method, path, body string) drainAnswer {
 	return drainAnswer{response.StatusCode, response.Header}
 }
 
-// drainedReader holds what a subscriber has received until its connection ended.
+// drainedReader counts the messages that a subscriber received until its connection ended.
 type drainedReader struct {
 	seen map[string]int // number of messages, by topic or type
 	err  error
