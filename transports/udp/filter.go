@@ -12,15 +12,15 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// Limits of the difference between the time of a signed datagram and the hub's clock.
+// Values of Config.Skew.
 const (
 	DefaultSkew = 30 * time.Second
 	MaxSkew     = 24 * time.Hour // the largest skew that can be configured
 )
 
-// packetFilter decides which datagrams are accepted. The goroutine that reads owns it.
+// packetFilter decides which datagrams are accepted. The goroutine that reads the socket owns it.
 type packetFilter struct {
-	allow   []netip.Prefix // empty: all senders
+	allow   []netip.Prefix // addresses of allowed senders; empty: all senders are allowed
 	secret  []byte         // empty: datagrams are not signed
 	replays replayCache
 }
@@ -30,7 +30,7 @@ func newPacketFilter(cfg *Config) (*packetFilter, error) {
 		return nil, fmt.Errorf("skew: want 0s to %v, got %v", MaxSkew, cfg.Skew)
 	}
 	if cfg.Secret != nil && len(cfg.Secret) == 0 {
-		return nil, errors.New("secret: want at least one byte, got none") // an empty secret, probably a mistake, would accept every datagram
+		return nil, errors.New("secret: want at least one byte, got none") // probably a mistake: every datagram would be accepted
 	}
 	g := &packetFilter{secret: slices.Clone(cfg.Secret), replays: newReplayCache(cmp.Or(cfg.Skew, DefaultSkew), maxReplayEntries)}
 	for _, prefix := range cfg.Allow {
@@ -45,9 +45,9 @@ func newPacketFilter(cfg *Config) (*packetFilter, error) {
 	return g, nil
 }
 
-// check returns the payload of a datagram and, if it is signed, its ID. For a datagram that must be
-// dropped, it returns the reason. It checks the sender first, then the signature, and parses
-// nothing before these checks.
+// check returns the payload of a datagram and, if the datagram is signed, its ID. If the datagram must be
+// dropped, check returns the reason, which is otherwise "". It first checks the sender and then the
+// signature.
 func (f *packetFilter) check(from netip.Addr, datagram []byte) (payload []byte, id, reason string) {
 	if len(f.allow) > 0 && !f.allows(from) {
 		return nil, "", droppedSender
@@ -62,7 +62,7 @@ func (f *packetFilter) check(from netip.Addr, datagram []byte) (payload []byte, 
 	return signed.Payload, datagramID(&signed), f.replays.add(time.Now(), &signed)
 }
 
-// datagramID returns an ID of a signed datagram that is the same on all hubs: the part of the MAC
+// datagramID returns an ID of a signed datagram, which is the same on all hubs. It is the part of the MAC
 // that the replay cache stores.
 func datagramID(s *wire.SignedDatagram) string {
 	return base64.RawURLEncoding.EncodeToString(s.MAC[:len(fingerprint{})])

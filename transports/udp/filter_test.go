@@ -20,13 +20,14 @@ import (
 
 var testSecret = []byte("open sesame")
 
-// sign returns a signed datagram. Its time is now plus offset.
+// sign returns a signed datagram whose time is now plus offset.
 func sign(secret []byte, offset time.Duration, payload string) string {
 	return string(wire.SignDatagram(nil, secret, time.Now().Add(offset), []byte(payload)))
 }
 
 func upperHex(datagram string) string { return strings.ToUpper(datagram[:64]) + datagram[64:] }
 
+// senders returns the prefixes for ranges of addresses.
 func senders(t *testing.T, ranges ...string) (prefixes []netip.Prefix) {
 	t.Helper()
 	for _, s := range ranges {
@@ -40,8 +41,8 @@ func senders(t *testing.T, ranges ...string) (prefixes []netip.Prefix) {
 // TestDatagramFilter sends accepted and refused datagrams over real sockets.
 func TestDatagramFilter(t *testing.T) {
 	good := sign(testSecret, 0, `"good"`)
-	// All rows are signed before the first one is sent. For slow machines, each time is at least a minute within the
-	// skew or outside it.
+	// All datagrams are signed before the first is sent. Because a slow machine may pause the test in
+	// between, each signing time is at least a minute away from the limits of the skew.
 	signed := Config{Secret: testSecret, Skew: time.Hour}
 	raw := Config{Secret: testSecret, Skew: time.Hour, Format: Format{Mode: Raw}}
 	tests := []struct {
@@ -64,8 +65,8 @@ func TestDatagramFilter(t *testing.T) {
 		{"no payload", signed, []string{strings.TrimSuffix(sign(testSecret, 0, ""), " ")}, "", map[string]uint64{"signature": 1}},
 		{"an empty payload", signed, []string{sign(testSecret, 0, "")}, "", map[string]uint64{"malformed": 1}},
 		{"oldest and newest accepted times", signed, []string{sign(testSecret, -50*time.Minute, "1"), sign(testSecret, 59*time.Minute, "2")}, "1 2", nil},
-		{"too old, too new", signed, []string{sign(testSecret, -61*time.Minute, "1"), sign(testSecret, 70*time.Minute, "2")}, "", map[string]uint64{"replayed": 2}},
-		{"too old, too new, by default", Config{Secret: testSecret}, []string{sign(testSecret, -DefaultSkew-time.Second, "1"), sign(testSecret, 10*time.Minute, "2")}, "", map[string]uint64{"replayed": 2}},
+		{"times outside the skew", signed, []string{sign(testSecret, -61*time.Minute, "1"), sign(testSecret, 70*time.Minute, "2")}, "", map[string]uint64{"replayed": 2}},
+		{"times outside the default skew", Config{Secret: testSecret}, []string{sign(testSecret, -DefaultSkew-time.Second, "1"), sign(testSecret, 10*time.Minute, "2")}, "", map[string]uint64{"replayed": 2}},
 		{"replayed", signed, []string{good, good, upperHex(good)}, `"good"`, map[string]uint64{"replayed": 2}},
 		{"the same payload signed again", signed, []string{sign(testSecret, 0, "1"), sign(testSecret, 1, "1")}, "1 1", nil},
 		{"an allowed sender", Config{Allow: senders(t, "192.0.2.1", "127.0.0.0/8")}, []string{"1"}, "1", nil},
@@ -125,8 +126,8 @@ func TestSkewIsExact(t *testing.T) {
 				continue
 			}
 			require.Equal(t, "1", string(payload))
-			// The repeated datagram is refused: first as a replay, later because its time is
-			// outside the skew.
+			// The repeated datagram is refused: first because it is in the replay cache, later because its
+			// time is outside the skew.
 			for _, until := range []time.Time{time.Now(), at.Add(skew), at.Add(skew + 1), at.Add(3 * skew)} {
 				time.Sleep(max(0, time.Until(until)))
 				_, _, reason = g.check(from, datagram)

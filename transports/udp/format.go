@@ -6,14 +6,14 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// Mode is how datagrams are parsed (docs/protocol.md#publishing-over-udp).
+// Mode determines how datagrams are parsed (docs/protocol.md#publishing-over-udp).
 type Mode uint8
 
-// Modes. Auto and JSON accept one JSON text per datagram or per line.
+// Modes. With Auto and JSON, a datagram contains one JSON text, or one per line.
 const (
 	Auto   Mode = iota // an envelope is an event; anything else is the data of an event
-	JSON               // all JSON is data, even an envelope
-	Raw                // the whole datagram is data
+	JSON               // each JSON text is the data of an event, even if it is an envelope
+	Raw                // the whole datagram is the data of one event
 	Syslog             // one syslog message (RFC 5424 or RFC 3164)
 )
 
@@ -26,14 +26,14 @@ func ParseMode(s string) (Mode, error) {
 	return Mode(mode), err
 }
 
-// Format configures how the events of a datagram are derived.
+// Format determines which events a datagram contains.
 type Format struct {
 	Mode  Mode
-	Topic string // topic of events whose datagram contains no topic
-	// TopicField and TypeField are the members of a JSON object that contain the topic and the type
-	// of its event. They do not apply to envelopes and are ignored by Raw. Dots separate the names
-	// of nested members. If the member is missing or not a string, the topic is Topic, and there is
-	// no type. "" disables a field.
+	Topic string // default topic, for events without a topic in the datagram
+	// TopicField and TypeField name the members of a JSON object that contain the topic and the type
+	// of its event; "": no such member. Dots separate the names of nested members. If the member is
+	// missing or not a string, the topic is Topic, or the event has no type. Both fields have no effect
+	// on envelopes and with Raw.
 	TopicField, TypeField string
 }
 
@@ -41,17 +41,17 @@ func (f Format) wire() wire.DatagramFormat {
 	return wire.DatagramFormat{Mode: wire.DatagramMode(f.Mode), Topic: f.Topic, TopicField: f.TopicField, TypeField: f.TypeField}
 }
 
-// Sign appends a datagram with the payload and its signature to dst
-// (docs/protocol.md#signed-datagrams). at is the time of signing, in the years 1970 to 33658. The
-// time has nanosecond precision, so that a later datagram with the same payload is not refused as a
-// replay.
+// Sign appends to dst a signed datagram with the payload (docs/protocol.md#signed-datagrams). at is the
+// time of signing, which must be in the years 1970 to 33658. The datagram contains the time with
+// nanosecond precision. Therefore the hub does not refuse an equal payload that is signed at another time
+// as a replay.
 func Sign(dst, secret []byte, at time.Time, payload []byte) []byte {
 	return wire.SignDatagram(dst, secret, at, payload)
 }
 
-// Verify checks the signature of a datagram. It returns the time of signing by the sender's clock,
-// and the payload, which shares memory with the datagram. The caller must check that the time is
-// recent and that the datagram is not a replay.
+// Verify verifies the signature of a datagram. It returns the time of signing, by the sender's clock, and
+// the payload, which shares memory with the datagram. The caller must check that the time is recent and
+// that the datagram is not a replay.
 func Verify(secret, datagram []byte) (at time.Time, payload []byte, err error) {
 	signed, err := wire.VerifyDatagram(secret, datagram)
 	return signed.Time, signed.Payload, err

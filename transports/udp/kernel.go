@@ -5,16 +5,16 @@ import (
 	"sync"
 )
 
-// kernelDrops accumulates the number of datagrams that the kernel has dropped at one socket. The
-// kernel's counter has 32 bits and is lost when the socket is closed.
+// kernelDrops counts the datagrams that the kernel has dropped at one socket. The kernel's own counter
+// has 32 bits, and cannot be read after the socket is closed.
 type kernelDrops struct {
 	mu   sync.Mutex // guards the fields below
-	last uint32     // last value of the kernel's counter
-	sum  uint64
+	last uint32     // last value that was read from the kernel's counter
+	sum  uint64     // number of dropped datagrams
 }
 
-// read reads the kernel's counter and returns the sum. After the socket is closed, the sum no
-// longer changes.
+// read reads the kernel's counter and returns the number of dropped datagrams. After the socket is
+// closed, the number no longer changes.
 func (k *kernelDrops) read(conn *net.UDPConn) uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()

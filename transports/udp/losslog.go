@@ -12,21 +12,22 @@ import (
 )
 
 const (
-	lossCheck  = time.Second      // interval between two checks of the totals
-	lossPeriod = 10 * time.Second // minimum interval between two log lines for one reason
+	lossCheck  = time.Second      // interval at which the totals are checked for new losses
+	lossPeriod = 10 * time.Second // minimum interval between two log lines with the same reason
 )
 
-// maxSample is the maximum number of bytes of a dropped datagram that are logged.
+// maxSample is the maximum number of bytes that are logged of a dropped datagram.
 const maxSample = 64
 
-// sample is an example of a datagram that was dropped for one reason.
+// sample describes one datagram that was dropped, as an example for the log.
 type sample struct {
 	from netip.AddrPort
-	text string // escaped; empty: not logged
+	text string // beginning of the datagram, escaped; "": it must not be logged
 }
 
-// sampleOf returns the sample of a datagram. It omits the content of a signed datagram, because a
-// reader of the log could send the datagram again.
+// sampleOf returns the sample for a datagram that was dropped. It contains the datagram's text only if
+// the content was invalid. Otherwise the datagram could be a valid signed datagram, which a reader of the
+// log could send again.
 func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
 	s := &sample{from: from}
 	switch reason {
@@ -36,18 +37,18 @@ func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
 	return s
 }
 
-// lossLog logs the number of dropped JSON texts, lines or datagrams for each reason, with the
-// sender and the beginning of one of them. The goroutine of run owns it.
+// lossLog logs, for each reason, the number of dropped JSON texts, lines or datagrams, and a sample. The
+// goroutine of run owns it.
 type lossLog struct {
 	logger  *slog.Logger
-	dropped func() map[string]uint64    // totals by reason
+	dropped func() map[string]uint64    // returns the totals by reason
 	sample  func(reason string) *sample // removes and returns the stored sample; nil if there is none
 
-	logged   map[string]uint64 // totals already logged
-	loggedAt map[string]time.Time
+	logged   map[string]uint64    // totals at the last log line, by reason
+	loggedAt map[string]time.Time // time of the last log line, by reason
 }
 
-// run checks the totals until stopped is closed, and then one last time.
+// run logs new losses until stopped is closed, and then once more.
 func (l *lossLog) run(stopped <-chan struct{}) {
 	l.logged, l.loggedAt = make(map[string]uint64), make(map[string]time.Time)
 	ticker := time.NewTicker(lossCheck)
@@ -63,8 +64,8 @@ func (l *lossLog) run(stopped <-chan struct{}) {
 	}
 }
 
-// log logs the new losses for each reason that was not logged within lossPeriod. If last is set, it
-// logs the new losses for all reasons.
+// log writes a log line for each reason with new losses, unless the last line with this reason was written
+// less than lossPeriod ago. If last is set, log ignores lossPeriod.
 func (l *lossLog) log(last bool) {
 	totals, now := l.dropped(), time.Now()
 	for _, reason := range slices.Sorted(maps.Keys(totals)) {

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenGroup opens a socket that receives only the datagrams to a multicast group, which it joins
-// on an interface. A socket of package net would be bound to all addresses and would also receive
-// other datagrams.
+// listenGroup opens a socket and joins a multicast group on the interface with the given name. The socket
+// receives only datagrams to the group. A socket of package net would be bound to all addresses and would
+// also receive other datagrams.
 func listenGroup(group *net.UDPAddr, name string) (*net.UDPConn, error) {
-	index := 0 // 0: the system chooses the interface
+	index := 0 // the kernel then chooses the interface
 	if name == "" {
 		name = group.Zone
 	}
@@ -30,8 +30,8 @@ func listenGroup(group *net.UDPAddr, name string) (*net.UDPConn, error) {
 	}
 	socket := os.NewFile(uintptr(fd), "udp "+group.String())
 	defer func() { _ = socket.Close() }() // FilePacketConn has duplicated the descriptor
-	// Several processes may use the port, because each process that has joined the group receives
-	// each datagram.
+	// SO_REUSEADDR lets several processes use the port. Each process that has joined the group receives
+	// every datagram.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return nil, os.NewSyscallError("setsockopt", err)
 	}

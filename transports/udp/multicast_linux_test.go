@@ -30,8 +30,8 @@ func sendToGroup(t *testing.T, group, text string) {
 	require.NoError(t, err)
 }
 
-// The source receives datagrams to the group, but no datagrams to the machine's own addresses or to
-// another group.
+// The source receives datagrams to the group. It does not receive datagrams to the machine's own
+// addresses or to another group.
 func TestGroupIsJoined(t *testing.T) {
 	events := make(chan *hub.Event, 1)
 	s := listen(t, Config{Addr: "239.255.42.1:0", Interface: "lo", Publish: takeAllTo(events)})
@@ -39,7 +39,7 @@ func TestGroupIsJoined(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "239.255.42.1:"+port, s.Addr().String())
 	r := start(t, s)
-	if own, err := net.ListenPacket("udp4", "127.0.0.1:"+port); err == nil { // otherwise another program uses the port and would receive the datagram
+	if own, err := net.ListenPacket("udp4", "127.0.0.1:"+port); err == nil { // an error means that another program uses the port; it would receive the datagram
 		defer own.Close()
 		_, err = own.WriteTo([]byte(`"to this machine"`), own.LocalAddr())
 		require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestGroupIsJoined(t *testing.T) {
 	require.Equal(t, uint64(1), s.Stats().Datagrams)
 }
 
-// If a group cannot be joined, Listen returns an error, and not a source that receives nothing.
+// If a group cannot be joined, Listen returns an error instead of a source that receives nothing.
 func TestGroupIsRefused(t *testing.T) {
 	format := Format{Topic: "a"}
 	_, err := Listen(Config{Addr: "239.255.42.1:0", Interface: "nowhere0", Format: format, Publish: publishNothing})

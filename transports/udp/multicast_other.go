@@ -7,8 +7,8 @@ import (
 	"net"
 )
 
-// listenGroup returns an error, because a socket of package net would receive datagrams to any
-// address.
+// listenGroup returns an error, because it is implemented only for Linux. A socket of package net would
+// also receive datagrams to other addresses.
 func listenGroup(group *net.UDPAddr, _ string) (*net.UDPConn, error) {
 	return nil, fmt.Errorf("multicast groups such as %v are supported on Linux only", group.IP)
 }

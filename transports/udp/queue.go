@@ -6,23 +6,24 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Limits of the queue, including events that are being published. They suffice if the engine stalls
-// for half a second at 100,000 events per second.
+// Limits of the queue. They also count events that are being published. At 100,000 events per second,
+// they suffice if the engine stalls for half a second.
 const (
 	maxQueuedEvents = 64 << 10
-	maxQueuedBytes  = 32 << 20 // bytes of data, topics, types and keys
+	maxQueuedBytes  = 32 << 20 // maximum size of data, topics, types and keys, in bytes
 	maxBatch        = 512      // maximum number of events per batch; a larger batch would hold the hub's lock for too long
 )
 
-// queue passes events from the reading to the publishing goroutine. put never blocks; take does.
+// queue passes events from the goroutine that reads to the goroutine that publishes. put never blocks;
+// take blocks while there are no events.
 type queue struct {
-	available sync.Cond // signaled when waiting is not empty, or the queue is closed
+	available sync.Cond // signaled when waiting becomes non-empty, and when the queue is closed
 
 	mu      sync.Mutex // guards the fields below
 	waiting []*hub.Event
 	ids     []string // IDs of the events in waiting, with the same indexes; nil: no IDs
-	events  int      // number of events that were passed to put and not yet to done
-	bytes   int      // size of these events in bytes
+	events  int      // number of events that put has added and for which done was not called yet
+	bytes   int      // size of these events, in bytes
 	closed  bool
 }
 
@@ -32,7 +33,7 @@ func newQueue() *queue {
 	return q
 }
 
-// put appends the event, with its ID if events have IDs. It returns false if the queue is full.
+// put adds an event and its ID; "": events have no IDs. It returns false if the queue is full.
 func (q *queue) put(e *hub.Event, id string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -51,9 +52,8 @@ func (q *queue) put(e *hub.Event, id string) bool {
 	return true
 }
 
-// take blocks until there are events. It returns at most maxBatch of them, and their IDs. The
-// events are counted toward the limits until done is called with them. take returns nil when the
-// queue is closed and empty.
+// take blocks until there are events. It returns at most maxBatch events, and their IDs. The events
+// count toward the limits until done is called. If the queue is closed and empty, take returns nil.
 func (q *queue) take() (batch []*hub.Event, ids []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -74,8 +74,9 @@ func (q *queue) take() (batch []*hub.Event, ids []string) {
 	return batch, ids
 }
 
-// done stops counting the events of a batch, and clears the batch, because it may share an array
-// with waiting.
+// done must be called after a batch from take was published. The events of the batch then no longer count
+// toward the limits. done also clears the batch, because its array may be shared with waiting and would
+// keep the events in memory.
 func (q *queue) done(batch []*hub.Event) {
 	bytes := 0
 	for _, e := range batch {
@@ -88,7 +89,7 @@ func (q *queue) done(batch []*hub.Event) {
 	q.bytes -= bytes
 }
 
-// close makes take return nil once the queue is empty.
+// close closes the queue: when it is empty, take returns nil.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -96,8 +97,8 @@ func (q *queue) close() {
 	q.available.Signal()
 }
 
-// sizeOf returns the size of an event as counted toward the limits. It uses only fields that the
-// hub does not change.
+// sizeOf returns the size by which an event counts toward maxQueuedBytes. It uses only fields that the hub
+// does not change.
 func sizeOf(e *hub.Event) int {
 	return len(e.Data) + len(e.Topic) + len(e.Type) + len(e.Key)
 }

@@ -7,35 +7,35 @@ import (
 )
 
 const (
-	// maxReplayEntries is the maximum number of signed datagrams in the cache, which then uses up
-	// to 80 MB. Only senders with the secret can cause entries.
+	// maxReplayEntries is the maximum number of entries in the cache, which then uses up to 80 MB.
+	// Only senders that know the secret can add entries.
 	maxReplayEntries = 1 << 21
-	// bucketCount is the number of buckets into which the skew is divided.
+	// bucketCount is the number of buckets for a time of one skew.
 	bucketCount = 16
 )
 
-// replayCache stores accepted signed datagrams until their time would make them invalid. It stores
-// them in buckets by time, and deletes a bucket as a whole. A timer or a list entry for each
-// datagram would need more memory than its fingerprint.
+// replayCache stores the fingerprints of accepted datagrams until the time of the datagram is outside the
+// skew. It stores them in buckets by time, and deletes a bucket as a whole. A timer or a list entry per
+// datagram would need more memory than the fingerprint.
 type replayCache struct {
 	skew  time.Duration
 	limit int // maximum number of entries
 
-	buckets map[int64]map[fingerprint]struct{} // by time divided by the length of a bucket
-	oldest  int64                              // number of the oldest bucket; earlier ones are deleted
-	entries int
+	buckets map[int64]map[fingerprint]struct{} // by number, see bucketOf
+	oldest  int64                              // number of the oldest bucket; buckets before it are deleted
+	entries int                                // number of fingerprints in all buckets
 }
 
-// fingerprint is the beginning of a MAC. Without the secret, nobody can find another datagram with
-// the same 128 bits.
+// fingerprint is the first 128 bits of a datagram's MAC. Without the secret, it is infeasible to find
+// another datagram with the same fingerprint.
 type fingerprint [16]byte
 
 func newReplayCache(skew time.Duration, limit int) replayCache {
 	return replayCache{skew: skew, limit: limit, buckets: make(map[int64]map[fingerprint]struct{})}
 }
 
-// add records the datagram and returns "". If the datagram is a repeat or its time is not
-// acceptable, add returns the reason to drop it.
+// add stores the fingerprint of a datagram and returns "". If the datagram must be dropped, because it is
+// a repeat, its time is outside the skew or the cache is full, add returns the reason.
 func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string) {
 	if age := now.Sub(s.Time); age > c.skew || age < -c.skew {
 		return droppedReplayed
@@ -43,7 +43,7 @@ func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string)
 	c.dropBefore(c.bucketOf(now.Add(-c.skew)))
 	n := c.bucketOf(s.Time)
 	if n < c.oldest {
-		return droppedReplayed // the clock was set back, and this bucket is already deleted
+		return droppedReplayed // the clock was set back; because this bucket is deleted, the datagram may be a repeat
 	}
 	bucket, id := c.buckets[n], fingerprint(s.MAC[:])
 	if _, again := bucket[id]; again {
@@ -61,7 +61,7 @@ func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string)
 	return ""
 }
 
-// dropBefore deletes the buckets before first, which is the bucket of the oldest acceptable time.
+// dropBefore deletes the buckets with numbers below first, the bucket of the oldest acceptable time.
 func (c *replayCache) dropBefore(first int64) {
 	if first <= c.oldest {
 		return
@@ -75,6 +75,7 @@ func (c *replayCache) dropBefore(first int64) {
 	}
 }
 
+// bucketOf returns the number of the bucket for a time.
 func (c *replayCache) bucketOf(t time.Time) int64 {
 	return t.UnixNano() / max(1, int64(c.skew)/bucketCount)
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// entry returns a datagram signed at a time.
+// entry returns a datagram that was signed at the given time.
 func entry(at time.Time, payload int) *wire.SignedDatagram {
 	return &wire.SignedDatagram{Time: at, MAC: sha256.Sum256(fmt.Append(nil, at.UnixNano(), payload))}
 }
 
-// TestReplayCache compares the cache with a map of all accepted datagrams. The clock may be set
-// forward or back.
+// TestReplayCache adds random datagrams and compares the results with a map of all accepted datagrams. In
+// between, the clock may be set forward or back.
 func TestReplayCache(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		skew := time.Duration(rapid.SampledFrom([]int{1, 15, 16, 100, 1000}).Draw(t, "skew"))
@@ -40,7 +40,7 @@ func TestReplayCache(t *testing.T) {
 			reason := l.add(now, s)
 
 			_, again := taken[s.MAC]
-			remembered, kept := 0, 0 // number of entries that must be kept, and number that may be kept
+			remembered, kept := 0, 0 // numbers of entries that the cache must still have, and that it may still have
 			for _, at := range taken {
 				if !at.Before(now.Add(-skew)) {
 					remembered++
@@ -78,8 +78,7 @@ func TestReplayCache(t *testing.T) {
 	})
 }
 
-// A full cache does not delete entries to make room. It refuses new datagrams until older ones have
-// expired.
+// A full cache does not delete entries to make room. It refuses new datagrams until old entries expire.
 func TestFullReplayCache(t *testing.T) {
 	const skew = 16 * time.Second
 	l := newReplayCache(skew, 3)
@@ -97,7 +96,7 @@ func TestFullReplayCache(t *testing.T) {
 		{skew, 5, skew, droppedOverload},
 		{skew, 0, 0, droppedReplayed},
 		{skew, 4, 0, droppedOverload},
-		{skew + time.Second - 1, 6, skew, droppedOverload}, // both are in one bucket
+		{skew + time.Second - 1, 6, skew, droppedOverload}, // the old entries' bucket is not deleted yet
 		{skew + time.Second, 0, 0, droppedReplayed},
 		{skew + time.Second, 5, skew, ""},
 		{skew + time.Second, 5, skew, droppedReplayed},

@@ -16,7 +16,7 @@ func TestQueuedEventsArePublishedAtShutdown(t *testing.T) {
 	synctest.Test(t, testQueuedEventsArePublishedAtShutdown)
 }
 
-// On the fake clock, no time passes until the test closes release.
+// On the fake clock, flushTimeout cannot expire before the test closes release.
 func testQueuedEventsArePublishedAtShutdown(t *testing.T) {
 	entered, release := make(chan struct{}, 3), make(chan struct{})
 	r := start(t, listen(t, Config{Publish: func(ctx context.Context, _ ...*hub.Event) (hub.Cursor, error) {
@@ -32,7 +32,7 @@ func testQueuedEventsArePublishedAtShutdown(t *testing.T) {
 	<-entered
 	r.send(t, "2\n3")
 	for r.Stats().Datagrams < 2 {
-		runtime.Gosched() // a fake clock stands still while the source reads its socket
+		runtime.Gosched() // not a sleep, because the fake clock does not advance while the source reads its socket
 	}
 	go close(release)
 	r.stop()

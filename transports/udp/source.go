@@ -15,7 +15,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// Reasons for losses, in addition to those of wire.RefusalReason.
+// Reasons for which datagrams or events are dropped, in addition to the results of wire.RefusalReason.
 const (
 	droppedSender    = "sender"
 	droppedSignature = "signature"
@@ -26,34 +26,36 @@ const (
 )
 
 const (
-	defaultReadBuffer = 4 << 20  // bytes; 65 ms at 100,000 datagrams per second
-	maxDatagram       = 64 << 10 // bytes; more than the largest datagram, so none is truncated
-	flushTimeout      = 500 * time.Millisecond
+	defaultReadBuffer = 4 << 20                // bytes; holds the datagrams of 65 ms at 100,000 per second
+	maxDatagram       = 64 << 10               // bytes; larger than any datagram, so that none is truncated
+	flushTimeout      = 500 * time.Millisecond // time for publishing queued events at shutdown
 )
 
 // Config configures a Source. Addr, Format.Topic and Publish are required.
 type Config struct {
-	Addr          string // host:port; with port 0, the system chooses a free port. If the host is a multicast group, the source joins it (Linux)
-	Interface     string // interface on which to join a multicast group; empty: the system chooses
-	Format        Format // how the events of a datagram are derived
-	MaxEventBytes int    // limit of an event's data; 0: hub.DefaultMaxEventSize
-	ReadBuffer    int    // requested size of the socket's buffer in bytes; 0: 4 MiB
-	// Allow lists the addresses of accepted senders; empty: all. An IPv4 address and its form
-	// mapped to IPv6 (RFC 4291 section 2.5.5.2) are equal, both here and as a sender's address. The
-	// zone of a sender's address is ignored.
+	// Addr is host:port. If the port is 0, the system chooses a free port. If the host is a multicast
+	// group, the source joins the group (only on Linux).
+	Addr          string
+	Interface     string // network interface on which to join a multicast group; "": the system chooses
+	Format        Format // determines which events a datagram contains
+	MaxEventBytes int    // size limit for the data of an event, in bytes; 0: hub.DefaultMaxEventSize
+	ReadBuffer    int    // requested size of the socket's buffer in the kernel, in bytes; 0: 4 MiB
+	// Allow lists the addresses of allowed senders; empty: all senders are allowed. An IPv4 address is
+	// equal to its IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2). The zone of a sender's address
+	// is ignored.
 	Allow []netip.Prefix
 	// Secret is the key with which datagrams must be signed (docs/protocol.md#signed-datagrams);
 	// nil: datagrams are not signed.
 	Secret []byte
-	// Skew is the maximum difference between the time of a signed datagram and the hub's clock, in
-	// either direction; 0: DefaultSkew.
+	// Skew is the maximum difference, in either direction, between the time of a signed datagram and
+	// the hub's clock; 0: DefaultSkew.
 	Skew time.Duration
-	// Publish publishes a batch of valid events, like hub.Hub.PublishEach. Calls are not
-	// concurrent.
+	// Publish publishes a batch of valid events, like hub.Hub.PublishEach. The source does not call it
+	// concurrently.
 	Publish func(ctx context.Context, events ...*hub.Event) (hub.Cursor, error)
-	// PublishUnique, if not nil, publishes the batches of signed datagrams instead of Publish, like
-	// hub.Hub.PublishUnique. Its argument ids contains an ID for each event. Events that another
-	// hub has already published are counted as replayed.
+	// PublishUnique, if not nil, is called instead of Publish for events of signed datagrams. It must
+	// behave like hub.Hub.PublishUnique. The argument ids contains an ID for each event. Events that
+	// another hub has already published are counted as replayed.
 	PublishUnique func(ctx context.Context, ids []string, events ...*hub.Event) (repeated int, err error)
 	Logger        *slog.Logger
 }
@@ -69,8 +71,8 @@ type Source struct {
 	queue     *queue
 	datagrams atomic.Uint64
 	events    atomic.Uint64
-	dropped   map[string]*atomic.Uint64          // counts by reason; the map does not change
-	samples   map[string]*atomic.Pointer[sample] // samples of dropped datagrams by reason; the map does not change
+	dropped   map[string]*atomic.Uint64          // counts by reason; the map itself does not change
+	samples   map[string]*atomic.Pointer[sample] // samples of dropped datagrams by reason; the map itself does not change
 	kernel    kernelDrops
 
 	// The goroutine that called Run owns the following fields.
@@ -83,12 +85,12 @@ type Source struct {
 type Stats struct {
 	Datagrams uint64            // datagrams read
 	Events    uint64            // events published
-	Dropped   map[string]uint64 // by reason (see the package comment); every reason is present
+	Dropped   map[string]uint64 // losses by reason, see the package comment; contains every reason, even if the count is 0
 }
 
-// Listen opens the socket. The caller must call Run, which reads the socket and closes it. The
-// error names the invalid part of the configuration, or the reason why the system refused the
-// address.
+// Listen opens the socket. The caller must call Run, which reads the socket and closes it. If the
+// configuration is invalid, the error names the invalid field. If the system refuses the address, the
+// error contains the system's reason.
 func Listen(cfg Config) (*Source, error) {
 	if cfg.Addr == "" || cfg.Publish == nil {
 		return nil, errors.New("udp: Config.Addr, Format.Topic and Publish are required")
@@ -162,10 +164,11 @@ func (s *Source) Stats() Stats {
 	return stats
 }
 
-// Run reads and publishes datagrams until ctx ends. Then it publishes the queued events and closes
-// the socket. It must be called once. It returns nil, or an error of the socket.
+// Run reads and publishes datagrams until ctx ends or reading the socket fails. Then it publishes the
+// queued events and closes the socket. It must be called once. If ctx has ended, it returns nil.
 func (s *Source) Run(ctx context.Context) error {
-	// Publishing has another context, so that queued events are published after ctx has ended.
+	// The goroutine that publishes has another context, so that it can publish queued events after ctx
+	// has ended.
 	publishing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	published, stopped, logged := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -178,8 +181,8 @@ func (s *Source) Run(ctx context.Context) error {
 		losses := lossLog{logger: s.cfg.Logger, dropped: func() map[string]uint64 { return s.Stats().Dropped }, sample: s.takeSample}
 		losses.run(stopped)
 	}()
-	// A deadline in the past interrupts the read without closing the socket, whose drop counter
-	// must still be read.
+	// A deadline in the past interrupts the read. The socket stays open, because the kernel's counter of
+	// dropped datagrams must still be read.
 	unwatch := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer unwatch()
 
@@ -215,8 +218,8 @@ func (s *Source) read(ctx context.Context) error {
 	}
 }
 
-// enqueue queues the events of a datagram that has passed the filter. The ID of an event is the
-// datagram's ID and the event's index in the datagram.
+// enqueue queues the events of a datagram that the filter has accepted. id is the ID of the datagram. The
+// first event has the same ID; to the IDs of further events, their index in the datagram is appended.
 func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 	if s.cfg.PublishUnique == nil {
 		id = ""
@@ -244,8 +247,8 @@ func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 	clear(s.parsed)
 }
 
-// refuse counts a dropped datagram, or a dropped JSON text or line in it, and stores a sample for
-// the log.
+// refuse counts a dropped datagram, JSON text or line. If no sample for the reason is stored, it stores
+// one for the log.
 func (s *Source) refuse(reason string, from netip.AddrPort, datagram []byte) {
 	s.drop(reason, 1)
 	if kept := s.samples[reason]; kept.Load() == nil {
@@ -253,7 +256,7 @@ func (s *Source) refuse(reason string, from netip.AddrPort, datagram []byte) {
 	}
 }
 
-// takeSample removes and returns the sample of a reason.
+// takeSample removes and returns the stored sample for a reason, or returns nil.
 func (s *Source) takeSample(reason string) *sample {
 	if kept := s.samples[reason]; kept != nil {
 		return kept.Swap(nil)

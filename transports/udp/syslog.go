@@ -12,7 +12,7 @@ import (
 	"github.com/leodido/go-syslog/v4/rfc5424"
 )
 
-// syslogMessage is the data of an event that is derived from a syslog message.
+// syslogMessage is the content of a syslog message. Its JSON is the data of the event.
 type syslogMessage struct {
 	Facility       uint8                        `json:"facility"` // 0 to 23
 	Severity       uint8                        `json:"severity"` // 0 (emergency) to 7 (debug)
@@ -38,8 +38,8 @@ func newSyslogParser() *syslogParser {
 
 var errNoPriority = errors.New("a syslog message must begin with a priority such as <34>")
 
-// toJSON returns a message as JSON. If the part after the priority cannot be parsed, the message
-// contains it unchanged (RFC 3164 section 4.3.3).
+// toJSON returns the JSON of a syslogMessage for a datagram. If the part after the priority cannot be
+// parsed, the member message contains that part unchanged (RFC 3164 section 4.3.3).
 func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 	datagram = bytes.TrimRight(datagram, "\x00\r\n")
 	priority, rest, found := bytes.Cut(datagram, []byte{'>'})
@@ -47,7 +47,7 @@ func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 		return nil, errNoPriority
 	}
 	var m syslogMessage
-	parsed, _ := p.parse(datagram, rest) // in best-effort mode, a partial result is returned with an error
+	parsed, _ := p.parse(datagram, rest) // in best-effort mode, the parser returns a partial result together with an error
 	switch got := parsed.(type) {
 	case *rfc5424.SyslogMessage:
 		m.setBase(&got.Base)
@@ -70,8 +70,8 @@ func (p *syslogParser) toJSON(datagram []byte) ([]byte, error) {
 	return bytes.TrimSpace(out.Bytes()), err
 }
 
-// parse parses a message according to RFC 5424 if a version follows the priority, otherwise
-// according to RFC 3164.
+// parse parses a datagram according to RFC 5424 if a version number follows the priority, otherwise
+// according to RFC 3164. rest is the part after the priority.
 func (p *syslogParser) parse(datagram, rest []byte) (syslog.Message, error) {
 	if version, _, found := bytes.Cut(rest, []byte{' '}); found && len(version) > 0 && len(version) < 4 && len(bytes.Trim(version, "0123456789")) == 0 {
 		return p.rfc5424.Parse(datagram)

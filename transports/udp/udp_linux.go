@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setReadBuffer requests a read buffer of n bytes. It returns the actual size, without the kernel's
-// overhead.
+// setReadBuffer requests a receive buffer of n bytes from the kernel. It returns the actual size, without
+// the kernel's overhead.
 func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -17,7 +17,7 @@ func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
 	got := 0
 	var sockErr error
 	err = raw.Control(func(fd uintptr) {
-		// Only with CAP_NET_ADMIN can the size exceed net.core.rmem_max.
+		// SO_RCVBUFFORCE may exceed net.core.rmem_max, but requires CAP_NET_ADMIN.
 		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) != nil {
 			sockErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, n)
 		}
@@ -31,9 +31,9 @@ func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
 	return got / 2, err // socket(7): the kernel doubles the requested size
 }
 
-// socketDrops returns the number, modulo 2^32, of datagrams that the kernel has dropped at the
-// socket because the buffer was full or a checksum was wrong. It uses SO_MEMINFO, which is always
-// current; SO_RXQ_OVFL is reported only with the next datagram.
+// socketDrops returns the number, modulo 2^32, of datagrams that the kernel has dropped at the socket
+// because the buffer was full or a checksum was wrong. It uses SO_MEMINFO, whose counter is always
+// current. The counter of SO_RXQ_OVFL would arrive only with the next datagram.
 func socketDrops(conn *net.UDPConn) (uint32, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -10,9 +10,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// No goroutine reads while the test floods the socket, so the kernel drops most datagrams. Every
-// datagram must be published or counted, even if the socket is closed before the kernel's counter
-// is read.
+// The test floods the socket before the source reads it, so the kernel drops most datagrams. Every
+// datagram must be published or counted, also after the socket is closed.
 func TestKernelDropsAreCounted(t *testing.T) {
 	s := listen(t, Config{ReadBuffer: 8 << 10, Publish: takeAll})
 	const sent = 1000
@@ -31,7 +30,8 @@ func TestKernelDropsAreCounted(t *testing.T) {
 	require.Equal(t, uint64(sent), stats.Events+sum(stats.Dropped))
 }
 
-// Drops after the last call of read are counted when the socket is closed.
+// Datagrams that the kernel drops before Run are counted, even though Run closes the socket without
+// reading a datagram.
 func TestKernelDropsSurviveClose(t *testing.T) {
 	s := listen(t, Config{ReadBuffer: 8 << 10, Publish: takeAll})
 	flood(t, s, 1000)
@@ -53,8 +53,8 @@ func takeAllTo(events chan<- *hub.Event) func(context.Context, ...*hub.Event) (h
 
 func takeAll(context.Context, ...*hub.Event) (hub.Cursor, error) { return hub.Cursor{}, nil }
 
-// flood sends n datagrams, of which a tenth are not JSON. When a write to a loopback address
-// returns, the datagram is either in the socket's buffer or dropped.
+// flood sends n datagrams, of which a tenth are not JSON. When it returns, each datagram is either in the
+// socket's buffer or dropped, because the datagrams are sent over the loopback interface.
 func flood(t *testing.T, s *Source, n int) {
 	t.Helper()
 	sender, err := net.Dial("udp", s.Addr().String())

@@ -6,10 +6,11 @@ import (
 	"net"
 )
 
-// setReadBuffer requests a read buffer of n bytes. The actual size is unknown.
+// setReadBuffer requests a receive buffer of n bytes from the kernel. It returns n, because the actual
+// size is unknown.
 func setReadBuffer(conn *net.UDPConn, n int) (int, error) {
 	return n, conn.SetReadBuffer(n)
 }
 
-// socketDrops returns 0, because this system does not report drops.
+// socketDrops returns 0, because the number of dropped datagrams is read only on Linux.
 func socketDrops(*net.UDPConn) (uint32, error) { return 0, nil }

@@ -30,7 +30,7 @@ type running struct {
 	stop   func() // ends Run and waits until it has returned
 }
 
-// listen opens a source. It sets the fields of the configuration that every test needs.
+// listen opens a source with the given configuration. It sets required fields that are not set.
 func listen(t *testing.T, cfg Config) *Source {
 	t.Helper()
 	cfg.Addr = cmp.Or(cfg.Addr, "127.0.0.1:0")
@@ -47,6 +47,7 @@ func listen(t *testing.T, cfg Config) *Source {
 
 func publishNothing(context.Context, ...*hub.Event) (hub.Cursor, error) { return hub.Cursor{}, nil }
 
+// start calls Run of a source in a goroutine, and connects a client to the source.
 func start(t *testing.T, s *Source) *running {
 	t.Helper()
 	sender, err := net.Dial("udp", s.Addr().String())
@@ -150,8 +151,8 @@ func TestEveryLossIsCountedUnderItsReason(t *testing.T) {
 	require.Contains(t, log.String(), "sender=127.0.0.1:")
 }
 
-// If the publisher is stalled, memory is bounded, and every event that does not fit into the queue
-// is counted.
+// If Publish blocks, the number of queued events is limited, and every event that does not fit into the
+// queue is counted.
 func TestQueueIsBoundedInEvents(t *testing.T) {
 	release := make(chan struct{})
 	r := start(t, listen(t, Config{Publish: func(context.Context, ...*hub.Event) (hub.Cursor, error) {
@@ -181,7 +182,7 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 	require.False(t, q.put(&hub.Event{Topic: "a"}, ""))
 	batch, _ := q.take()
 	require.Len(t, batch, 4)
-	require.False(t, q.put(e(), ""), "events that are being published are counted")
+	require.False(t, q.put(e(), ""), "events that are being published must count toward the limits")
 	q.done(batch)
 	require.True(t, q.put(e(), ""))
 	q.close()
@@ -233,7 +234,7 @@ func TestListenRefusesInvalidConfig(t *testing.T) {
 	require.Zero(t, s.Stats().Datagrams)
 }
 
-// lossScript provides the totals that a lossLog reads, and records the lines that it logs.
+// lossScript contains the totals and samples that a lossLog reads, and records the lines that it logs.
 type lossScript struct {
 	mu     sync.Mutex // guards the fields below
 	totals map[string]uint64
@@ -265,8 +266,8 @@ func (l *lossScript) add(reason string, n uint64) {
 	l.totals[reason] += n
 }
 
-// lines advances the fake clock and returns the new lines, without the part of each line before the
-// reason.
+// lines advances the fake clock and returns the lines that were logged since its last call, each from its
+// reason on.
 func (l *lossScript) lines(after time.Duration) (all []string) {
 	time.Sleep(after) // advances the fake clock
 	synctest.Wait()
@@ -310,8 +311,8 @@ func TestLossesAreLoggedOncePerPeriod(t *testing.T) {
 	})
 }
 
-// Events that another hub has published are counted as replayed. Each event of a datagram has its
-// own ID.
+// Each event of a signed datagram has its own ID. Events that another hub has already published are
+// counted as replayed.
 func TestSignedOnAnotherHub(t *testing.T) {
 	secret, at := []byte("secret"), time.Now()
 	var taken []string
@@ -344,7 +345,7 @@ func TestSignedOnAnotherHub(t *testing.T) {
 	second := wire.SignDatagram(nil, secret, at, []byte("9\n8\n7"))
 	opened, err = wire.VerifyDatagram(secret, second)
 	require.NoError(t, err)
-	known[datagramID(&opened)+".1"] = true // makes the datagram one that another hub has published
+	known[datagramID(&opened)+".1"] = true // as if another hub had published the second event of the datagram
 	mu.Unlock()
 	r.send(t, string(second))
 	r.eventually(t, func(s Stats) bool { return s.Events == 4 && s.Dropped["replayed"] == 1 && s.Dropped["engine"] == 1 })

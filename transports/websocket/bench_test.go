@@ -9,8 +9,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// BenchmarkMessage sends a command of 200 bytes over a socket and reads its acknowledgement. Both
-// ends are in this process.
+// BenchmarkMessage sends a command of 200 bytes over a TCP connection and reads its acknowledgment. Client
+// and hub run in this process.
 func BenchmarkMessage(b *testing.B) {
 	s := tt.Start(b, tt.Config{MessageRate: 1e9})
 	c, err := s.DialSocket(tt.Query(), nil, nil)

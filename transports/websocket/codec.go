@@ -6,9 +6,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// codec encodes each message as one frame, and ends the stream with a close frame.
+// codec encodes each event and each message as one frame. To the last message of a stream it adds a close
+// frame.
 type codec struct {
-	deflate     bool              // permessage-deflate was negotiated
+	deflate     bool              // whether permessage-deflate was negotiated
 	cloudEvents *wire.CloudEvents // encodes events; nil: events are sent as envelopes
 }
 

@@ -46,8 +46,8 @@ func TestSubscribeCommand(t *testing.T) {
 	require.Equal(t, other.ID, message(t, c).Event.ID)
 }
 
-// The acknowledgement of a subscribe command arrives before the first event, and contains the start
-// position.
+// The acknowledgment of a subscribe command contains the start position and arrives before the first
+// event.
 func TestSubscribeWithStart(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	var events []*hub.Event
@@ -85,12 +85,12 @@ func TestSubscribeWithStart(t *testing.T) {
 			for _, e := range events[row.first:] {
 				require.Equal(t, e.ID, message(t, c).Event.ID)
 			}
-			require.Equal(t, wire.OpAck, exchange(t, c, pingCommand).Op, "no other event is sent")
+			require.Equal(t, wire.OpAck, exchange(t, c, pingCommand).Op, "the hub must not send another event")
 		})
 	}
 }
 
-// A filter that is given twice in the URL is one filter.
+// If the URL contains a filter twice, one unsubscribe command removes it.
 func TestUnsubscribeFilterGivenTwice(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dial(t, s, "topic", "a", "topic", "b", "topic", "a")
@@ -100,11 +100,11 @@ func TestUnsubscribeFilterGivenTwice(t *testing.T) {
 	require.Equal(t, event.ID, message(t, c).Event.ID)
 }
 
-// If the URL has no filter, the connection has the filters to which the token has a right.
+// If the URL contains no filter, the connection subscribes to all filters that the token grants.
 func TestCommandsWithoutTopics(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: filterSet(t, "a", "b", "c.*")}})
 	c := dial(t, s)
-	require.Equal(t, "cursor", exchange(t, c, `{"op":"subscribe","topic":"a","cursor":"00000000-1"}`).Problem.Parameter, "a connection with topics accepts no cursor")
+	require.Equal(t, "cursor", exchange(t, c, `{"op":"subscribe","topic":"a","cursor":"00000000-1"}`).Problem.Parameter, "a connection with topics must refuse a cursor")
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"unsubscribe","topic":"a"}`).Op)
 	require.Equal(t, wire.OpError, exchange(t, c, `{"op":"unsubscribe","topic":"a"}`).Op)
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"subscribe","topic":"c.1"}`).Op)
@@ -113,7 +113,7 @@ func TestCommandsWithoutTopics(t *testing.T) {
 	require.Equal(t, event.ID, message(t, c).Event.ID)
 }
 
-// A refused command is answered and changes nothing. The connection stays open.
+// A refused command is answered with an error and changes nothing. The connection stays open.
 func TestRefusedCommands(t *testing.T) {
 	grant := &auth.Grant{Subject: "s", Subscribe: filterSet(t, "a.>", "b"), Publish: filterSet(t, "p.>")}
 	s := tt.Start(t, tt.Config{Grant: grant, MaxTopics: 2})
@@ -158,7 +158,7 @@ func TestRefusedCommands(t *testing.T) {
 	require.Equal(t, event.ID, message(t, c).Event.ID)
 
 	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"auth","token":"fresh"}`).Op)
-	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"subscribe","topic":"z"}`).Op, "the new token has the right")
+	require.Equal(t, wire.OpAck, exchange(t, c, `{"op":"subscribe","topic":"z"}`).Op, "the new token must grant the filter")
 }
 
 func TestPublishCommand(t *testing.T) {
@@ -168,7 +168,7 @@ func TestPublishCommand(t *testing.T) {
 	command := `{"op":"publish","ref":7,"topic":"a","type":"t","key":"k","data": [1.50 , 2],"idempotency_key":"once"}`
 	first := exchange(t, c, command)
 	require.Equal(t, wire.Message{Op: wire.OpAck, Ref: wire.Ref("7"), ID: s.Hub.Position().String()}, first)
-	require.Equal(t, first, exchange(t, c, command), "a repeated command has the same answer")
+	require.Equal(t, first, exchange(t, c, command), "a repeated command must have the same answer")
 	m := exchange(t, c, `{"op":"publish","topic":"a","data":0,"idempotency_key":"once"}`)
 	require.Equal(t, 422, m.Problem.Status)
 	e := message(t, reader).Event
@@ -177,7 +177,7 @@ func TestPublishCommand(t *testing.T) {
 	require.EqualValues(t, 1, s.Hub.Stats().Published)
 }
 
-// A token with only the right to publish can be used for a connection without topics.
+// A token that grants only publishing can be used for a connection without topics.
 func TestPublishOnlyToken(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Publish: filterSet(t, ">")}})
 	c := dial(t, s, "subscribe", "none")
@@ -187,7 +187,7 @@ func TestPublishOnlyToken(t *testing.T) {
 	require.ErrorContains(t, err, "403")
 }
 
-// TestBadQuery checks the parameters that only the WebSocket route has.
+// TestBadQuery tests invalid values of parameters that only the WebSocket route has.
 func TestBadQuery(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	for _, query := range [][]string{{"subscribe", "all"}, {"subscribe", "none", "topic", "a"}, {"subscribe", "none", "subscribe", "none"}} {
@@ -199,7 +199,7 @@ func TestBadQuery(t *testing.T) {
 	}
 }
 
-// heap returns the bytes in use after a garbage collection.
+// heap returns the size of the live heap, in bytes.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -208,7 +208,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// The memory of a connection is released when the connection is lost, refused or closed.
+// The memory of a connection is released when the connection is lost or refused.
 func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 	s := tt.Start(t, tt.Config{Grant: &auth.Grant{Subscribe: filterSet(t, "a")}})
 	for name, connect := range map[string]func(){
@@ -226,19 +226,19 @@ func TestClosedConnectionsLeaveNoMemory(t *testing.T) {
 		const n = 1000
 		before := int64(0)
 		for i := range 2 * n {
-			if i == n { // from now on, the pools are full
+			if i == n { // the pools are now full
 				before = heap()
 			}
 			connect()
 		}
 		require.Eventually(t, func() bool { return s.WebSocket.Connections.Load() == 0 }, tt.Patience, time.Millisecond)
 		require.Eventually(t, func() bool { return heap()-before < n<<10 }, tt.Patience, 50*time.Millisecond,
-			"%s: a closed connection leaves less than 1 KiB", name)
+			"%s: a closed connection must leave less than 1 KiB", name)
 	}
 }
 
-// A page cannot see the HTTP status of a refused handshake, so the error is sent over the
-// WebSocket.
+// A page in a browser cannot read the HTTP status of a refused handshake. Therefore, if the handshake has
+// an Origin, the hub accepts it and sends the error over the WebSocket.
 func TestRefusedWithOrigin(t *testing.T) {
 	t.Parallel()
 	origin := http.Header{"Origin": {"https://a.example"}, "Sec-Websocket-Protocol": {"trivium.v1"}}
@@ -271,8 +271,8 @@ func TestRefusedWithOrigin(t *testing.T) {
 	require.ErrorContains(t, err, "503")
 }
 
-// The number of refused connections that stay open is limited. Above the limit, requests are
-// answered with an HTTP status.
+// The number of refused connections that stay open for their error message is limited. Above the limit,
+// refused requests are answered with an HTTP status.
 func TestRejectedConnectionsAreBounded(t *testing.T) {
 	s, end := assemble(t, websocket.Config{})
 	defer end()
@@ -298,7 +298,7 @@ func TestSubprotocol(t *testing.T) {
 	}
 }
 
-// A connection with a cursor and without topics does not delay the end of a drain.
+// A connection without topics does not delay the end of a drain, even if it has an old cursor.
 func TestGoawayWithoutTopics(t *testing.T) {
 	t.Parallel()
 	s := tt.Start(t, tt.Config{})

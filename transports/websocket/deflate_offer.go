@@ -16,13 +16,13 @@ const (
 	serverMaxWindowBits = "server_max_window_bits"
 	clientMaxWindowBits = "client_max_window_bits"
 
-	largestWindow = "15" // the window of the hub's compressor
+	largestWindow = "15" // window bits of the hub's compressor
 )
 
-// deflateOffer returns the first acceptable offer of permessage-deflate, in the format that the
-// library can parse, or "" if there is none. An offer with an unknown, repeated or invalid
-// parameter is declined (RFC 7692, section 7.1). window is set if the answer must repeat
-// server_max_window_bits.
+// deflateOffer parses the offers of permessage-deflate in a handshake. If an offer is acceptable, it
+// returns an offer that github.com/coder/websocket can parse, otherwise "". An offer with an unknown,
+// repeated or invalid parameter is not acceptable (RFC 7692, section 7.1). window reports whether the
+// answer must repeat the parameter server_max_window_bits.
 func deflateOffer(header http.Header) (offer string, window bool) {
 	for extension := range web.Elements(header.Values("Sec-WebSocket-Extensions")) {
 		name, parameters, _ := strings.Cut(extension, ";")
@@ -36,7 +36,8 @@ func deflateOffer(header http.Header) (offer string, window bool) {
 	return "", false
 }
 
-// parseDeflateOffer checks the parameters of an offer.
+// parseDeflateOffer reports whether the parameters of an offer are acceptable. some is set if there are
+// parameters. window is like that of deflateOffer.
 func parseDeflateOffer(parameters string, some bool) (window, ok bool) {
 	if !some {
 		return false, true
@@ -74,7 +75,7 @@ func unquote(value string) string {
 	return value
 }
 
-// validWindowBits reports whether a value is 8 to 15, without leading zeros.
+// validWindowBits reports whether a value is a number from 8 to 15, without leading zeros.
 func validWindowBits(value string) bool {
 	return slices.Contains([]string{"8", "9", "10", "11", "12", "13", "14", largestWindow}, value)
 }

@@ -71,7 +71,7 @@ func TestDeflate(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	require.Equal(t, wire.OpHello, message(t, c).Op)
-	for range 2 { // each message is compressed without the context of the previous one
+	for range 2 { // the second message must be compressed without the context of the first
 		e := tt.JSON("t", `"`+of(2000)+`"`)
 		s.Publish(t, e)
 		f, err := c.Receive()

@@ -14,7 +14,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// gatedEngine is an engine whose publishes wait until gate is closed.
+// gatedEngine is an engine whose publishes block until gate is closed.
 type gatedEngine struct {
 	hub.Engine
 	gate chan struct{}
@@ -25,8 +25,8 @@ func (e gatedEngine) Publish(ctx context.Context, events []*hub.Event) (hub.Curs
 	return e.Engine.Publish(ctx, events)
 }
 
-// A publish that is in progress when the hub drains is acknowledged before the goaway message. Later commands are not
-// executed.
+// If a publish command is being executed when the hub drains, the hub acknowledges it before it sends
+// the goaway message. The hub does not execute later commands.
 func TestPublishDuringDrainIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := gatedEngine{hub.NewMemory(), make(chan struct{})}
@@ -43,7 +43,7 @@ func TestPublishDuringDrainIsAnswered(t *testing.T) {
 			defer close(drained)
 			s.Registry.Drain(context.Background(), window)
 		}()
-		time.Sleep(window - time.Second) // all clients were sent goaway before this time
+		time.Sleep(window - time.Second) // without the delay, the goaway would have been sent by this time
 		close(engine.gate)
 		// The event, whose Op is empty, arrives before or after its acknowledgement.
 		require.ElementsMatch(t, []string{"", wire.OpAck}, []string{message(t, c).Op, message(t, c).Op})

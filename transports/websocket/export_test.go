@@ -7,21 +7,22 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// MaxUnread and CloseTimeout limit the reading from a refused connection.
+// MaxUnread and CloseTimeout limit how many bytes, and for how long, the hub reads from a connection
+// after it has closed the stream.
 const (
 	MaxUnread    = maxUnread
 	CloseTimeout = closeTimeout
 )
 
-// Verdict is the reason for which a connection was refused. The zero Verdict means that it was not
-// refused.
+// Verdict is the result of parsing input: the reason and the close code of a violation. The zero Verdict
+// means that there was no violation.
 type Verdict struct {
 	Reason string
 	Code   int
 }
 
-// Receive passes chunks to a frameReader. It returns the number of parsed bytes in the first
-// result.
+// Receive passes chunks to a frameReader, until one contains a violation. It returns the parsed bytes and
+// the Verdict.
 func Receive(limits *Config, limiter *rate.Limiter, chunks [][]byte) ([]byte, Verdict) {
 	f := frameReader{limits: limits, limiter: limiter, deflate: limits.Compression}
 	var taken []byte
@@ -35,7 +36,8 @@ func Receive(limits *Config, limiter *rate.Limiter, chunks [][]byte) ([]byte, Ve
 	return taken, Verdict{}
 }
 
-// Received returns the messages and control frames in the chunks, each as its opcode and payload.
+// Received returns the messages and control frames in the chunks. Each is a string that consists of the
+// opcode and the payload.
 func Received(limits *Config, chunks [][]byte) []string {
 	f := frameReader{limits: limits, limiter: rate.NewLimiter(rate.Inf, 1), deflate: limits.Compression}
 	r := new(record)
@@ -45,7 +47,8 @@ func Received(limits *Config, chunks [][]byte) []string {
 	return r.whole
 }
 
-// FramingAllocs returns the number of allocations for parsing a message, without its buffer.
+// FramingAllocs returns the number of allocations for parsing p, frames of a message, not counting the
+// message's buffer.
 func FramingAllocs(p []byte) float64 {
 	f := frameReader{
 		limits:  &Config{MaxMessage: DefaultMaxMessage, MaxFragments: DefaultMaxFragments},
@@ -59,7 +62,7 @@ func FramingAllocs(p []byte) float64 {
 	})
 }
 
-// record is a receiver that keeps all messages and control frames.
+// record is a receiver that collects all messages and control frames.
 type record struct{ whole []string }
 
 func (r *record) reserve(int) *violation { return nil }
@@ -74,5 +77,5 @@ func (r *record) control(opcode byte, payload []byte) *violation {
 	return nil
 }
 
-// FillRejected occupies all places for rejected connections.
+// FillRejected makes the limit for rejected connections appear reached.
 func (h *Handler) FillRejected() { h.rejected.n.Store(maxRejected) }

@@ -8,37 +8,37 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// frameReader parses the peer's frames (RFC 6455, section 5) incrementally: no goroutine waits for
-// the rest of a frame, and between messages it holds no buffer. It detects an error at the byte
-// that causes it, and a message that is too large at its header.
+// frameReader parses the peer's frames (RFC 6455, section 5) incrementally, so that no goroutine has to
+// wait for the rest of a frame. Between messages it holds no buffer. It detects an error at the byte that
+// causes it. It detects that a message is too large at the end of a frame's header.
 type frameReader struct {
 	// Static fields.
 
 	limits  *Config
 	limiter *rate.Limiter // limits messages, pings and pongs
-	deflate bool          // permessage-deflate was negotiated
+	deflate bool          // whether permessage-deflate was negotiated
 
 	// Owned by the goroutine that calls feed.
 
-	payload       *bytes.Buffer // payload of the current message, unmasked; nil: none
-	control       []byte        // payload of the current control frame, unmasked
-	frameCount    int           // frames of the current message so far
-	length        uint64        // payload length as far as the header was parsed
-	payloadLeft   uint64        // payload bytes that have not arrived
-	key           [keyLength]byte
-	messageHeader byte // first header byte of the current message
-	first         byte // first header byte of the current frame
-	second        byte
-	closeReceived bool // a close frame was received; nothing may follow
+	payload       *bytes.Buffer   // payload of the current message, unmasked; nil: there is no current message
+	control       []byte          // payload of the current control frame, unmasked
+	frameCount    int             // number of frames of the current message so far
+	length        uint64          // payload length of the current frame, as far as its header was parsed
+	payloadLeft   uint64          // number of payload bytes that have not arrived
+	key           [keyLength]byte // masking key of the current frame
+	messageHeader byte            // first header byte of the first frame of the current message
+	first         byte            // first header byte of the current frame
+	second        byte            // second header byte of the current frame, without the mask bit
+	closeReceived bool            // whether a close frame was received; later input is not parsed
 	state         parseState
-	headerLeft    uint8 // bytes of the extended length or key that have not arrived
+	headerLeft    uint8 // number of bytes of the extended length or of the key that have not arrived
 }
 
-// receiver handles complete messages and control frames. It must not keep the bytes after it
-// returns.
+// receiver handles complete messages and control frames. Its methods must not keep the bytes after they
+// return.
 type receiver interface {
-	// reserve is called with the memory, in bytes, that the current message needs next. It is
-	// called with 0 when the message is finished.
+	// reserve reserves memory for the current message. size is the total size of the memory, in bytes. It
+	// is called before the memory is allocated, and with 0 after the message was handled.
 	reserve(size int) *violation
 	message(text []byte) *violation
 	control(opcode byte, payload []byte) *violation
@@ -67,7 +67,7 @@ const (
 	opcodeContinuation = 0x0
 	opcodeText         = 0x1
 	opcodeBinary       = 0x2
-	opcodeControl      = 0x8 // the bit that all control frames have
+	opcodeControl      = 0x8 // a bit that is set in the opcodes of all control frames
 	opcodeClose        = 0x8
 	opcodePing         = 0x9
 	opcodePong         = 0xa
@@ -92,8 +92,8 @@ func freeMessageBuffer(b *bytes.Buffer) {
 	}
 }
 
-// grow makes room for n more bytes in the buffer of a message, which may have at most limit bytes.
-// other is the size of other memory that is reserved for the message.
+// grow makes room for n more bytes in the buffer of a message, which may have at most limit bytes. other
+// is the size of further memory for the message, which is reserved together with the buffer.
 func grow(b *bytes.Buffer, n, other int, limit int64, to receiver) *violation {
 	need := b.Len() + n
 	if need <= b.Cap() {
@@ -107,11 +107,12 @@ func grow(b *bytes.Buffer, n, other int, limit int64, to receiver) *violation {
 	return nil
 }
 
-// initialSize is the smallest capacity in bytes that grow allocates, unless the message's limit is lower.
+// initialSize is the minimum capacity that grow allocates, in bytes, unless the limit of the message is
+// lower.
 const initialSize = 512
 
-// feed parses the next bytes and returns the number of parsed bytes. It stops early after a
-// violation or a close frame.
+// feed parses the next bytes of input and returns the number of parsed bytes. It stops at a violation and
+// after a close frame.
 func (f *frameReader) feed(p []byte, to receiver) (n int, v *violation) {
 	for n < len(p) && !f.closeReceived {
 		if f.state == statePayload {
@@ -136,7 +137,7 @@ func (f *frameReader) feed(p []byte, to receiver) (n int, v *violation) {
 	return n, nil
 }
 
-// addPayload unmasks and appends bytes of a payload.
+// addPayload unmasks bytes of a payload and appends them to the current message or control frame.
 func (f *frameReader) addPayload(p []byte, to receiver) *violation {
 	var added []byte
 	if f.isControl() {
@@ -182,8 +183,8 @@ func (f *frameReader) finishFrame(to receiver) *violation {
 	return to.message(inflated.Bytes())
 }
 
-// headerByte parses the next byte of a header. It refuses an invalid frame at the first byte that
-// shows the error.
+// headerByte parses the next byte of a frame's header. It returns a violation at the first byte that
+// makes the frame invalid.
 func (f *frameReader) headerByte(b byte) *violation {
 	switch f.state {
 	case stateFirstByte:
@@ -229,9 +230,10 @@ func (f *frameReader) headerByte(b byte) *violation {
 
 func (f *frameReader) isControl() bool { return f.first&opcodeControl != 0 }
 
-// startFrame checks and counts the first byte of a frame. Frames count toward the limit of frames
-// per message. Messages, pings and pongs count toward the rate limit. Together, the two limits
-// bound the frames per second. A close frame is not counted, because there is only one.
+// startFrame checks the first byte of a frame and counts the frame. The frames of a message count toward
+// the limit of frames per message. Messages, pings and pongs count toward the rate limit. Together, both
+// limits bound the number of frames per second. A close frame is not counted, because no frame is parsed
+// after it.
 func (f *frameReader) startFrame() *violation {
 	opcode, reserved := f.first&opcodeMask, f.first&bitsReserved
 	if f.deflate && (opcode == opcodeText || opcode == opcodeBinary) {
@@ -267,7 +269,7 @@ func (f *frameReader) startFrame() *violation {
 	return nil
 }
 
-// lengthKnown checks the frame after its length was parsed.
+// lengthKnown checks the current frame after its payload length was parsed.
 func (f *frameReader) lengthKnown() *violation {
 	f.state, f.headerLeft = stateKey, keyLength
 	switch {

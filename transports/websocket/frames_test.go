@@ -92,7 +92,7 @@ func TestClose(t *testing.T) {
 			require.NoError(t, c.Send(closing, payload))
 			f, err := c.Receive()
 			require.NoError(t, err)
-			require.Equal(t, tt.Frame{First: closing, Payload: []byte(payload)}, f, "the close frame is echoed")
+			require.Equal(t, tt.Frame{First: closing, Payload: []byte(payload)}, f, "the hub must echo the close frame")
 			requireEnd(t, c)
 		})
 	}
@@ -132,7 +132,7 @@ func TestLargestMessage(t *testing.T) {
 func TestRate(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dial(t, s)
-	const sent = 3000 // in one write; if the hub pauses, the rate limit allows at most 100 more
+	const sent = 3000 // sent in one write; while the hub pauses, the rate limiter saves at most 100 further messages
 	_, err := c.Write([]byte(strings.Repeat(frame(text, pingCommand), sent)))
 	require.NoError(t, err)
 	acks := 0
@@ -151,7 +151,8 @@ func TestRate(t *testing.T) {
 	requireClosed(t, c, 1008)
 }
 
-// The handshake and a message after it are sent in one segment, and also byte by byte.
+// The hub handles messages that arrive in the same segment as the handshake, and messages that arrive byte
+// by byte.
 func TestSegments(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}, "TLS": {TLS: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -171,8 +172,8 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// Connections are closed in several ways while events are published as fast as possible. No frame
-// may follow the close frame.
+// Clients close connections in several ways while events are published as fast as possible. The hub must
+// not send any frame after its close frame.
 func TestNoFrameAfterClose(t *testing.T) {
 	for name, portable := range map[string]bool{"direct": false, "portable": true} {
 		t.Run(name, func(t *testing.T) {
@@ -202,8 +203,8 @@ func TestNoFrameAfterClose(t *testing.T) {
 				}
 				var ended *tt.Ended
 				require.ErrorAs(t, err, &ended)
-				// The test does not answer the close frame. If the server sent more data, the data
-				// would arrive before the server's timeout.
+				// The test does not answer the close frame, so the hub keeps the connection open until its
+				// timeout. If the hub sent further data, it would arrive before the timeout.
 				rest, err := io.ReadAll(c.Conn)
 				require.NoError(t, err)
 				require.Empty(t, rest, "after %v", ended)

@@ -25,7 +25,7 @@ var (
 	noProtocol = verdict{"protocol", 1002}
 )
 
-// hostile lists inputs whose last byte violates a rule with the default limits.
+// hostile lists inputs whose last byte violates RFC 6455 or one of the default limits.
 var hostile = []struct {
 	name string
 	sent string
@@ -37,16 +37,16 @@ var hostile = []struct {
 	{"length 65535 in 64 bits", "\x81\xff\x00\x00\x00\x00\x00\x00\xff\xff", noProtocol},
 	{"length 0 in 16 bits in a continuation", frame(firstPart, "{") + "\x80\xfe\x00\x00", noProtocol},
 	{"length with the highest bit set", "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00", noProtocol},
-	{"every bit", "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", noProtocol},
+	{"length with all bits set", "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", noProtocol},
 	{"ping with a 16-bit length", "\x89\xfe", noProtocol},
 	{"pong with a 64-bit length", "\x8a\xff", noProtocol},
 	{"close with a 16-bit length", "\x88\xfe", noProtocol},
 	{"unmasked", "\x81\x02", noProtocol},
 	{"unmasked ping in a message", frame(firstPart, "{") + "\x89\x00", noProtocol},
-	{"2^63-1", "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff", tooBig},
-	{"2^63-1, continued", frame(firstPart, "{") + "\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff", tooBig},
-	{"65537", "\x81\xff\x00\x00\x00\x00\x00\x01\x00\x01", tooBig},
-	{"65537 binary", "\x82\xff\x00\x00\x00\x00\x00\x01\x00\x01", tooBig},
+	{"length 2^63-1", "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff", tooBig},
+	{"length 2^63-1 in a continuation", frame(firstPart, "{") + "\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff", tooBig},
+	{"length 65537", "\x81\xff\x00\x00\x00\x00\x00\x01\x00\x01", tooBig},
+	{"length 65537, binary", "\x82\xff\x00\x00\x00\x00\x00\x01\x00\x01", tooBig},
 	{"65537 bytes in several frames", frame(firstPart, of(10)) + frame(continuation, "") + "\x80\xfe\xff\xf7", tooBig},
 	{"65537 bytes in several frames with a pong", frame(firstPart, of(125)) + frame(tt.Fin|tt.PongFrame, of(125)) + "\x00\xfe\xff\x84", tooBig},
 	{"1025 frames", frame(firstPart, "{") + strings.Repeat(frame(continuation, "a"), 1023) + "\x80", fragments},
@@ -55,7 +55,7 @@ var hostile = []struct {
 		strings.Repeat(frame(continuation, ""), 23) + "\x00", fragments},
 }
 
-// split splits b after each of the positions.
+// split splits b at the given positions.
 func split(b []byte, places ...int) (chunks [][]byte) {
 	from := 0
 	for _, at := range append(places, len(b)) {
@@ -74,8 +74,8 @@ func bytewise(b []byte) (chunks [][]byte) {
 	return chunks
 }
 
-// limits holds limits of websocket.Config, and burst, the number of messages, pings and pongs that
-// the rate limit allows at once.
+// limits contains the limits of a connection: MaxMessage and MaxFragments of websocket.Config, and burst,
+// the number of messages, pings and pongs that the rate limiter allows at once.
 type limits struct{ message, fragments, burst int }
 
 var defaults = limits{websocket.DefaultMaxMessage, websocket.DefaultMaxFragments, websocket.DefaultMessageRate}
@@ -85,8 +85,8 @@ func (l limits) receive(chunks [][]byte) ([]byte, verdict) {
 	return websocket.Receive(cfg, rate.NewLimiter(0, l.burst), chunks)
 }
 
-// parseReference is an independent implementation of the framing, which receives the whole input at
-// once. It returns the number of parsed bytes and the verdict.
+// parseReference is a second, independent parser of frames. It receives the whole input at once, and
+// returns the number of parsed bytes and the verdict.
 func (l limits) parseReference(b []byte) (int, verdict) {
 	message, frames, counted, under, isBinary := uint64(0), 0, 0, false, false
 	for at := 0; at < len(b); {
@@ -140,7 +140,7 @@ func (l limits) parseReference(b []byte) (int, verdict) {
 			return len(b), fine
 		}
 		if opcode == 8 {
-			return at, fine // bytes after a close frame are ignored
+			return at, fine // bytes after a close frame are not parsed
 		}
 	}
 	return len(b), fine
@@ -157,7 +157,7 @@ func requireAgreed(t failer, l limits, sent []byte, chunks [][]byte) verdict {
 	n, want := l.parseReference(sent)
 	passed, got := l.receive(chunks)
 	require.Equal(t, want, got, "%x", sent)
-	require.Equal(t, string(sent[:n]), string(passed), "exactly the input before the violation is parsed")
+	require.Equal(t, string(sent[:n]), string(passed), "exactly the input before the violation must be parsed")
 	return got
 }
 
@@ -173,13 +173,13 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// small are limits that random inputs often reach.
+// small contains limits that random inputs often reach.
 var small = limits{message: 300, fragments: 4, burst: 12}
 
 var anyPayload = rapid.Map(rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(120, 130), rapid.IntRange(290, 300)), of)
 
-// validFrames draws messages within the limits, with control frames between their frames. whole
-// contains each message: its opcode, followed by its content.
+// validFrames returns the frames of random messages that respect the limits in small, with control frames
+// between them. whole contains the messages and control frames, in the format of websocket.Received.
 func validFrames(t *rapid.T) (sent []byte, whole []string) {
 	for left := small.burst; left > 0; left-- {
 		control := func() {
@@ -207,16 +207,17 @@ func validFrames(t *rapid.T) (sent []byte, whole []string) {
 	return tt.AppendFrame(sent, closing, []byte("\x03\xe8")), append(whole, "\x08\x03\xe8")
 }
 
-// anyFrames draws frames of every kind, with every encoding of the payload length.
+// anyFrames returns random frames of every kind, valid and invalid, with every encoding of the payload
+// length.
 func anyFrames(t *rapid.T) (sent []byte) {
 	for range rapid.IntRange(1, 20).Draw(t, "frames") {
 		first := rapid.SampledFrom([]byte{0x0, 0x0, 0x0, 0x80, 0x80, 0x1, 0x1, 0x81, 0x81, 0x89, 0x8a, 0x82, 0xc1, 0x83, 0x88, 0x9, 0x8f, 0xf1}).Draw(t, "first")
 		payload := anyPayload.Draw(t, "payload")
 		masked := byte(0x80)
-		if rapid.IntRange(0, 30).Draw(t, "masked") == 30 { // few frames are not masked, because rapid draws small numbers more often
+		if rapid.IntRange(0, 30).Draw(t, "masked") == 30 { // seldom, because rapid prefers small numbers
 			masked = 0
 		}
-		switch rapid.IntRange(0, 20).Draw(t, "spelling") {
+		switch rapid.IntRange(0, 20).Draw(t, "length encoding") {
 		case 18:
 			sent = encoding.BigEndian.AppendUint16(append(sent, first, masked|126), uint16(len(payload)))
 		case 19:
@@ -238,8 +239,8 @@ func places(t *rapid.T, n int) []int {
 	return rapid.SliceOfN(rapid.IntRange(0, n), 0, 10).Draw(t, "places")
 }
 
-// The result of parsing valid frames does not depend on how they are split. If the input is
-// invalid, exactly the part before the error is parsed.
+// The result of parsing does not depend on how the input is split into chunks. If the input is invalid,
+// exactly the part before the violation is parsed.
 func TestFramingProperties(t *testing.T) {
 	t.Run("valid", rapid.MakeCheck(func(t *rapid.T) {
 		sent, whole := validFrames(t)
@@ -268,7 +269,7 @@ func FuzzFraming(f *testing.F) {
 	})
 }
 
-// A client may send pings at the allowed rate for any length of time.
+// A client may send pings and pongs at the allowed rate for any time.
 func TestModeratePings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := &websocket.Config{MaxMessage: websocket.DefaultMaxMessage, MaxFragments: websocket.DefaultMaxFragments}
@@ -284,7 +285,7 @@ func TestModeratePings(t *testing.T) {
 	})
 }
 
-// Parsing a message allocates only its buffer.
+// To parse a message, only its buffer is allocated.
 func TestFramingAllocatesNothing(t *testing.T) {
 	require.Zero(t, websocket.FramingAllocs([]byte(frame(continuation, of(200))+frame(continuation, of(200)))))
 }

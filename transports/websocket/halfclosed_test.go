@@ -43,8 +43,9 @@ func (e *heldEngine) Publish(_ context.Context, events []*hub.Event) (hub.Cursor
 
 func (e *heldEngine) Close() error { return nil }
 
-// Only the goroutine that reads a connection handles a close by the peer; a heartbeat does not. A
-// peer that has closed only its write side still receives the answers to its earlier commands.
+// A heartbeat does not check whether the peer has closed the connection; only the goroutine that reads
+// does. Therefore a peer that has closed only its write side still receives the answers to its earlier
+// commands.
 func TestHeartbeatLeavesPeerCloseToReader(t *testing.T) {
 	t.Parallel()
 	engine := &heldEngine{release: make(chan struct{})}
@@ -58,7 +59,7 @@ func TestHeartbeatLeavesPeerCloseToReader(t *testing.T) {
 	defer c.Close()
 	require.Equal(t, wire.OpHello, message(t, c).Op)
 	require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
-	for range 20 { // so many that the last heartbeats are sent after the hub's kernel has received the end of the input
+	for range 20 { // the last heartbeats are then sent after the end of the input has arrived at the hub
 		require.Equal(t, wire.OpHeartbeat, message(t, c).Op)
 	}
 	release()
@@ -67,7 +68,7 @@ func TestHeartbeatLeavesPeerCloseToReader(t *testing.T) {
 		m = message(t, c)
 	}
 	require.Equal(t, wire.OpAck, m.Op)
-	for err == nil { // a heartbeat may arrive before the end
+	for err == nil { // further heartbeats may arrive before the end
 		_, err = c.Message()
 	}
 	require.ErrorIs(t, err, io.EOF)

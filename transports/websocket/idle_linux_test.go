@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// An idle connection has no goroutine, whether or not its client has sent something. A close by the
-// client is detected without a heartbeat.
+// An idle connection has no goroutine, whether or not its client has sent a message before. The hub
+// detects that a client closes its connection, even without heartbeats.
 func TestIdle(t *testing.T) {
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) { testIdle(t, tt.Config{TLS: secure}) })
@@ -25,9 +25,9 @@ func testIdle(t *testing.T, cfg tt.Config) {
 	s := tt.Start(t, cfg)
 	dial(t, s).Close()
 	const n = 100
-	settled := func(most int) {
+	settled := func(limit int) {
 		t.Helper()
-		require.Eventually(t, func() bool { return runtime.NumGoroutine() <= most }, tt.Patience, time.Millisecond)
+		require.Eventually(t, func() bool { return runtime.NumGoroutine() <= limit }, tt.Patience, time.Millisecond)
 	}
 	before := runtime.NumGoroutine()
 	var clients []*tt.Socket
@@ -50,7 +50,8 @@ func testIdle(t *testing.T, cfg tt.Config) {
 	require.Eventually(t, func() bool { return s.WebSocket.Connections.Load() == 0 }, tt.Patience, time.Millisecond)
 }
 
-// Connections are opened and closed, some with unread input, while others are active.
+// Several clients repeatedly open connections, send commands and close the connections, some while the hub
+// still has unread input.
 func TestConnectionsOpenAndClose(t *testing.T) {
 	for name, secure := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {

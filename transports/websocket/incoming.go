@@ -8,13 +8,13 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// uncountedSize is the size, in bytes, up to which a message's buffer is not counted toward the
-// budget.
+// uncountedSize is the size, in bytes, up to which the buffer of a message does not count toward
+// Config.Intake.
 const uncountedSize = 4 << 10
 
-// incomingMessage holds the memory reservation and the timer of an incomplete message. A small
-// message that arrives in one read needs neither. The goroutine that reads creates and closes it.
-// The end of the connection also closes it.
+// incomingMessage holds the memory reservation and the timer of an incomplete message. A small message
+// that arrives in one read has no incomingMessage. The goroutine that reads creates and closes it.
+// lingeringConn.Close also closes it.
 type incomingMessage struct {
 	reservation *intake.Reservation
 
@@ -33,7 +33,7 @@ func (a *incomingMessage) close() {
 	}
 }
 
-// incomingMessage returns the state of the message that is being received, and creates it if
+// incomingMessage returns the incomingMessage of the message that is being received. It creates one if
 // necessary.
 func (s *session) incomingMessage() *incomingMessage {
 	if a := s.incoming.Load(); a != nil {
@@ -47,7 +47,7 @@ func (s *session) incomingMessage() *incomingMessage {
 	return a
 }
 
-// finishIncoming releases the memory and the timer of the message.
+// finishIncoming closes the incomingMessage, if there is one.
 func (s *session) finishIncoming() {
 	if s.incoming.Load() == nil {
 		return
@@ -72,8 +72,8 @@ func (s *session) reserve(size int) *violation {
 	return nil
 }
 
-// startMessageTimer starts a timer that closes the connection if the rest of a message does not
-// arrive in time. It is called before the reader waits for input.
+// startMessageTimer is called before the session waits for input. If a message is incomplete, it starts a
+// timer that closes the connection unless the rest of the message arrives in time.
 func (s *session) startMessageTimer() {
 	limit := intake.TimeFor(s.h.cfg.MaxMessage, s.h.cfg.MessageTimeout)
 	if s.frames.payload == nil || limit == 0 || s.discardInput {
@@ -86,7 +86,7 @@ func (s *session) startMessageTimer() {
 		a.timer = time.AfterFunc(limit, func() {
 			s.h.cfg.Intake.CountLate()
 			s.h.cfg.Refusals.counts[reasonReceivingTime].Add(1)
-			time.AfterFunc(closeTimeout, s.out.Close) // even if the peer does not read the last message
+			time.AfterFunc(closeTimeout, s.out.Close) // closes the connection even if the peer does not read
 			s.out.EndWithProblem(problems.MessageTimeout(limit))
 		})
 	}

@@ -15,8 +15,8 @@ import (
 
 func spaces(n int) string { return strings.Repeat(" ", n) }
 
-// The memory of an incomplete message counts toward the budget. It is released when the message or
-// its connection ends.
+// The memory of an incomplete message counts toward the budget. It is released when the message is
+// complete or its connection ends.
 func TestPartialMessagesCount(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -42,8 +42,8 @@ func TestPartialMessagesCount(t *testing.T) {
 	}
 }
 
-// If there is no memory for a message, the connection is closed with an error that states this, and
-// the client may reconnect.
+// If the budget has no memory for a message, the hub closes the connection with an error that says so and
+// a close code after which the client may reconnect.
 func TestNoMemoryForMessage(t *testing.T) {
 	budget := intake.New(1)
 	held := budget.Open("token", 0)
@@ -56,7 +56,7 @@ func TestNoMemoryForMessage(t *testing.T) {
 	}
 	s := tt.Start(t, tt.Config{Intake: budget})
 	c := dial(t, s)
-	require.Equal(t, wire.OpAck, exchange(t, c, pingCommand+spaces(2<<10)).Op, "there is memory for a small message")
+	require.Equal(t, wire.OpAck, exchange(t, c, pingCommand+spaces(2<<10)).Op, "there must be memory for a small message")
 	require.NoError(t, c.Send(text, pingCommand+spaces(60<<10)))
 	m := message(t, c)
 	require.Equal(t, wire.OpError, m.Op)
@@ -72,7 +72,7 @@ func TestNoMemoryForMessage(t *testing.T) {
 	require.Equal(t, wire.OpAck, exchange(t, c, pingCommand+spaces(60<<10)).Op)
 }
 
-// This message is incomplete.
+// If the rest of a message does not arrive in time, the hub closes the connection.
 func TestMessageOverdue(t *testing.T) {
 	for name, cfg := range map[string]tt.Config{"direct": {}, "portable": {Portable: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestMessageOverdue(t *testing.T) {
 			require.Equal(t, problems.CodeRequestTimeout, m.Problem.Code)
 			requireClosed(t, c, 4408)
 			require.EqualValues(t, 1, cfg.Intake.Stats().Refused["receiving_time"])
-			require.Equal(t, wire.OpAck, exchange(t, idle, pingCommand).Op, "there is no timeout between messages")
+			require.Equal(t, wire.OpAck, exchange(t, idle, pingCommand).Op, "there must be no timeout between messages")
 		})
 	}
 }

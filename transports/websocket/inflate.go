@@ -4,22 +4,23 @@ import (
 	"bytes"
 )
 
-// inflateTail is the end that every compressed message omits (RFC 7692, section 7.2.2), followed by
-// an empty last block, which ends the deflate stream.
+// inflateTail is appended to a compressed message. It contains the four bytes that senders omit (RFC 7692,
+// section 7.2.2), and an empty last block, which ends the deflate stream.
 const inflateTail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 
-// The limit of the blocks of a message is the sum of a base, some blocks per frame, because a
-// client may flush at the end of each frame, and one block per bytesPerBlock bytes of the message.
+// A message may have baseBlocks deflate blocks, plus blocksPerFrame per frame, because a client may flush
+// at the end of each frame, plus one per bytesPerBlock bytes of the decompressed message.
 const (
 	baseBlocks     = 64
 	blocksPerFrame = 2
 	bytesPerBlock  = 64
 )
 
-// inflate decompresses one message (RFC 1951) that arrived in the given number of frames. The
-// result may have up to limit bytes. Messages do not depend on each other, because context takeover
-// is never negotiated. No library is used, because none limits the number of blocks: 64 KiB of
-// blocks without content take 17 ms of CPU time and exceed no limit of bytes.
+// inflate decompresses one message (RFC 1951) and appends it to dst, which may have at most limit bytes.
+// frames is the number of frames of the message. Each message can be decompressed separately, because
+// context takeover is never negotiated. The code does not use a library, because no library limits the
+// number of blocks: 64 KiB of blocks without content need 17 ms of CPU time, but do not exceed any limit
+// on bytes.
 func inflate(dst, compressed *bytes.Buffer, frames int, limit int64, to receiver) *violation {
 	d := inflater{
 		in: compressed.Bytes(), dst: dst, limit: limit, to: to, otherMemory: compressed.Cap(),
@@ -47,22 +48,23 @@ func inflate(dst, compressed *bytes.Buffer, frames int, limit int64, to receiver
 	return nil
 }
 
-// inflater decompresses one message. After an error, its methods return meaningless values.
+// inflater decompresses one message. If err is set, the results of its methods are meaningless.
 type inflater struct {
 	in          []byte
 	dst         *bytes.Buffer
 	limit       int64
 	to          receiver
-	otherMemory int // reserved bytes besides those of dst
+	otherMemory int // size of the memory that is reserved for the message in addition to dst, in bytes
 
-	pos                   int // index of the next byte; the bytes of inflateTail follow those of in
-	bitBuffer             uint32
-	bitCount              uint // number of bits in bitBuffer
-	maxBlocks, blocksSeen int
-	err                   *violation
+	pos        int    // index of the next byte in in, followed by inflateTail
+	bitBuffer  uint32 // bits that were read from in but not used yet
+	bitCount   uint   // number of bits in bitBuffer
+	maxBlocks  int    // maximum number of blocks of an empty message
+	blocksSeen int
+	err        *violation
 }
 
-// readBits returns the next n bits, at most 13. The first bit is the lowest.
+// readBits returns the next n bits of the input, at most 13. The first bit is the least significant.
 func (d *inflater) readBits(n uint) int {
 	for d.bitCount < n {
 		var b byte
@@ -84,7 +86,8 @@ func (d *inflater) readBits(n uint) int {
 	return int(v)
 }
 
-// reserve makes room for n more bytes of the message, and reports whether the limits allow them.
+// reserve makes room in dst for n more bytes. If a limit does not allow them, it sets err and returns
+// false.
 func (d *inflater) reserve(n int) bool {
 	if int64(d.dst.Len()+n) > d.limit {
 		d.err = tooBig
@@ -104,8 +107,8 @@ func (d *inflater) write(b byte) {
 	}
 }
 
-// repeat appends length bytes that start distance bytes before the end. They may overlap the bytes
-// being appended.
+// repeat appends length bytes, copied from the position distance bytes before the end of the message. The
+// copied bytes may include bytes that repeat itself has appended.
 func (d *inflater) repeat(length, distance int) {
 	if !d.reserve(length) {
 		return
@@ -129,8 +132,8 @@ func (d *inflater) readStored() {
 	}
 }
 
-// The values of the length symbols, which begin at 257, and of the distance symbols (RFC 1951,
-// section 3.2.5).
+// Base values and numbers of extra bits of the length symbols, which begin at 257, and of the distance
+// symbols (RFC 1951, section 3.2.5).
 var (
 	lengthBase = [29]uint16{3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258}
 	lengthBits = [29]uint8{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0}
@@ -141,7 +144,7 @@ var (
 
 const endOfBlock = 256
 
-// readSymbols decodes the symbols of a block.
+// readSymbols decodes the symbols of a block up to its end.
 func (d *inflater) readSymbols(literals, distances *huffmanCode) {
 	for d.err == nil {
 		symbol := d.readSymbol(literals)
@@ -170,7 +173,7 @@ func (d *inflater) readSymbols(literals, distances *huffmanCode) {
 	}
 }
 
-// readDynamic decodes a block that contains its codes (RFC 1951, section 3.2.7).
+// readDynamic decodes a block that contains its own Huffman codes (RFC 1951, section 3.2.7).
 func (d *inflater) readDynamic() {
 	order := [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 	literals, distances, lengths := d.readBits(5)+257, d.readBits(5)+1, d.readBits(4)+4
@@ -222,15 +225,14 @@ func (d *inflater) readDynamic() {
 
 const maxCodeBits = 15
 
-// huffmanCode is a Huffman code (RFC 1951, section 3.2.2): the number of symbols of each length,
-// and the symbols in the order of their codes.
+// huffmanCode is a Huffman code (RFC 1951, section 3.2.2).
 type huffmanCode struct {
-	lengths [maxCodeBits + 1]uint16
-	symbols [288]uint16
+	lengths [maxCodeBits + 1]uint16 // number of symbols whose code has this many bits
+	symbols [288]uint16             // symbols in the order of their codes
 }
 
-// build sets the code from the lengths of its symbols, and reports whether they form a code. A code
-// with a single symbol may be incomplete.
+// build sets the code. lengths contains the number of bits of each symbol's code. build returns false if
+// the lengths do not form a complete code. However, a code with a single symbol may be incomplete.
 func (c *huffmanCode) build(lengths []uint8) bool {
 	c.lengths = [maxCodeBits + 1]uint16{}
 	for _, n := range lengths {
@@ -255,7 +257,7 @@ func (c *huffmanCode) build(lengths []uint8) bool {
 	return left == 0 || used == 0 || used == 1 && c.lengths[1] == 1
 }
 
-// readSymbol decodes the next symbol.
+// readSymbol returns the next symbol of the input.
 func (d *inflater) readSymbol(c *huffmanCode) int {
 	value, first, index := 0, 0, 0
 	for n := 1; n <= maxCodeBits; n++ {
@@ -272,7 +274,7 @@ func (d *inflater) readSymbol(c *huffmanCode) int {
 	return 0
 }
 
-// fixedCodes are the codes of RFC 1951, section 3.2.6.
+// fixedCodes contains the fixed Huffman codes of RFC 1951, section 3.2.6.
 var fixedCodes = func() (f struct{ literals, distances huffmanCode }) {
 	var lengths [288]uint8
 	for i := range lengths {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// inflated decompresses a message of one frame.
 func inflated(compressed []byte, limit int64) ([]byte, *violation) {
 	var dst bytes.Buffer
 	v := inflate(&dst, bytes.NewBuffer(compressed), 1, limit, new(record))
@@ -31,8 +32,8 @@ func deflated(t *testing.T, level int, parts ...[]byte) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff"))
 }
 
-// TestInflate decompresses messages that were compressed with different levels. With TRIVIUM_LONG=1, each message is
-// compressed with all levels.
+// TestInflate decompresses random messages, each compressed with one of the compression levels or, if
+// TRIVIUM_LONG=1, with every level.
 func TestInflate(t *testing.T) {
 	var levels []int
 	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
@@ -64,7 +65,7 @@ func TestInflate(t *testing.T) {
 	require.Equal(t, tooBig, v)
 }
 
-// A client may flush often if its blocks have content.
+// A client may flush the compressor often, if there is content between the flushes.
 func TestManySmallBlocks(t *testing.T) {
 	var parts [][]byte
 	for range 200 {
@@ -74,20 +75,20 @@ func TestManySmallBlocks(t *testing.T) {
 	require.Nil(t, v)
 }
 
-// emptyBlocks are messages of 64 KiB that consist of blocks without content: stored blocks, blocks
-// with the fixed code, and blocks with dynamic codes.
+// emptyBlocks returns compressed messages of 64 KiB that consist of blocks without content: stored blocks,
+// blocks with the fixed codes, and blocks with dynamic codes.
 func emptyBlocks() map[string][]byte {
 	const size = 64 << 10
-	bitwise := func(block string) []byte { // the bits of block are in the order of transmission
+	bitwise := func(block string) []byte { // repeats block, whose bits are in the order of transmission
 		b := make([]byte, size)
 		for i := range 8 * (size - 8) / len(block) * len(block) {
 			b[i/8] |= (block[i%len(block)] - '0') << (i % 8)
 		}
 		return b
 	}
-	// The code of the code lengths consists of the symbols 0 (1 bit), 1 and 18 (2 bits each). The
-	// 256 literals have length 0. The end symbol and one distance have length 1.
-	dynamic := "001" + "00000" + "00000" + "0111" + // 257 literals, 1 distance, 18 lengths of lengths
+	// The Huffman code for the code lengths consists of the symbols 0 (1 bit), 1 and 18 (2 bits each). The
+	// codes of the 256 literals have length 0. The codes of the end symbol and of one distance have length 1.
+	dynamic := "001" + "00000" + "00000" + "0111" + // 257 literals, 1 distance, 18 code length codes
 		"000" + "000" + "010" + "100" + strings.Repeat("000", 13) + "010" +
 		"11" + "1111111" + "11" + "1101011" + "10" + "10" + "0"
 	return map[string][]byte{
@@ -101,7 +102,7 @@ func TestEmptyBlocks(t *testing.T) {
 	for name, sent := range emptyBlocks() {
 		read, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(sent[:len(sent)/2]))))
 		require.Empty(t, read)
-		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "%s: compress/flate accepts the blocks", name)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "%s: compress/flate must accept the blocks", name)
 		_, v := inflated(sent, 64<<10)
 		require.Equal(t, tooManyBlocks, v, name)
 	}
@@ -131,8 +132,8 @@ func BenchmarkInflate(b *testing.B) {
 	}
 }
 
-// Input that compress/flate accepts decompresses to the same bytes, unless it exceeds a limit. All
-// other input is refused.
+// If compress/flate accepts the input, inflate decompresses it to the same bytes, unless it exceeds a
+// limit. If compress/flate refuses the input, inflate refuses it too.
 func FuzzInflate(f *testing.F) {
 	f.Add([]byte("\x00"))
 	f.Add([]byte("\xf2\x48\xcd\xc9\xc9\x07\x00"))

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// A client that uses another library publishes, receives its events, pings and closes, with and
-// without compression, and with messages in several frames.
+// A client that uses github.com/coder/websocket publishes messages in several frames, receives its events,
+// sends pings and closes the connection, with and without compression.
 func TestLibrary(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]library.CompressionMode{
@@ -74,16 +74,16 @@ func TestLibrary(t *testing.T) {
 					if err == nil {
 						break
 					}
-					t.Log("the library waits for the echo for only five seconds:", err)
+					t.Log("the library waited only five seconds for the echo of its close frame:", err)
 					err = dial().Close(library.StatusNormalClosure, "done")
 				}
-				require.NoError(t, err, "the close frame is echoed")
+				require.NoError(t, err, "the hub must echo the close frame")
 			})
 		}
 	}
 }
 
-// publishInParts sends a message by several writes, so that it consists of several frames.
+// publishInParts sends a message with several writes, so that it consists of several frames.
 func publishInParts(t *testing.T, ctx context.Context, c *library.Conn, message string) {
 	w, err := c.Writer(ctx, library.MessageText)
 	require.NoError(t, err)

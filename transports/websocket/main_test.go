@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
-// dial connects and reads the hello message.
+// dial opens a WebSocket connection and reads the hello message.
 func dial(t *testing.T, s *tt.Server, query ...string) *tt.Socket {
 	t.Helper()
 	c, err := s.DialSocket(tt.Query(query...), nil, nil)
@@ -34,15 +34,15 @@ func message(t *testing.T, c *tt.Socket) wire.Message {
 	return m
 }
 
-// exchange sends a command and returns its answer.
+// exchange sends a command and returns the next message, which is the answer if no events are published.
 func exchange(t *testing.T, c *tt.Socket, command string) wire.Message {
 	t.Helper()
 	require.NoError(t, c.SendText(command))
 	return message(t, c)
 }
 
-// requireClosed requires a close frame with this code, answers it, and requires the end of the
-// connection.
+// requireClosed requires a close frame with the given code, answers it, and requires that the hub then
+// closes the connection. It returns the reason in the close frame.
 func requireClosed(t *testing.T, c *tt.Socket, code int) string {
 	t.Helper()
 	reason := requireCode(t, c, code)
@@ -51,9 +51,9 @@ func requireClosed(t *testing.T, c *tt.Socket, code int) string {
 	return reason
 }
 
-// requireCode requires a close frame with this code, and does not answer it. After the server's
-// close frame, the client must send nothing: the server closes the connection, and further data
-// would reset it.
+// requireCode requires a close frame with the given code and returns its reason. It does not answer the
+// frame, for tests in which the client has already sent a close frame: the hub then closes the connection
+// at once, and further data would make it reset the connection.
 func requireCode(t *testing.T, c *tt.Socket, code int) (reason string) {
 	t.Helper()
 	_, err := c.Message()
@@ -63,8 +63,8 @@ func requireCode(t *testing.T, c *tt.Socket, code int) (reason string) {
 	return ended.Reason
 }
 
-// requireEnd requires that the server closes the connection first (RFC 6455, section 7.1.1), and
-// that it does so without a reset, which could discard data that the client has not read.
+// requireEnd requires that the hub closes the connection before the client does (RFC 6455, section 7.1.1),
+// and without a reset, which could discard data that the client has not read.
 func requireEnd(t *testing.T, c *tt.Socket) {
 	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(tt.Patience)) // fails on a pipe that the server has closed

@@ -11,20 +11,20 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// readBuffer is the number of bytes of one read.
+// readBuffer is the size of the buffer for one read, in bytes.
 const readBuffer = 512
 
-// maxUnread is the maximum number of bytes that are discarded from a peer that keeps sending after
-// the end.
+// maxUnread is the maximum number of bytes that the hub reads and discards from a peer that keeps sending
+// after the end of the stream.
 const maxUnread = 16 << 20
 
-// closeTimeout is the time within which the peer must answer a close frame.
+// closeTimeout is the time that the peer has for answering a close frame.
 const closeTimeout = 5 * time.Second
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// readLoop handles early, the input that arrived with the request. If the connection can be watched
-// for input, it then returns. Otherwise it reads until the connection ends.
+// readLoop handles the bytes in early, input that arrived together with the handshake. Then it returns if
+// the connection can be watched for input. Otherwise it reads until the connection ends.
 func (s *session) readLoop(early []byte) {
 	if !s.handleInput(early, nil) || s.out.NotifyReadable(s) {
 		return
@@ -54,8 +54,8 @@ func (s *session) Readable(c connection.TryReader) {
 	}
 }
 
-// handleInput executes the messages in p, and reports whether reading must continue. If err is not
-// nil, there is no more input.
+// handleInput handles the result of a read: it executes the messages in p, and reports whether to continue
+// reading. If err is not nil, there is no more input.
 func (s *session) handleInput(p []byte, err error) bool {
 	if !s.discardInput {
 		n, v := s.frames.feed(p, s)
@@ -65,8 +65,8 @@ func (s *session) handleInput(p []byte, err error) bool {
 			s.closeForViolation(v)
 		}
 	}
-	// Input is read and discarded. Closing a socket with unread input would reset the connection,
-	// and the peer could lose a close frame that it has not read.
+	// After the end, input is read and discarded. To close a socket with unread input would reset the
+	// connection, and the peer might not receive the close frame.
 	s.discarded += len(p)
 	if err != nil || s.discarded > maxUnread {
 		s.out.CloseAfterEnd()
@@ -75,11 +75,11 @@ func (s *session) handleInput(p []byte, err error) bool {
 	return true
 }
 
-// closeForViolation closes the connection because the peer violated a rule. An end that is already
-// scheduled takes precedence.
+// closeForViolation ends the stream because the peer has violated a rule. If an end of the stream is
+// already scheduled, that end is written instead.
 func (s *session) closeForViolation(v *violation) {
 	s.h.cfg.Refusals.counts[v.reason].Add(1)
-	time.AfterFunc(closeTimeout, s.out.Close) // even if the peer does not read the last message
+	time.AfterFunc(closeTimeout, s.out.Close) // closes the connection even if the peer does not read
 	switch v.reason {
 	case reasonRate:
 		s.out.EndWithProblem(problems.RateLimited(v.text, 0))
@@ -91,8 +91,8 @@ func (s *session) closeForViolation(v *violation) {
 	s.directionEnded()
 }
 
-// message implements receiver. It executes one message. Messages that arrive after the end of the
-// stream and before the peer's close frame are ignored.
+// message implements receiver. It executes the command in a message. If the end of the stream is already
+// scheduled, message ignores the command.
 func (s *session) message(text []byte) *violation {
 	if !s.out.BeginCommand() {
 		return nil
@@ -102,7 +102,7 @@ func (s *session) message(text []byte) *violation {
 		return notUTF8
 	}
 	command, err := wire.ParseCommand(text, s.h.cfg.MaxTopics)
-	if command.Op == wire.OpSubscribe { // refused commands also count toward the rate
+	if command.Op == wire.OpSubscribe { // invalid commands also count toward the limit
 		if problem := s.access.AdmitSubscription(); problem != nil {
 			err = problem
 		}
@@ -125,7 +125,8 @@ func (s *session) control(opcode byte, payload []byte) *violation {
 		if v := checkClose(payload); v != nil {
 			return v
 		}
-		s.out.EndWith(controlFrame(opcodeClose, payload), connection.ClosedByClient) // answers the peer's close frame; has no effect if the hub has already sent its own
+		// The answer to the peer's close frame. This has no effect if the hub has already sent a close frame.
+		s.out.EndWith(controlFrame(opcodeClose, payload), connection.ClosedByClient)
 		s.out.CloseAfterEnd()
 	}
 	return nil
@@ -152,17 +153,19 @@ func checkClose(payload []byte) *violation {
 	return nil
 }
 
-// directionEnded is called once when the close frame was written, and once when input is discarded
-// because the peer has violated a rule. The second call closes the write side: the peer waits for
-// that (RFC 6455, section 7.1.1), and its own close frame would no longer be recognized.
+// directionEnded is called when the hub's close frame was written, and when the session begins to discard
+// input because the peer has violated a rule. The second call closes the write side, because the peer
+// waits for the close (RFC 6455, section 7.1.1), and a close frame of the peer would no longer be
+// recognized.
 func (s *session) directionEnded() {
 	if s.endedDirections.Add(1) == 2 {
 		_ = s.conn.CloseWrite() // fails only on a broken connection
 	}
 }
 
-// lingeringConn is the Conn of the Writer. After the close frame is written, it stays open until
-// the peer's close frame is read. The reader also detects that the peer has closed the connection.
+// lingeringConn is the Conn of the Writer. After the hub's close frame is written, it stays open until the
+// session has read the peer's close frame. PeerClosed always returns false, because the session detects
+// that the peer has closed the connection.
 type lingeringConn struct {
 	connection.Duplex
 	session *session

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 )
 
-// reason is the metric label of a refusal.
+// reason is the kind of a violation, for metrics.
 type reason int
 
 const (
@@ -20,17 +20,21 @@ const (
 
 var reasonNames = [reasonCount]string{"rate", "fragments", "too_big", "protocol", "receiving", "receiving_time", "blocks"}
 
-// Refusals counts the connections that were closed because of invalid or excessive input. Each
+// Refusals counts the connections that the hub has closed because of invalid or excessive input. Each
 // connection is counted once, for its first violation.
 type Refusals struct {
 	counts [reasonCount]atomic.Uint64
 }
 
-// ByReason returns the counts: "rate" (more messages, pings and pongs per second than MessageRate),
-// "fragments" (more than MaxFragments), "too_big" (more than MaxMessage), "protocol" (a violation
-// of RFC 6455, or a binary message), "receiving" (no memory in the Intake), "receiving_time" (a
-// message did not arrive in time), and "blocks" (a compressed message with too many blocks for its
-// content).
+// ByReason returns the number of connections by reason:
+//
+//	rate            more messages, pings and pongs per second than Config.MessageRate
+//	fragments       more frames in a message than Config.MaxFragments
+//	too_big         a message larger than Config.MaxMessage
+//	protocol        a violation of RFC 6455, or a binary message
+//	receiving       no memory in Config.Intake
+//	receiving_time  a message that did not arrive in time
+//	blocks          a compressed message with too many deflate blocks for its content
 func (r *Refusals) ByReason() map[string]uint64 {
 	m := make(map[string]uint64, reasonCount)
 	for i, name := range reasonNames {
@@ -42,8 +46,8 @@ func (r *Refusals) ByReason() map[string]uint64 {
 // violation describes the rule that the peer has violated.
 type violation struct {
 	reason reason
-	code   int // RFC 6455, section 7.4.1
-	text   string
+	code   int    // status code of the close frame (RFC 6455, section 7.4.1)
+	text   string // description for the peer
 }
 
 var (

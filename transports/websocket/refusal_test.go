@@ -27,7 +27,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/websocket"
 )
 
-// watched is a server that serves only /ws, with the counters of its refusals.
+// watched is a server that serves only /ws. Tests can read the counters of its refusals.
 type watched struct {
 	*tt.Server
 	handler  http.Handler
@@ -35,7 +35,7 @@ type watched struct {
 	token    *tt.Token
 }
 
-// assemble returns a watched that does not listen. The caller must call end.
+// assemble returns a watched server that has a handler but does not listen. The caller must call end.
 func assemble(t testing.TB, cfg websocket.Config) (s *watched, end func()) {
 	return assembleHub(t, hub.Config{}, cfg)
 }
@@ -66,8 +66,7 @@ func watch(t testing.TB, cfg websocket.Config) *watched {
 	return s
 }
 
-// requireCounted calls f. It requires that f returns the given verdict for its connection, and that
-// the refusal was counted once.
+// requireCounted calls f, and requires that meanwhile exactly one refusal with the reason of v was counted.
 func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
 	t.Helper()
 	want := s.refusals.ByReason()
@@ -78,8 +77,8 @@ func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
 
 const publishing = `{"op":"publish","topic":"t","data":1}`
 
-// However the input is split, messages before the violation are executed, messages after it are
-// not, and the connection ends at the byte that violates the rule.
+// The hub executes messages before a violation, and closes the connection at the byte that violates the
+// rule, however the input is split into segments. It does not execute messages after the violation.
 func TestHostileFrames(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	run := func(t *testing.T, v verdict, writes ...string) {
@@ -138,26 +137,26 @@ func TestRefusals(t *testing.T) {
 	require.Equal(t, before, s.refusals.ByReason(), "a close frame must not count as a refusal")
 }
 
-// Messages, pings and pongs count toward the same rate limit.
+// Messages, pings and pongs count toward one rate limit.
 func TestFloods(t *testing.T) {
 	s := watch(t, websocket.Config{MessageRate: 10})
 	for name, tc := range map[string]struct {
 		sent   string
 		answer byte // opcode of the expected answer to each frame, until the limit is reached
 	}{
-		"commands":  {frame(text, pingCommand), text},
-		"auth":      {frame(text, `{"op":"auth","token":"bad"}`), text},
-		"subscribe": {frame(text, `{"op":"subscribe","topic":["a","b"]}`), text},
-		"nonsense":  {frame(text, "?"), text},
-		"empty":     {frame(text, ""), text},
-		"parts":     {frame(firstPart, pingCommand) + frame(continuation, "") + frame(lastPart, ""), text},
-		"pings":     {frame(ping, of(125)), tt.Fin | tt.PongFrame},
-		"pongs":     {frame(tt.Fin|tt.PongFrame, ""), 0},
+		"commands":                   {frame(text, pingCommand), text},
+		"auth":                       {frame(text, `{"op":"auth","token":"bad"}`), text},
+		"subscribe":                  {frame(text, `{"op":"subscribe","topic":["a","b"]}`), text},
+		"nonsense":                   {frame(text, "?"), text},
+		"empty":                      {frame(text, ""), text},
+		"messages of several frames": {frame(firstPart, pingCommand) + frame(continuation, "") + frame(lastPart, ""), text},
+		"pings":                      {frame(ping, of(125)), tt.Fin | tt.PongFrame},
+		"pongs":                      {frame(tt.Fin|tt.PongFrame, ""), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.requireCounted(t, rateOver, func() {
 				c := dial(t, s.Server, "subscribe", "none")
-				const sent = 500 // if the hub pauses, the rate limit allows at most ten more
+				const sent = 500 // while the hub pauses, the rate limiter saves at most ten further messages
 				_, err := c.Write([]byte(strings.Repeat(tc.sent, sent)))
 				require.NoError(t, err)
 				answers := 0
@@ -178,7 +177,8 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// A message whose last frame has not arrived is not executed, even if its text is complete.
+// The hub does not execute a message whose last frame has not arrived completely, even if the JSON in it
+// is complete.
 func TestIncompleteMessageIsNotExecuted(t *testing.T) {
 	s := watch(t, websocket.Config{Compression: true})
 	whole := frame(text, publishing+" ")
@@ -203,7 +203,7 @@ func TestIncompleteMessageIsNotExecuted(t *testing.T) {
 	}
 }
 
-// A client that keeps sending after the server's close frame still receives that close frame.
+// A client that keeps sending after a violation still receives the hub's close frame.
 func TestFloodAfterClose(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	for _, tc := range []struct {
@@ -213,7 +213,7 @@ func TestFloodAfterClose(t *testing.T) {
 		{"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff", 1009},
 		{frame(binary, ""), 1003},
 		{frame(text, "\xff"), 1007},
-		{strings.Repeat(frame(ping, ""), 2000), 1008}, // if the hub pauses, the rate limit allows at most 100 more
+		{strings.Repeat(frame(ping, ""), 2000), 1008}, // while the hub pauses, the rate limiter saves at most 100 further pings
 	} {
 		c := dial(t, s.Server)
 		_, err := c.Write([]byte(tc.sent))
@@ -242,7 +242,7 @@ func TestFloodAfterClose(t *testing.T) {
 	}
 }
 
-// hijacked is a ResponseWriter for one end of a pipe.
+// hijacked is a ResponseWriter whose Hijack method returns conn.
 type hijacked struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -252,7 +252,7 @@ func (h hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
 }
 
-// pipe upgrades one end of a pipe, and returns the other end.
+// pipe performs a handshake on one end of a net.Pipe, and returns the other end, the client's.
 func (s *watched) pipe() net.Conn {
 	server, client := net.Pipe()
 	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
@@ -264,7 +264,7 @@ func (s *watched) pipe() net.Conn {
 	return client
 }
 
-// A refused connection ends within a short time, regardless of the peer.
+// After a violation, the hub closes the connection within closeTimeout, whatever the peer does.
 func TestEndsInTime(t *testing.T) {
 	trickle := func(f func(net.Conn) error) func(net.Conn) {
 		return func(c net.Conn) {
@@ -279,11 +279,11 @@ func TestEndsInTime(t *testing.T) {
 		sent string
 		do   []func(net.Conn)
 	}{
-		"nothing":                      {"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", nil},
+		"idle peer":                    {"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff", nil},
 		"slow sender":                  {"\x81\x00", []func(net.Conn){write}},
 		"slow reader":                  {"\x81\x00", []func(net.Conn){read}},
 		"slow reader, binary":          {frame(binary, ""), []func(net.Conn){read}},
-		"both slowly":                  {frame(text, "\xff"), []func(net.Conn){write, read}},
+		"slow sender and reader":       {frame(text, "\xff"), []func(net.Conn){write, read}},
 		"slow reader, reserved opcode": {frame(tt.Fin|0x3, ""), []func(net.Conn){read}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -349,7 +349,7 @@ func TestDecompressionIsBounded(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*n<<20), "memory allocated by both sides for messages that decompress to %d MiB", 3*n*60)
 
-	// A message that decompresses to nothing is limited by its own size.
+	// A message of blocks without content decompresses to nothing, so the number of its blocks is limited.
 	layers := strings.Repeat("\x00\x00\x00\xff\xff", websocket.DefaultMaxMessage/5) + "\x00"
 	c := ask()
 	require.NoError(t, c.Send(text|tt.Compressed, layers))

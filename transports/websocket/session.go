@@ -29,7 +29,7 @@ const (
 	tryAgainLater   = int(websocket.StatusTryAgainLater)
 )
 
-// session is one connection.
+// session reads from one connection and executes the client's commands.
 type session struct {
 	// Static after start.
 
@@ -37,20 +37,20 @@ type session struct {
 	conn lingeringConn
 	out  *connection.Writer
 
-	// Owned by the goroutine that reads; there is one at a time.
+	// Owned by the goroutine that reads; there is only one at a time.
 
 	access       auth.Access
-	filters      []hub.Filter  // filters as requested; the subscription holds them as a set
-	grantedSet   hub.FilterSet // everything that the token may read, if no filter was requested; otherwise empty
-	pendingStart *hub.Start    // start of the first subscribe command after ?subscribe=none; nil: the next event
+	filters      []hub.Filter  // filters that the client has requested
+	grantedSet   hub.FilterSet // if the client has requested no filter: everything that the token may read; otherwise empty
+	pendingStart *hub.Start    // start position in the URL for the first subscribe command, after ?subscribe=none; nil: none
 	frames       frameReader
-	discardInput bool // input is discarded
+	discardInput bool // whether further input is discarded
 	discarded    int  // number of discarded bytes
 
-	incoming        atomic.Pointer[incomingMessage] // nil: no incomplete message needs one
-	ended           atomic.Bool                     // the connection is closed
-	closeTimer      *time.Timer                     // closes the connection if the peer does not; guarded by the writer's mutex
-	endedDirections atomic.Int32                    // number of directions that have ended; see directionEnded
+	incoming        atomic.Pointer[incomingMessage] // nil: there is no incomplete message, or it is small
+	ended           atomic.Bool                     // whether the connection is closed
+	closeTimer      *time.Timer                     // closes the connection if the peer does not; guarded by Writer.mu of out
+	endedDirections atomic.Int32                    // number of calls of directionEnded
 }
 
 // writeMessage writes a message that does not end the stream.
@@ -58,7 +58,8 @@ func (s *session) writeMessage(m wire.Message) {
 	s.out.WriteControl(wire.AppendTextFrame(nil, m.AppendJSON(nil)))
 }
 
-// execute executes a command and acknowledges it. If it returns an error, nothing has changed.
+// execute executes a command and sends its acknowledgment. If execute returns an error, the command has
+// changed nothing.
 func (s *session) execute(c *wire.Command) error {
 	switch c.Op {
 	case wire.OpSubscribe:
@@ -69,14 +70,14 @@ func (s *session) execute(c *wire.Command) error {
 		return s.publish(c)
 	case wire.OpAuth:
 		return s.renewToken(c)
-	default: // ping: ParseCommand refuses all other operations
+	default: // wire.OpPing, because ParseCommand refuses all other operations
 		s.updateSubscription(c, func(*hub.Subscription) {})
 		return nil
 	}
 }
 
-// updateSubscription calls f with the subscription, whose position is then exact, and acknowledges
-// the command with that position.
+// updateSubscription calls f, which may change the subscription, and acknowledges the command with the
+// subscription's position.
 func (s *session) updateSubscription(c *wire.Command, f func(*hub.Subscription)) {
 	s.out.Update(func(subscription *hub.Subscription) []byte {
 		f(subscription)
@@ -110,8 +111,8 @@ func (s *session) subscribe(c *wire.Command) error {
 		return problem
 	}
 	s.filters, s.grantedSet, s.pendingStart = filters, hub.FilterSet{}, nil
-	// Locate may take a long time. It is called before Update, because the hub's workers wait
-	// during Update.
+	// Locate may take a long time. It is called before updateSubscription, during which the hub's fan-out
+	// workers must wait for this connection.
 	request := s.h.cfg.Hub.Locate(hub.Request{Filters: set, Start: start})
 	s.updateSubscription(c, func(subscription *hub.Subscription) {
 		if start == (hub.Start{}) {
@@ -120,7 +121,7 @@ func (s *session) subscribe(c *wire.Command) error {
 			subscription.Restart(request)
 		}
 	})
-	s.out.OnRightsChanged() // the rights may have changed after MaySubscribe
+	s.out.OnRightsChanged() // the rights may have changed after CheckSubscription
 	return nil
 }
 
@@ -134,7 +135,7 @@ func (s *session) currentFilters() []hub.Filter {
 	return slices.Clone(s.filters)
 }
 
-// withFilters returns the connection's filters and the new ones, without duplicates.
+// withFilters returns the connection's filters together with the filters in topics, without duplicates.
 func (s *session) withFilters(topics []string) ([]hub.Filter, error) {
 	filters := s.currentFilters()
 	known := make(map[string]bool, len(filters)+len(topics))
@@ -204,7 +205,8 @@ func (s *session) publish(c *wire.Command) error {
 	return s.published(c, receipt.Last, count, err)
 }
 
-// published acknowledges a publish, unless it failed, and counts its new events.
+// published handles the result of a publish: if err is nil, it counts the new events and acknowledges the
+// command, otherwise it returns err.
 func (s *session) published(c *wire.Command, id hub.Cursor, count uint64, err error) error {
 	if err != nil {
 		return err
@@ -218,7 +220,7 @@ func (s *session) published(c *wire.Command, id hub.Cursor, count uint64, err er
 
 // renewToken replaces the connection's token.
 func (s *session) renewToken(c *wire.Command) error {
-	fresh, problem := s.access.Renew(context.Background(), c.Token) // not the request's context, because the request has ended
+	fresh, problem := s.access.Renew(context.Background(), c.Token) // the context of the handshake request has ended
 	if problem != nil {
 		return problem
 	}

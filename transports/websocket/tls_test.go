@@ -10,8 +10,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// Commands may arrive with the request, in the same record of TLS and in the next ones. All of them are executed, although
-// TLS has received some before the connection is watched.
+// Commands may arrive together with the handshake request, in the same TLS record or in the following
+// records. The hub executes all of them, although TLS has received some before the hub watches the
+// connection.
 func TestEarlyCommandsOverTLS(t *testing.T) {
 	s := tt.Start(t, tt.Config{TLS: true, MessageRate: 1e6})
 	for _, n := range []int{1, 3, 30, 1000} {
@@ -29,7 +30,7 @@ func TestEarlyCommandsOverTLS(t *testing.T) {
 	}
 }
 
-// A record may hold several commands, and a command may be in several records.
+// A TLS record may contain several commands, and a command may be divided among several records.
 func TestCommandsInRecords(t *testing.T) {
 	s := tt.Start(t, tt.Config{TLS: true, MessageRate: 1e6})
 	c := dial(t, s, "subscribe", "none")
@@ -39,7 +40,7 @@ func TestCommandsInRecords(t *testing.T) {
 	_, err := c.Write(append(append(ping(0), ping(1)...), ping(2)...))
 	require.NoError(t, err)
 	for _, b := range ping(3) {
-		_, err := c.Write([]byte{b}) // a record of one byte
+		_, err := c.Write([]byte{b}) // sends a record with one byte of data
 		require.NoError(t, err)
 	}
 	for i := range 4 {

@@ -12,17 +12,18 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/web"
 )
 
-// upgrade is the ResponseWriter for the handshake, which the library does. After the handshake, the
-// session owns the connection, and the library's object is discarded.
+// upgrade is the ResponseWriter that is passed to github.com/coder/websocket for the handshake. After the
+// handshake, the session owns the connection, and the library's object for the connection is discarded.
 type upgrade struct {
 	http.ResponseWriter
 	conn    net.Conn
-	early   []byte // input that arrived after the request, because a client need not wait for the end of the handshake
-	deflate bool   // permessage-deflate was negotiated
-	window  bool   // whether the answer must contain the hub's window size
+	early   []byte // input after the request, which a client may send before it has received the answer
+	deflate bool   // whether permessage-deflate was negotiated
+	window  bool   // whether the answer must contain server_max_window_bits
 }
 
-// WriteHeader adds the window size if the client requested it (RFC 7692, section 7.1.2.1).
+// WriteHeader adds server_max_window_bits to the answer if the client has requested it (RFC 7692, section
+// 7.1.2.1).
 func (u *upgrade) WriteHeader(status int) {
 	if agreed := u.Header().Get("Sec-WebSocket-Extensions"); agreed != "" && u.window {
 		u.Header().Set("Sec-WebSocket-Extensions", agreed+"; "+serverMaxWindowBits+"="+largestWindow)
@@ -30,18 +31,17 @@ func (u *upgrade) WriteHeader(status int) {
 	u.ResponseWriter.WriteHeader(status)
 }
 
-// upgrade does the handshake.
+// upgrade performs the handshake. If it returns an error, the request is already answered.
 func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, error) {
 	u := &upgrade{ResponseWriter: w}
 	options := &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // package auth has checked the origin
 	}
-	if offersSubprotocol(r, Protocol) { // needed, because the library ignores the case of names
+	if offersSubprotocol(r, Protocol) { // the library itself would also accept a name in another case
 		options.Subprotocols = []string{Protocol}
 	}
 	if h.cfg.Compression {
-		// The library would accept offers that must be declined, so only an acceptable offer is
-		// passed to it.
+		// The library would accept offers that must be declined, so it is given only an acceptable offer.
 		var offer string
 		offer, u.window = deflateOffer(r.Header)
 		r = r.WithContext(r.Context())
@@ -87,8 +87,7 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return unclosableConn{conn}, buffered, nil
 }
 
-// unclosableConn is the connection that is passed to the library, so that the library cannot close
-// it.
+// unclosableConn is a connection that the library cannot close.
 type unclosableConn struct{ net.Conn }
 
 func (unclosableConn) Close() error { return nil }

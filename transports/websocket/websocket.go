@@ -41,28 +41,29 @@ type Config struct {
 	Hub          *hub.Hub      // required
 	Heartbeat    time.Duration // interval between two heartbeats; 0: 15 s
 	WriteTimeout time.Duration // time without progress after which a connection is closed; 0: 10 s
-	MaxTopics    int           // filters per connection; 0: any number
+	MaxTopics    int           // maximum number of filters per connection; 0: any number
 	Disconnect   bool          // disconnect subscribers that fall behind retention
-	Compression  bool          // offer permessage-deflate
-	MaxMessage   int64         // maximum bytes of a client's message, before and after decompression; 0: DefaultMaxMessage
+	Compression  bool          // accept permessage-deflate
+	MaxMessage   int64         // maximum size of a client's message, before and after decompression, in bytes; 0: DefaultMaxMessage
 	MaxFragments int           // maximum number of frames of a client's message; 0: DefaultMaxFragments
 	MessageRate  float64       // maximum number of a client's messages, pings and pongs per second; 0: DefaultMessageRate
-	// MessageTimeout is the timeout of each 16 KiB of a message; 0: none.
+	// MessageTimeout determines the timeout for receiving a message of a client: six times
+	// MessageTimeout, plus MessageTimeout per MiB of MaxMessage; 0: no timeout.
 	MessageTimeout time.Duration
-	// CloudEventsSource is the source of events for ?format=cloudevents that were not published as CloudEvents;
-	// "": urn:trivium:hub.
+	// CloudEventsSource is the source attribute, with ?format=cloudevents, of events that were not
+	// published as CloudEvents; "": urn:trivium:hub.
 	CloudEventsSource string
 	// Portable disables direct writes.
 	Portable bool
 
-	Refusals  *Refusals      // counts refused messages and offers; nil: they are not counted
+	Refusals  *Refusals      // counts connections that are closed because of invalid input; nil: they are not counted
 	Published *atomic.Uint64 // counts the published events; nil: they are not counted
 
-	// These fields are set by transports.API, whose transports share them. If Registry is nil, the
-	// handler creates its own. If Intake is nil, only MaxMessage limits the memory of messages.
+	// transports.API sets these fields, because its transports share them. If Registry or Counters is
+	// nil, the handler creates its own. If Intake is nil, only MaxMessage limits the memory of messages.
 	Registry *connection.Registry
 	Counters *connection.Counters
-	Log      *connection.Log // log of connections; nil: they are not logged
+	Log      *connection.Log // nil: connections are not logged
 	Intake   *intake.Budget
 }
 
@@ -70,7 +71,7 @@ type Config struct {
 type Handler struct {
 	cfg           Config
 	shared        connection.Shared
-	writerConfigs map[codec]*connection.Config // shared by the connections with one codec
+	writerConfigs map[codec]*connection.Config // all connections with the same codec share a Config
 	cloudEvents   wire.CloudEvents
 	rejected      rejectLimiter
 }
@@ -93,8 +94,8 @@ func New(cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// ErrorHandler returns the function Handler.HandleError for the time before there is a hub. It
-// requires cfg.Registry.
+// ErrorHandler returns a function like Handler.HandleError, for the time before the hub exists. It
+// requires cfg.Registry and ignores cfg.Hub.
 func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems.Problem) {
 	return newHandler(cfg).HandleError
 }
@@ -123,7 +124,7 @@ func (h *Handler) codec(deflate, cloudEvents bool) codec {
 	return c
 }
 
-// ServeHTTP starts a connection.
+// ServeHTTP performs the handshake and starts a session.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !checkHandshake(w, r) {
 		return
@@ -134,8 +135,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.HandleError(w, r, problem)
 		return
 	}
-	// Subscribe before the handshake, so that the client receives everything that is published
-	// after the handshake.
+	// The subscription starts before the handshake, so that the client receives all events that are
+	// published after the handshake.
 	s.out = connection.New()
 	subscription, problem := h.shared.Subscribe(s.access, s.out, request)
 	if problem != nil {
@@ -169,15 +170,16 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 		sendLastMessage(s.conn.Duplex, wire.Message{Op: wire.OpGoaway, Retry: problems.RetryDelay()})
 		return
 	}
-	early := u.early // so that the rest of the request can be freed
-	// TLS may hold early input too, which NotifyReadable passes to s.
+	early := u.early // the closure below must not keep u in memory
+	// TLS may also hold early input, which NotifyReadable handles in the caller's goroutine. Therefore it is
+	// called in another goroutine.
 	_, secured := u.conn.(*tls.Conn)
 	if secured || len(early) > 0 || !s.out.NotifyReadable(s) {
 		s.h.shared.Registry.Go(func() { s.readLoop(early) })
 	}
 }
 
-// newConn returns the connection after the handshake.
+// newConn returns the Duplex for a connection whose handshake is done.
 func (h *Handler) newConn(u *upgrade) connection.Duplex {
 	if h.cfg.Portable {
 		return connection.NewPortableConn(u.conn)
@@ -185,7 +187,8 @@ func (h *Handler) newConn(u *upgrade) connection.Duplex {
 	return connection.NewConn(u.conn, h.shared.WriteTimeout)
 }
 
-// parseQuery parses the query: the initial subscription, and whether events are sent as CloudEvents.
+// parseQuery parses the query. It returns the initial subscription, and whether to send events as
+// CloudEvents.
 func (s *session) parseQuery(r *http.Request) (request hub.Request, cloudEvents bool, problem *problems.Problem) {
 	q, problem := web.ParseQuery(r)
 	if problem == nil {
@@ -213,8 +216,8 @@ func (s *session) parseInitialSubscription(r *http.Request, q url.Values) (hub.R
 	return request, problem
 }
 
-// parseQueryWithoutTopics parses the query of a connection that starts without topics and therefore
-// needs no right to subscribe.
+// parseQueryWithoutTopics parses the query of a connection that starts without topics, because of
+// ?subscribe=none. The token needs no right to subscribe.
 func (s *session) parseQueryWithoutTopics(r *http.Request, q url.Values) (hub.Request, *problems.Problem) {
 	selection, err := wire.ParseSelection(q, r.Header.Get("Last-Event-ID"), 0, time.Now())
 	switch {
@@ -229,8 +232,8 @@ func (s *session) parseQueryWithoutTopics(r *http.Request, q url.Values) (hub.Re
 	return selection.Request, nil
 }
 
-// checkSubscribe checks the parameter subscribe, whose only value, none, means that there are no
-// topics yet.
+// checkSubscribe checks the parameter subscribe. Its only valid value is none, which means that the
+// connection starts without topics.
 func checkSubscribe(q url.Values) *problems.Problem {
 	switch values := q["subscribe"]; {
 	case len(values) == 0:
@@ -243,9 +246,9 @@ func checkSubscribe(q url.Values) *problems.Problem {
 	return nil
 }
 
-// HandleError answers a refused request. A page cannot see the status of a refused handshake.
-// Therefore a request with an Origin, which is allowed at this point, is upgraded, and the error is
-// sent over the WebSocket, which is then closed.
+// HandleError answers a refused request. A page in a browser cannot read the status of a refused
+// handshake. Therefore, if the request has an Origin, HandleError accepts the handshake, sends the error
+// over the WebSocket and closes it. Package auth has already checked that the origin is allowed.
 func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problems.Problem) {
 	if r.Header.Get("Origin") == "" || handshakeProblem(r) != nil || !h.rejected.acquire() {
 		web.WriteProblem(w, r, p)
@@ -267,8 +270,8 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 	})
 }
 
-// rejectLimiter limits the number of refused connections that stay open for their close handshake.
-// No other limit counts them, because they are refused before authentication.
+// rejectLimiter limits the number of refused connections that stay open for their error message. The
+// limits on connections do not count them, because they have no access of a token.
 type rejectLimiter struct{ n atomic.Int64 }
 
 const maxRejected = 1024
@@ -284,24 +287,24 @@ func (f *rejectLimiter) acquire() bool {
 
 func (f *rejectLimiter) release() { f.n.Add(-1) }
 
-// rejectedCloseTimeout is the time after which a refused connection is closed even if its close
-// handshake is not complete.
+// rejectedCloseTimeout is the time after which a refused connection is closed, even if the peer has not
+// answered the close frame.
 const rejectedCloseTimeout = time.Second
 
-// sendLastMessage writes the last message to a connection that has no Writer, and closes the
-// connection.
+// sendLastMessage writes the message last and a close frame to a connection that has no Writer. Then it
+// waits for the peer to close the connection, and closes it.
 func sendLastMessage(conn connection.Duplex, last wire.Message) {
 	defer conn.Close() // does not block
 	defer time.AfterFunc(rejectedCloseTimeout, conn.Close).Stop()
 	if conn.Write(codec{}.AppendMessage(nil, last), rejectedCloseTimeout) == nil {
-		// Closing a socket with unread input would reset the connection, and the peer could lose
+		// To close a socket with unread input would reset the connection, and the peer might not receive
 		// the last message.
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
 	}
 }
 
-// checkHandshake reports whether a request is a valid handshake (RFC 6455, section 4.2.1). If it is
-// invalid, checkHandshake answers it.
+// checkHandshake reports whether a request is a valid handshake (RFC 6455, section 4.2.1). If not,
+// checkHandshake answers the request.
 func checkHandshake(w http.ResponseWriter, r *http.Request) bool {
 	if !web.AllowMethods(w, r, http.MethodGet) {
 		return false
@@ -319,6 +322,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
+// handshakeProblem returns the problem for a request that is not a valid handshake, otherwise nil.
 func handshakeProblem(r *http.Request) *problems.Problem {
 	keys := r.Header.Values("Sec-WebSocket-Key")
 	switch {
