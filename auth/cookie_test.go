@@ -16,7 +16,7 @@ import (
 const wrong = "canary-wrong"
 
 // A token in any other place takes precedence over the cookie, whether it is valid or not.
-func TestCookiePlaces(t *testing.T) {
+func TestOtherPlacesPrecedeCookie(t *testing.T) {
 	good := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	bad := New(Config{Verifier: NewStaticToken("another", Limits{})})
 	for _, place := range bearers {
@@ -137,7 +137,7 @@ func (b brief) Verify(_ context.Context, _ *http.Request, token string) (*Creden
 
 func (b brief) Recheck(c *Credential) (*Credential, error) { return c, nil }
 
-func TestSession(t *testing.T) {
+func TestSessionCookie(t *testing.T) {
 	named, err := NewOrigins([]string{"https://app.hub.example"})
 	require.NoError(t, err)
 	const attributes = "; HttpOnly; SameSite=Strict"
@@ -227,7 +227,8 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// Over HTTPS, the hub removes an old cookie without the prefix.
+// Over HTTPS, the hub removes a cookie that an older version has set under the name without the
+// prefix.
 func TestSessionReplacesTheOldName(t *testing.T) {
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	for method, value := range map[string]string{http.MethodPost: canary, http.MethodDelete: ""} {

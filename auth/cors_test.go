@@ -128,7 +128,7 @@ var otherOrigins = []struct {
 	{origin: "https://" + strings.Repeat("a.", 200) + "example.com", refusedByStar: true},
 }
 
-func TestOrigins(t *testing.T) {
+func TestAllowedOrigins(t *testing.T) {
 	named, err := NewOrigins(patterns)
 	require.NoError(t, err)
 	every, err := NewOrigins([]string{"*"})

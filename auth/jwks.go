@@ -46,12 +46,12 @@ const (
 
 // keySet holds the keys that were fetched from the URL of a JWK Set.
 type keySet struct {
-	url    *url.URL      // static
-	client *http.Client  // static
-	log    *slog.Logger  // static
+	url    *url.URL      // immutable
+	client *http.Client  // immutable
+	log    *slog.Logger  // immutable
 	wanted chan struct{} // requests a fetch from run; capacity 1
 	ended  chan struct{} // closed when run has ended
-	// interval is refetchInterval, except in tests; static.
+	// interval is refetchInterval, except in tests; immutable.
 	interval time.Duration
 
 	mu            sync.Mutex

@@ -207,8 +207,8 @@ func TestKeySetFetchTimes(t *testing.T) {
 	})
 }
 
-// An answer that is not a key set does not change the keys.
-func TestKeySetServed(t *testing.T) {
+// If the answer is not a valid key set, the keys stay unchanged.
+func TestInvalidKeySetChangesNothing(t *testing.T) {
 	_, _, k := signers(t)
 	source := &issuer{t: t, keys: map[string]crypto.Signer{"k": k}}
 	set := source.body()
@@ -337,7 +337,7 @@ func TestKeySetURL(t *testing.T) {
 }
 
 // The test fetches the keys from a server on a loopback port.
-func TestKeySetRuns(t *testing.T) {
+func TestKeySetOverHTTP(t *testing.T) {
 	_, _, k := signers(t)
 	source := &issuer{t: t, keys: map[string]crypto.Signer{"k": k}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -34,10 +34,10 @@ type JWTConfig struct {
 // EdDSA (Ed25519) or HS256, and have the claim exp. The claims subscribe and publish are lists of
 // topic filters.
 type JWT struct {
-	issuer, audience string        // static
-	leeway           time.Duration // static
-	limits           Limits        // static
-	remote           *keySet       // static; nil if there is no URL
+	issuer, audience string        // immutable
+	leeway           time.Duration // immutable
+	limits           Limits        // immutable
+	remote           *keySet       // immutable; nil if there is no URL
 
 	local   atomic.Pointer[[]key] // keys from the secret and the PEM blocks
 	revoked atomic.Pointer[revocations]

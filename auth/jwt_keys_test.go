@@ -44,7 +44,7 @@ func signers(t *testing.T) (rsaKey *rsa.PrivateKey, ecKey *ecdsa.PrivateKey, edK
 }
 
 // An invalid key is refused with a reason, and the old keys stay in use.
-func TestKeys(t *testing.T) {
+func TestSetKeys(t *testing.T) {
 	vectors := readVectors(t)
 	rsaKey, ecKey, edKey := signers(t)
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)

@@ -19,8 +19,8 @@ type jwtVector struct {
 	Name     string
 	Want     string // ok, bad, ended or not_yet
 	Reason   string // expected part of the error message
-	Issuer   string // JWTConfig.Issuer
-	Audience string // JWTConfig.Audience
+	Issuer   string // value of JWTConfig.Issuer
+	Audience string // value of JWTConfig.Audience
 	Token    string
 
 	Subject   string // expected subject; "": one that the verifier derives from the hash
@@ -96,7 +96,7 @@ func (v *jwtVectors) verifier(t testing.TB, config JWTConfig) *JWT {
 
 var wanted = map[string]error{"bad": ErrBadToken, "ended": ErrTokenEnded, "not_yet": ErrTokenNotYet}
 
-// The test verifies signatures that another implementation has made. The fake clock starts in the
+// The test verifies tokens that were signed by another implementation. The fake clock starts in the
 // year 2000.
 func TestJWTVectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestJWTVectors(t *testing.T) {
 	})
 }
 
-// No other encoding of a valid token is accepted.
+// The verifier accepts a valid token only in its one encoding.
 func TestJWTHasOneEncoding(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	vectors := readVectors(t)
@@ -174,7 +174,7 @@ func TestJWTHasOneEncoding(t *testing.T) {
 }
 
 // A token with the algorithm "none", in any spelling, is refused, with and without a signature.
-func TestJWTNone(t *testing.T) {
+func TestJWTAlgorithmNoneIsRefused(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})
 	parts := strings.Split(vectors.token(t, "HS256"), ".")
@@ -196,7 +196,7 @@ func TestJWTNone(t *testing.T) {
 }
 
 // Tokens that are too long are refused before they are parsed.
-func TestJWTLength(t *testing.T) {
+func TestLongJWTIsNotParsed(t *testing.T) {
 	j := readVectors(t).verifier(t, JWTConfig{})
 	for _, long := range []string{
 		strings.Repeat(".", 1<<20),

@@ -32,7 +32,7 @@ const (
 	LimitFilterBytes           Limit = "filter_bytes"
 	LimitFilterBytesPerToken   Limit = "filter_bytes_per_token"
 	LimitTickets               Limit = "tickets"
-	LimitTicketRequests        Limit = "ticket_requests" // concurrent requests to other hubs
+	LimitTicketRequests        Limit = "ticket_requests" // concurrent requests to other hubs for tickets that these have issued
 )
 
 // AllLimits lists all limits.

@@ -95,7 +95,7 @@ var bearers = []struct {
 	}},
 }
 
-func TestTokenPlaces(t *testing.T) {
+func TestTokenInEachPlace(t *testing.T) {
 	closed := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	open := New(Config{})
 	for i, first := range bearers {
@@ -126,7 +126,7 @@ func TestTokenPlaces(t *testing.T) {
 	}
 }
 
-func TestTokenForms(t *testing.T) {
+func TestTokenSyntaxInEachPlace(t *testing.T) {
 	authorization := func(lines ...string) http.Header { return http.Header{"Authorization": lines} }
 	subprotocol := func(lines ...string) http.Header {
 		return http.Header{"Upgrade": {"WebSocket"}, "Sec-Websocket-Protocol": lines}
@@ -172,7 +172,7 @@ func TestTokenForms(t *testing.T) {
 	}
 }
 
-func TestOpen(t *testing.T) {
+func TestOpenHubAcceptsAnyToken(t *testing.T) {
 	g := New(Config{})
 	for _, a := range []attempt{
 		{name: "no token"},

@@ -102,7 +102,7 @@ func NewHostPolicy(names ...string) (*HostPolicy, error) {
 }
 
 // Check returns ErrHost if the policy does not accept the request's host. An HTTP/1.0 request
-// without Host is accepted, because browsers do not send such requests.
+// without Host is accepted, because browsers always send a Host.
 func (p *HostPolicy) Check(r *http.Request) error {
 	if p == nil || r.Host == "" && !r.ProtoAtLeast(1, 1) {
 		return nil

@@ -54,7 +54,7 @@ var origins = []struct {
 	{origin: "chrome-extension://hub.example", host: "hub.example"},
 	{origin: "http://::1", host: "[::1]"},
 	{origin: "http://[::1]:3000.evil.test", host: "[::1]:3000"},
-	{origin: "http://\u212aelvin.example", host: "kelvin.example"}, // the Kelvin sign folds to k
+	{origin: "http://\u212aelvin.example", host: "kelvin.example"}, // strings.EqualFold equates the Kelvin sign with k
 	{origin: "null", host: "127.0.0.1:3000"},
 	{origin: "NULL", host: "NULL"},
 	{origin: "", host: "127.0.0.1:3000"},
@@ -62,7 +62,7 @@ var origins = []struct {
 	{origin: "http://:3000", host: ":3000"},
 }
 
-func TestOrigin(t *testing.T) {
+func TestOwnOrigin(t *testing.T) {
 	patterns, err := NewOrigins(patterns)
 	require.NoError(t, err)
 	for _, allowed := range []*Origins{nil, patterns} {
@@ -147,7 +147,7 @@ func TestOriginsOfRandomParts(t *testing.T) {
 	})
 }
 
-func TestHost(t *testing.T) {
+func TestHostPolicy(t *testing.T) {
 	policy, err := NewHostPolicy("Hub.Example", "node-1.lan:3000", "2001:db8::1", "[2001:db8::2]:3000", "0.0.0.0:3000")
 	require.NoError(t, err)
 	for host, want := range map[string]error{

@@ -60,7 +60,7 @@ var forwarded = []struct {
 	{"a million empty entries", "10.1.2.3:80", []string{strings.Repeat(",", 1<<20)}, "10.1.2.3"},
 }
 
-func TestClient(t *testing.T) {
+func TestClientAddressBehindProxies(t *testing.T) {
 	for _, f := range forwarded {
 		r := attempt{peer: f.peer, header: http.Header{
 			"X-Forwarded-For":  f.lines,
@@ -103,7 +103,7 @@ func FuzzClient(f *testing.F) {
 	})
 }
 
-func TestSecure(t *testing.T) {
+func TestSecureBehindProxies(t *testing.T) {
 	const proxy, client = "10.1.2.3:80", "203.0.113.9:80"
 	for _, c := range []struct {
 		name  string

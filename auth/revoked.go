@@ -29,15 +29,15 @@ type revocations struct {
 	subjects map[string]time.Time
 }
 
-// SetRevoked replaces the revoked tokens by those of a file. Each line is one of
+// SetRevoked replaces the list of revoked tokens by the content of a file. Each line is one of
 //
 //	ID                      the token with that jti (RFC 7519 section 4.1.7)
 //	sub:NAME                all tokens with that sub
-//	sub:NAME before:TIME    those of them with an iat before the time (RFC 3339), or without an iat
+//	sub:NAME before:TIME    all tokens with that sub whose iat is before the time (RFC 3339) or absent
 //
 // NAME contains no white space and does not begin with a quote, or is a JSON string. If several
 // lines name the same sub, only the line that revokes the most tokens has an effect. A line that
-// begins with sub: also revokes the token whose jti equals the whole line. Blank lines and those
+// begins with sub: also revokes the token whose jti equals the whole line. Blank lines and lines
 // that begin with # are comments. If a line is invalid, or the file is larger than 16 MiB, nothing
 // changes, and the error describes the invalid lines.
 func (j *JWT) SetRevoked(file []byte) error {

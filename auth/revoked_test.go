@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A line contains an ID, a subject, or a subject and a time.
+// Each line of a file of revoked tokens contains an ID, a subject, or a subject and a time.
 func TestRevokedSubjects(t *testing.T) {
 	j := readVectors(t).verifier(t, JWTConfig{})
 	noon := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
@@ -49,7 +49,7 @@ func TestRevokedSubjects(t *testing.T) {
 	}
 }
 
-// Errors name the line. If there is an error, the revoked tokens do not change.
+// Errors contain the number of the invalid line. After an error, the revoked tokens are unchanged.
 func TestRevokedFileFaults(t *testing.T) {
 	const (
 		after   = "want a time such as before:2026-11-28T12:00:00Z after the subject, or nothing; put a subject with spaces in double quotes"
@@ -88,7 +88,7 @@ func TestRevokedFileFaults(t *testing.T) {
 	}
 }
 
-// Revoking a subject affects new tokens and tokens in use.
+// If a subject is revoked, Verify and Recheck both refuse its tokens.
 func TestRevokedSubjectIsRechecked(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})

@@ -14,9 +14,9 @@ import (
 // it, so that expiry and changes are handled once per token, not once per connection.
 type tokenSession struct {
 	grant     atomic.Pointer[Grant] // current rights; nil: the session has ended
-	sender    string                // static: the token's hash; "" on an open hub
-	connects  rateLimiter           // static; safe for concurrent use
-	publishes rateLimiter           // static; safe for concurrent use
+	sender    string                // immutable: the token's hash; "" on an open hub
+	connects  rateLimiter           // set once; safe for concurrent use
+	publishes rateLimiter           // set once; safe for concurrent use
 
 	// sessionTable.mu guards the following fields.
 	credential  *Credential
@@ -31,7 +31,7 @@ type tokenSession struct {
 
 // sessionTable holds the sessions of all tokens in use.
 type sessionTable struct {
-	limits  ConnectionLimits // static
+	limits  ConnectionLimits // immutable
 	refused map[Limit]*atomic.Uint64
 
 	mu          sync.Mutex // guards the fields below
@@ -43,9 +43,9 @@ type sessionTable struct {
 	idle        idleTable            // idle connections, which are closed to make room for others
 
 	ended []endedToken // tokens that have ended and are not logged yet
-	log   *slog.Logger // static
+	log   *slog.Logger // immutable
 
-	paused func() // for tests; the method each calls it while mu is released; static
+	paused func() // for tests; the method each calls it while mu is released; set once
 }
 
 func newSessionTable(limits ConnectionLimits, log *slog.Logger) *sessionTable {

@@ -157,7 +157,7 @@ func TestConnectionLimits(t *testing.T) {
 	}, stats.Refused)
 }
 
-func TestRates(t *testing.T) {
+func TestConnectAndPublishRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBook("free")
 		b.set("bound", Credential{Limits: Limits{ConnectRate: 2, PublishRate: 10}})
@@ -297,7 +297,8 @@ func TestRecheckDuringVerify(t *testing.T) {
 	require.ErrorIs(t, err, ErrTokenEnded)
 }
 
-// If an unused session is deleted between two requests, the limits of the token are not reset.
+// An unused session is deleted only when its rate limits are unused too, so that the limits of the
+// token are not reset between two requests.
 func TestUnusedSessionsKeepLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBook()

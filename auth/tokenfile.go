@@ -17,9 +17,9 @@ import (
 // Tokens is a Verifier that uses a tokens file, which contains the SHA-256 hash and the rights of
 // each token. It accepts no token before a file is loaded.
 type Tokens struct {
-	defaults Limits   // static
-	only     Limits   // default limits if the file has only one token; static
-	salt     [32]byte // static; random for each process
+	defaults Limits   // immutable
+	only     Limits   // default limits if the file has only one token; set before Load
+	salt     [32]byte // immutable; random for each process
 	table    atomic.Pointer[tokenTable]
 }
 
@@ -40,8 +40,8 @@ func NewTokens(defaults Limits) *Tokens {
 // called before Load.
 func (t *Tokens) SetOnlyTokenDefaults(defaults Limits) { t.only = defaults }
 
-// Load replaces the tokens by those of a file. If it returns an error, nothing has changed. The
-// error lists all faults, one per line, with the line number, the entry and the key.
+// Load replaces the tokens by the content of a file. If it returns an error, nothing has changed.
+// The error lists all faults, one per line, with the line number, the entry and the key.
 func (t *Tokens) Load(file []byte) error {
 	parsed, err := parseTokens(file)
 	if err != nil {

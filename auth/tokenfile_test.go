@@ -91,7 +91,7 @@ func hashOf(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func TestTokensOnlyToken(t *testing.T) {
+func TestDefaultsOfOnlyToken(t *testing.T) {
 	tokens := NewTokens(Limits{Connections: 5, PublishRate: 1})
 	tokens.SetOnlyTokenDefaults(Limits{PublishRate: 1})
 	entry := func(name, token, rest string) string {
@@ -241,7 +241,8 @@ func TestAppendToken(t *testing.T) {
 	require.EqualError(t, err, "name: want 1 to 128 bytes of printable characters")
 }
 
-// A file that AppendToken has built contains all entries, with any names and filters.
+// A file to which AppendToken has added entries with any names and filters contains all of these
+// entries.
 func TestAppendTokens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var file []byte
@@ -267,8 +268,8 @@ func TestAppendTokens(t *testing.T) {
 	})
 }
 
-// For any input, Load either accepts the file or gives a reason. AppendToken either adds an entry
-// to an accepted file, or returns an error and changes nothing.
+// For any input, Load either accepts the file or returns an error with a message. AppendToken
+// either adds an entry to an accepted file, or returns an error.
 func FuzzTokens(f *testing.F) {
 	for _, v := range readFileVectors(f) {
 		f.Add([]byte(v.File))

@@ -110,9 +110,9 @@ func TestBuild(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// TestRelease checks that a build with the tag embeddemo embeds the binary that go generate has
-// created, and that the build fails if that binary is missing.
-func TestRelease(t *testing.T) {
+// TestReleaseEmbedsBinary checks that a build with the tag embeddemo embeds the binary that go
+// generate has created, and that the build fails if that binary is missing.
+func TestReleaseEmbedsBinary(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the test builds a release, which takes a long time")
 	}
@@ -174,7 +174,7 @@ func TestBuildFails(t *testing.T) {
 	}
 }
 
-func TestAbsent(t *testing.T) {
+func TestNoCheckoutNoBinary(t *testing.T) {
 	d := New(Config{})
 	d.Run(t.Context()) // returns immediately
 	state, detail := d.State()

@@ -69,7 +69,7 @@ func ask(t *testing.T, client *http.Client, method, url string, header http.Head
 	return answer{response.StatusCode, response.Header, string(body)}
 }
 
-func TestRequests(t *testing.T) {
+func TestPaths(t *testing.T) {
 	_, server := ready(t, nil)
 	for name, c := range map[string]struct {
 		method, path string
@@ -119,7 +119,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-func TestEncodings(t *testing.T) {
+func TestContentEncodings(t *testing.T) {
 	_, server := ready(t, nil)
 	url := server.URL + "/demo/app.wasm"
 	tags := map[string]string{}
@@ -180,7 +180,7 @@ func TestNewBuild(t *testing.T) {
 	require.Equal(t, "another", a.body)
 }
 
-func TestPolicies(t *testing.T) {
+func TestContentSecurityPolicy(t *testing.T) {
 	d, _ := ready(t, nil)
 	policy := func(host string) string {
 		r := httptest.NewRequest("GET", "/demo/", nil)
@@ -204,7 +204,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-func TestStates(t *testing.T) {
+func TestPageInEachBuildState(t *testing.T) {
 	d, server := ready(t, nil)
 	page := ask(t, server.Client(), "GET", server.URL+"/demo/", nil).body
 	for _, c := range []struct {
@@ -232,7 +232,7 @@ func TestStates(t *testing.T) {
 }
 
 // Each static file has a content type, and no other files are served.
-func TestPages(t *testing.T) {
+func TestStaticFilesHaveContentTypes(t *testing.T) {
 	d, _ := ready(t, nil)
 	count := 0
 	require.NoError(t, fs.WalkDir(static, ".", func(_ string, entry fs.DirEntry, err error) error {

@@ -72,8 +72,8 @@ type tab struct {
 	console []chromedp.ConsoleMessage
 }
 
-// openTab opens a tab. Unless options request otherwise, the tab has a window of its own, so that
-// it is visible.
+// openTab opens a tab. By default, the tab has a window of its own, so that it is visible; options
+// can change that.
 func openTab(t *testing.T, browser context.Context, address string, options ...chromedp.ContextOption) *tab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(browser, lifetime)

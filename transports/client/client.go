@@ -12,7 +12,7 @@ import (
 // Client is a subscription that continues after its connection is lost. Its methods are safe for
 // concurrent use.
 type Client struct {
-	// The following fields are static.
+	// The following fields do not change.
 
 	cfg      Config // the configuration with defaults set
 	platform Platform

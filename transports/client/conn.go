@@ -12,7 +12,7 @@ import (
 // the stream and forwards one message at a time. The pump does not read ahead, so that the hub
 // notices by backpressure if the program does not read its events.
 type conn struct {
-	// The following fields are static.
+	// The following fields do not change.
 
 	client    *Client
 	transport Transport

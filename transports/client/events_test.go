@@ -103,8 +103,9 @@ func TestStartPosition(t *testing.T) {
 	})
 }
 
-// TestConflate checks that only the newest of several waiting events with one key arrives.
-func TestConflate(t *testing.T) {
+// TestConflateDeliversNewest checks that only the newest of several waiting events with one key
+// arrives.
+func TestConflateDeliversNewest(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
 		begin := r.Hub.Position().String()

@@ -141,9 +141,9 @@ func TestAutoWithoutNetwork(t *testing.T) {
 	})
 }
 
-// TestUse checks that the program can change the transport at any time, and that Auto starts with
-// the best transport.
-func TestUse(t *testing.T) {
+// TestUseChangesTransport checks that the program can change the transport at any time, and that
+// Auto starts with the best transport.
+func TestUseChangesTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})
 		r.proxy("/ws", answers(404))
@@ -171,7 +171,7 @@ func TestUse(t *testing.T) {
 		r.proxy("/ws", answers(502))
 		c.Use(client.WebSocket)
 		state = r.await(c, isPhase(client.Waiting))
-		require.LessOrEqual(t, state.Wait, 500*time.Millisecond) // the retry time of SSE does not apply
+		require.LessOrEqual(t, state.Wait, 500*time.Millisecond) // the retry time that the SSE stream has sent does not apply to another transport
 		c.Use(client.EventSource + 1)
 		require.ErrorContains(t, r.ended(c), "Transport(5) is not a transport of this package")
 	})

@@ -13,9 +13,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestHalfOpen checks that the client detects by silence that a connection is dead, although it was
-// not closed.
-func TestHalfOpen(t *testing.T) {
+// TestDeadConnectionIsDetected checks that the client detects by silence that a connection is dead,
+// although it was not closed.
+func TestDeadConnectionIsDetected(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
 		c := r.client(client.Config{Transport: tr})
@@ -58,8 +58,9 @@ func TestHubWithoutHeartbeats(t *testing.T) {
 	})
 }
 
-// TestSlowHeartbeats checks that the client measures the heartbeat interval from two heartbeats.
-func TestSlowHeartbeats(t *testing.T) {
+// TestHeartbeatIntervalIsMeasured checks that the client measures the heartbeat interval from two
+// heartbeats.
+func TestHeartbeatIntervalIsMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: time.Minute})
 		c := r.client(client.Config{Transport: client.SSE})
@@ -99,9 +100,9 @@ func TestSlowMessageKeepsConnection(t *testing.T) {
 	}
 }
 
-// TestStalledProgram checks that a connection is not considered dead while the program reads no
-// events, and that no event is lost.
-func TestStalledProgram(t *testing.T) {
+// TestStalledProgramKeepsConnection checks that a connection is not considered dead while the
+// program reads no events, and that no event is lost.
+func TestStalledProgramKeepsConnection(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second, Hub: hub.Config{Retention: hub.Retention{Age: 24 * time.Hour}}})
 		c := r.client(client.Config{Transport: tr})
@@ -117,9 +118,9 @@ func TestStalledProgram(t *testing.T) {
 	})
 }
 
-// TestWakes checks that the client reconnects at a wake-up if it is waiting or its connection is
-// probably dead.
-func TestWakes(t *testing.T) {
+// TestWakeUpReconnects checks that the client reconnects at a wake-up if it is waiting or its
+// connection is probably dead.
+func TestWakeUpReconnects(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
 		p := &waker{eventSourcer: eventSourcer{r.platform()}, wakes: make(chan client.Wake)}

@@ -9,12 +9,12 @@ import (
 // loop is the state of the goroutine run; no other goroutine accesses it. run blocks only in step
 // and, for a short time, while it stops a connection.
 type loop struct {
-	c *Client // static
+	c *Client // immutable
 
 	// These fields record what the program has requested.
 
 	selected  Transport
-	topics    []string // the topics that the hub has accepted, or those of the configuration
+	topics    []string // the topics that the hub has accepted last, or at first the configured ones
 	change    *change  // the running change of topics; nil if none
 	received  string   // cursor at which the next connection starts; "": the configured start position
 	startedAt time.Time

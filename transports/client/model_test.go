@@ -100,7 +100,7 @@ func (m *model) publishOne(topic string) {
 	m.events = append(m.events, e)
 }
 
-// read reads some events, if there are any, and checks each of them.
+// read reads up to 10 events within 3 s, and checks each of them.
 func (m *model) read(t *rapid.T) {
 	m.readUpTo(rapid.IntRange(1, 10).Draw(t, "n"), 3*time.Second)
 }

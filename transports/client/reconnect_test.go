@@ -89,10 +89,10 @@ func TestFinalAnswers(t *testing.T) {
 	}
 }
 
-// TestForeignAnswers checks that a client resumes after a time in which an intermediary, such as a
-// proxy, answered in place of the hub. This happens first before the client has been Live, and
-// again afterwards.
-func TestForeignAnswers(t *testing.T) {
+// TestResumesAfterAnswersOfIntermediary checks that a client resumes after a time in which an
+// intermediary, such as a proxy, answered in place of the hub. This happens first before the client
+// has been Live, and again afterwards.
+func TestResumesAfterAnswersOfIntermediary(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"400": answers(400), "401": answers(401), "403": answers(403), "404": answers(404), "405": answers(405),
 		"301":            answers(301, "Location", "https://else.test/ws?access_token=secret"),
@@ -130,8 +130,8 @@ func TestForeignAnswers(t *testing.T) {
 	}
 }
 
-// TestTemporaryAnswers checks that the client waits for the time that the answer requests.
-func TestTemporaryAnswers(t *testing.T) {
+// TestWaitsAsAnswerRequests checks that the client waits for the time that the answer requests.
+func TestWaitsAsAnswerRequests(t *testing.T) {
 	in90s := func() string { return time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat) }
 	for name, row := range map[string]struct {
 		answer func() http.HandlerFunc
@@ -231,8 +231,9 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// TestDrain checks that the client waits for the time that a draining hub requests.
-func TestDrain(t *testing.T) {
+// TestWaitsAsDrainingHubRequests checks that the client waits for the time that a draining hub
+// requests.
+func TestWaitsAsDrainingHubRequests(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
 		c := r.client(client.Config{Transport: tr})
@@ -312,8 +313,9 @@ func TestErrorsContainNoToken(t *testing.T) {
 	}
 }
 
-// TestHostileAnswers checks that the client waits and retries after any answer of a hostile server.
-func TestHostileAnswers(t *testing.T) {
+// TestRetriesAfterHostileAnswers checks that the client waits and retries after any answer of a
+// hostile server.
+func TestRetriesAfterHostileAnswers(t *testing.T) {
 	long := strings.Repeat("9", 9<<20)
 	for name, row := range map[string]struct {
 		kind, body string

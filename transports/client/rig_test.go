@@ -55,7 +55,7 @@ type tester interface {
 // rig is a real hub with its real handlers. A test can cut the connections between clients and hub,
 // and replace the handler of a route, as a proxy would.
 type rig struct {
-	// The following fields are static.
+	// The following fields do not change.
 
 	t        tester
 	patience time.Duration

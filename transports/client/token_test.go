@@ -94,9 +94,9 @@ func TestTokenRenewedBeforeExpiry(t *testing.T) {
 	}
 }
 
-// TestLateTokens checks that the client does not end and loses no event, although its tokens are
-// valid for a few seconds only and the source sometimes returns an expired token twice.
-func TestLateTokens(t *testing.T) {
+// TestLateTokensDoNotEndClient checks that the client does not end and loses no event, although its
+// tokens are valid for a few seconds only and the source sometimes returns an expired token twice.
+func TestLateTokensDoNotEndClient(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
 		m := &mint{r: r, life: 4500 * time.Millisecond}
@@ -130,9 +130,9 @@ func TestLateTokens(t *testing.T) {
 	})
 }
 
-// TestTokenSourceFails checks that the client keeps using the old token while it is valid, and
-// calls the source again.
-func TestTokenSourceFails(t *testing.T) {
+// TestOldTokenUsedWhileSourceFails checks that the client keeps using the old token while it is
+// valid, and calls the source again.
+func TestOldTokenUsedWhileSourceFails(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})
 		m := &mint{r: r, life: 5 * time.Minute, fail: errors.New("out of tokens")}
@@ -155,8 +155,9 @@ func TestTokenSourceFails(t *testing.T) {
 	})
 }
 
-// TestTokenRejected checks that the client calls the source for another token after a rejection.
-func TestTokenRejected(t *testing.T) {
+// TestRejectedTokenIsReplaced checks that the client calls the source for another token after a
+// rejection.
+func TestRejectedTokenIsReplaced(t *testing.T) {
 	for name, row := range map[string]struct {
 		source func(*mint) client.TokenSource
 		lives  bool

@@ -55,9 +55,9 @@ func TestSetTopics(t *testing.T) {
 	})
 }
 
-// TestNoTopics checks that a client without topics has no connection, and later resumes at its
-// position.
-func TestNoTopics(t *testing.T) {
+// TestNoTopicsNoConnection checks that a client without topics has no connection, and later resumes
+// at its position.
+func TestNoTopicsNoConnection(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})
 		c := r.client(client.Config{Transport: tr, Topics: []string{}})

@@ -80,7 +80,7 @@ func answer(w http.ResponseWriter, value any, err error) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// station is a hub with two proxies in front of it: a toxiproxy, and a filter.
+// station is a hub and two proxies in front of it: a toxiproxy and a filter.
 type station struct {
 	id     string
 	hub    *hubProcess

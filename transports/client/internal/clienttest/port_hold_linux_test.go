@@ -14,7 +14,7 @@ func TestHoldPortReleasesOnce(t *testing.T) {
 	require.NoError(t, err)
 	release()
 	var files []*os.File
-	for range 10 { // these get the lowest free descriptors, among them that of the socket
+	for range 10 { // these get the lowest free descriptors, including the one that the socket had
 		file, err := os.Open(os.DevNull)
 		require.NoError(t, err)
 		files = append(files, file)

@@ -30,7 +30,7 @@ export declare class EventSource extends EventTarget {
     set onerror(f: Handler<Event>);
     addEventListener(type: string, listener: ((this: EventSource, event: MessageEvent<string>) => unknown) | EventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
     removeEventListener(type: string, listener: ((this: EventSource, event: MessageEvent<string>) => unknown) | EventListenerObject | null, options?: boolean | EventListenerOptions): void;
-    /** Closes the connection for good. No event is dispatched afterwards. */
+    /** Closes the connection, which is not opened again. No event is dispatched afterwards. */
     close(): void;
 }
 export {};

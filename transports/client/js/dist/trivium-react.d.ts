@@ -5,7 +5,7 @@ export interface ProviderState extends State {
     /** The newest gap: events of the subscribed topics were lost, or may have been lost. */
     readonly gap?: Gap;
 }
-/** The options of a provider: those of `connect` without the topics and the start, which the hooks determine. */
+/** The options of a provider: the options of `connect` except the topics and the start position, which the hooks determine. */
 export type ProviderOptions = Omit<Options, "topics" | "cursor" | "last" | "since" | "state" | "storage">;
 /**
  * Shares one connection among the components in it. In the browser, the first mounted `useTopic` opens the connection, and

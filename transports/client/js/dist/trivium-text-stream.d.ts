@@ -1,5 +1,5 @@
 import { type Options } from "./trivium.js";
-/** The options of a text stream: those of `connect` without the topics and `storage`. */
+/** The options of a text stream: the options of `connect` except `topics` and `storage`. */
 export type TextStreamOptions = Omit<Options, "topics" | "storage">;
 /**
  * Returns the events of a topic as a stream of strings, for example the parts of a generated answer. Each event is one

@@ -9,7 +9,7 @@ import { connect } from "../dist/trivium.js"
 /** Starts a hub, and returns its port and a function that ends it. */
 function startHub(program) {
   const flags = ["--auth", "none", "--http", "127.0.0.1:0", "--udp", "off", "--admin", "off", "--no-demo"]
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TRIVIUM_"))) // settings of a hub
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TRIVIUM_"))) // without the variables that configure a hub
   const hub = spawn(program, ["serve", ...flags], { env, stdio: ["ignore", "ignore", "pipe"] })
   process.once("exit", () => hub.kill("SIGKILL")) // also after an uncaught error
   return new Promise((done, failed) => {

@@ -21,7 +21,7 @@ export interface Publishing {
   /** The size of all payloads, in UTF-16 code units (JSON) or bytes (binary data). */
   _size: number
   _publisher?: Promise<Publisher> | undefined
-  /** Ends the wait before the next attempt to publish, or to load the part. It has no effect if there is no such wait. */
+  /** Ends the wait before the next attempt to publish, or to load the part. It has no effect if nothing waits. */
   _wake?: Timer
 }
 

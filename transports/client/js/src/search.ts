@@ -4,7 +4,7 @@ import type { load as loadPart } from "./load.js"
 import type { TransportName } from "./options.js"
 import type { Client } from "./state.js"
 
-/** Milliseconds between two searches of `auto` for a better transport; the time doubles with each search. */
+/** Milliseconds between two searches of `auto` for a better transport; the time doubles with each search, up to lastSearch. */
 const firstSearch = 60_000
 const lastSearch = 30 * 60_000
 

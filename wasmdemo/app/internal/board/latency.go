@@ -139,7 +139,8 @@ func ScaleOf(figures *[Columns]Figures) Scale {
 	return scale
 }
 
-// Height returns the position of a latency, from 0 to 1.
+// Height returns the position of a latency on the scale: 0 at its beginning, 1 at its end, and more
+// than 1 beyond the end.
 func (s Scale) Height(d time.Duration) float64 {
 	return math.Log10(float64(max(d, ScaleBegin))/float64(ScaleBegin)) / float64(s)
 }

@@ -52,8 +52,9 @@ func TestFormNamesTheInvalidField(t *testing.T) {
 	require.Empty(t, field)
 }
 
-// TestSnippets checks the places of the token in the snippets. A browser test runs the snippets.
-func TestSnippets(t *testing.T) {
+// TestSnippetsContainToken checks where the token is in each snippet. A browser test runs the
+// snippets.
+func TestSnippetsContainToken(t *testing.T) {
 	s := NewSnippets("https://hub.example/x", "t0ken")
 	require.Contains(t, s.EventSource, `"https://hub.example/x/sse?envelope=1&access_token=t0ken&cursor="`)
 	require.Contains(t, s.WebSocket, `"wss://hub.example/x/ws"`)

@@ -85,7 +85,7 @@ export class EventSource extends EventTarget {
     super.removeEventListener(type, listener as EventListener | null, options)
   }
 
-  /** Closes the connection for good. No event is dispatched afterwards. */
+  /** Closes the connection, which is not opened again. No event is dispatched afterwards. */
   close(): void {
     this.#state = 2
     this.#abort.abort()

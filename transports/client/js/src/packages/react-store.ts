@@ -42,7 +42,7 @@ export class Store {
     queueMicrotask(() => void this.#change())
   }
 
-  /** Changes the topics of the connection to those of the feeds. */
+  /** Sets the topics of the connection to the topics of the feeds. */
   async #change(): Promise<void> {
     if (this.#isChanging) return // the running change reads the feeds again before it ends
     this.#isChanging = true

@@ -8,7 +8,7 @@ export interface ProviderState extends State {
   readonly gap?: Gap
 }
 
-/** The options of a provider: those of `connect` without the topics and the start, which the hooks determine. */
+/** The options of a provider: the options of `connect` except the topics and the start position, which the hooks determine. */
 export type ProviderOptions = Omit<Options, "topics" | "cursor" | "last" | "since" | "state" | "storage">
 
 const Context = createContext<Store | undefined>(undefined)

@@ -1,6 +1,6 @@
 import { connect, type Options, TriviumError } from "../index.js"
 
-/** The options of a text stream: those of `connect` without the topics and `storage`. */
+/** The options of a text stream: the options of `connect` except `topics` and `storage`. */
 export type TextStreamOptions = Omit<Options, "topics" | "storage">
 
 /**
@@ -20,7 +20,7 @@ export function textStream(topic: string, options: TextStreamOptions = {}): Read
   let fail: (why: unknown) => void
   events.on("end", () => events.close())
   events.on("gap", (gap) => {
-    // Before the first event, an uncertain gap means only that the hub does not remember which topics lost events.
+    // Before the first event, an uncertain gap means only that the hub has no record of the topics that lost events.
     if (gap.after === undefined && !gap.certain) return
     fail(new TriviumError("text was lost: " + gap.reason, "gap"))
     events.close()
