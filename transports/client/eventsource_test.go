@@ -21,6 +21,7 @@ type eventSourcer struct{ client.Platform }
 func (p eventSourcer) EventSource(ctx context.Context, url string) (client.EventStream, error) {
 	s := &source{platform: p.Platform, url: url, events: make(chan client.SSEEvent), done: make(chan struct{}), retry: 3 * time.Second}
 	ctx, s.cancel = context.WithCancel(ctx)
+	s.ctx = ctx
 	go func() {
 		defer close(s.done)
 		for s.connect(ctx) {
@@ -40,6 +41,7 @@ func (p eventSourcer) EventSource(ctx context.Context, url string) (client.Event
 type source struct {
 	platform client.Platform
 	url      string
+	ctx      context.Context // ends when the source is closed
 	cancel   context.CancelFunc
 	events   chan client.SSEEvent
 	done     chan struct{}
@@ -93,7 +95,7 @@ func (s *source) Next(ctx context.Context) (client.SSEEvent, error) {
 	case e := <-s.events:
 		return e, nil
 	case <-s.done:
-		if ctx.Err() != nil {
+		if s.ctx.Err() != nil {
 			return client.SSEEvent{}, errors.New("closed")
 		}
 		return client.SSEEvent{}, io.EOF

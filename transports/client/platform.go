@@ -40,7 +40,7 @@ type EventStream interface {
 	// Next blocks until there is another event. Type is "" for an event without a name, and Topic
 	// is never set. After an error, Next always returns the same error.
 	Next(ctx context.Context) (SSEEvent, error)
-	// Close closes the stream. A blocked Next then returns.
+	// Close closes the stream. A blocked Next then returns an error other than io.EOF.
 	Close()
 }
 
