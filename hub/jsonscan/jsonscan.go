@@ -13,78 +13,22 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"github.com/trivium-hub/trivium/hub"
 )
 
 // Valid reports whether b is one JSON text (RFC 8259) in valid UTF-8, without a byte order mark,
-// and is nested at most MaxDepth levels deep.
+// and is nested at most 10,000 levels deep, which is the limit of encoding/json.
 func Valid(b []byte) bool {
 	return json.Valid(b) && utf8.Valid(b)
 }
 
-// MaxNesting is the limit on the nesting of arrays and objects in an event's data. JSON parsers of
-// common languages accept data nested this deep.
-const MaxNesting = 500
-
-// CheckNesting returns an error for JSON that is nested deeper than MaxNesting.
-func CheckNesting(parameter string, value []byte) error {
-	if len(value) <= 2*MaxNesting || !NestedDeeper(value, MaxNesting) {
-		return nil
-	}
-	return BadInput(parameter, TooDeepDetail)
-}
-
-// TooDeepDetail is the error detail for JSON that exceeds MaxNesting.
-var TooDeepDetail = fmt.Sprintf("arrays and objects are nested more than %d levels deep", MaxNesting)
-
-// NestedDeeper reports whether b, which need not be valid JSON, is nested deeper than limit.
-func NestedDeeper(b []byte, limit int) bool {
-	depth := 0
-	for i := 0; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			for i++; i < len(b) && b[i] != '"'; i++ {
-				if b[i] == '\\' {
-					i++
-				}
-			}
-		case '{', '[':
-			if depth++; depth > limit {
-				return true
-			}
-		case '}', ']':
-			depth--
-		}
-	}
-	return false
-}
-
-// MaxDepth is the maximum nesting that encoding/json accepts.
-const MaxDepth = 10000
-
-// ErrorDetail describes why b is not Valid.
-func ErrorDetail(b []byte) string {
-	if NestedDeeper(b, MaxDepth) {
-		return TooDeepDetail
-	}
-	// Compact, unlike Unmarshal, needs no reflection, which would add half a megabyte to the
-	// WebAssembly binary.
-	if err := json.Compact(new(bytes.Buffer), b); err != nil {
-		return fmt.Sprintf("must be JSON (RFC 8259): %v", err)
-	}
-	return "must be JSON in valid UTF-8"
-}
-
-// Space is the white space of JSON.
-const Space = " \t\r\n" // RFC 8259 section 2; Unicode has more white space
+// space is the white space of JSON.
+const space = " \t\r\n" // RFC 8259 section 2; Unicode has more white space
 
 // Trim removes JSON white space around b.
 func Trim(b []byte) []byte {
-	return bytes.Trim(b, Space)
+	return bytes.Trim(b, space)
 }
 
 // Members calls visit for each member of a valid JSON object, in order. It stops at the first error
@@ -146,7 +90,7 @@ func valueLen(b []byte) int {
 	case '{', '[':
 		return containerLen(b)
 	}
-	if n := bytes.IndexAny(b, ",]}"+Space); n >= 0 {
+	if n := bytes.IndexAny(b, ",]}"+space); n >= 0 {
 		return n
 	}
 	return len(b)
@@ -244,19 +188,6 @@ func escapedUnit(b []byte) int {
 	return unit
 }
 
-// RequireString decodes the value of a member that must be a string. The error is a
-// *hub.InvalidError for the member.
-func RequireString(name string, value []byte) (string, error) {
-	if !IsString(value) {
-		return "", BadInput(name, "must be a string")
-	}
-	s, ok := DecodeString(value)
-	if !ok {
-		return "", BadInput(name, `must not contain an unpaired surrogate (\ud800 to \udfff)`)
-	}
-	return s, nil
-}
-
 // ObjectMembers calls visit for each member of a JSON object, in order. It stops at the first error of
 // visit and returns it. The name is unescaped and case-sensitive; the value is raw, valid JSON. It is
 // meant for programs that avoid the reflection of encoding/json to stay small, such as WebAssembly
@@ -276,11 +207,6 @@ func StringValue(value []byte) (s string, ok bool) {
 		return "", false
 	}
 	return DecodeString(value)
-}
-
-// BadInput returns a *hub.InvalidError for the parameter.
-func BadInput(parameter, detail string) error {
-	return &hub.InvalidError{Parameter: parameter, Detail: detail}
 }
 
 // AppendString appends s as a JSON string (RFC 8259, section 7) with no more escapes than needed.

@@ -61,16 +61,16 @@ func (p *Problem) member(name string, value []byte) (err error) {
 	switch name {
 	case "type":
 		var kind string
-		kind, err = jsonscan.RequireString(name, value)
+		kind, err = requireString(name, value)
 		if code, ours := strings.CutPrefix(kind, URN); ours {
 			p.Code = code
 		}
 	case "title":
-		p.Title, err = jsonscan.RequireString(name, value)
+		p.Title, err = requireString(name, value)
 	case "detail":
-		p.Detail, err = jsonscan.RequireString(name, value)
+		p.Detail, err = requireString(name, value)
 	case "parameter":
-		p.Parameter, err = jsonscan.RequireString(name, value)
+		p.Parameter, err = requireString(name, value)
 	case "status":
 		p.Status, err = requireInt(name, value)
 	case "line":
@@ -83,10 +83,18 @@ func (p *Problem) member(name string, value []byte) (err error) {
 	return err
 }
 
+func requireString(name string, value []byte) (string, error) {
+	s, ok := jsonscan.StringValue(value)
+	if !ok {
+		return "", fmt.Errorf("%s: must be a string in valid Unicode", name)
+	}
+	return s, nil
+}
+
 func requireInt(name string, value []byte) (int, error) {
 	n, err := strconv.Atoi(string(value))
 	if err != nil {
-		return 0, jsonscan.BadInput(name, "must be a whole number")
+		return 0, fmt.Errorf("%s: must be a whole number", name)
 	}
 	return n, nil
 }

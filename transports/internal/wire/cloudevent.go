@@ -46,7 +46,7 @@ type CloudEvent struct {
 func ParseCloudEvent(b []byte) (CloudEvent, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
-		return CloudEvent{}, jsonscan.BadInput("body", jsonscan.ErrorDetail(b))
+		return CloudEvent{}, badInput("body", jsonFault(b))
 	}
 	return parseCloudEvent(b)
 }
@@ -56,10 +56,10 @@ func ParseCloudEvent(b []byte) (CloudEvent, error) {
 func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
-		return nil, jsonscan.BadInput("body", jsonscan.ErrorDetail(b))
+		return nil, badInput("body", jsonFault(b))
 	}
 	if b[0] != '[' {
-		return nil, jsonscan.BadInput("body", "a batch must be a JSON array of CloudEvents")
+		return nil, badInput("body", "a batch must be a JSON array of CloudEvents")
 	}
 	return parseArray(b, maxEvents, parseCloudEvent, "at most %d events are allowed in a batch", "must have at least one event")
 }
@@ -68,9 +68,9 @@ func ParseCloudEvents(b []byte, maxEvents int) ([]CloudEvent, error) {
 func parseCloudEvent(text []byte) (CloudEvent, error) {
 	e := CloudEvent{JSON: text}
 	if text[0] != '{' {
-		return e, jsonscan.BadInput("body", "a CloudEvent must be a JSON object")
+		return e, badInput("body", "a CloudEvent must be a JSON object")
 	}
-	if err := jsonscan.CheckNesting("body", text); err != nil {
+	if err := checkNesting("body", text); err != nil {
 		return e, err
 	}
 	var version string
@@ -81,10 +81,10 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	seen := make(map[string]bool, 8)
 	err := jsonscan.Members(text, func(name string, value []byte) error {
 		if seen[name] {
-			return jsonscan.BadInput(name, "must be given only once")
+			return badInput(name, "must be given only once")
 		}
 		if seen[name] = true; len(seen) > maxAttributes {
-			return jsonscan.BadInput("body", fmt.Sprintf("at most %d attributes are allowed", maxAttributes))
+			return badInput("body", fmt.Sprintf("at most %d attributes are allowed", maxAttributes))
 		}
 		if string(value) == "null" && name != "data" {
 			seen[name] = false // JSON Event Format section 2.2: null means absent
@@ -102,15 +102,15 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	case err != nil:
 		return e, err
 	case seen["data"] && seen["data_base64"]:
-		return e, jsonscan.BadInput("data_base64", "must not be given beside data")
+		return e, badInput("data_base64", "must not be given beside data")
 	}
 	for _, name := range []string{"specversion", "id", "source", "type"} {
 		if *known[name] == "" {
-			return e, jsonscan.BadInput(name, "missing; every CloudEvent has specversion, id, source and type")
+			return e, badInput(name, "missing; every CloudEvent has specversion, id, source and type")
 		}
 	}
 	if version != cloudEventsVersion {
-		return e, jsonscan.BadInput("specversion", fmt.Sprintf("must be %q, this is %q", cloudEventsVersion, version))
+		return e, badInput("specversion", fmt.Sprintf("must be %q, this is %q", cloudEventsVersion, version))
 	}
 	return e, nil
 }
@@ -125,18 +125,18 @@ func checkMember(name string, value []byte) error {
 		_, err := decodeBase64(value)
 		return err
 	case "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema":
-		s, err := jsonscan.RequireString(name, value)
+		s, err := requireString(name, value)
 		if err != nil {
 			return err
 		}
 		return checkAttribute(name, s)
 	}
 	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || name == "" {
-		return jsonscan.BadInput(name, "must be an attribute name: lower-case letters and digits only")
+		return badInput(name, "must be an attribute name: lower-case letters and digits only")
 	}
 	switch {
 	case jsonscan.IsString(value):
-		s, err := jsonscan.RequireString(name, value)
+		s, err := requireString(name, value)
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func checkMember(name string, value []byte) error {
 		return nil
 	}
 	if n, err := strconv.ParseInt(string(value), 10, 64); err != nil || n < math.MinInt32 || n > math.MaxInt32 {
-		return jsonscan.BadInput(name, "must be a string, true, false or a whole number of 32 bits; put other JSON into data")
+		return badInput(name, "must be a string, true, false or a whole number of 32 bits; put other JSON into data")
 	}
 	return nil
 }
@@ -154,18 +154,18 @@ func checkMember(name string, value []byte) error {
 // strings.
 func checkAttribute(name, s string) error {
 	if s == "" {
-		return jsonscan.BadInput(name, "must not be empty")
+		return badInput(name, "must not be empty")
 	}
 	switch name {
 	case "time":
 		if _, err := time.Parse(time.RFC3339Nano, s); err != nil {
-			return jsonscan.BadInput(name, "must be an RFC 3339 time such as 2006-01-02T15:04:05Z")
+			return badInput(name, "must be an RFC 3339 time such as 2006-01-02T15:04:05Z")
 		}
 	case "source", "dataschema":
 		return CheckURIReference(name, s)
 	case "datacontenttype":
 		if !strings.Contains(mediaTypeOf(s), "/") {
-			return jsonscan.BadInput(name, "must be a media type such as text/plain")
+			return badInput(name, "must be a media type such as text/plain")
 		}
 	}
 	return checkText(name, s)
@@ -175,7 +175,7 @@ func checkAttribute(name, s string) error {
 // does not allow (specification, section 3.1.1).
 func checkText(name, s string) error {
 	if strings.ContainsFunc(s, unicode.IsControl) {
-		return jsonscan.BadInput(name, "must not contain control characters")
+		return badInput(name, "must not contain control characters")
 	}
 	return nil
 }
@@ -188,13 +188,13 @@ func CheckURIReference(parameter, s string) error {
 	}
 	switch {
 	case s == "":
-		return jsonscan.BadInput(parameter, "must not be empty")
+		return badInput(parameter, "must not be empty")
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, invalid):
-		return jsonscan.BadInput(parameter, "must be a URI reference (RFC 3986), without spaces")
+		return badInput(parameter, "must be a URI reference (RFC 3986), without spaces")
 	case !validScheme(s):
-		return jsonscan.BadInput(parameter, "must be a URI reference (RFC 3986): the part before its first colon is not a scheme")
+		return badInput(parameter, "must be a URI reference (RFC 3986): the part before its first colon is not a scheme")
 	case !validEscapes(s):
-		return jsonscan.BadInput(parameter, "must be a URI reference (RFC 3986): a % is not followed by two hexadecimal digits")
+		return badInput(parameter, "must be a URI reference (RFC 3986): a % is not followed by two hexadecimal digits")
 	}
 	return nil
 }
@@ -249,7 +249,7 @@ func AppendBinaryCloudEvent(dst []byte, attributes map[string]string, contentTyp
 	case isJSON && isUTF8 && jsonscan.Valid(trimmed):
 		dst = append(append(dst, `,"data":`...), trimmed...)
 	case isJSON && isUTF8 && contentType != "":
-		return nil, jsonscan.BadInput("body", jsonscan.ErrorDetail(trimmed))
+		return nil, badInput("body", jsonFault(trimmed))
 	case isTextData(mediaType) && isUTF8 && utf8.Valid(body):
 		dst = jsonscan.AppendString(append(dst, `,"data":`...), body)
 	default:

@@ -68,10 +68,10 @@ func (c *Command) PositionMember() string {
 func ParseCommand(b []byte, maxTopics int) (Command, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
-		return Command{}, jsonscan.BadInput("message", jsonscan.ErrorDetail(b))
+		return Command{}, badInput("message", jsonFault(b))
 	}
 	if b[0] != '{' {
-		return Command{}, jsonscan.BadInput("message", "must be a JSON object")
+		return Command{}, badInput("message", "must be a JSON object")
 	}
 	var f commandFields
 	f.read(b)
@@ -81,12 +81,12 @@ func ParseCommand(b []byte, maxTopics int) (Command, error) {
 		return Command{}, err
 	}
 	if f.duplicate != "" {
-		return c, jsonscan.BadInput(f.duplicate, "must be given only once")
+		return c, badInput(f.duplicate, "must be given only once")
 	}
 	if f.op == nil {
-		return c, jsonscan.BadInput("op", "missing; every message needs an operation")
+		return c, badInput("op", "missing; every message needs an operation")
 	}
-	if c.Op, err = jsonscan.RequireString("op", f.op); err != nil {
+	if c.Op, err = requireString("op", f.op); err != nil {
 		return c, err
 	}
 	switch c.Op {
@@ -100,7 +100,7 @@ func ParseCommand(b []byte, maxTopics int) (Command, error) {
 		err = c.parseAuth(&f)
 	case OpPing:
 	default:
-		err = jsonscan.BadInput("op", "must be subscribe, unsubscribe, publish, auth or ping")
+		err = badInput("op", "must be subscribe, unsubscribe, publish, auth or ping")
 	}
 	return c, err
 }
@@ -156,9 +156,9 @@ func parseRef(value []byte) (Ref, error) {
 	case value == nil:
 		return nil, nil
 	case !jsonscan.IsString(value) && !isNumber(value):
-		return nil, jsonscan.BadInput("ref", "must be a string or a number")
+		return nil, badInput("ref", "must be a string or a number")
 	case len(value) > maxRefLen:
-		return nil, jsonscan.BadInput("ref", fmt.Sprintf("at most %d bytes of JSON are allowed, these are %d", maxRefLen, len(value)))
+		return nil, badInput("ref", fmt.Sprintf("at most %d bytes of JSON are allowed, these are %d", maxRefLen, len(value)))
 	}
 	return Ref(bytes.Clone(value)), nil
 }
@@ -180,7 +180,7 @@ func (c *Command) parseSubscribe(f *commandFields, maxTopics int) error {
 	}
 	if f.last != nil {
 		if !isNumber(f.last) {
-			return jsonscan.BadInput("last", "must be a number")
+			return badInput("last", "must be a number")
 		}
 		last := string(f.last)
 		c.Last = &last
@@ -190,7 +190,7 @@ func (c *Command) parseSubscribe(f *commandFields, maxTopics int) error {
 
 func (c *Command) parseUnsubscribe(f *commandFields, maxTopics int) error {
 	if f.topic == nil {
-		return jsonscan.BadInput("topic", "missing; name the filters to remove")
+		return badInput("topic", "missing; name the filters to remove")
 	}
 	var err error
 	c.Topics, err = parseTopics(f.topic, maxTopics)
@@ -204,37 +204,37 @@ func parseTopics(value []byte, limit int) ([]string, error) {
 	case value == nil:
 		return nil, nil
 	case jsonscan.IsString(value):
-		topic, err := jsonscan.RequireString("topic", value)
+		topic, err := requireString("topic", value)
 		return []string{topic}, err
 	case value[0] != '[':
-		return nil, jsonscan.BadInput("topic", "must be a filter or a list of filters")
+		return nil, badInput("topic", "must be a filter or a list of filters")
 	}
 	var topics []string
 	err := jsonscan.Elements(value, func(value []byte) error {
 		if limit > 0 && len(topics) == limit {
-			return jsonscan.BadInput("topic", fmt.Sprintf("at most %d filters are allowed, duplicates included", limit))
+			return badInput("topic", fmt.Sprintf("at most %d filters are allowed, duplicates included", limit))
 		}
 		if !jsonscan.IsString(value) {
-			return jsonscan.BadInput("topic", "must be a list of strings")
+			return badInput("topic", "must be a list of strings")
 		}
-		topic, err := jsonscan.RequireString("topic", value)
+		topic, err := requireString("topic", value)
 		topics = append(topics, topic)
 		return err
 	})
 	if err == nil && len(topics) == 0 {
-		err = jsonscan.BadInput("topic", "must be a list of at least one filter")
+		err = badInput("topic", "must be a list of at least one filter")
 	}
 	return topics, err
 }
 
 func (c *Command) parsePublish(f *commandFields, message []byte) error {
 	if f.idempotencyKey != nil {
-		key, err := jsonscan.RequireString("idempotency_key", f.idempotencyKey)
+		key, err := requireString("idempotency_key", f.idempotencyKey)
 		if err != nil {
 			return err
 		}
 		if key == "" || len(key) > hub.MaxIdempotencyKeyLen {
-			return jsonscan.BadInput("idempotency_key", fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
+			return badInput("idempotency_key", fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
 		}
 		c.IdempotencyKey = key
 	}
@@ -245,11 +245,11 @@ func (c *Command) parsePublish(f *commandFields, message []byte) error {
 
 func (c *Command) parseAuth(f *commandFields) error {
 	if f.token == nil {
-		return jsonscan.BadInput("token", "missing; auth needs a new token")
+		return badInput("token", "missing; auth needs a new token")
 	}
 	var err error
-	if c.Token, err = jsonscan.RequireString("token", f.token); err == nil && c.Token == "" {
-		err = jsonscan.BadInput("token", "must not be empty")
+	if c.Token, err = requireString("token", f.token); err == nil && c.Token == "" {
+		err = badInput("token", "must not be empty")
 	}
 	return err
 }
@@ -258,7 +258,7 @@ func optionalString(name string, value []byte) (*string, error) {
 	if value == nil {
 		return nil, nil
 	}
-	s, err := jsonscan.RequireString(name, value)
+	s, err := requireString(name, value)
 	if err != nil {
 		return nil, err
 	}

@@ -60,10 +60,10 @@ func (f *DatagramFormat) Validate() error {
 		return err
 	}
 	if hasEmptyName(f.TopicField) {
-		return jsonscan.BadInput("topic-field", "must be names with single dots between them")
+		return badInput("topic-field", "must be names with single dots between them")
 	}
 	if hasEmptyName(f.TypeField) {
-		return jsonscan.BadInput("type-field", "must be names with single dots between them")
+		return badInput("type-field", "must be names with single dots between them")
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func isCutOff(text []byte) bool {
 	if text[0] != '{' && text[0] != '[' {
 		return false
 	}
-	err := json.Compact(new(bytes.Buffer), text) // Compact instead of Unmarshal, see jsonscan.ErrorDetail
+	err := json.Compact(new(bytes.Buffer), text) // Compact instead of Unmarshal, see jsonFault
 	return err != nil && err.Error() == "unexpected end of JSON input"
 }
 
@@ -177,7 +177,7 @@ func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 			return nil, err
 		}
 	}
-	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, jsonscan.CheckNesting("data", text)
+	return &hub.Event{Topic: topic, Type: kind, Data: bytes.Clone(text), Encoding: hub.JSON}, checkNesting("data", text)
 }
 
 // cloudEventWithTopic returns an event whose data is the CloudEvent in text. It returns nil if text is
@@ -204,7 +204,7 @@ func fieldOr(obj []byte, path, parameter, fallback string) (string, error) {
 	if !jsonscan.IsString(value) {
 		return fallback, nil
 	}
-	return jsonscan.RequireString(parameter, value)
+	return requireString(parameter, value)
 }
 
 // lookup returns the raw value at a dotted path in obj, or nil. If a name occurs twice, lookup uses the

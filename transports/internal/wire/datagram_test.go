@@ -123,7 +123,7 @@ func TestRefusalReason(t *testing.T) {
 		require.Equal(t, c.reason, RefusalReason(c.event.Validate(10)))
 	}
 	require.Equal(t, RefusedMalformed, RefusalReason(errors.New("x")))
-	require.Equal(t, RefusedMalformed, RefusalReason(jsonscan.BadInput("data", "x")))
+	require.Equal(t, RefusedMalformed, RefusalReason(badInput("data", "x")))
 }
 
 // Every datagram yields at least one event or refusal. The data of a JSON event is an unchanged part of

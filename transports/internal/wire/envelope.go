@@ -122,11 +122,11 @@ func decodeEnvelope(obj []byte) (*hub.Event, error) {
 		case "id":
 			e.ID, err = cursorMember(name, value)
 		case "topic":
-			e.Topic, err = jsonscan.RequireString(name, value)
+			e.Topic, err = requireString(name, value)
 		case "type":
-			e.Type, err = jsonscan.RequireString(name, value)
+			e.Type, err = requireString(name, value)
 		case "key":
-			e.Key, err = jsonscan.RequireString(name, value)
+			e.Key, err = requireString(name, value)
 		case "time":
 			e.Time, err = timeMember(name, value)
 		case "text":
@@ -149,7 +149,7 @@ func decodeEnvelope(obj []byte) (*hub.Event, error) {
 		e.Encoding = hub.Binary
 	case text:
 		var s string
-		s, err = jsonscan.RequireString("data", data)
+		s, err = requireString("data", data)
 		e.Data, e.Encoding = []byte(s), hub.Text
 	default:
 		e.Data = data
@@ -161,7 +161,7 @@ func decodeEnvelope(obj []byte) (*hub.Event, error) {
 }
 
 func cursorMember(name string, value []byte) (hub.Cursor, error) {
-	s, err := jsonscan.RequireString(name, value)
+	s, err := requireString(name, value)
 	if err != nil {
 		return hub.Cursor{}, err
 	}
@@ -173,7 +173,7 @@ func cursorMember(name string, value []byte) (hub.Cursor, error) {
 }
 
 func timeMember(name string, value []byte) (time.Time, error) {
-	s, err := jsonscan.RequireString(name, value)
+	s, err := requireString(name, value)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -185,7 +185,7 @@ func timeMember(name string, value []byte) (time.Time, error) {
 }
 
 func base64Member(name string, value []byte) ([]byte, error) {
-	s, err := jsonscan.RequireString(name, value)
+	s, err := requireString(name, value)
 	if err != nil {
 		return nil, err
 	}

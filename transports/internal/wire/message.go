@@ -154,7 +154,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	var m Message
 	err = jsonscan.Members(obj, func(name string, value []byte) (err error) {
 		if name == "op" {
-			m.Op, err = jsonscan.RequireString(name, value)
+			m.Op, err = requireString(name, value)
 		}
 		return err
 	})
@@ -215,11 +215,11 @@ func (m *Message) decodeMembers(obj []byte) (err error) {
 	return jsonscan.Members(obj, func(name string, value []byte) (err error) {
 		switch name {
 		case "id":
-			m.ID, err = jsonscan.RequireString(name, value)
+			m.ID, err = requireString(name, value)
 		case "ref":
 			m.Ref = value
 		case "session":
-			m.Session, err = jsonscan.RequireString(name, value)
+			m.Session, err = requireString(name, value)
 		case "heartbeat_ms":
 			m.Heartbeat, err = millisecondsMember(name, value)
 		case "retry_ms":
@@ -245,10 +245,10 @@ func decodeGap(obj []byte) (*hub.Gap, error) {
 		switch name {
 		case "reason":
 			var s string
-			s, err = jsonscan.RequireString(name, value)
+			s, err = requireString(name, value)
 			g.Reason = hub.GapReason(s)
 		case "after":
-			g.After, err = jsonscan.RequireString(name, value)
+			g.After, err = requireString(name, value)
 		case "resumed_at":
 			found = true
 			g.ResumedAt, err = cursorMember(name, value)

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
 // nested returns JSON arrays that are nested in the given number of levels. The innermost element is a
@@ -35,9 +34,9 @@ func TestNestingLimit(t *testing.T) {
 		"datagram": udp, "datagram envelope": func(data string) error { return udp(envelope(data)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.NoError(t, publish(nested(jsonscan.MaxNesting)))
-			require.NoError(t, publish(strings.Repeat("[[],", jsonscan.MaxNesting-1)+"[]"+strings.Repeat("]", jsonscan.MaxNesting-1)))
-			for _, levels := range []int{jsonscan.MaxNesting + 1, jsonscan.MaxDepth - 3, jsonscan.MaxDepth, 5 * jsonscan.MaxDepth} {
+			require.NoError(t, publish(nested(maxNesting)))
+			require.NoError(t, publish(strings.Repeat("[[],", maxNesting-1)+"[]"+strings.Repeat("]", maxNesting-1)))
+			for _, levels := range []int{maxNesting + 1, maxDepth - 3, maxDepth, 5 * maxDepth} {
 				require.ErrorContains(t, publish(nested(levels)), "levels", "%d", levels)
 			}
 		})
@@ -46,7 +45,7 @@ func TestNestingLimit(t *testing.T) {
 
 // If data has the maximum nesting, its envelope and a poll answer that contains it can be decoded.
 func TestDeepestNestingIsReadable(t *testing.T) {
-	e := &hub.Event{Topic: "a", Data: []byte(nested(jsonscan.MaxNesting))}
+	e := &hub.Event{Topic: "a", Data: []byte(nested(maxNesting))}
 	_, err := DecodeEnvelope(AppendEnvelope(nil, e))
 	require.NoError(t, err)
 	_, err = DecodePollAnswer([]byte(`{"cursor":"x","events":[` + string(AppendEnvelope(nil, e)) + `]}`))

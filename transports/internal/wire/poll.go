@@ -63,7 +63,7 @@ func DecodePollAnswer(b []byte) (PollAnswer, error) {
 func (a *PollAnswer) member(name string, value []byte) (err error) {
 	switch name {
 	case "cursor":
-		a.Cursor, err = jsonscan.RequireString(name, value)
+		a.Cursor, err = requireString(name, value)
 	case "gap":
 		a.Gap, err = DecodeGap(value)
 	case "events":

@@ -21,7 +21,7 @@ import (
 func ParseEnvelope(b []byte) (*hub.Event, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
-		return nil, jsonscan.BadInput("body", jsonscan.ErrorDetail(b))
+		return nil, badInput("body", jsonFault(b))
 	}
 	return parseEnvelope(b)
 }
@@ -32,7 +32,7 @@ func ParseEnvelope(b []byte) (*hub.Event, error) {
 func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 	b = jsonscan.Trim(b)
 	if !jsonscan.Valid(b) {
-		return nil, jsonscan.BadInput("body", jsonscan.ErrorDetail(b))
+		return nil, badInput("body", jsonFault(b))
 	}
 	if b[0] != '[' {
 		e, err := parseEnvelope(b)
@@ -52,14 +52,14 @@ func parseArray[E any](array []byte, limit int, parse func([]byte) (E, error), t
 	var events []E
 	err := jsonscan.Elements(array, func(value []byte) error {
 		if len(events) == limit {
-			return jsonscan.BadInput("body", fmt.Sprintf(tooMany, limit))
+			return badInput("body", fmt.Sprintf(tooMany, limit))
 		}
 		e, err := parse(value)
 		events = append(events, e)
 		return atIndex(len(events)-1, err)
 	})
 	if err == nil && len(events) == 0 {
-		err = jsonscan.BadInput("body", empty)
+		err = badInput("body", empty)
 	}
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func AtIndex(index int, isArray bool, err error) error {
 func atIndex(index int, err error) error {
 	var invalid *hub.InvalidError
 	if errors.As(err, &invalid) {
-		return jsonscan.BadInput(invalid.Parameter, fmt.Sprintf("event %d of the array (index %d): %s", index+1, index, invalid.Detail))
+		return badInput(invalid.Parameter, fmt.Sprintf("event %d of the array (index %d): %s", index+1, index, invalid.Detail))
 	}
 	return err
 }
@@ -128,7 +128,7 @@ func (v *envelope) slot(name string) *[]byte {
 // parseEnvelope parses an envelope. text must be valid JSON.
 func parseEnvelope(text []byte) (*hub.Event, error) {
 	if text[0] != '{' {
-		return nil, jsonscan.BadInput("body", "an envelope must be a JSON object")
+		return nil, badInput("body", "an envelope must be a JSON object")
 	}
 	var v envelope
 	v.read(text)
@@ -139,9 +139,9 @@ func parseEnvelope(text []byte) (*hub.Event, error) {
 func (v *envelope) event() (*hub.Event, error) {
 	switch {
 	case v.duplicate != "":
-		return nil, jsonscan.BadInput(v.duplicate, "must be given only once")
+		return nil, badInput(v.duplicate, "must be given only once")
 	case v.topic == nil:
-		return nil, jsonscan.BadInput("topic", "missing; every envelope needs a topic")
+		return nil, badInput("topic", "missing; every envelope needs a topic")
 	}
 	e := new(hub.Event)
 	for _, m := range []struct {
@@ -153,7 +153,7 @@ func (v *envelope) event() (*hub.Event, error) {
 			continue
 		}
 		var err error
-		if *m.to, err = jsonscan.RequireString(m.name, m.value); err != nil {
+		if *m.to, err = requireString(m.name, m.value); err != nil {
 			return nil, err
 		}
 	}
@@ -169,34 +169,34 @@ func (v *envelope) payload() ([]byte, hub.Encoding, error) {
 	text := string(v.text) == "true"
 	switch {
 	case v.data == nil && v.base64 == nil:
-		return nil, 0, jsonscan.BadInput("data", "missing; an envelope needs data or data_base64")
+		return nil, 0, badInput("data", "missing; an envelope needs data or data_base64")
 	case v.data != nil && v.base64 != nil:
-		return nil, 0, jsonscan.BadInput("data_base64", "must not be given beside data")
+		return nil, 0, badInput("data_base64", "must not be given beside data")
 	case v.text != nil && !text && string(v.text) != "false":
-		return nil, 0, jsonscan.BadInput("text", "must be true or false")
+		return nil, 0, badInput("text", "must be true or false")
 	case text && v.base64 != nil:
-		return nil, 0, jsonscan.BadInput("text", "must not be true beside data_base64")
+		return nil, 0, badInput("text", "must not be true beside data_base64")
 	case v.base64 != nil:
 		data, err := decodeBase64(v.base64)
 		return data, hub.Binary, err
 	case text:
 		if !jsonscan.IsString(v.data) {
-			return nil, 0, jsonscan.BadInput("data", `must be a string where "text" is true`)
+			return nil, 0, badInput("data", `must be a string where "text" is true`)
 		}
-		s, err := jsonscan.RequireString("data", v.data)
+		s, err := requireString("data", v.data)
 		return []byte(s), hub.Text, err
 	}
-	return bytes.Clone(v.data), hub.JSON, jsonscan.CheckNesting("data", v.data)
+	return bytes.Clone(v.data), hub.JSON, checkNesting("data", v.data)
 }
 
 func decodeBase64(value []byte) ([]byte, error) {
-	s, err := jsonscan.RequireString("data_base64", value)
+	s, err := requireString("data_base64", value)
 	if err != nil {
 		return nil, err
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil || strings.ContainsAny(s, "\r\n") { // the decoder ignores line breaks
-		return nil, jsonscan.BadInput("data_base64", "must be standard base64 with padding (RFC 4648 section 4)")
+		return nil, badInput("data_base64", "must be standard base64 with padding (RFC 4648 section 4)")
 	}
 	return data, nil
 }
@@ -210,29 +210,29 @@ func decodeBase64(value []byte) ([]byte, error) {
 func ParseBody(b []byte, contentType string) (data []byte, enc hub.Encoding, err error) {
 	mediaType := mediaTypeOf(contentType)
 	if contentType != "" && mediaType == "" {
-		return nil, 0, jsonscan.BadInput("Content-Type", "must be a media type such as text/plain (RFC 9110 section 8.3.1)")
+		return nil, 0, badInput("Content-Type", "must be a media type such as text/plain (RFC 9110 section 8.3.1)")
 	}
 	trimmed := jsonscan.Trim(b)
 	switch {
 	case mediaType == "" || mediaType == "application/x-www-form-urlencoded":
-		if enc = sniff(b, trimmed); enc == hub.Text && jsonscan.NestedDeeper(trimmed, jsonscan.MaxDepth) {
-			return nil, 0, jsonscan.BadInput("body", jsonscan.TooDeepDetail)
+		if enc = sniff(b, trimmed); enc == hub.Text && nestedDeeper(trimmed, maxDepth) {
+			return nil, 0, badInput("body", tooDeepDetail)
 		}
 	case IsJSONType(mediaType):
 		if !jsonscan.Valid(trimmed) {
-			return nil, 0, jsonscan.BadInput("body", jsonscan.ErrorDetail(trimmed))
+			return nil, 0, badInput("body", jsonFault(trimmed))
 		}
 		enc = hub.JSON
 	case strings.HasPrefix(mediaType, "text/"):
 		if !utf8.Valid(b) {
-			return nil, 0, jsonscan.BadInput("body", "must be valid UTF-8, since its Content-Type is "+mediaType)
+			return nil, 0, badInput("body", "must be valid UTF-8, since its Content-Type is "+mediaType)
 		}
 		enc = hub.Text
 	default:
 		enc = hub.Binary
 	}
 	if enc == hub.JSON {
-		b, err = trimmed, jsonscan.CheckNesting("body", trimmed)
+		b, err = trimmed, checkNesting("body", trimmed)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/trivium-hub/trivium/hub"
-	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
 // Selection is the parsed query of a subscription (docs/protocol.md#starting-a-subscription).
@@ -41,7 +40,7 @@ func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, no
 		return Selection{}, err
 	case conflate == nil:
 	case *conflate != "key":
-		return Selection{}, jsonscan.BadInput("conflate", `must be "key"`)
+		return Selection{}, badInput("conflate", `must be "key"`)
 	default:
 		s.Request.Conflate = true
 	}
@@ -50,7 +49,7 @@ func ParseSelection(q map[string][]string, lastEventID string, maxTopics int, no
 
 func parseFilters(topics []string, limit int) ([]hub.Filter, error) {
 	if limit > 0 && len(topics) > limit {
-		return nil, jsonscan.BadInput("topic", fmt.Sprintf("at most %d are allowed, got %d", limit, len(topics)))
+		return nil, badInput("topic", fmt.Sprintf("at most %d are allowed, got %d", limit, len(topics)))
 	}
 	var filters []hub.Filter
 	for _, topic := range topics {
@@ -73,7 +72,7 @@ func singleValue(q map[string][]string, name string) (*string, error) {
 	case 1:
 		return &values[0], nil
 	}
-	return nil, jsonscan.BadInput(name, "must be given only once")
+	return nil, badInput(name, "must be given only once")
 }
 
 // LastEventID returns the ID after which a client resumes: the value of the header Last-Event-ID or, if
@@ -123,19 +122,19 @@ func ParseStart(cursor, last, since *string, now time.Time) (hub.Start, error) {
 	}
 	switch {
 	case last != nil && cursor != nil:
-		return hub.Start{}, jsonscan.BadInput("last", exclusive)
+		return hub.Start{}, badInput("last", exclusive)
 	case since != nil && (cursor != nil || last != nil):
-		return hub.Start{}, jsonscan.BadInput("since", exclusive)
+		return hub.Start{}, badInput("since", exclusive)
 	case cursor != nil:
 		c, err := hub.ParseCursor(*cursor)
 		if err != nil {
-			return hub.Start{}, jsonscan.BadInput("cursor", err.Error())
+			return hub.Start{}, badInput("cursor", err.Error())
 		}
 		return hub.Start{Cursor: &c}, nil
 	case last != nil:
 		n, err := strconv.ParseUint(*last, 10, 32)
 		if err != nil || n > hub.MaxLast {
-			return hub.Start{}, jsonscan.BadInput("last", fmt.Sprintf("must be a decimal number from 0 to %d", hub.MaxLast))
+			return hub.Start{}, badInput("last", fmt.Sprintf("must be a decimal number from 0 to %d", hub.MaxLast))
 		}
 		return hub.Start{Last: int(n)}, nil
 	case since != nil:
@@ -152,7 +151,7 @@ func parseSince(s string, now time.Time) (hub.Start, error) {
 	// time.Parse also accepts an hour of one digit, and a comma before the fraction of a second, which
 	// RFC 3339 does not allow.
 	if err != nil || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
-		return hub.Start{}, jsonscan.BadInput("since",
+		return hub.Start{}, badInput("since",
 			"must be a positive duration such as 90s, 10m or 1h30m, or an RFC 3339 time such as 2026-01-02T15:04:05Z (a + in it is %2B in a URL)")
 	}
 	if t.IsZero() {
