@@ -130,7 +130,7 @@ func (s *Server) cpu() (time.Duration, error) {
 func cpuOf(pid int) (time.Duration, error) {
 	const cpuClockSched = 2
 	var t unix.Timespec
-	// The ID of the clock of another process is computed as by clock_getcpuclockid(3).
+	// The ID of another process's CPU clock is computed in the same way as by clock_getcpuclockid(3).
 	if err := unix.ClockGettime(int32(^pid<<3|cpuClockSched), &t); err != nil {
 		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
 	}

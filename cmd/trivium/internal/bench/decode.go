@@ -17,10 +17,10 @@ type sseDecoder struct {
 	partial partial // beginning of a block that is not complete
 }
 
-// partial contains the beginning of a unit that is not complete.
+// partial contains the beginning of a block or frame that is not complete.
 type partial []byte
 
-// join returns the kept bytes followed by p. The caller must pass what it did not decode to keep.
+// join returns the stored bytes followed by p. After decoding, the caller must pass the rest to keep.
 func (b *partial) join(p []byte) []byte {
 	if len(*b) == 0 {
 		return p
@@ -29,7 +29,7 @@ func (b *partial) join(p []byte) []byte {
 	return *b
 }
 
-// keep stores the rest of the bytes that join has returned.
+// keep stores the part of the joined bytes that the caller could not decode yet.
 func (b *partial) keep(rest []byte) { *b = append((*b)[:0], rest...) }
 
 func (d *sseDecoder) feed(p []byte, emit func(message)) error {

@@ -58,8 +58,8 @@ type head struct {
 	chunked bool
 }
 
-// feed adds bytes to the header. When the header is complete, it returns the bytes after it. It returns an error if the
-// header has another status.
+// feed adds bytes to the header. When the header is complete, feed returns the bytes after it, or an error if the status
+// in the header is not the expected status.
 func (h *head) feed(p []byte, status int) (rest []byte, done bool, err error) {
 	before := len(h.buf)
 	h.buf = append(h.buf, p...)

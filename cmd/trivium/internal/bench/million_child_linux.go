@@ -23,7 +23,7 @@ import (
 
 const (
 	perToken = 1000 // number of subscribers with the same token
-	perGroup = 1000 // number of subscribers in each group, except the group that half of all subscribers are in
+	perGroup = 1000 // number of subscribers in each group, except the group that contains half of all subscribers
 
 	// enoughShare is the minimum share of all cores that the process must get while it opens the subscribers. If it
 	// gets less, other programs have disturbed the measurement.

@@ -46,7 +46,7 @@ type memoryRun struct {
 // deliveries counts down the deliveries of the most recently published events.
 type deliveries struct {
 	left atomic.Int64
-	done chan struct{} // closed when none is left
+	done chan struct{} // closed when left is 0
 }
 
 // expect makes the run count n deliveries. It must be called before their events are published.

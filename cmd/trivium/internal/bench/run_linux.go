@@ -206,7 +206,7 @@ func (r *runner) hub(extra ...string) (*Server, error) {
 	return s, nil
 }
 
-// hubSide starts a hub with the flags and creates a side for it. See side for own.
+// hubSide starts a hub with the flags and creates a side for it. The method side describes the parameter own.
 func (r *runner) hubSide(s spec, own bool, flags ...string) (*side, error) {
 	server, err := r.hub(flags...)
 	if err != nil {

@@ -41,8 +41,8 @@ func (p *Place) User(name string) string {
 	return name + ":" + name + "@"
 }
 
-// RunServer returns, unless this process was started by Start. In that case, it runs a NATS server until the process is
-// killed.
+// RunServer runs a NATS server until the process is killed if Start has started this process. Otherwise, it returns
+// immediately.
 func RunServer() {
 	text, isServer := os.LookupEnv(asNATS)
 	if !isServer {

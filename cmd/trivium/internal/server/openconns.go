@@ -64,7 +64,7 @@ const logConnectionsEvery = 10 * time.Second
 // longest. If none is idle, it closes a connection on which the hub waits for the rest of a request.
 type openConnections struct {
 	limits  openLimits
-	proxies *auth.Proxies // their addresses have no limit, because they forward the requests of many clients
+	proxies *auth.Proxies // the limit per address does not apply to them, because they forward the requests of many clients
 	log     *slog.Logger
 
 	fullLog, addressLog rate.Sometimes
@@ -81,8 +81,8 @@ type openConnections struct {
 // These are the queues of connections on which the hub waits for the peer. Connections in an earlier
 // queue are closed before connections in a later one.
 const (
-	idleAnonymous = iota // connections between two requests; no request had a token
-	idleKnown            // connections between two requests; at least one had a token
+	idleAnonymous = iota // connections between two requests, on which no request has had a token
+	idleKnown            // connections between two requests, on which a request has had a token
 	// unfinished contains connections whose request is incomplete, and connections on which a request without a token
 	// is being served: such a request takes a short time, unless the peer does not read the response.
 	unfinished
@@ -102,7 +102,7 @@ type openConn struct {
 	conn    net.Conn
 	network *network
 	trusted bool        // the peer is a trusted proxy
-	known   atomic.Bool // a request on it has had a token
+	known   atomic.Bool // a request on this connection has had a token
 
 	// openConnections.mu guards the following fields.
 
@@ -122,7 +122,7 @@ type openStats struct {
 	refused        uint64 // new connections refused because of the total limit
 	refusedAddress uint64 // new connections refused because of a limit per address
 	idleClosed     uint64 // idle connections closed to make room for new ones
-	slowClosed     uint64 // connections with an unfinished request closed to make room for new ones
+	slowClosed     uint64 // connections whose request was unfinished, closed to make room for new ones
 }
 
 func newOpenConnections(limits openLimits, proxies *auth.Proxies, log *slog.Logger) *openConnections {
@@ -354,7 +354,7 @@ func (o *openConnections) remove(conn net.Conn) {
 	}
 }
 
-// logFull logs that the limit of all connections is nearly reached, unless it was logged within logConnectionsEvery.
+// logFull logs that the limit of all connections is nearly reached, at most once per logConnectionsEvery.
 func (o *openConnections) logFull() {
 	o.fullLog.Do(func() {
 		s := o.stats()
@@ -363,7 +363,7 @@ func (o *openConnections) logFull() {
 	})
 }
 
-// logAddress logs that an address has reached its limit of connections, unless it was logged within logConnectionsEvery.
+// logAddress logs that an address has reached its limit of connections, at most once per logConnectionsEvery.
 func (o *openConnections) logAddress(of netip.Prefix) {
 	o.addressLog.Do(func() {
 		s := o.stats()

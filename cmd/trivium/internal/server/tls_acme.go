@@ -21,7 +21,7 @@ import (
 
 const (
 	acmeTimeout  = 30 * time.Second // timeout of one request to the certificate authority
-	acmeLogEvery = time.Minute      // minimum interval between two logged errors of one host; without it, each handshake could log one
+	acmeLogEvery = time.Minute      // minimum interval between two logged errors of one host; without it, each handshake could log an error
 )
 
 // newACME returns a TLS configuration with certificates from an ACME authority. It requests a host's certificate at the

@@ -80,7 +80,7 @@ func startExampleHub(t *testing.T, name string) *exampleHub {
 	var receipt struct{ ID string }
 	require.NoError(t, json.Unmarshal([]byte(answer), &receipt))
 	h.epoch, _, _ = strings.Cut(receipt.ID, "-")
-	if hasTokens { // alice has not used up the rate limit
+	if hasTokens { // the token of alice has not used up its rate limit
 		h.Token = tokenOf("alice")
 	}
 	if kind.prepare != nil {

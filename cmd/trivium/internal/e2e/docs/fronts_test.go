@@ -39,7 +39,7 @@ type front struct {
 	// configure writes the configuration of the proxy to dir and returns the arguments of the executable. The parameter
 	// recipe is the content of the recipe.
 	configure func(t *testing.T, dir, recipe, listen string) []string
-	recipe    string // file name of the recipe
+	recipe    string // name of a file in the directory recipes
 }
 
 var fronts = []front{

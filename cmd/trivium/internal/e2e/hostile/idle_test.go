@@ -115,8 +115,7 @@ func occupy(t *testing.T, p *hubtest.Process, connections int, text string, sour
 	}
 }
 
-// stillServes requires that another client and the admin listener are served, and that the hub has
-// logged an error.
+// stillServes requires that the hub serves another client and the admin listener, and that it has logged an error.
 func stillServes(t *testing.T, p *hubtest.Process) {
 	t.Helper()
 	for _, url := range []string{

@@ -141,8 +141,8 @@ func endlessMessages(t *testing.T, f *testbed) {
 	}, hubtest.Patience, 50*time.Millisecond)
 }
 
-// tryWebSocket opens a WebSocket without subscriptions. It reports false if the hub refused it, as a hub with a short
-// read timeout does if the request is late.
+// tryWebSocket opens a WebSocket without subscriptions. It returns false if the hub refused it: a hub with a short read
+// timeout refuses a late request.
 func (f *testbed) tryWebSocket(t *testing.T, p *hubtest.Process) (*exchange, bool) {
 	t.Helper()
 	r := request{line: "GET /ws?subscribe=none", token: f.tokens["one"], host: p.HTTP}
@@ -155,15 +155,15 @@ func (f *testbed) tryWebSocket(t *testing.T, p *hubtest.Process) (*exchange, boo
 	return x, true
 }
 
-// tryMetrics returns the metrics of a hub, or "" if it refused the request, as a hub with a short read timeout does if
-// the request is late.
+// tryMetrics returns the metrics of a hub, or "" if the hub refused the request: a hub with a short read timeout refuses
+// a late request.
 func tryMetrics(p *hubtest.Process) string {
 	response, err := p.Client.Get("http://" + p.Admin + "/metrics")
 	if err != nil {
 		return ""
 	}
 	defer response.Body.Close()
-	page, _ := io.ReadAll(response.Body) // of an incomplete page, the wanted lines are missing
+	page, _ := io.ReadAll(response.Body) // if the page is incomplete, the test finds no line and repeats the request
 	return string(page)
 }
 

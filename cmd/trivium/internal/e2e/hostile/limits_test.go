@@ -117,7 +117,7 @@ func tooManyConnections(t *testing.T, f *testbed) {
 	f.takes(t, "two", "203.0.113.1")
 	f.takes(t, "two", "203.0.113.1")
 	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.1", "this address has 3 connections")
-	f.takes(t, "three", "203.0.113.4") // with the connection of the watch, this is the sixth
+	f.takes(t, "three", "203.0.113.4") // together with the connection of the watch, the hub now has six connections
 	f.requireLimited(t, f.strict, refused, f.tokens["three"], "203.0.113.5", "the hub has 6 connections")
 	for limit, n := range before {
 		require.Equal(t, n+float64(times), count(limit), limit)

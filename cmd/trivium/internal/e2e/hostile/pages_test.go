@@ -13,7 +13,7 @@ var pageAttacks = []attack{
 	{"a path that net/http redirects, with the Host of another site", uncleanPath},
 }
 
-// otherSites lists headers with which requests must be treated as requests of a page of another site.
+// otherSites lists headers. The hub must treat a request with one of them as the request of a page of another site.
 // Browsers send the first two; hostile clients may send the others.
 var otherSites = [][]string{
 	{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site"}, {"Sec-Fetch-Site: "}, {"Sec-Fetch-Site: CROSS-SITE"},

@@ -49,7 +49,7 @@ func hostileDatagrams(t *testing.T, f *testbed) {
 	mac, rest, _ := bytes.Cut(good, []byte(" "))
 	upper := append(append(bytes.ToUpper(mac), ' '), rest...)
 	replayed := [][]byte{
-		good, good, upper, // the same signature in upper case
+		good, good, upper, // upper is good with its signature in upper case
 		sign(now.Add(-31*time.Second), evil), sign(now.Add(-time.Hour), evil), sign(time.UnixMilli(0), evil),
 		sign(now.Add(2*time.Minute), evil), sign(now.AddDate(1000, 0, 0), evil),
 	}

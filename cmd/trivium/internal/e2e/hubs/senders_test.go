@@ -13,8 +13,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Requests as widely used programs send them are published with the type, key and data that these
-// programs intend.
+// The hub publishes the requests of widely used programs with the type, key and data that these programs intend.
 func TestRequestsOfCommonSenders(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	socket := p.WebSocket("topic=>")
