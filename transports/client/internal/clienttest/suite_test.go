@@ -2,6 +2,7 @@ package clienttest
 
 import (
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/trivium-hub/trivium/transports/client"
@@ -30,37 +31,41 @@ func transports(e *env) map[string]client.Transport {
 	return transports
 }
 
-// clientSuite runs the scenarios of a client. Those that wait longest begin first.
+// clientSuite runs the scenarios of a client. Those that wait longest are the last in the source, because Go resumes parallel
+// siblings in reverse order.
 func clientSuite(t *testing.T, e *env) {
 	t.Run("woken", func(t *testing.T) { testWoken(t, e) }) // not in parallel, because the test wakes all clients of the page
-	for _, s := range []struct {
-		name string
-		run  func(*testing.T, *env)
-	}{
-		{"buffered", testBuffered}, {"switches", testSwitches}, {"blocked", testBlocked}, {"own origin", testOwnOrigin},
-		{"tickets", testTickets},
-	} {
-		t.Run(s.name, func(t *testing.T) {
+	parallel := func(name string, scenario func(*testing.T)) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s.run(t, e)
+			scenario(t)
 		})
 	}
-	for _, s := range []struct {
-		name string
-		run  func(*testing.T, *env, client.Transport)
-	}{
-		{"token renewed", testTokenRenewed}, {"token ends", testTokenEnds}, {"stall", testStall}, {"slow", testSlow}, {"drain", testDrain},
-		{"half-open", testHalfOpen}, {"publish", testPublish}, {"topics", testTopics}, {"cut", testCut}, {"reset", testReset},
-		{"restart", testRestart}, {"denied", testDenied},
-	} {
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			for tr, transport := range transports(e) {
-				t.Run(tr, func(t *testing.T) {
-					t.Parallel()
-					s.run(t, e, transport)
-				})
-			}
-		})
+	once := func(name string, scenario func(*testing.T, *env)) {
+		parallel(name, func(t *testing.T) { scenario(t, e) })
 	}
+	eachTransport := func(name string, scenario func(*testing.T, *env, client.Transport)) {
+		for tr, transport := range transports(e) {
+			parallel(name+"/"+tr, func(t *testing.T) { scenario(t, e, transport) })
+		}
+	}
+	eachTransport("denied", testDenied)
+	eachTransport("restart", testRestart)
+	eachTransport("reset", testReset)
+	eachTransport("cut", testCut)
+	eachTransport("topics", testTopics)
+	once("tickets", testTickets)
+	once("own origin", testOwnOrigin)
+	once("blocked", testBlocked)
+	eachTransport("publish", testPublish)
+	eachTransport("half-open", testHalfOpen)
+	eachTransport("drain", testDrain)
+	eachTransport("slow", testSlow)
+	eachTransport("stall", testStall)
+	eachTransport("token ends", testTokenEnds)
+	for n, dice := range switchDice(t, e) {
+		parallel("switches/"+strconv.Itoa(n), func(t *testing.T) { testSwitches(t, e, dice) })
+	}
+	eachTransport("token renewed", testTokenRenewed)
+	once("buffered", testBuffered)
 }

@@ -69,9 +69,9 @@ func testBuffered(t *testing.T, e *env) {
 	requireUpgrade(t, e, h, f)
 }
 
-// switches returns the number of clients of testSwitches, and the number of switches of each. Both are smaller without
+// switches returns the number of clients that run testSwitches, and the number of switches of each. Both are smaller without
 // TRIVIUM_LONG. A client that can use EventSource makes at most 200 switches, so that it requests fewer than 100 tickets. The
-// hub issues no more in 30 seconds, and a client that requests more does nothing but wait.
+// hub issues no more in 30 seconds, and a client that requests more only waits.
 func switches(e *env) (clients, each int) {
 	switch {
 	case e.long && isPage:
@@ -86,9 +86,9 @@ func switches(e *env) (clients, each int) {
 	return 1, 100
 }
 
-// testSwitches runs several clients, each with its own hub, and changes their transports at random moments while events
-// arrive.
-func testSwitches(t *testing.T, e *env) {
+// switchDice returns the random numbers of each client that runs testSwitches.
+func switchDice(t *testing.T, e *env) []*rand.Rand {
+	t.Helper()
 	seed := rand.Uint64()
 	if text := os.Getenv(envSeed); text != "" {
 		var err error
@@ -96,17 +96,16 @@ func testSwitches(t *testing.T, e *env) {
 		require.NoError(t, err)
 	}
 	t.Logf("%s=%d", envSeed, seed)
-	clients, each := switches(e)
+	clients, _ := switches(e)
+	var dice []*rand.Rand
 	for n := range clients {
-		t.Run(strconv.Itoa(n), func(t *testing.T) {
-			t.Parallel()
-			testSwitchesOfClient(t, e, rand.New(rand.NewPCG(seed, uint64(n))), each)
-		})
+		dice = append(dice, rand.New(rand.NewPCG(seed, uint64(n))))
 	}
+	return dice
 }
 
-// testSwitchesOfClient checks that a client loses and repeats no event while its transport is changed n times.
-func testSwitchesOfClient(t *testing.T, e *env, dice *rand.Rand, n int) {
+// testSwitches checks that a client loses and repeats no event while its transport changes at random moments.
+func testSwitches(t *testing.T, e *env, dice *rand.Rand) {
 	transports := []client.Transport{client.Auto, client.WebSocket, client.SSE, client.LongPoll}
 	if isPage {
 		transports = append(transports, client.EventSource)
@@ -114,7 +113,8 @@ func testSwitchesOfClient(t *testing.T, e *env, dice *rand.Rand, n int) {
 	h := e.newHub(t, "--heartbeat=1s")
 	f := h.follow(t, client.Auto, func(cfg *client.Config) { cfg.Topics = []string{"flow"} })
 	h.do(t, "flow", "every", "3ms")
-	for range n {
+	_, each := switches(e)
+	for range each {
 		switch choice := dice.IntN(100); {
 		case choice < 70:
 			f.client.Use(transports[dice.IntN(len(transports))])
