@@ -16,6 +16,7 @@ import (
 // unavailable. The hub refuses and counts publishes. With the memory engine, the engine is always
 // available.
 func TestEngineUnavailable(t *testing.T) {
+	t.Parallel()
 	p := hubtest.Start(t, hubtest.Binary(t, append(hubtest.AnyPorts, "--auth", "none")...))
 	p.HasMetrics("trivium_engine_up 1", "trivium_engine_refused_total 0")
 	require.Equal(t, stats.Engine{Name: "memory", Up: true}, p.Stats().Engine)

@@ -78,7 +78,7 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 // subscribers receive all events before they are disconnected.
 func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
-	window := 8 * time.Second // the value of --drain
+	window := 2 * time.Second // the value of --drain
 	for !drainDelivers(t, window) {
 		require.Less(t, window, 2*time.Minute, "the clients are done before a drain of two minutes ends")
 		window *= 4

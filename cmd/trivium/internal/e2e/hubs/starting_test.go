@@ -40,6 +40,7 @@ func serveUnready(t *testing.T, natsPort int) *hubtest.Process {
 // A hub that is started before NATS is live but not ready, and answers requests so that clients retry
 // later. It becomes ready when NATS is available.
 func TestServeWaitsForNATS(t *testing.T) {
+	t.Parallel()
 	natsPort := testkit.FreePorts(t, 1)[0]
 	p := serveUnready(t, natsPort)
 	for _, url := range []string{p.HTTP + "/readyz", p.HTTP + "/poll", p.HTTP + "/sse", p.HTTP + "/publish/a", p.Admin + "/metrics"} {
@@ -74,6 +75,7 @@ func TestServeWaitsForNATS(t *testing.T) {
 
 // A hub that is started without NATS waits for the time of --engine-wait, and then exits with an error.
 func TestEngineWait(t *testing.T) {
+	t.Parallel()
 	ports := testkit.FreePorts(t, 1)
 	for _, wait := range []time.Duration{time.Millisecond, 2 * time.Second} {
 		cmd := hubtest.Binary(t, append(hubtest.AnyPorts, "--engine", "nats", "--engine-wait", wait.String(), "--nats-url", fmt.Sprint("nats://127.0.0.1:", ports[0]))...)

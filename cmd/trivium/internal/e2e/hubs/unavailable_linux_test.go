@@ -111,6 +111,7 @@ var longDrain = []string{"--drain", "20h"}
 // When the stream is deleted or the disk is full, the hub exits. Before it exits, it answers each
 // publish that is in progress, on every route, with status 503.
 func TestPublishInProgressIsAnswered(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name  string
 		start func(t *testing.T) (p *hubtest.Process, harm func())
