@@ -21,6 +21,6 @@ func (r results) Run() int {
 // TestRunWaitsForLateGoroutines checks that a goroutine may end late, and that Run returns the exit
 // code of failed tests.
 func TestRunWaitsForLateGoroutines(t *testing.T) {
-	require.Zero(t, Run(results{0, time.After(2 * time.Second)}))
+	require.Zero(t, Run(results{0, time.After(time.Second)}))
 	require.Equal(t, 3, Run(results{3, time.After(0)}))
 }
