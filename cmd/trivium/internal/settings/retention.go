@@ -8,13 +8,13 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// With a durable engine, the in-memory log may use the runtime's memory limit divided by MemlogShare.
-// The rest of the memory is needed for other purposes. For example, the NATS server of the embedded
-// engine keeps blocks of its log in memory, each of 8 MiB.
+// MemlogShare divides the runtime's memory limit: with a durable engine, the in-memory log may use one part of
+// MemlogShare equal parts. The rest of the memory is needed for other purposes. For example, the NATS server of the
+// embedded engine keeps blocks of its log in memory, each of 8 MiB.
 const MemlogShare = 4
 
-// The memory of the in-memory log divided by encodingShare is the part for the encodings of its events. An encoding is an
-// event's bytes in the format of a transport.
+// encodingShare divides the memory of the in-memory log: one of encodingShare equal parts is for the encodings of its
+// events. An encoding is an event's bytes in the format of a transport.
 const encodingShare = 8
 
 // Retention holds the limits of the events that a hub retains.
