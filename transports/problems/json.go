@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trivium-hub/trivium/hub"
 	"github.com/trivium-hub/trivium/hub/jsonscan"
 )
 
@@ -86,7 +87,7 @@ func (p *Problem) member(name string, value []byte) (err error) {
 func requireString(name string, value []byte) (string, error) {
 	s, ok := jsonscan.StringValue(value)
 	if !ok {
-		return "", fmt.Errorf("%s: must be a string in valid Unicode", name)
+		return "", &hub.InvalidError{Parameter: name, Detail: "must be a string in valid Unicode"}
 	}
 	return s, nil
 }
@@ -94,7 +95,7 @@ func requireString(name string, value []byte) (string, error) {
 func requireInt(name string, value []byte) (int, error) {
 	n, err := strconv.Atoi(string(value))
 	if err != nil {
-		return 0, fmt.Errorf("%s: must be a whole number", name)
+		return 0, &hub.InvalidError{Parameter: name, Detail: "must be a whole number"}
 	}
 	return n, nil
 }
