@@ -33,7 +33,7 @@ func (a *API) HandleError(route string, refuse Refusal) auth.ErrorHandler {
 		a.cfg.Log.LogAttrs(r.Context(), slog.LevelDebug, "refused", attributes...)
 		if errors.Is(err, auth.ErrForeignOrigin) {
 			if suppressed, due := a.origins.take(time.Now()); due {
-				a.cfg.Log.LogAttrs(r.Context(), slog.LevelWarn, "refused a page of another origin",
+				a.cfg.Log.LogAttrs(r.Context(), slog.LevelWarn, "refused a request from a page of another origin",
 					append(attributes, slog.Uint64("not_logged_before", suppressed))...)
 			}
 		}

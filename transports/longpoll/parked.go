@@ -45,7 +45,7 @@ type pollConn struct {
 	parked   *connection.Parked
 	queued   int32 // index in the queue of Handler.times; guarded by Handler.times.mu; placed here to save memory
 	state    pollState
-	armed    bool          // whether the poller will call Readable; if false, it has done so, and there may be unread input
+	armed    bool          // whether the poller will call Readable for input; if false, Readable was called, and there may be unread input
 	deadline time.Duration // end of the wait for events or for the next request, as a duration since Handler.times.start
 	called   time.Duration // time of the next call of onDeadline, at most deadline; 0: no call is scheduled
 

@@ -38,7 +38,7 @@ type queue struct {
 	reservation *intake.Reservation
 	published   *atomic.Uint64 // counts the published events; nil: they are not counted
 
-	changed sync.Cond // signaled by the queue's goroutine
+	changed sync.Cond // signaled when waiting becomes empty, and when the queue's goroutine ends
 
 	mu             sync.Mutex // guards the fields below
 	waiting        batch

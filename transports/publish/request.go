@@ -115,7 +115,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 		return "", err
 	}
 	if _, present := r.Header[keyHeader]; present && (key == "" || len(key) > hub.MaxIdempotencyKeyLen) {
-		return "", problems.BadParameter(keyHeader, fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
+		return "", problems.BadParameter(keyHeader, fmt.Sprintf("must have 1 to %d bytes, got %d", hub.MaxIdempotencyKeyLen, len(key)))
 	}
 	return key, nil
 }

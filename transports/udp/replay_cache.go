@@ -10,7 +10,7 @@ const (
 	// maxReplayEntries is the maximum number of entries in the cache, which then uses up to 80 MB.
 	// Only senders that know the secret can add entries.
 	maxReplayEntries = 1 << 21
-	// bucketCount is the number of buckets for a time of one skew.
+	// bucketCount is the number of buckets that together span the duration of one skew.
 	bucketCount = 16
 )
 

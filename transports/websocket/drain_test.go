@@ -43,7 +43,7 @@ func TestPublishDuringDrainIsAnswered(t *testing.T) {
 			defer close(drained)
 			s.Registry.Drain(context.Background(), window)
 		}()
-		time.Sleep(window - time.Second) // without the delay, the goaway would have been sent by this time
+		time.Sleep(window - time.Second) // if the goaway did not wait for the acknowledgment, it would have been sent by this time
 		close(engine.gate)
 		// The event, whose Op is empty, arrives before or after its acknowledgement.
 		require.ElementsMatch(t, []string{"", wire.OpAck}, []string{message(t, c).Op, message(t, c).Op})

@@ -132,7 +132,7 @@ func TestLargestMessage(t *testing.T) {
 func TestRate(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dial(t, s)
-	const sent = 3000 // sent in one write; while the hub pauses, the rate limiter saves at most 100 further messages
+	const sent = 3000 // many more than the limit, which admits 100 further messages if the machine pauses the hub
 	_, err := c.Write([]byte(strings.Repeat(frame(text, pingCommand), sent)))
 	require.NoError(t, err)
 	acks := 0

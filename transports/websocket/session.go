@@ -169,7 +169,7 @@ func (s *session) unsubscribe(c *wire.Command) error {
 	}
 	filters := slices.DeleteFunc(s.currentFilters(), func(f hub.Filter) bool { return gone[f.String()] })
 	if len(filters) != len(s.filters)+s.grantedSet.Len()-len(gone) {
-		return problems.BadParameter("topic", "is not subscribed to")
+		return problems.BadParameter("topic", "contains a filter that the connection is not subscribed to")
 	}
 	set := hub.NewFilterSet(filters...)
 	if problem := s.access.ReserveFilters(s.out, set); problem != nil {

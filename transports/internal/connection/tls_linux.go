@@ -15,7 +15,7 @@ import (
 // The lock order is Writer.mu, nonblocking.reading, the locks of tls.Conn, progressConn.writing,
 // progressConn.mu.
 type tlsConn struct {
-	progressWriter // its conn is a *tls.Conn; the methods of tlsConn replace those that would block
+	progressWriter // its conn is a *tls.Conn; tlsConn overrides the methods that would block
 }
 
 // newTLSConn returns the Conn of a TLS connection. It returns false if the connection was not accepted

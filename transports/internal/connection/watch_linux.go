@@ -46,7 +46,7 @@ type pollable interface {
 
 // watch is the registration of a connection with the poller.
 type watch struct {
-	reader     Reader // nil: only the peer's close is reported
+	reader     Reader // nil: the poller only detects that the peer closes the connection
 	slot       int32
 	generation int32 // 0: not watched
 }

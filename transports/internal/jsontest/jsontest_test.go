@@ -12,7 +12,7 @@ import (
 )
 
 // Package jsonscan returns the members and elements of random JSON texts in order and byte for byte.
-func TestMembersAndElementsReturnWhatWasWritten(t *testing.T) {
+func TestMembersAndElementsAreUnchanged(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var names, values []string
 		object, array := "{"+Space(t), "["+Space(t)

@@ -23,7 +23,8 @@ type carrier interface {
 // smallBuffer is the size of a slow client's receive buffer in the kernel, in bytes.
 const smallBuffer = 4 << 10
 
-// smallWindow is the smallest flow-control window of HTTP/2, in bytes.
+// smallWindow is the size of a slow client's flow-control windows over HTTP/2, in bytes. It is the
+// minimum that net/http allows.
 const smallWindow = 64 << 10
 
 // Dial opens a TCP connection to the server, and applies Slow, CutAfter and BeforeRead of the request.

@@ -106,7 +106,7 @@ func refusal(response *http.Response) error {
 	return r
 }
 
-// envelopeData returns the Item.Data that a client which reads envelopes must receive for an event.
+// envelopeData returns the Item.Data that a client of envelopes must receive for an event.
 func envelopeData(e *hub.Event) string { return string(e.Data) }
 
 func eventItem(e *hub.Event) Item {

@@ -36,7 +36,7 @@ func MayPublishAny(grant *auth.Grant) *problems.Problem {
 	case grant == nil:
 		return problems.TokenEnded()
 	case grant.Publish.Len() == 0:
-		return problems.Forbidden("this token may not publish to anything")
+		return problems.Forbidden("this token may not publish to any topic")
 	}
 	return nil
 }

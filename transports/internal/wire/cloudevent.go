@@ -102,7 +102,7 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 	case err != nil:
 		return e, err
 	case seen["data"] && seen["data_base64"]:
-		return e, badInput("data_base64", "must not be given beside data")
+		return e, badInput("data_base64", "must not be given together with data")
 	}
 	for _, name := range []string{"specversion", "id", "source", "type"} {
 		if *known[name] == "" {
@@ -110,7 +110,7 @@ func parseCloudEvent(text []byte) (CloudEvent, error) {
 		}
 	}
 	if version != cloudEventsVersion {
-		return e, badInput("specversion", fmt.Sprintf("must be %q, this is %q", cloudEventsVersion, version))
+		return e, badInput("specversion", fmt.Sprintf("must be %q, got %q", cloudEventsVersion, version))
 	}
 	return e, nil
 }

@@ -234,7 +234,7 @@ func (c *Command) parsePublish(f *commandFields, message []byte) error {
 			return err
 		}
 		if key == "" || len(key) > hub.MaxIdempotencyKeyLen {
-			return badInput("idempotency_key", fmt.Sprintf("must have 1 to %d bytes, it has %d", hub.MaxIdempotencyKeyLen, len(key)))
+			return badInput("idempotency_key", fmt.Sprintf("must have 1 to %d bytes, got %d", hub.MaxIdempotencyKeyLen, len(key)))
 		}
 		c.IdempotencyKey = key
 	}

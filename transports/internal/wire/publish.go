@@ -42,7 +42,7 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 		return []*hub.Event{e}, nil
 	}
 	return parseArray(b, maxEvents, parseEnvelope, "at most %d envelopes are allowed in an array",
-		"must be an envelope or an array of at least one")
+		"must be an envelope or an array of at least one envelope")
 }
 
 // parseArray parses each element of an array with parse. The array must be valid JSON. tooMany, which
@@ -171,11 +171,11 @@ func (v *envelope) payload() ([]byte, hub.Encoding, error) {
 	case v.data == nil && v.base64 == nil:
 		return nil, 0, badInput("data", "missing; an envelope needs data or data_base64")
 	case v.data != nil && v.base64 != nil:
-		return nil, 0, badInput("data_base64", "must not be given beside data")
+		return nil, 0, badInput("data_base64", "must not be given together with data")
 	case v.text != nil && !text && string(v.text) != "false":
 		return nil, 0, badInput("text", "must be true or false")
 	case text && v.base64 != nil:
-		return nil, 0, badInput("text", "must not be true beside data_base64")
+		return nil, 0, badInput("text", "must not be true together with data_base64")
 	case v.base64 != nil:
 		data, err := decodeBase64(v.base64)
 		return data, hub.Binary, err

@@ -63,7 +63,7 @@ func TestForeignOriginNamesSetting(t *testing.T) {
 	_, problem := doRequest(p, http.MethodGet, "http://"+p.Admin+"/metrics", http.Header{"Origin": {own}})
 	require.Equal(t, "origin "+own+" does not match http://"+p.Admin+seen+"; the admin listener answers only pages of its own origin", problem.Detail)
 
-	p.HasLogged(`"msg":"refused a page of another origin"`)
+	p.HasLogged(`"msg":"refused a request from a page of another origin"`)
 	var warnings []map[string]any
 	for line := range strings.Lines(p.Log()) {
 		var entry map[string]any
@@ -72,7 +72,7 @@ func TestForeignOriginNamesSetting(t *testing.T) {
 		}
 	}
 	require.Len(t, warnings, 1, "the warning is logged once per minute")
-	require.Equal(t, "refused a page of another origin", warnings[0]["msg"])
+	require.Equal(t, "refused a request from a page of another origin", warnings[0]["msg"])
 	require.Equal(t, "origin https://app.example.com does not match "+own+seen+advice, warnings[0]["detail"])
 	require.Equal(t, "/poll", warnings[0]["route"])
 }
