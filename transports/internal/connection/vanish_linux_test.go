@@ -32,8 +32,9 @@ func TestVanishedPeerIsClosed(t *testing.T) {
 	}
 }
 
-// vanish returns an error if the connection was closed after the time for which it must stay open.
-// timeout is the write timeout; the kernel's timeout is four times as long.
+// vanish makes the peer unreachable for one write timeout, and then forever. It requires that the hub
+// closes the connection the second time. It returns an error if the hub closes the connection the first
+// time. timeout is the write timeout; the kernel's timeout is four times as long.
 func vanish(t *testing.T, secure bool, timeout time.Duration) error {
 	b := newBench(t, 0, timeout)
 	b.secure, b.fast = secure, true
@@ -48,7 +49,7 @@ func vanish(t *testing.T, secure bool, timeout time.Duration) error {
 	time.Sleep(timeout) // the peer is unreachable during this time
 	setUnreachable(t, client, false)
 	if line, err = r.ReadString('\n'); err != nil {
-		return fmt.Errorf("the peer was unreachable for %v of %v: %w", time.Since(start), timeout, err)
+		return fmt.Errorf("closed after the peer was unreachable for %v with a write timeout of %v: %w", time.Since(start), timeout, err)
 	}
 	require.Zero(t, reader{t, r}.number(strings.TrimSuffix(line, "\n"), 10))
 	start = time.Now()

@@ -221,7 +221,7 @@ func TestSlowReaderIsNotClosed(t *testing.T) {
 		timeout := 500 * time.Millisecond
 		err := readSlowly(t, p, timeout)
 		for err != nil && timeout < 32*time.Second {
-			t.Log(err) // a busy machine may have paused the reader for too long
+			t.Log(err) // a busy machine may have paused the client for too long
 			timeout *= 2
 			err = readSlowly(t, p, timeout)
 		}
@@ -229,8 +229,8 @@ func TestSlowReaderIsNotClosed(t *testing.T) {
 	})
 }
 
-// readSlowly reads slowly for longer than the write timeout, and then the rest. It returns an error
-// if the connection was closed.
+// readSlowly reads slowly for longer than the write timeout, and then at full speed. It returns an error
+// if the hub closes the connection.
 func readSlowly(t *testing.T, p path, timeout time.Duration) error {
 	b := newBench(t, 0, timeout)
 	b.portable, b.secure = p.portable, p.secure
@@ -242,9 +242,9 @@ func readSlowly(t *testing.T, p path, timeout time.Duration) error {
 	for i := range n + 1 {
 		line, err := r.ReadString('\n')
 		if err != nil {
-			short := timeout < 2*time.Second // a pause of the hub may exceed it, which slow does not see
-			require.True(t, short || slow.longest > timeout/4, "closed although the reader never paused: %v", err)
-			return fmt.Errorf("write timeout %v, after %d lines: %w", timeout, i, err)
+			short := timeout < 2*time.Second // a pause of the hub, which slow cannot measure, may exceed a short timeout
+			require.True(t, short || slow.longest > timeout/4, "the hub closed the connection although the client never paused: %v", err)
+			return fmt.Errorf("closed after %d lines, with a write timeout of %v: %w", i, timeout, err)
 		}
 		if i > 0 {
 			require.Equal(t, i-1, reader{t, nil}.number(strings.TrimSuffix(line, "\n"), size))
@@ -257,8 +257,8 @@ func readSlowly(t *testing.T, p path, timeout time.Duration) error {
 // trickle is a connection whose reads are slow until a given time.
 type trickle struct {
 	net.Conn
-	delay   time.Duration // before each Read, until the time
-	until   time.Time
+	delay   time.Duration // delay before each Read
+	until   time.Time     // time after which reads are not delayed
 	last    time.Time     // time of the last Read
 	longest time.Duration // longest time between two Reads
 }
@@ -273,7 +273,8 @@ func (c *trickle) Read(p []byte) (int, error) {
 
 func TestHeartbeatsSpreadOverPeriod(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		// A machine that pauses all readers for most of the period makes their heartbeats arrive together.
+		// If the machine pauses all clients for most of the period, their heartbeats arrive together. Therefore
+		// the test tries again with a longer period.
 		for period := 640 * time.Millisecond; period < longTimeout; period *= 2 {
 			quarters := heartbeatsInQuarters(t, p, period)
 			if !slices.Contains(quarters[:], 0) {
@@ -285,8 +286,8 @@ func TestHeartbeatsSpreadOverPeriod(t *testing.T) {
 	})
 }
 
-// heartbeatsInQuarters returns how many of 60 connections received their first heartbeat in each
-// quarter of the period.
+// heartbeatsInQuarters returns, for each quarter of the heartbeat period, how many of 60 connections
+// received their first heartbeat in it.
 func heartbeatsInQuarters(t *testing.T, p path, period time.Duration) (quarters [4]int) {
 	const n = 60
 	b := newBench(t, period, longTimeout)

@@ -57,7 +57,7 @@ func tokenEnds(t *testing.T, s *Server, r Path) {
 	defer end.Stop()
 	requireUnauthorized(t, c, r, 401)
 	if r.IsLongPoll() {
-		c.Cut() // an idle connection counts toward the limits of its last poll's token for seconds
+		c.Cut() // a parked connection still holds the token for several seconds after its last poll
 	}
 	requireReleased(t, s)
 	require.Equal(t, 401, refused(t, s, r, Request{}).Status)

@@ -107,8 +107,8 @@ func (s *Server) serve(t testing.TB, routes http.Handler, cfg Config) {
 	})
 }
 
-// Publish publishes the events one by one, so that their times differ. It returns when the hub has them in its
-// in-memory log, which Hub.Publish waits for only a short time.
+// Publish publishes the events one by one, so that their times differ. After each event, it waits until
+// the event is in the in-memory log of the hub, because Hub.Publish waits for that only a short time.
 func (s *Server) Publish(t testing.TB, events ...*hub.Event) {
 	t.Helper()
 	for _, e := range events {
