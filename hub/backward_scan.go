@@ -34,8 +34,8 @@ func (b *backwardScan) startStretch(seq uint64) {
 	b.scannedTo, b.inStretch = b.from, b.inStretch[:0]
 }
 
-// advance reads the log once. The scan is done when it has found enough events or has reached the beginning of the
-// log.
+// advance does one step of the scan: it queries the log once, or scans one chunk. The scan is done when it
+// has found enough events or has reached the beginning of the log.
 func (b *backwardScan) advance(ctx context.Context, rr *replayReader) (done bool, err error) {
 	begin := rr.removedTo()
 	switch {
@@ -64,8 +64,8 @@ func (b *backwardScan) advance(ctx context.Context, rr *replayReader) (done bool
 	return b.found == b.wanted || b.to <= begin, nil
 }
 
-// scanElements scans elements that were read from the log: all elements of a range that contains the
-// element after scannedTo and ends at the seq to.
+// scanElements scans elements of the log. The slice must contain all elements after scannedTo up to the seq
+// to, and may contain earlier ones.
 func (b *backwardScan) scanElements(elements []*Event, to uint64) {
 	b.scanned++
 	for _, e := range elements {

@@ -2,10 +2,9 @@ package hub
 
 import "slices"
 
-// Batch is a sequence of events that a group offers to its subscribers. It belongs to one fan-out
-// worker, even if other workers offer the same events to other shards of the group. After Ready has
-// returned, a Sink must use neither the batch nor the joined bytes of several events that Coalesce has
-// returned.
+// Batch is a sequence of events that a group offers to its subscribers. It belongs to one fan-out worker,
+// even if other workers offer the same events to other shards of the group. After Ready has returned, a Sink
+// must not use the batch, nor the bytes that Coalesce has returned for more than one event.
 type Batch struct {
 	// Events are all events in (From, To] that match the group's filters, in order.
 	From, To uint64
@@ -33,7 +32,7 @@ func (b *Batch) fill(g *group, from, to uint64, events []*Event) {
 	b.coalesced = b.coalesced[:0]
 }
 
-// eventBytes returns the memory of the events in bytes, see Event.size.
+// eventBytes returns how much memory the events take, in bytes; see Event.size.
 func (b *Batch) eventBytes() (n int64) {
 	for _, e := range b.Events {
 		n += e.size()

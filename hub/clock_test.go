@@ -64,8 +64,9 @@ func TestLiveAndReplayedTimesAreTheSame(t *testing.T) {
 	})
 }
 
-// A start by time begins with the first event whose time is the start time or later. That event is
-// the same on every hub, whether it is in the in-memory log or only in the durable log.
+// If a subscription starts at a time, its first event is the first one in the log whose time is the start
+// time or later. This holds on every hub, whether that event is in the in-memory log or only in the durable
+// log.
 func TestSinceBeginsAtFirstEventWhenTimesDecrease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l, live := clockLog(t)

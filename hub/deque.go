@@ -2,8 +2,8 @@ package hub
 
 import "sort"
 
-// minRing is the length up to which a ring buffer does not shrink. A queue that alternates between empty and not empty
-// therefore allocates only once.
+// minRing is the smallest length to which a ring buffer shrinks. A queue that is empty again and again
+// therefore does not allocate each time.
 const minRing = 4
 
 // deque is a queue in a ring buffer. The length of the buffer is a power of two.

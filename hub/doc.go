@@ -51,6 +51,6 @@ package hub
 // Hub.mu is held for bounded work only: a search over many events or topics releases it between pieces, and the number
 // of concurrent searches is limited. The lock order is: the engine's locks, delivery.mu, Hub.mu, replayReader.mu or
 // locator.mu, topicTree.suspendedMu. A Sink is called without any of these locks. sharedBatch.mu is taken by
-// Batch.Coalesce, which a Sink calls; while it is held, no other lock of the hub is taken. With Hub.mu held, the hub
-// calls Owner.Discard of the attachment of a removed event, which may take a lock of a transport. A transport must not
-// call the hub while it holds that lock.
+// Batch.Coalesce, which a Sink calls; while it is held, no other lock of the hub is taken. When an event with
+// an attachment is removed, the hub calls Owner.Discard with Hub.mu held. Discard may take a lock of a
+// transport. A transport must not call the hub while it holds that lock.

@@ -32,9 +32,9 @@ type Log interface {
 	// LastSeq returns the seq of the newest event. It reads the number from the server that assigns
 	// sequence numbers.
 	LastSeq(ctx context.Context) (uint64, error)
-	// ReadAfter returns the elements after seq, in order: events and, as in Engine.Start, deleted
-	// ranges. It returns at least one element, and about as many as limit allows. The caller owns the
-	// elements. The hub reads only elements that were delivered to it, and older elements.
+	// ReadAfter returns the elements after seq, in order: events and, as in Engine.Start, deleted ranges. It
+	// returns at least one element, and about as many as limit allows. The caller owns the elements. The hub
+	// calls ReadAfter only with a seq before its own position, so there is at least one element after seq.
 	ReadAfter(ctx context.Context, seq uint64, limit ReadLimit) ([]*Event, error)
 	// SeqAt returns the position before the first event whose Time is t or later. It returns 0 if that event
 	// is the oldest one in the log.
@@ -60,11 +60,11 @@ type Seeker interface {
 // MatchReader is implemented by a Log that can read the events of a few topics without reading the other events between
 // them.
 type MatchReader interface {
-	// ReadMatching returns the elements after seq, up to the seq through, that concern the set, in
-	// order: the events that match the set, and all deleted ranges. An element with Erases set states
-	// that the log contains no such event or range after the previous element, up to and including the
-	// element's own seq. Unless ReadMatching stops at limit, the last element has the seq through. It
-	// returns at least one element. After any error, the hub calls ReadAfter instead.
+	// ReadMatching returns the elements in (seq, through] that concern the set, in order: the events that
+	// match the set, and all deleted ranges. An element with Erases set states that no matching event and no
+	// deleted range is between the previous element and this one, nor at the element's own seq. Unless
+	// ReadMatching stops at limit, the seq of the last element is through. It returns at least one element.
+	// After any error, the hub calls ReadAfter instead.
 	ReadMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) ([]*Event, error)
 }
 
@@ -109,7 +109,7 @@ type UniquePublisher interface {
 	PublishUnique(ctx context.Context, ids []string, events []*Event) (repeated int, err error)
 }
 
-// Digest identifies a list of events. It is the same in every process.
+// Digest identifies a list of events. The same list has the same digest in every process.
 type Digest [16]byte
 
 // ReadLimit limits one read. An event larger than Bytes is returned alone.

@@ -9,8 +9,8 @@ import (
 var (
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("the hub is closed")
-	// ErrUnavailable is wrapped if the engine cannot accept events or confirm a position at present. A later retry may
-	// succeed.
+	// ErrUnavailable is returned, wrapped in another error, if the engine cannot accept events or confirm a
+	// position at present. A later retry may succeed.
 	ErrUnavailable = errors.New("storage unavailable")
 	// ErrNoEvent is returned if the log does not contain the event, or no longer contains it.
 	ErrNoEvent = errors.New("the log has no event with this ID")
@@ -18,8 +18,8 @@ var (
 	ErrKeyReused = errors.New("this idempotency key was used for other events")
 	// ErrKeyInUse is returned while the first publish with the idempotency key is running.
 	ErrKeyInUse = errors.New("a publish with this idempotency key is in progress")
-	// ErrKeysFull is wrapped if the hub or the subject has reached its limit of recorded idempotency keys. Keys are
-	// never removed before they expire.
+	// ErrKeysFull is returned, wrapped in another error, if the hub or the subject has reached its limit of
+	// recorded idempotency keys. Keys are never removed before they expire.
 	ErrKeysFull = errors.New("too many idempotency keys are remembered")
 )
 

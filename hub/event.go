@@ -121,9 +121,9 @@ func validateLabel(parameter, s string, limit int) error {
 	return nil
 }
 
-// eventSize is the memory of an event in bytes without its strings and data: the struct and its entries
-// in the in-memory log and in its topic's list. Both lists are ring buffers, which double their size
-// when they are full. eventSize counts toward Retention.Bytes.
+// eventSize is the number of bytes that an event occupies in memory, without its strings and data: the struct
+// and its entries in the in-memory log and in its topic's list. Both lists are ring buffers, which double
+// their size when they are full. eventSize counts toward Retention.Bytes.
 const eventSize = 192
 
 // size returns how many bytes of Retention.Bytes the event uses. memlog.size adds the index entries of

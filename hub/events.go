@@ -65,7 +65,7 @@ func (h *Hub) Events(ctx context.Context, filters ...string) iter.Seq2[*Event, e
 	}
 }
 
-// waitReadable blocks until the subscription can be read again after it returned batch.
+// waitReadable blocks until the subscription may have more to read. batch is the result of the latest Read.
 func (h *Hub) waitReadable(ctx context.Context, s *Subscription, batch ReadResult, wakeup Wakeup) error {
 	switch {
 	case ctx.Err() != nil:

@@ -61,7 +61,8 @@ func TestEventsEndsWithTheHub(t *testing.T) {
 	})
 }
 
-// An iterator whose loop is slower than retention yields a GapError, and then the retained events.
+// If the loop over an iterator falls behind retention, the iterator yields a GapError and then the retained
+// events.
 func TestEventsReportsAGapAndContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := New(Config{Retention: Retention{Events: 4}})

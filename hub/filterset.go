@@ -190,8 +190,8 @@ func (s FilterSet) match(scratch *topicTokens, topic string) bool {
 	return s.c.match(scratch)
 }
 
-// Cover reports whether a single filter of the set covers f. It returns false if only several filters
-// of the set together cover f; access rights use this rule.
+// Cover reports whether a single filter of the set covers f. It returns false if it takes several filters of
+// the set together to cover f. Access rights are checked by this rule.
 func (s FilterSet) Cover(f Filter) bool { return s.c != nil && f.text != "" && s.c.covers(f, -1) }
 
 // Size returns the approximate memory of the set in bytes, including its entries in the hub's index.

@@ -24,9 +24,9 @@ func (r GapReason) index() int {
 // Gap reports that events that match the subscriber's filters were lost.
 type Gap struct {
 	Reason GapReason
-	// After is the cursor that the subscriber sent. It is a string, because the subscriber may send a
-	// string that is not a cursor. It is empty for a start by time, and if the cursor was too long or
-	// not valid UTF-8.
+	// After is the position before the gap, or the string that the subscriber sent as its cursor, if that is
+	// not a position in this log. It is empty if the subscription starts at a time and has not read anything
+	// yet, or if the string was too long or not valid UTF-8.
 	After string
 	// ResumedAt is the position after the gap, where reading continues.
 	ResumedAt Cursor
@@ -56,8 +56,8 @@ func (s *Subscription) findGap(l *memlog, set FilterSet) (g *Gap, done bool) {
 	return s.moveTo(l.lowWatermark, g), true
 }
 
-// currentLossSearch returns the search for events that the in-memory log lost after the position. It starts a new
-// search if there is none or if the position has moved.
+// currentLossSearch returns the subscription's search for lost events. It starts a new search if there is
+// none or if the position has moved.
 func (s *Subscription) currentLossSearch(set FilterSet) *lossSearch {
 	fresh := s.newLossSearch(set)
 	if s.lossSearch != nil && s.lossSearch.after == fresh.after {
@@ -68,8 +68,9 @@ func (s *Subscription) currentLossSearch(set FilterSet) *lossSearch {
 	return fresh
 }
 
-// newLossSearch returns a search for losses after the position. For a start by time, the search is for losses since
-// that time, because the position is not known yet.
+// newLossSearch returns a search for lost events with a seq after the position. If the subscription starts at
+// a time and has not read anything, its position is not known yet. The search is then for lost events of that
+// time or later.
 func (s *Subscription) newLossSearch(set FilterSet) *lossSearch {
 	if s.searchesByTime() {
 		return newLossSearchSince(set, s.since, s.conflate)

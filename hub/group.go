@@ -134,9 +134,9 @@ func (g *group) attach(s *subscriber, shardSize int) {
 }
 
 // detach removes a subscriber. The subscriber in the last slot moves to the free slot, which may be in
-// another shard. If that shard is ahead of the subscriber's previous shard, its position moves back to
-// that of the previous shard; its other subscribers skip the events that they have already received.
-// detach reports whether a shard has moved back; the caller must then queue the group.
+// another shard. If its new shard is ahead of its previous one, the position of the new shard moves back to
+// that of the previous one. The other subscribers of the new shard skip the events that they have already
+// received. detach reports whether a shard has moved back; the caller must then queue the group.
 func (g *group) detach(s *subscriber) (movedBack bool) {
 	last := int32(len(g.subs) - 1)
 	g.subs[s.slot] = g.subs[last]

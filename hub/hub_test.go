@@ -55,8 +55,8 @@ func TestPublish(t *testing.T) {
 	require.Equal(t, time.UTC, batch.Events[0].Time.Location())
 }
 
-// Each kind of start has the position that docs/protocol.md#starting-a-subscription specifies. The log
-// consists of seqs 1 to 6. The newest 4 are retained.
+// Every kind of Start begins at the position that docs/protocol.md#starting-a-subscription specifies. The log
+// consists of the events with the seqs 1 to 6. The newest 4 are retained.
 func TestStartPositions(t *testing.T) {
 	h := startHub(t, Config{Retention: Retention{Events: 4}})
 	for _, topic := range strings.Fields("a b a b a c") {

@@ -120,8 +120,9 @@ func (h *Hub) ClaimKey(subject, key string) (*KeyClaim, error) {
 	return &KeyClaim{hub: h, subject: subject, key: key, id: id, earlier: known}, nil
 }
 
-// ClaimKeyIfSpare is like ClaimKey, for a key that the publisher did not request. It may use only half of the subject's
-// share. If that half is used up, it returns nil and increments Stats.KeysSpared.
+// ClaimKeyIfSpare is like ClaimKey, for a key that the publisher did not request. A subject can claim such a
+// key only while it holds less than half of its share. After that, ClaimKeyIfSpare returns nil and increments
+// Stats.KeysSpared.
 func (h *Hub) ClaimKeyIfSpare(subject, key string) (*KeyClaim, error) {
 	id := h.keys.idOf(subject, key)
 	known, err := h.keys.claim(h.keys.idOf(subject), id, 2, time.Now())
@@ -200,9 +201,9 @@ func (h *Hub) PublishOnce(ctx context.Context, subject, key string, events ...*E
 	return c.Publish(ctx, events...)
 }
 
-// claim returns the record of an earlier publish with the key. If there is none, it creates a pending record and
-// returns nil; the caller must then call release or complete. Each key that the subject already holds is counted cost
-// times toward its limit.
+// claim returns the record of an earlier publish with the key. If there is none, it creates a pending record
+// and returns nil; the caller must then call release or complete. The number of keys that the subject already
+// holds is multiplied by cost before it is compared with the subject's limit.
 func (k *idempotency) claim(subject, id keyID, cost int, now time.Time) (*keyRecord, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -132,7 +132,8 @@ func TestConcurrentPublishOnce(t *testing.T) {
 	})
 }
 
-// A request claims its key before the hub has read its events, and may end without publishing.
+// A request claims its idempotency key before the hub has read the events of the request. The request may end
+// without publishing.
 func TestKeyClaim(t *testing.T) {
 	h := startHub(t, Config{})
 	claim, err := h.ClaimKey("s", "k")

@@ -17,8 +17,8 @@ import (
 type index struct {
 	groups []*group // groups by number; nil: the number is unused
 	free   []uint32 // unused numbers
-	// anchors maps the key of an anchor to its only entry, or to the number of a list of entries. Keys are hashes,
-	// so two anchors may share a key.
+	// anchors maps the key of an anchor to its entry, if it has only one, or to the number of its list in
+	// lists; see isList. Keys are hashes, so two anchors may share a key.
 	anchors map[uint32]uint64
 	lists   [][]indexEntry
 	unused  []uint32 // unused numbers of lists
@@ -302,7 +302,7 @@ func (ix *index) match(dst []*group, topic string) []*group {
 	return kept
 }
 
-// empty reports whether the index has no anchors and all its numbers are unused.
+// empty reports whether the index has no anchors, and all numbers of groups and of lists are unused.
 func (ix *index) empty() bool {
 	return len(ix.anchors) == 0 && len(ix.free) == len(ix.groups) && len(ix.unused) == len(ix.lists)
 }

@@ -37,7 +37,8 @@ func (c *latencyClock) update() {
 	}
 }
 
-// read returns a reading in nanoseconds: of the monotonic clock, or the time of day if there is no memory engine.
+// read returns the reading of the clock in nanoseconds. With a memory engine, this is the time since
+// engine.started, otherwise the time of day since 1970.
 func (c *latencyClock) read() int64 {
 	if c.engine != nil {
 		return int64(time.Since(c.engine.started))
@@ -45,7 +46,8 @@ func (c *latencyClock) read() int64 {
 	return time.Now().UnixNano()
 }
 
-// since returns the time between the time of day at, in nanoseconds since 1970, and a reading. Hub.mu must be held.
+// since returns the time from at until the clock had the given reading. at is a time of day, in nanoseconds
+// since 1970. Hub.mu must be held.
 func (c *latencyClock) since(at, reading int64) time.Duration {
 	return time.Duration(reading + c.offset - at)
 }

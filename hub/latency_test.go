@@ -57,8 +57,8 @@ type slowSink time.Duration
 
 func (k slowSink) Ready(*Batch) { time.Sleep(time.Duration(k)) }
 
-// TestLatencyOfSlowSubscriber checks the counted latency with an engine that sets the times of events by this machine's
-// clock, and with a log, which may take them from another machine.
+// TestLatencyOfSlowSubscriber checks the counted latency with two engines. The memory engine takes the times
+// of events from this machine's clock. With a Log, they may be from another machine's clock.
 func TestLatencyOfSlowSubscriber(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T) *Hub{
 		"memory engine": func(t *testing.T) *Hub { return startHub(t, Config{}) },

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// locator searches the durable log for start positions that cannot be determined from the in-memory
-// log. One goroutine serves all subscriptions. It advances the searches alternately, by one read at a
-// time, so that a long search does not delay the others.
+// locator searches the durable log for start positions that cannot be determined from the in-memory log. One
+// goroutine serves all subscriptions. It does one step of each search in turn, so that a long search does not
+// delay the others.
 type locator struct {
 	replay *replayReader // static
 	wakeup chan struct{} // capacity 1: the queue has a search
@@ -115,7 +115,7 @@ func (l *locator) advanceNext(ctx context.Context) (more bool, err error) {
 	return true, err
 }
 
-// advance reads the log once, and reports whether the search is done.
+// advance does one step of the search, and reports whether the search is done.
 func (q *startSearch) advance(ctx context.Context, rr *replayReader) (done bool, err error) {
 	switch q.question.origin {
 	case byCursor:

@@ -44,8 +44,8 @@ func (l *lossIndex) add(e *Event) {
 	}
 }
 
-// remove records that the log has removed all elements up to seq. One call records at most maxRemovals elements, and
-// reports whether no element is left to record.
+// remove records that the log has removed all elements up to seq. One call records at most maxRemovals
+// elements; done reports whether all of them are recorded.
 func (l *lossIndex) remove(seq uint64) (done bool) {
 	for range maxRemovals {
 		if l.pending.len() == 0 || l.pending.at(0).seq > seq {
@@ -86,7 +86,7 @@ func (l *lossIndex) erase(seq uint64) {
 	}
 }
 
-// skipErased records that all events after removed, up to seq, were erased.
+// skipErased records that all events after l.removed and up to seq were erased.
 func (l *lossIndex) skipErased(seq uint64) {
 	for l.pending.len() > 0 && l.pending.at(0).seq <= seq {
 		l.pending.pop()
@@ -94,8 +94,8 @@ func (l *lossIndex) skipErased(seq uint64) {
 	l.removed, l.known = max(l.removed, seq), max(l.known, seq)
 }
 
-// rangeSearch searches the deleted range (from, to] of the log for events that its lossSearch counts as lost. It
-// works in pieces.
+// rangeSearch is a search for lost events in the deleted range (from, to] of the log. The events must match
+// the filters of losses. Each call of searchDeletedRange does one piece of the search.
 type rangeSearch struct {
 	from, to uint64
 	losses   *lossSearch
@@ -106,7 +106,8 @@ type rangeSearch struct {
 	unknown    bool   // the pending elements searched so far include a deleted range, whose topics are not known
 }
 
-// searchPending searches a deleted range that is not at the beginning of the log.
+// searchPending searches a deleted range that is not at the beginning of the log. The elements of such a
+// range are still pending.
 func (l *lossIndex) searchPending(s *rangeSearch, visits int) (v lossResult, done bool) {
 	switch {
 	case s.losses.set.Len() == 0:

@@ -108,8 +108,8 @@ type lossResult struct {
 	seq  uint64 // seq of the lost event, or of the newest removed event that may match
 }
 
-// lossSearch searches for removed events that match a set. It works in pieces. It also finds events that are removed
-// while it runs.
+// lossSearch is a search for removed events that match a set. Each call of searchLosses does one piece of it.
+// The search also finds events that are removed while it runs.
 type lossSearch struct {
 	set      FilterSet
 	conflate bool
@@ -157,16 +157,17 @@ func (t *topicTree) searchLosses(s *lossSearch, visits int) (v lossResult, done 
 	return lossResult{}, false
 }
 
-// startWalk starts a walk at the newest loss. The walk ends at the first loss whose seq is done or
+// startWalk starts a walk at the newest loss. The walk ends at the first loss whose seq is checkedTo or
 // lower.
-func (t *topicTree) startWalk(s *lossSearch, done uint64) {
-	s.next, s.checkedTo = t.newest, done
+func (t *topicTree) startWalk(s *lossSearch, checkedTo uint64) {
+	s.next, s.checkedTo = t.newest, checkedTo
 	if s.next != nil {
 		s.startedAt = s.next.lost[0].seq
 	}
 }
 
-// suspend registers the search at its next topic, so that moveSearches can move it before its next piece.
+// suspend registers the search at the topic that its next piece will visit first. If that topic's loss is
+// unlinked in the meantime, moveSearches moves the search to another topic.
 func (t *topicTree) suspend(s *lossSearch) {
 	if s.next == nil {
 		return

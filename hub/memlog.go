@@ -176,7 +176,7 @@ func (l *memlog) clear() (done bool) {
 	return l.events.len() == 0
 }
 
-// restartAfter moves the positions of the empty log to the end of a deleted range.
+// restartAfter makes the empty log begin after a deleted range.
 func (l *memlog) restartAfter(deletedRange *Event) {
 	if l.onRemoved != nil {
 		l.onRemoved(l.lastSeq, deletedRange)

@@ -72,9 +72,10 @@ func (m *memlogModel) trim() {
 	}
 }
 
-// losses scans the removed events for which counts returns true. A loss is remembered until GapTopics
-// other topics have lost an event after it. truth reports whether a matching event was lost. certain
-// and possible are the results that the in-memory log must return.
+// losses scans the removed events for which counts returns true. A loss is remembered until GapTopics other
+// topics have lost an event after it. truth reports whether a matching event was lost. certain reports
+// whether such a loss is still remembered. possible reports whether the in-memory log must report a loss, as
+// certain or as possible.
 func (m *memlogModel) losses(set FilterSet, conflate bool, counts func(*modelEvent) bool) (truth, certain, possible bool) {
 	var gone []*modelEvent
 	for _, e := range m.events {
@@ -144,7 +145,8 @@ func (m *memlogModel) check(t *rapid.T) {
 	require.Equal(t, m.lastSeq(), l.lastSeq)
 }
 
-// sharedSize returns the bytes that are counted once per topic and key.
+// sharedSize returns the number of bytes that are counted only once for all events of a topic, or of a topic
+// and key.
 func sharedSize(kept []*modelEvent) (n int64) {
 	topics, nodes, inner, keys := make(map[string]bool), make(map[string]bool), make(map[string]bool), make(map[conflationKey]bool)
 	for _, e := range kept {

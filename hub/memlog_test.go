@@ -124,8 +124,8 @@ func (m *memlogModel) lost(t *rapid.T) {
 
 func (m *memlogModel) requireLosses(t *rapid.T, set FilterSet, conflate bool, counts func(*modelEvent) bool, certain, possible bool) {
 	truth, wantCertain, wantPossible := m.losses(set, conflate, counts)
-	// The in-memory log may report a certain loss that the model has forgotten, because the
-	// aggregates of several topics keep losses longer.
+	// The in-memory log may report a loss as certain although the model has forgotten it, because forgetting
+	// a loss does not change the aggregates in innerNode.
 	require.True(t, certain || !wantCertain, "every certain loss of the model is reported as certain")
 	require.Equal(t, wantPossible, possible, "possible losses equal those of the model")
 	require.True(t, possible || !truth, "every loss is reported")

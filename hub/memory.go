@@ -14,8 +14,8 @@ type memoryEngine struct {
 	deliver func([]*Event) // nil before Start and after Close
 	last    Cursor
 	clock   time.Time
-	// clockOffset is the time of day minus the time since started, in nanoseconds, according to the latest reading of
-	// the clocks. It changes when the machine's clock is set.
+	// clockOffset is the time of day minus the time that has passed since m.started, in nanoseconds,
+	// according to the latest reading of the clocks. It changes when the machine's clock is set.
 	clockOffset int64
 	started     time.Time // static; with a reading of the monotonic clock
 }

@@ -240,9 +240,9 @@ func (c *conn) step() {
 	}
 }
 
-// change behaves like a connection writer that executes a command of its client. It sometimes reads
-// some events first. Then it calls do to change the subscription, and marks the connection for further
-// reads if there may be something to read.
+// change behaves like a connection writer that executes a command of its client. It sometimes reads some
+// events first. Then it calls do to change the subscription, and sets writing if there may be something to
+// read.
 func (c *conn) change(do func()) {
 	if !c.writing && c.wakeup == nil && c.rng.IntN(2) == 0 {
 		c.read()
@@ -253,7 +253,7 @@ func (c *conn) change(do func()) {
 	}
 }
 
-// refilter replaces the filters from the current position on.
+// refilter replaces the filters. The position of the subscription does not change.
 func (c *conn) refilter() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -297,8 +297,8 @@ func (c *conn) anyCursor() uint64 {
 	return c.position
 }
 
-// randomRequest returns a random request. If it starts with a cursor, the seq of the cursor is often
-// the parameter seen.
+// randomRequest returns a random request. If the request starts with a cursor, the seq of the cursor is often
+// equal to the parameter seen.
 func (c *conn) randomRequest(seen uint64) Request {
 	c.set = c.m.sets[c.rng.IntN(len(c.m.sets))]
 	r := Request{Filters: setOf(modelSets[c.set]...), Conflate: c.conflate}

@@ -162,8 +162,8 @@ func (l *truth) superseded(seq uint64) bool {
 	return e.key != "" && slices.ContainsFunc(l.log[seq:], func(o entry) bool { return o.topic == e.topic && o.key == e.key })
 }
 
-// remembers describes the losses after the seq from that a hub has recorded, if it records the losses
-// of n topics and has removed all events up to lowWatermark. certain is set if the hub has recorded a
+// remembers describes the recorded losses of a hub that records the losses of n topics and has removed all
+// events up to lowWatermark. It ignores events up to the seq from. certain is set if the hub has recorded a
 // loss that the set selects. overflowed is set if more than n topics have lost events.
 func (l *truth) remembers(n, set int, from, lowWatermark uint64) (certain, overflowed bool) {
 	l.mu.RLock()

@@ -128,8 +128,8 @@ func runModel(t *testing.T, seed uint64, operations int) {
 	m.checkFinalState()
 }
 
-// subscribe simulates one subscriber, with n connections one after the other and changes of
-// filters.
+// subscribe simulates one subscriber. It connects, restarts the subscription or changes the filters n times
+// in total, at random.
 func (m *model) subscribe(i int, rng *rand.Rand, n int) {
 	var c *conn
 	for done := 0; done < n && !m.failed.Load(); {

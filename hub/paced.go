@@ -14,8 +14,8 @@ const (
 	minPause = time.Millisecond
 )
 
-// AddWaitTime is called by a Log whose read has waited for another process for the duration d. ctx is
-// the context of the read. After a read, the hub pauses for as long as the read took, not counting this
+// AddWaitTime records that a read of a Log has waited for another process for the duration d. ctx is the
+// context of the read. After a read, the hub pauses for as long as the read took, not counting the recorded
 // time.
 func AddWaitTime(ctx context.Context, d time.Duration) {
 	if w, ok := ctx.Value(waitTimeKey{}).(*waitTime); ok {

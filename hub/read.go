@@ -9,8 +9,8 @@ import (
 // lock is released.
 const maxVisits = 512
 
-// read appends the events after seq that match the set. All matching events up to the seq reached are
-// in the result. seq must not be below the low watermark. scattered is passed to merge.
+// read appends the events after seq that match the set. The result contains all matching events up to the
+// returned seq reached. seq must not be below the low watermark. scattered is passed to merge.
 func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool, scattered *bool) (_ []*Event, reached uint64) {
 	m := l.merge(set, seq, false, scattered)
 	last, size := seq, 0
@@ -44,8 +44,9 @@ type newestEvents struct {
 	lowWatermark uint64 // low watermark of the in-memory log after all its events were visited; 0: not all were visited
 }
 
-// lastSearch searches the in-memory log for the newest events of a set. It works in pieces. It ignores events that are
-// added after its start. Events that are removed while it runs may be counted.
+// lastSearch is a search of the in-memory log for the newest events that match a set. Each call of searchLast
+// does one piece of it. The search ignores events that are added after its start. It may count events that
+// are removed while it runs.
 type lastSearch struct {
 	newestEvents
 	before    uint64 // events with this seq or a greater one have been visited
@@ -77,12 +78,13 @@ func (l *memlog) searchLast(s *lastSearch) (done bool) {
 	return false
 }
 
-// newLossSearchSince returns a search for removed events of the set whose time is t or later.
+// newLossSearchSince returns a search for removed events that match the set and whose time is t or later.
 func newLossSearchSince(set FilterSet, t time.Time, conflate bool) *lossSearch {
 	return &lossSearch{set: set, conflate: conflate, counts: countsSince(t)}
 }
 
-// newLossSearchAfter returns a search for removed events of the set after seq.
+// newLossSearchAfter returns a search for removed events that match the set and have a greater seq than the
+// parameter seq.
 func newLossSearchAfter(set FilterSet, seq uint64, conflate bool) *lossSearch {
 	return &lossSearch{set: set, conflate: conflate, counts: countsAfter(seq), after: seq}
 }
@@ -95,9 +97,9 @@ func countsSince(t time.Time) func(lossMark) bool {
 
 func countsAfter(seq uint64) func(lossMark) bool { return func(m lossMark) bool { return m.seq > seq } }
 
-// positionSince returns the position before the first event whose Time is t or later. If the search for losses found a
-// removed event of the set, it returns a position before that event, so that a subscriber that resumes from it receives
-// a gap.
+// positionSince returns the position before the first event whose Time is t or later. If lost reports that a
+// matching event was removed, the result is a position before that event, so that a subscriber that resumes
+// from it receives a gap.
 func (l *memlog) positionSince(t time.Time, lost lossResult) uint64 {
 	switch lost.kind {
 	case certainLoss:

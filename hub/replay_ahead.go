@@ -33,7 +33,7 @@ func (rr *replayReader) hasChunk(seq uint64) bool {
 	return false
 }
 
-// partial reports whether the chunk may lack elements that the log contains in its range.
+// partial reports whether the chunk may lack elements of the log in (from, to].
 func (c *chunk) partial() bool { return c.sparse || c.set.Len() > 0 }
 
 // makeRoom returns the number n of chunks to read for a query, and depth, the number of consecutive

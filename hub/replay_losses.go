@@ -20,10 +20,10 @@ func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 	}
 }
 
-// maintainLossIndex updates the loss index every lossInterval, so that the index knows the topics of
-// events before the durable log removes these. It also drops old chunks, and moves queries that have
-// waited too long for filtered chunks. It returns when the context ends. lowWatermark returns the low
-// watermark of the in-memory log, and lastSeq the seq of the newest event.
+// maintainLossIndex updates the loss index every lossInterval, so that the index knows the topics of events
+// before the durable log removes the events. It also drops old chunks, and calls moveOverdue. It returns when
+// the context ends. lowWatermark returns the low watermark of the in-memory log, and lastSeq returns the seq
+// of the newest event.
 func (rr *replayReader) maintainLossIndex(ctx context.Context, lowWatermark, lastSeq func() uint64) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()

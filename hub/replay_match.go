@@ -79,7 +79,7 @@ func (rr *replayReader) runMatching(ctx context.Context) {
 	})
 }
 
-// nextMatching returns the query for a filtered chunk that has waited longest, or nil.
+// nextMatching returns the query that has waited longest for a filtered chunk, or nil if there is none.
 func (rr *replayReader) nextMatching() *chunkQuery {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()

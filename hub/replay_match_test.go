@@ -47,8 +47,7 @@ func (l *matchEngine) ReadAfter(ctx context.Context, seq uint64, limit ReadLimit
 	return elements, err
 }
 
-// readMatching returns the elements that ReadAfter returns and that concern the set, and elements
-// for the ranges between them.
+// readMatching implements MatchReader.ReadMatching, but ignores limit.Bytes.
 func (l *sliceLog) readMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) (found []*Event, err error) {
 	all, err := l.ReadAfter(ctx, seq, ReadLimit{math.MaxInt, math.MaxInt})
 	if err != nil {

@@ -124,7 +124,8 @@ func (w *queryQueue) newestChunk() *chunkQuery {
 	return w.chunks[len(w.chunks)-1]
 }
 
-// sweep is the state of an iteration, in pieces, over the queries with a seq in [next, to).
+// sweep is the state of an iteration over the queries with a seq in [next, to). Each call of removeSwept does
+// one piece of the iteration.
 type sweep struct {
 	next, to uint64
 	after    uint64 // number of the last visited query at next

@@ -104,8 +104,8 @@ func (l *logEngine) withLock(f func()) {
 	f()
 }
 
-// startLog starts a hub with a log of n events, with the topics t.0 to t.9 alternately. The
-// in-memory log holds the newest memlogEvents of them.
+// startLog starts a hub and publishes n events, with the topics t.0 to t.9 in turn. The in-memory log holds
+// the newest memlogEvents of them.
 func startLog(t *testing.T, n, memlogEvents int) (*Hub, *logEngine) {
 	t.Helper()
 	l := &logEngine{}

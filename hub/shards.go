@@ -21,7 +21,7 @@ type shards struct {
 	newest *sharedBatch
 }
 
-// shard is the position of a part of the subscribers.
+// shard is a part of the subscribers of a group, which share a position.
 type shard struct {
 	// from is the seq up to which all events have been, or are being, offered to the subscribers. It is at most
 	// group.from.
@@ -125,7 +125,8 @@ type batchMemory struct {
 	latency latencies // guarded by Hub.mu
 }
 
-// reserve counts n bytes, or returns false if they exceed the limit.
+// reserve adds n bytes to the total. If the total would exceed maxSharedBytes, it adds nothing and returns
+// false.
 func (m *batchMemory) reserve(n int64) bool {
 	if m.bytes.Add(n) <= maxSharedBytes {
 		return true
@@ -134,14 +135,14 @@ func (m *batchMemory) reserve(n int64) bool {
 	return false
 }
 
-// observe counts the latency of a batch that had been offered to all its subscribers when the clock's reading was
-// offered. oldest is the first event's ageTime. Hub.mu must be held.
+// observe counts the latency of a batch. oldest is the ageTime of its first event. offered is a reading of
+// the clock, made after the batch was offered to all its subscribers. Hub.mu must be held.
 func (m *batchMemory) observe(oldest, offered int64) {
 	m.latency.observe(m.clock.since(oldest, offered))
 }
 
-// release ends the use by the group or by a worker. The last release counts the latency. Hub.mu
-// must be held.
+// release must be called when the group or a worker no longer uses the batch. The last call counts the
+// latency. Hub.mu must be held.
 func (b *sharedBatch) release() {
 	if b.users--; b.users > 0 {
 		return

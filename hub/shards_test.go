@@ -59,7 +59,8 @@ func (k *shardSink) read() {
 	}
 }
 
-// shardTest is a hub with shards of two subscribers, and subscribers of one topic.
+// shardTest is a hub and its subscribers. All subscribers have the same filter, and each shard has two of
+// them.
 type shardTest struct {
 	*testing.T
 	hub   *Hub
@@ -249,8 +250,8 @@ func TestEraseReachesWaitingShards(t *testing.T) {
 	})
 }
 
-// The shards of a group follow the number of its subscribers. A subscriber that moves to another shard because a subscriber
-// has left misses nothing and receives nothing twice, even if the other shard is ahead.
+// A group has no more shards than its subscribers need. If a subscriber leaves and another one therefore
+// moves to its shard, that one misses nothing and receives nothing twice, even if the new shard is ahead.
 func TestSubscribersMoveBetweenShards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startShards(t, 6, Config{Workers: 1})

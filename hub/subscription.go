@@ -139,8 +139,8 @@ func (s *Subscription) Read(limit ReadLimit) ReadResult {
 	return b
 }
 
-// WaitTurn blocks until the subscriber may call Read again, after a Read that returned More and no events. The caller
-// must call end after that Read, and must not hold a lock that a Sink needs.
+// WaitTurn blocks until the subscriber may call Read again, after a Read that returned More and no events.
+// The caller must call end when it is ready to read, and must not hold a lock that a Sink needs.
 func (s *Subscription) WaitTurn() (end func()) {
 	runtime.Gosched()
 	s.hub.turns <- struct{}{}

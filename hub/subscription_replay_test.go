@@ -102,7 +102,7 @@ func TestLastReportsNoGapForRemovedEvents(t *testing.T) {
 	})
 }
 
-// A replay read returns at least one event, and ends close to its limit of bytes.
+// If the first event alone exceeds the limit of bytes, a replay read returns only that event.
 func TestReplayReadLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := startLog(t, 100, 10)

@@ -82,8 +82,8 @@ func checkToken(token string) error {
 	return nil
 }
 
-// isPlain reports whether the token consists of printable ASCII without wildcards, as almost all tokens do. Such a
-// token is valid without a check of its characters with the tables of package unicode.
+// isPlain reports whether the token consists of printable ASCII without wildcards, as almost all tokens do.
+// Such a token is valid, so its characters need not be looked up in the tables of package unicode.
 func isPlain(token string) bool {
 	for i := range len(token) {
 		if c := token[i]; c <= ' ' || c > '~' || c == '*' || c == '>' {
@@ -102,8 +102,9 @@ type Filter struct {
 // Everything is the filter ">".
 var Everything = Filter{text: anyTail, wild: true}
 
-// ParseFilter parses a topic filter. It consists of tokens as a topic does, where "*" matches exactly one token
-// and ">" as the last token matches one or more. The error is an *InvalidError for the parameter "topic".
+// ParseFilter parses a topic filter. Like a topic, a filter consists of tokens. The token "*" matches exactly
+// one token, and ">" as the last token matches one or more. The error is an *InvalidError for the parameter
+// "topic".
 func ParseFilter(s string) (Filter, error) {
 	if err := checkTokens(s, true); err != nil {
 		return Filter{}, err

@@ -11,9 +11,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// topicTable tests each rule of docs/protocol.md#topics with a valid and an invalid string. topic
-// and filter are the expected parts of the error for the string as a topic and as a filter; an
-// empty one means that the string is valid.
+// topicTable tests each rule of docs/protocol.md#topics with a valid and an invalid string. topic is a part
+// of the expected error if text is used as a topic. filter is a part of the expected error if text is used as
+// a filter. If topic or filter is empty, text is valid as such.
 var topicTable = []struct {
 	rule, text    string
 	topic, filter string
