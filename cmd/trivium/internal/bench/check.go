@@ -30,8 +30,8 @@ type checker struct {
 	missing []span // ranges of skipped events, which may still arrive late
 }
 
-// account records that an event with a valid checksum has arrived. It returns the number of events
-// by which the subscriber's position has advanced, which includes skipped events.
+// account records that an event with a valid checksum has arrived. It returns the number of events,
+// including skipped events, by which the subscriber's position has advanced.
 func (c *checker) account(seq uint32, t *Tally) int64 {
 	switch {
 	case seq == c.next:

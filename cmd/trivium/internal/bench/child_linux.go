@@ -46,7 +46,8 @@ type address struct {
 
 const listening = "listening"
 
-// hubFlags are the flags of the measured hub: the defaults, on free loopback ports.
+// hubFlags are the flags of every measured hub. With them, the hub listens on free loopback ports, logs
+// its addresses in JSON, and prints its token.
 var hubFlags = []string{"serve", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--admin", "off", "--auth", "token", "--print-token",
 	"--log-format", "json", "--log-level", "info"}
 

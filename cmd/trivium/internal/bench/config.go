@@ -106,7 +106,7 @@ type Config struct {
 	Progress io.Writer // a terminal for the progress; nil: no progress is shown
 }
 
-// spec describes one measurement: a scenario over a transport, with all numbers set.
+// spec describes one measurement: its scenario, its transport and all its other parameters.
 type spec struct {
 	scenario, transport string
 	secure              string // TLS or HTTP2; "": plain TCP
@@ -118,7 +118,7 @@ type spec struct {
 	delay               time.Duration // with replay: delay in each direction between the hub and NATS
 }
 
-// defaults maps each scenario to its default numbers.
+// defaults maps each scenario to the default parameters of its measurements.
 var defaults = map[string]spec{
 	Fanout: {subscribers: 1000, rate: 100, size: 128, duration: 10 * time.Second, rounds: 5},
 	Burst:  {subscribers: 1000, size: 128, duration: 5 * time.Second, rounds: 5},
@@ -153,7 +153,8 @@ var over = map[string][]string{
 // Scenarios are the names of all scenarios, in the order of the report.
 var Scenarios = []string{Fanout, Burst, Idle, Topics, Slow, Resume, Ingest, Hubs, Replay, Scale, MillionSubscribers}
 
-// spec returns the specification of a scenario with defaults for all numbers that are not set.
+// spec returns the measurement of a scenario over a transport. Parameters that are not set in c get the
+// defaults of the scenario.
 func (c *Config) spec(scenario, transport string) spec {
 	s := defaults[scenario]
 	s.scenario, s.transport, s.engine = scenario, transport, c.Engine
@@ -186,8 +187,8 @@ func (s spec) result() *Result {
 	return &Result{Scenario: s.scenario, Transport: s.transport, Secure: s.secure, Engine: s.engine, Subscribers: s.subscribers, Rate: s.rate, Size: s.size, Rounds: s.rounds}
 }
 
-// sides returns the number of sides of a comparison, which are measured alternately. Each side serves all the
-// subscribers.
+// sides returns the number of sides of a comparison. A side is a server, or a group of hubs that share a
+// log. The sides are measured alternately, and each of them serves s.subscribers subscribers.
 func (s spec) sides() int {
 	switch {
 	case s.scenario == Hubs, s.secure != "" && s.scenario == Fanout:
@@ -205,7 +206,8 @@ func (s spec) levels() (all []int) {
 	return append(all, s.subscribers)
 }
 
-// delays returns the delays to NATS, in each direction, with which the scenario replay is measured.
+// delays returns the network delays for which the scenario replay is measured. Each is the delay in one
+// direction between the hub and NATS.
 func (s spec) delays() []time.Duration {
 	if s.engine == EngineNATS {
 		return []time.Duration{0, time.Millisecond, 100 * time.Millisecond}
@@ -234,7 +236,7 @@ var ways = []way{
 	{name: inProcess, child: true},
 }
 
-// engineWays are the ways to publish over the network to a hub with an engine.
+// engineWays are the ways to publish over the network to a hub with a durable engine.
 var engineWays = []way{
 	{name: "udp", udp: true, batch: 1},
 	{name: singleHTTP, batch: 1},
@@ -248,9 +250,9 @@ const (
 	// ingestWindow is the number of events that are published before the benchmark waits until they
 	// have arrived.
 	ingestWindow = 1000
-	// windowRoom is the maximum number of bytes that the datagrams of a window occupy in the hub's
-	// socket buffer of 4 MiB. It is much less than 4 MiB, so that no datagrams are lost while the
-	// hub is not reading for a moment.
+	// windowRoom is the maximum number of bytes that the datagrams of one burst occupy in the hub's
+	// socket buffer of 4 MiB. It is much less than 4 MiB, so that no datagrams are lost if the hub
+	// stops reading for a moment.
 	windowRoom = 1 << 20
 	// datagramRoom is the number of bytes that the kernel needs per datagram in addition to the
 	// data.
@@ -281,15 +283,15 @@ func (c *Config) specs() []spec {
 	return all
 }
 
-// secured returns the requested measurements with TLS and HTTP/2 that replace s. It returns s itself if c.Secure is
-// empty.
+// secured returns s if c.Secure is empty, and otherwise the measurement s with each protocol in c.Secure.
+// The scenario idle is then also measured without TLS.
 func (c *Config) secured(s spec) []spec {
 	if len(c.Secure) == 0 {
 		return []spec{s}
 	}
 	var all []spec
 	if s.scenario == Idle {
-		all = append(all, s) // in fanout, the hub without TLS is one side of each comparison instead
+		all = append(all, s) // not needed for fanout, where each comparison includes a hub without TLS
 	}
 	for _, secure := range c.Secure {
 		if secure == TLS || s.transport == SSE { // the bench supports HTTP/2 only with SSE

@@ -12,7 +12,7 @@ const (
 	againstJetStream = "JetStream"
 )
 
-// alone returns the same measurement with a single subscriber, to a topic that has no other subscriber.
+// alone returns the measurement s with a single subscriber, whose topic has no other subscribers.
 func (s spec) alone() spec {
 	s.scenario, s.subscribers = Topics, 1
 	return s
@@ -66,8 +66,8 @@ func (r *runner) logHubs(s spec, n int) (*side, error) {
 	return d, nil
 }
 
-// watchAlone prepares a second measurement of the same server in each round: publishing to a single
-// subscriber, while the other connections stay open.
+// watchAlone adds a second measurement to each round of the side: events are published to a single
+// subscriber of the same server, while the other connections stay open.
 func (d *side) watchAlone(s spec) (err error) {
 	d.alone, err = d.r.side(s.alone(), d.server, true)
 	return err
@@ -144,8 +144,9 @@ func (r *runner) publishBeside(s spec) (*Result, error) {
 	return result, nil
 }
 
-// ingestEngine measures publishing to a hub with the configured engine: first inside a process, in
-// comparison with JetStream's own client, and then over the network, without a comparison.
+// ingestEngine measures publishing to a hub with the configured engine. First, a child process publishes
+// to a hub inside itself; this is compared with JetStream's own client. Then the benchmark publishes to
+// a hub over the network, without a comparison.
 func (r *runner) ingestEngine(s spec) ([]*Result, error) {
 	beside, err := r.publishBeside(s)
 	if err != nil {

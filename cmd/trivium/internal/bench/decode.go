@@ -20,7 +20,8 @@ type sseDecoder struct {
 // partial contains the beginning of a block or frame that is not complete.
 type partial []byte
 
-// join returns the stored bytes followed by p. After decoding, the caller must pass the rest to keep.
+// join returns the stored bytes followed by p. The caller must decode them, and then call keep with the
+// bytes that it could not decode.
 func (b *partial) join(p []byte) []byte {
 	if len(*b) == 0 {
 		return p
@@ -188,10 +189,10 @@ func text(p []byte, emit func(message)) {
 	}
 }
 
-// member returns the string value of the first member whose name is encoded as in name, for example
-// "id":" with the quote that begins the value. The value must not contain escapes.
-func member(p []byte, name string) []byte {
-	_, after, _ := bytes.Cut(p, []byte(name))
+// member returns the string value of the first JSON member in p that begins with prefix. The prefix
+// includes the opening quote of the value, for example `"id":"`. The value must not contain escapes.
+func member(p []byte, prefix string) []byte {
+	_, after, _ := bytes.Cut(p, []byte(prefix))
 	value, _, _ := bytes.Cut(after, []byte(`"`))
 	return value
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// event returns the data of one event. It has more than 125 bytes, so that its WebSocket frame has a
-// length of 16 bits.
+// event returns the data of one event. The data has more than 125 bytes, so that the header of its
+// WebSocket frame contains a 16-bit length.
 func event(seq uint32) string {
 	p := make([]byte, 150)
 	stamp{seq: seq}.put(p)
@@ -80,7 +80,8 @@ func h2Text(kind, flags byte, stream uint32, payload string) string {
 	return string(h2Frame(nil, kind, flags, stream, []byte(payload)))
 }
 
-// decoded passes the pieces to a decoder one after the other, and describes the messages that it returns.
+// decoded passes the pieces to a decoder one after the other, and returns a description of the decoded
+// messages.
 func decoded(t *testing.T, transport string, pieces ...string) string {
 	t.Helper()
 	var said []string

@@ -127,7 +127,8 @@ func (f *floor) open(command string) error {
 	return nil
 }
 
-// handshake answers the request and stores the socket at index i.
+// handshake reads a subscriber's request, answers it, and stores the socket in f.fds. The index is i,
+// or depends on the topic if each subscriber has its own topic.
 func (f *floor) handshake(fd, i int) error {
 	var request []byte
 	part := make([]byte, 4096)

@@ -31,7 +31,7 @@ const (
 	quietRate = 20
 )
 
-// goalSpecs returns the measurements that all goals together need.
+// goalSpecs returns the measurements that --goals requires.
 func goalSpecs(c *Config) []spec {
 	own := *c
 	own.Rate = 0
@@ -152,8 +152,9 @@ func atLeast(name string, measured, want float64, unit string) Goal {
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, AtLeast: true, Met: measured >= want}
 }
 
-// evaluateGoals returns the goals that apply to the results. Unless all is set, it returns only the goals of the scenario
-// million and of measurements with TLS or HTTP/2, which --goals does not measure.
+// evaluateGoals returns the goals that apply to the results. all is set with --goals. Without it, only
+// the goals of the scenario million and of measurements with TLS or HTTP/2 are returned, because --goals
+// does not include these measurements.
 func evaluateGoals(results []*Result, all bool) []Goal {
 	var goals []Goal
 	for _, r := range results {

@@ -58,11 +58,12 @@ func (l *load) close() {
 	unix.Close(l.epoll)
 }
 
-// clock returns the monotonic time since base in ns. It is the time in the stamps of events.
+// clock returns the monotonic time since base in ns. Each event contains its value at the time
+// of publishing.
 func (l *load) clock() int64 { return int64(time.Since(l.base)) }
 
-// pump reads from all sockets until done returns true, or until the time given by most has passed. It returns the last
-// result of done.
+// pump reads from all sockets until done returns true, but for no longer than the duration most. It
+// returns the last result of done.
 func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	until := time.Now().Add(most)
 	for {
@@ -161,8 +162,8 @@ type group struct {
 	lastSeq  uint32
 }
 
-// connect opens the subscribers of a plan, at most handshakes at a time. It returns when the hub has
-// confirmed every subscription.
+// connect opens the subscribers of a plan. The constant handshakes limits how many of them connect at
+// the same time. connect returns when the hub has confirmed every subscription.
 func (l *load) connect(name string, p plan) (*group, error) {
 	g := &group{load: l, name: name, plan: p}
 	started, each, most := 0, 5*time.Millisecond, handshakes

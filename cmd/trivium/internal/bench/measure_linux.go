@@ -53,8 +53,8 @@ func (d *side) round(work func() error) (*round, error) {
 	return r, nil
 }
 
-// usage calls work. It stores the elapsed time and the CPU times that the side, the load and the NATS server used
-// during this call in r.
+// usage calls work. In r, it stores the duration of the call, and the CPU times that the side, the load
+// and the NATS server used during the call.
 func (d *side) usage(r *round, work func() error) error {
 	cpu, err := d.cpu()
 	if err != nil {

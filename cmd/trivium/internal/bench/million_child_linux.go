@@ -33,9 +33,9 @@ const (
 	hubDrain     = 8 * time.Second // default of --drain
 )
 
-// million is a hub in this process, with subscribers on connections in memory. All subscribers subscribe to one shared
-// topic. Half of them subscribe to nothing else and are one group. Each of the other subscribers also subscribes to the
-// topic of its own group, which has perGroup members.
+// million is a hub in this process, whose subscribers have in-memory connections. All subscribers
+// subscribe to one shared topic. Half of them subscribe to nothing else and are one group. Each of the
+// other subscribers also subscribes to the topic of its own group, which has perGroup members.
 type million struct {
 	n, size int
 	hub     *hub.Hub
@@ -128,7 +128,8 @@ func (m *million) first(i int) int {
 	return m.n/2 + int(m.stream(i)-1)*perGroup
 }
 
-// measure runs all phases and returns the result. It leaves the counts of lost or changed events to check.
+// measure runs all phases and returns the result. The method check later adds the lost, duplicated and
+// changed events.
 func (m *million) measure(rounds int, rest time.Duration) (*Result, error) {
 	result := &Result{Million: &Million{Groups: len(m.firsts()), Tokens: m.tokens.count()}}
 	figures := result.Million
@@ -269,7 +270,8 @@ func (m *million) events(result *Result, rounds int) error {
 	return nil
 }
 
-// timed calls work, which causes n deliveries, and measures until all of them have been counted.
+// timed calls work, which causes n deliveries. It returns the elapsed time and the CPU time until all
+// deliveries have been counted.
 func timed(run *memoryRun, n int, work func() error) (*round, error) {
 	expected := run.expect(n)
 	r, err := usage(func() error {

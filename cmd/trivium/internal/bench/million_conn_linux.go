@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// memoryConn is the connection of a subscriber in memory. Its writes never block. It counts the messages and computes a
-// checksum of the events. The hub never calls its methods concurrently for writing.
+// memoryConn is the in-memory connection of a subscriber. Its writes never block. It counts the messages
+// and computes a checksum of the events. The hub never calls its write methods concurrently.
 type memoryConn struct {
 	run  *memoryRun
 	kept []byte // bytes of all events, on the first connection of each group; nil: events are not kept
@@ -49,7 +49,8 @@ type deliveries struct {
 	done chan struct{} // closed when left is 0
 }
 
-// expect makes the run count n deliveries. It must be called before their events are published.
+// expect returns a counter of the next n deliveries of the run. It must be called before the events are
+// published.
 func (r *memoryRun) expect(n int) *deliveries {
 	d := &deliveries{done: make(chan struct{})}
 	d.left.Store(int64(n))
@@ -64,7 +65,8 @@ func (d *deliveries) count() {
 	}
 }
 
-// wait blocks until all deliveries were counted or the time of patience has passed. It reports whether all were counted.
+// wait blocks until all deliveries were counted, but no longer than patience. It reports whether all
+// were counted.
 func (d *deliveries) wait() bool {
 	select {
 	case <-d.done:
@@ -168,8 +170,8 @@ func (c *memoryConn) control(block []byte) {
 	}
 }
 
-// check compares the events of the connection with those of other, which checkKept checks, and adds the differences to
-// t. Both connections must have received the same n events.
+// check compares the events of the connection with the events of other, and adds the differences to t.
+// Both connections must have received the same n events. The caller checks other with checkKept.
 func (c *memoryConn) check(other *memoryConn, n uint32, t *Tally) {
 	switch {
 	case c.events < n:

@@ -20,8 +20,8 @@ const (
 	socketBudget = 16 << 10
 )
 
-// million first measures as many real connections as the limit on open files allows. After that, it measures
-// s.subscribers subscribers on connections in memory, in one child process.
+// million first measures as many real connections as the limit on open files allows. After that, it
+// starts a child process that measures s.subscribers subscribers with in-memory connections.
 func (r *runner) million(s spec) (*Result, error) {
 	sockets, err := r.sockets(s)
 	if err != nil {

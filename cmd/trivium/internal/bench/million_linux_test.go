@@ -78,7 +78,7 @@ func TestMemoryConn(t *testing.T) {
 	}
 }
 
-// Each group of perAddress connections uses another source address.
+// Each group of perAddress connections uses a different source address.
 func TestSourceAddress(t *testing.T) {
 	require.Equal(t, "127.0.1.1", sourceAddress(perAddress-1).String())
 	require.Equal(t, "127.0.2.1", sourceAddress(perAddress).String())

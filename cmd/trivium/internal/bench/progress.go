@@ -13,7 +13,7 @@ type progress struct {
 	started int                      // number of steps of all scenarios that have begun
 }
 
-// steps returns the maximum number of calls of step in a scenario.
+// steps returns the maximum number of times that the measurement calls progress.step.
 func (s spec) steps() int {
 	switch s.scenario {
 	case Idle, Resume, MillionSubscribers:

@@ -120,7 +120,7 @@ func openEngine(cfg *Config) (*publisher, error) {
 	return &publisher{some: some, done: func() error { return delivered(h, last) }, end: h.Close}, nil
 }
 
-// delivered blocks until the hub has received the event last from the engine.
+// delivered blocks until the hub has received all events up to the cursor last from the engine.
 func delivered(h *hub.Hub, last hub.Cursor) error {
 	for end := time.Now().Add(patience); h.Position().Seq < last.Seq; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {

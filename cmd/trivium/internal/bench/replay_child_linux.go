@@ -23,8 +23,8 @@ import (
 // so high that the delay does not limit the consumer's rate.
 const consumerBatch = 1 << 16
 
-// runFill is the main function of the child process fill. To a new log, it publishes the events that
-// the scenario replay reads, followed by filler events.
+// runFill is the main function of the child process fill. It publishes events to a new log: first the
+// events that the scenario replay reads, and then filler events.
 func runFill(stderr io.Writer, cfg *Config) (err error) {
 	h, err := openHub(cfg, replayRetention(cfg.Events, cfg.Size))
 	if err != nil {

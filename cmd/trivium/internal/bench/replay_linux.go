@@ -62,8 +62,8 @@ func (r *runner) replay(s spec) ([]*Result, error) {
 	return results, nil
 }
 
-// fill runs a child that publishes the events for the replay to a log. It returns the cursor before
-// the first event.
+// fill runs the child process fill, which publishes the events of the scenario replay. The flags in log
+// select the log. fill returns the cursor before the first event.
 func (r *runner) fill(s spec, log []string) (cursor string, err error) {
 	child, err := r.start(nil, slices.Concat([]string{"bench", "--child", ChildFill}, s.childFlags(), log)...)
 	if err != nil {
@@ -147,8 +147,8 @@ func (d *side) replayRound(s spec, begin string, result *Result) (*round, error)
 	return one, err
 }
 
-// readTo reads until all subscribers have received the events with numbers below head. If no event arrives for the
-// time of patience, the missing events count as lost.
+// readTo reads until all subscribers have received the events with numbers below head. If no event
+// arrives within patience, the missing events count as lost.
 func (g *group) readTo(head uint32) error {
 	for before := int64(-1); g.advanced > before; {
 		before = g.advanced

@@ -75,8 +75,8 @@ type Figures struct {
 	Max                 float64 `json:"max_us"`
 }
 
-// Memory is the memory per connection, as proportional set size in bytes. It does not include Before,
-// the memory of the hub without connections, measured after the hub had served some other connections.
+// Memory is the memory of a hub, as proportional set size in bytes. The memory per connection does not
+// include Before, which is measured after the hub has served and closed some connections.
 type Memory struct {
 	Before       int64   `json:"pss_before"` // memory of the whole process without connections
 	Connected    float64 `json:"pss_per_connection"`
@@ -152,11 +152,11 @@ func (r *Result) noteLate() {
 	}
 }
 
-// maxSpread limits how much the ratios of the rounds may differ: the highest divided by the lowest.
+// maxSpread is the largest factor by which the ratios of the rounds may differ.
 const maxSpread = 1.5
 
-// noteSpread adds a note if the ratios of the rounds differ by more than maxSpread. Rounds of a second
-// or two are not reliable on a busy machine.
+// noteSpread adds a note if the ratios of the rounds differ by a factor of more than maxSpread. Rounds
+// of a second or two are not reliable on a busy machine.
 func (r *Result) noteSpread(ratios []float64) {
 	if low, high := slices.Min(ratios), slices.Max(ratios); high > maxSpread*low {
 		r.Disturbed = true
@@ -315,7 +315,7 @@ func table(w io.Writer, rows [][]string) {
 	_ = t.Flush() // the error of w is returned by the last write
 }
 
-// none is written instead of a figure that was not measured.
+// none is the text for a figure that was not measured.
 const none = "-"
 
 func count(n int64) string {

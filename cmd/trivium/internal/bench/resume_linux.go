@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// resume connects all subscribers at once, with a cursor that is a few seconds old. Meanwhile, events are published,
-// and other subscribers stay connected; their number is a tenth of that of the resuming subscribers. At most handshakes
-// connections are opened concurrently.
+// resume connects all subscribers at once, with a cursor that is a few seconds old. The constant handshakes
+// limits how many connections are opened concurrently. Meanwhile, events are published, and other
+// subscribers stay connected; their number is a tenth of the number of resuming subscribers.
 func (r *runner) resume(s spec) (*Result, error) {
 	d, err := r.hubSide(s, true)
 	if err != nil {
@@ -92,8 +92,8 @@ func (d *side) listen(length time.Duration) (*round, error) {
 // published. It may be called while the source runs.
 func (d *side) out() uint32 { return uint32(d.source.expected.Load() / d.source.fan) }
 
-// catchUp waits until all subscribers of the group have received all events whose number is at least from and less than
-// head. Events that do not arrive count as lost.
+// catchUp waits until all subscribers of the group have received the events in the range [from, head).
+// Events that do not arrive count as lost.
 func (g *group) catchUp(head, from uint32) error {
 	done, err := g.load.pump(patience, func() bool { return g.reached(head, from) })
 	if err == nil && !done {
@@ -102,8 +102,8 @@ func (g *group) catchUp(head, from uint32) error {
 	return err
 }
 
-// reached reports whether all subscribers of the group, which began with event number from, have received the events
-// with numbers below head.
+// reached reports whether all subscribers of the group have received the events in the range
+// [from, head). from is the number of the first event that they expect.
 func (g *group) reached(head, from uint32) bool {
 	if g.advanced < int64(len(g.conns))*int64(head-from) {
 		return false // this cheap check usually suffices

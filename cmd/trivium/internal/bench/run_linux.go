@@ -206,7 +206,7 @@ func (r *runner) hub(extra ...string) (*Server, error) {
 	return s, nil
 }
 
-// hubSide starts a hub with the flags and creates a side for it. The method side describes the parameter own.
+// hubSide starts a hub with the flags and creates a side for it. For own, see the method side.
 func (r *runner) hubSide(s spec, own bool, flags ...string) (*side, error) {
 	server, err := r.hub(flags...)
 	if err != nil {
@@ -338,7 +338,7 @@ func (d *side) published(rate, n int) error {
 	})
 }
 
-// forever is longer than any call of pump lasts.
+// forever is a timeout for pump that never expires.
 const forever = 1 << 62
 
 // beside calls work, and publishes n events in another goroutine at the same time. If n is 0, it

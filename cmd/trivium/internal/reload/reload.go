@@ -22,17 +22,17 @@ import (
 const (
 	// watchPoll is the interval between two polls of the files.
 	watchPoll = 250 * time.Millisecond
-	// watchQuiet is the delay after which changed content is read again. The content is loaded only if it is the same,
-	// because the file may not have been written completely before.
+	// watchQuiet is the delay between the first and the second read of changed content. The content is
+	// loaded only if both reads return the same, because a process may still be writing the file.
 	watchQuiet = 100 * time.Millisecond
 	// watchGrace is the time for which a fault must last before it is logged. A fault may be temporary, for example while
 	// the two files of a pair are replaced one after the other.
 	watchGrace = 400 * time.Millisecond
 )
 
-// A file of at most watchAlways bytes is read at each poll. A larger file is read only for the time
-// watchSettled after its size, its modification time or the file that its path leads to has changed.
-// This time is longer than 2 s, because some file systems store modification times with a precision
+// A file of at most watchAlways bytes is read at each poll. A larger file is read only if it has changed
+// within the last watchSettled: its size, its modification time, or the file to which its path leads.
+// watchSettled is longer than 2 s, because some file systems store modification times with a precision
 // of 2 s.
 const (
 	watchAlways  = 64 << 10
@@ -58,7 +58,7 @@ type watchUnit struct {
 	flags, paths []string
 	load         func([][]byte) error
 
-	infos      []fs.FileInfo     // results of Stat when a file had last changed; nil after an error of Stat
+	infos      []fs.FileInfo     // results of Stat after the last change of a file; nil: the files must be read
 	infosSince time.Time         // time at which infos changed
 	seen       [sha256.Size]byte // hash of the content that was last read
 	sum        [sha256.Size]byte // hash of the content that was last passed to load, whether it was valid or not

@@ -139,7 +139,7 @@ func splitFaults(err error) []settings.Fault {
 	return faults
 }
 
-// run closes connections whose tokens have ended, and runs the authentication schemes, until ctx is canceled.
+// run closes connections with expired tokens, and runs the authentication schemes, until ctx is canceled.
 func (a *accessControl) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()

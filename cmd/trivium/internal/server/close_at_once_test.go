@@ -11,8 +11,9 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// TestCloseAtOnceKeepsDescriptor checks that closeAtOnce shuts a connection down for both sides, but does not close its
-// descriptor, because a transport that has hijacked the connection may still write to the descriptor.
+// TestCloseAtOnceKeepsDescriptor checks that closeAtOnce shuts down a connection in both directions, but
+// does not close its descriptor, because a transport that has hijacked the connection may still write to
+// the descriptor.
 func TestCloseAtOnceKeepsDescriptor(t *testing.T) {
 	h, err := hub.New(hub.Config{})
 	require.NoError(t, err)

@@ -91,7 +91,8 @@ var engineFlags = map[string]string{
 	"Retention.Events": "--retain-events",
 }
 
-// nameFlags adds the names of flags to an error of the engine: the flags that set the fields that the error is about.
+// nameFlags adds flags to an error of the engine: for each jetstream.ConfigError, the flag that sets its
+// field.
 func nameFlags(err error) error {
 	var flags []string
 	var collect func(error)

@@ -20,8 +20,8 @@ import (
 // idleTimeout is the maximum time for which a connection stays open between two requests.
 const idleTimeout = 2 * time.Minute
 
-// logPanicsEvery is the minimum interval between two log lines about panics. It is limited, because the lines contain
-// stack traces.
+// logPanicsEvery is the minimum interval between two log lines about panics. Without a minimum, frequent
+// panics would fill the log with stack traces.
 const logPanicsEvery = 10 * time.Second
 
 // closeAfterChunked closes an HTTP/1 connection after a request with chunked transfer encoding.

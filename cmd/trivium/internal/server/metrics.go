@@ -43,8 +43,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(descLatency, s.Latency.Count, s.Latency.Seconds, s.Latency.Buckets)
 }
 
-// position is the place of a field in a snapshot. It holds the name prefix and the labels that the metric of the field gets
-// because the field is inside of maps.
+// position holds the properties of a metric that depend on the place of its field in a snapshot: the
+// prefix of its name, and its labels.
 type position struct {
 	prefix         string // prefix of the name
 	labels, values []string

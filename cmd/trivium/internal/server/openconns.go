@@ -216,8 +216,8 @@ func (o *openConnections) connState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// admit keeps a new connection or closes it. If a limit is reached, it first tries to close a connection that waits
-// for its peer instead.
+// admit keeps a new connection or closes it. If a limit is reached, it first tries to close another
+// connection instead: one on which the hub waits for the peer.
 func (o *openConnections) admit(conn net.Conn) {
 	o.mu.Lock()
 	c := o.conns[conn]
@@ -280,9 +280,8 @@ func (o *openConnections) refuse() {
 	o.counts.refused++
 }
 
-// takeOldest returns the connection that must be closed first and removes it from its queue. It returns
-// nil if no connection waits for its peer. The caller holds mu, and closes the connection after it has
-// released mu.
+// takeOldest returns the connection that must be closed first and removes it from its queue. It returns nil
+// if all queues are empty. The caller holds mu, and closes the connection after it has released mu.
 func (o *openConnections) takeOldest() *openConn {
 	if c := o.takeIdle(); c != nil {
 		return c
@@ -382,9 +381,10 @@ func (o *openConnections) stats() openStats {
 	return s
 }
 
-// closeAtOnce shuts a connection down without sending the close alert of TLS, because this could block. It does not close
-// the descriptor; net/http does, or the transport that has just hijacked the connection. A transport writes to the number
-// of the descriptor. If closeAtOnce closed it, a new connection with the same number could receive the events of the old one.
+// closeAtOnce shuts a connection down without sending the close alert of TLS, because this could block. It
+// does not close the descriptor; net/http does, or the transport that has just hijacked the connection. This
+// transport writes to the descriptor's number: if closeAtOnce closed it, a new connection could get the same
+// number and receive the events of the old one.
 func closeAtOnce(conn net.Conn) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()

@@ -92,8 +92,9 @@ func TestBusyConnectionsStayOpen(t *testing.T) {
 	require.Equal(t, openStats{open: 2, refused: 1}, o.stats())
 }
 
-// If no connection is idle, the hub closes a connection whose request body is incomplete, of the sender
-// that has the most such connections. It never closes a connection that serves a complete request.
+// If no connection is idle, the hub closes a connection whose request body is incomplete. It chooses one
+// of the sender with the most such connections. It never closes a connection on
+// which it serves a complete, authorized request.
 func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 4}, nil, discardLog())
 	waiting := func(sender string) (*peerConn, *openConn) {

@@ -40,8 +40,8 @@ type Server struct {
 	api       *transports.API
 	open      *openConnections
 	adminOpen *openConnections
-	// accepts and adminAccepts are the acceptors below public and admin. listen sets them;
-	// adminAccepts is nil without --admin.
+	// accepts and adminAccepts accept the connections of the main and of the admin listener. The
+	// method listen sets them; adminAccepts is nil if --admin is off.
 	accepts, adminAccepts *acceptor
 	panics                atomic.Uint64 // number of panics of request handlers
 	sources               []*source

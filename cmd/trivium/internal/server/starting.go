@@ -24,8 +24,8 @@ const (
 	maxEngineRetry = 10 * time.Second
 )
 
-// switchable is an http.Handler that calls another handler, which set replaces after the hub has
-// started.
+// switchable is an http.Handler that calls another handler, which can be replaced with the method set. It
+// is replaced when the hub has started.
 type switchable struct{ current atomic.Pointer[http.Handler] }
 
 // set replaces the handler that ServeHTTP calls.

@@ -17,8 +17,8 @@ type certificateExpiry struct {
 }
 
 // observeCertificates returns a certificateExpiry for the certificates of a TLS configuration, or nil if
-// config is nil. With --acme, it changes the configuration to record each certificate at a handshake
-// that uses it.
+// config is nil. With --acme, it changes the configuration, so that each handshake records the expiry of
+// the certificate that it uses.
 func observeCertificates(config *tls.Config, acme bool) *certificateExpiry {
 	if config == nil {
 		return nil

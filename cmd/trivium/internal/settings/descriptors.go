@@ -10,8 +10,7 @@ import (
 // AdminConnections is the maximum number of open connections on the admin listener.
 const AdminConnections = 32
 
-// These numbers of file descriptors are reserved: connections to the main listener may not use
-// them.
+// These are counts of reserved file descriptors, which connections to the main listener may not use.
 const (
 	// ownDescriptors are for the admin listener, watched files, the log, and connections to token issuers and NATS.
 	ownDescriptors = 32 + AdminConnections

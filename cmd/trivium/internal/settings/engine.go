@@ -108,7 +108,7 @@ func (c *ServeConfig) minRetainBytes() Size {
 	return minLogBytes
 }
 
-// checkLog returns the faults of limits that are lower with a durable engine.
+// checkLog returns a fault if --max-event-bytes is larger than a durable engine allows.
 func (c *ServeConfig) checkLog() []Fault {
 	if c.Engine == EngineMemory {
 		return nil

@@ -8,13 +8,13 @@ import (
 	"github.com/trivium-hub/trivium/hub/jetstream"
 )
 
-// MemlogShare divides the runtime's memory limit: with a durable engine, the in-memory log may use one part of
-// MemlogShare equal parts. The rest of the memory is needed for other purposes. For example, the NATS server of the
-// embedded engine keeps blocks of its log in memory, each of 8 MiB.
+// MemlogShare limits the size of the in-memory log with a durable engine: the maximum is the memory limit
+// of the runtime divided by MemlogShare. The rest of the memory is needed for other purposes. For example,
+// the NATS server of the embedded engine keeps blocks of its log in memory, each of 8 MiB.
 const MemlogShare = 4
 
-// encodingShare divides the memory of the in-memory log: one of encodingShare equal parts is for the encodings of its
-// events. An encoding is an event's bytes in the format of a transport.
+// encodingShare limits the size of the encodings of events: the maximum is the memory of the in-memory log
+// divided by encodingShare. An encoding is an event's bytes in the format of a transport.
 const encodingShare = 8
 
 // Retention holds the limits of the events that a hub retains.
@@ -24,10 +24,11 @@ type Retention struct {
 	Log       hub.Retention // limits of the engine's durable log
 }
 
-// Retention returns the limits of the hub's in-memory log and of the engine's durable log. With the memory engine, both
-// are the configured limits. With a durable engine, the configured limits apply to the durable log. The in-memory log may
-// then be smaller, because older events are read from the durable log: it is also limited by the default limits and by a
-// share of memoryLimit, which is in bytes. Of the memory of the in-memory log, a part is used for the encodings of events.
+// Retention returns the limits of the hub's in-memory log and of the engine's durable log. With the memory
+// engine, both are the configured limits. With a durable engine, the configured limits apply to both logs,
+// and the in-memory log is also limited by the default limits and by a share of memoryLimit, which is in
+// bytes. The in-memory log may be smaller than the durable log, because older events are read from the
+// durable log. A part of the memory of the in-memory log is reserved for the encodings of its events.
 func (c *ServeConfig) Retention(memoryLimit int64) Retention {
 	log := hub.Retention{Events: c.RetainEvents, Bytes: int64(c.RetainBytes), Age: c.RetainAge, GapTopics: c.GapTopics}
 	memlog := log

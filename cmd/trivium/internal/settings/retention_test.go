@@ -32,7 +32,7 @@ func TestMaxEventSize(t *testing.T) {
 }
 
 // An eighth of the memory of the in-memory log is for encodings. With a durable engine, the memory of
-// the in-memory log is limited by a share of the memory limit, and the durable log may have all bytes of
+// the in-memory log is limited by a share of the memory limit, and the durable log may use all of
 // --retain-bytes.
 func TestRetentionShares(t *testing.T) {
 	const mebibyte = 1 << 20
