@@ -211,8 +211,8 @@ func BenchmarkFilterSet(b *testing.B) {
 	}
 }
 
-// BenchmarkResume measures the time in which 1000 subscriptions start and read their first events,
-// which are only in the durable log.
+// BenchmarkResume measures how long 1000 subscriptions take to start and to read their first events, which
+// are only in the durable log.
 func BenchmarkResume(b *testing.B) {
 	l := &logEngine{}
 	h, err := New(Config{Engine: l, Retention: Retention{Events: 100}})

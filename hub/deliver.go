@@ -175,9 +175,9 @@ func (h *Hub) enqueueGroup(g *group) {
 	}
 }
 
-// addDeletedRange applies a deleted range of the log. It removes all older events from the in-memory
-// log. It also queues all groups, so that each subscription reads through the replay reader and finds
-// the range at its position in the log.
+// addDeletedRange applies a deleted range of the log. It removes all events from the in-memory log, because
+// they are older than the end of the range. It also queues all groups, so that their subscriptions read the
+// range through the replay reader.
 func (h *Hub) addDeletedRange(deletedRange *Event) {
 	for !h.memlog.clear() {
 		h.yield()

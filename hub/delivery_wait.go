@@ -11,7 +11,7 @@ import (
 // returns before the events are delivered.
 const ownWriteTimeout = 250 * time.Millisecond
 
-// deliveryWait is a wait for the delivery of an event. Guarded by Hub.mu.
+// deliveryWait represents one caller of waitDelivered. Guarded by Hub.mu.
 type deliveryWait struct {
 	seq  uint64
 	slot int           // index in Hub.deliveryWaits; -1: the event was delivered

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// groupModel is a group over an in-memory log. want contains the events that were not in a batch
-// yet.
+// groupModel is a group and the in-memory log that it reads. want contains the events that were not in a
+// batch yet.
 type groupModel struct {
 	w    *memlog
 	g    *group

@@ -41,7 +41,8 @@ func newIndexEntry(number, anchor uint32) indexEntry {
 func (p indexEntry) group() uint32  { return uint32(p >> 32) }
 func (p indexEntry) anchor() uint32 { return uint32(p) }
 
-// anchor is an anchor of a group. The low bits of the key are its kind, the other bits a hash.
+// anchor is one of the anchors of a group. The low bits of its key are the kind of the anchor. The other bits
+// are a hash.
 type anchor struct {
 	key  uint32
 	slot uint32 // index of the group's entry in the list of entries

@@ -22,9 +22,9 @@ type Latency struct {
 	Sum     time.Duration
 }
 
-// latencyClock is the clock for the latencies of batches. With the memory engine, it reads only the monotonic clock,
-// which takes half as long as a reading of the time of day, and derives the time of day from the engine's latest
-// reading of both clocks.
+// latencyClock is the clock for the latencies of batches. With the memory engine, it reads only the monotonic
+// clock, because reading the time of day takes twice as long. It derives the time of day from the engine's
+// latest reading of both clocks.
 type latencyClock struct {
 	engine *memoryEngine // static; nil: another machine may set the times of events
 	offset int64         // engine.clockOffset at the latest publish; guarded by Hub.mu

@@ -26,7 +26,7 @@ type logElement struct {
 	erased     bool
 }
 
-// add appends e to pending if there is room. e must be the element that follows known.
+// add appends e to pending if there is room. e must be the first element after l.known.
 func (l *lossIndex) add(e *Event) {
 	switch {
 	case l.pending.len() == maxPendingRemovals:

@@ -90,9 +90,9 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 	return found, nil
 }
 
-// If the durable log is longer than the in-memory log, each reported loss has happened. Each loss that
-// has happened is reported as certain, unless the log removed events that the loss index had not read
-// yet.
+// The durable log may be longer than the in-memory log. A loss must be reported as certain only if it has
+// happened, and each loss that has happened at least as possible. The reports must be exact, unless the log
+// removed events that the loss index had not read yet.
 func TestLossIndexModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := &sliceLog{}

@@ -97,7 +97,8 @@ func (b *maskBlock) index(named []uint64) {
 	}
 }
 
-// runs calls f for each run of elements with the same position and tag.
+// runs calls f for each run of consecutive elements with the same position and tag. The parameter at is their
+// position.
 func runs(named []uint64, f func(at int, run []uint64)) {
 	for len(named) > 0 {
 		n := 1

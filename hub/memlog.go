@@ -39,8 +39,8 @@ func (r Retention) withDefaults() Retention {
 // long Hub.mu is held.
 const maxRemovals = 64
 
-// memlog is the in-memory log: the retained events by seq and by topic, and the losses of topics. It is guarded by
-// Hub.mu, except for the attachments of its events.
+// memlog is the in-memory log: the retained events, indexed by seq and by topic, and the recorded losses of
+// topics. It is guarded by Hub.mu, except for the attachments of its events.
 type memlog struct {
 	keep         Retention // static
 	visits       int       // static; maxVisits, except in tests
@@ -122,8 +122,8 @@ func (l *memlog) add(e *Event) {
 func (l *memlog) setTimes(e *Event) {
 	at := e.Time.UnixNano()
 	l.maxTime = max(l.maxTime, at)
-	// If another server's clock is ahead, the times of its events must neither expire other events nor keep its own
-	// events longer.
+	// If another server's clock is ahead, its events must not make other events expire early, and must not be
+	// kept too long themselves.
 	switch {
 	case e.ageTime != 0:
 		l.clockRead = e.ageTime

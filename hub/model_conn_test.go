@@ -173,8 +173,8 @@ func (c *conn) checkGap(g *Gap, before, after uint64) {
 	}
 }
 
-// checkDelivered checks one step of the client's position: events must be exactly the matching
-// events between the position and to. Events up to fellBehind may be missing.
+// checkDelivered checks that the client's position may move to the seq to: events must be exactly the
+// matching events between the position and to. Events up to fellBehind may be missing.
 func (c *conn) checkDelivered(events []*Event, to, fellBehind uint64) {
 	l, i := c.m.truth, 0
 	for _, seq := range l.between(c.set, c.position, to) {
@@ -218,7 +218,8 @@ func (c *conn) drain() {
 	c.writing = false
 }
 
-// step calls read at least once. A slow reader leaves some events unread.
+// step reads if there may be something to read. Sometimes it behaves like a slow reader: it calls read only
+// once, and leaves the other events unread.
 func (c *conn) step() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

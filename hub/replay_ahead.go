@@ -36,9 +36,9 @@ func (rr *replayReader) hasChunk(seq uint64) bool {
 // partial reports whether the chunk may lack elements of the log in (from, to].
 func (c *chunk) partial() bool { return c.sparse || c.set.Len() > 0 }
 
-// makeRoom returns the number n of chunks to read for a query, and depth, the number of consecutive
-// forward reads before this one. n doubles with depth. Its limit is lower if subscribers read at
-// several positions. makeRoom removes old chunks to make room for n chunks, and reserves that room.
+// makeRoom returns the number n of chunks to read for a query, and depth, the number of consecutive forward
+// reads before this one. n doubles with depth, up to a limit, which is lower if subscribers read at several
+// positions. makeRoom removes old chunks to make room for n chunks, and reserves that room.
 func (rr *replayReader) makeRoom(q chunkQuery) (depth, n int) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()

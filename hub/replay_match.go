@@ -24,8 +24,8 @@ var defaultMatchRule = matchRule{share: 64, chunks: 2, distance: 8 * chunkEvents
 const (
 	// matchTimeout limits how long a query may wait for a filtered chunk.
 	matchTimeout = time.Second
-	// If the read of a filtered chunk fails or times out, the subscriber reads unfiltered chunks for matchBackoff
-	// times the time that it has waited.
+	// If the read of a filtered chunk fails or times out, the subscriber reads unfiltered chunks for
+	// matchBackoff times as long as it has waited.
 	matchBackoff = 8
 )
 
@@ -126,8 +126,9 @@ func newFilteredChunk(q *chunkQuery, elements []*Event) chunk {
 	return c
 }
 
-// readUnfiltered changes the query of a subscriber that waits for a filtered chunk, so that it
-// waits for an unfiltered one. It records how long the subscriber has waited without a result.
+// readUnfiltered changes the query of a subscriber that waits for a filtered chunk, so that it waits for an
+// unfiltered one. The longer the subscriber has waited without a result, the longer it then reads only
+// unfiltered chunks.
 func (rr *replayReader) readUnfiltered(s *subscriber, waited time.Duration) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -136,7 +137,8 @@ func (rr *replayReader) readUnfiltered(s *subscriber, waited time.Duration) {
 	}
 }
 
-// moveToUnfiltered moves the query to the queries for unfiltered chunks, as readUnfiltered does. mu must be held.
+// moveToUnfiltered moves the query to the queue for unfiltered chunks, as readUnfiltered does. mu must be
+// held.
 func (rr *replayReader) moveToUnfiltered(q *chunkQuery, waited time.Duration) {
 	rr.slowMatches[q.sub] = time.Now().Add(matchBackoff * max(waited, matchTimeout))
 	rr.queue.remove(q.sub)

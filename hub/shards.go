@@ -153,8 +153,8 @@ func (b *sharedBatch) release() {
 	}
 }
 
-// coalesce is Batch.Coalesce for all workers. The first caller encodes the events. Other callers wait
-// until it has finished, and get the same bytes.
+// coalesce does the work of Batch.Coalesce once for all workers. The first caller encodes the events. Other
+// callers wait until it has finished, and get the same bytes.
 func (b *sharedBatch) coalesce(encoding int, encode func(*Event) []byte, start int) (joined []byte, end int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -207,8 +207,8 @@ func TestShardsShareEncodings(t *testing.T) {
 	})
 }
 
-// If shared batches have used up their memory, each worker makes its own batches. No event is lost, and the memory
-// stays limited.
+// If shared batches have reached their memory limit, each worker makes its own batches. No event is lost, and
+// the memory stays limited.
 func TestSharedBatchMemoryIsLimited(t *testing.T) {
 	for _, free := range []int64{0, eventSize, 2 * eventSize, 10 * eventSize} {
 		synctest.Test(t, func(t *testing.T) {

@@ -17,8 +17,8 @@ func gatherAll(ix *index, t *topicTokens) []*group {
 	return found
 }
 
-// lockHolds counts, for each time Hub.mu is held, how many groups change and how many events are added
-// and removed. It compares snapshots of the hub, and does not rely on the counts of deliver.
+// lockHolds counts how many groups change, and how many events are added and removed, each time that Hub.mu
+// is held. It compares snapshots of the hub, and does not rely on the counts of deliver.
 type lockHolds struct {
 	hub                   *Hub
 	groups, added, popped int // the largest number between two releases of the lock

@@ -102,8 +102,8 @@ type ReadResult struct {
 }
 
 // Read returns the events after the position, within the limit, and moves the position past them. If there is
-// nothing to read, the result is empty and the position is that of the newest event. A subscription that started
-// after a cursor keeps its position until it has filters.
+// nothing to read, the result is empty and the position is that of the newest event. However, a subscription
+// that starts with a cursor keeps its position until it has filters.
 func (s *Subscription) Read(limit ReadLimit) ReadResult {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
@@ -185,10 +185,10 @@ func (s *Subscription) dropEarly(events []*Event) []*Event {
 	return events[early:]
 }
 
-// Offset returns the index of the first event in the batch that the subscription has not read. If ok is true, the
-// subscription's unread events up to b.To are exactly b.Events[start:], and the caller must call Advance when it has
-// delivered them. If ok is false, the caller must use Read instead. That happens, for example, if the batch is for the
-// filters before SetFilters.
+// Offset returns the index of the first event in the batch that the subscription has not read. If ok is true,
+// the subscription's unread events up to b.To are exactly b.Events[start:], and the caller must call Advance
+// when it has delivered them. If ok is false, the caller must use Read instead. That happens, for example, if
+// the batch is for filters that SetFilters has replaced.
 func (s *Subscription) Offset(b *Batch) (start int, ok bool) {
 	if b.group != s.batchGroup || s.position < b.From || !s.isExact() || s.conflate || !s.since.IsZero() {
 		return 0, false

@@ -161,7 +161,7 @@ func TestCoverExhaustive(t *testing.T) {
 	require.Equal(t, mustFilter(">"), Everything)
 }
 
-// There are few tokens, so that filters often match topics.
+// The generators use few tokens, so that filters often match topics.
 var (
 	someTokens = []string{"a", "b", "$s", "orders", "ä"}
 	topicGen   = rapid.Custom(func(t *rapid.T) string {

@@ -281,8 +281,7 @@ func testConcurrent(t *testing.T, l *log, batches int) {
 	}
 }
 
-// testEndedContext checks that a publish whose context has ended is either refused or accepted as a
-// whole.
+// testEndedContext checks that a publish whose context has ended stores either all of its events or none.
 func testEndedContext(t *testing.T, l *log) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

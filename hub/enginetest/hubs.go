@@ -164,9 +164,9 @@ func testLast(t *testing.T, h *hub.Hub) {
 	}
 }
 
-// testAllExpired checks which gaps are reported for a log whose events have all expired. It returns false if the test
-// has no result: on a busy machine, events may expire before the hub receives them, and the hub does not know their
-// topics.
+// testAllExpired checks which gaps are reported for a log whose events have all expired. It returns false if
+// the result cannot be checked: on a busy machine, events may expire before the hub receives them, and the
+// hub does not know their topics.
 func testAllExpired(t *testing.T, h *hub.Hub) bool {
 	begin := h.Position()
 	live := Subscribe(t, h, hub.Request{Filters: Set(t, ">")})
