@@ -278,7 +278,7 @@ func TestIdlePollConnectionsCount(t *testing.T) {
 
 // If no further poll arrives within idleTime, a connection is returned to its server, which serves the
 // next request.
-func TestIdlePollConnectionsGoBack(t *testing.T) {
+func TestIdlePollConnectionsAreReturnedAfterIdleTime(t *testing.T) {
 	before := longpoll.SetIdleTime(time.Millisecond)
 	s := tt.Start(t, tt.Config{})
 	longpoll.SetIdleTime(before)
@@ -308,7 +308,7 @@ func TestIdlePollConnectionsTimeOut(t *testing.T) {
 
 // When its token ends, a connection without a poll is returned to its server. The same code returns the
 // connection if a limit would otherwise refuse another connection.
-func TestIdlePollConnectionsGiveUpTheirPlace(t *testing.T) {
+func TestIdlePollConnectionsAreReturnedWhenTokenEnds(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dialRaw(t, s)
 	c.send(pollFrom(s.Hub.Position().String()))
