@@ -76,7 +76,7 @@ func TestBenchFiguresAddUp(t *testing.T) {
 		case bench.Idle: // the measurement mostly waits, so one process per transport runs at the same time
 			for _, transport := range []string{bench.SSE, bench.WebSocket, bench.LongPoll} {
 				t.Run(scenario+"/"+transport, func(t *testing.T) {
-					// In a shorter time, an idle hub on a busy machine may use no CPU time at all.
+					// During a shorter measurement, an idle hub on a busy machine may use no CPU time at all.
 					measure(t, 1, scenario, "--transport", transport, "--duration", "2s")
 				})
 			}

@@ -26,8 +26,8 @@ func TestMaskArgs(t *testing.T) {
 	}
 }
 
-// TestRestoreArgsOfAnotherCommand checks that restoreArgs ignores hidden arguments that do not belong to
-// the masked ones.
+// TestRestoreArgsOfAnotherCommand checks that restoreArgs ignores a value of hiddenArgs that does not match
+// the masked arguments.
 func TestRestoreArgsOfAnotherCommand(t *testing.T) {
 	args := []string{"sub", "--token", "***", ">"}
 	for _, hidden := range []string{"", "null", "[]", `{"3":"a.b"}`, `{"4":"x"}`, `{"-1":"x"}`, `{"1":"--last"}`, `{"2":""}`, `{"2":2}`} {

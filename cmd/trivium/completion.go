@@ -133,8 +133,8 @@ func names(all []completed) string {
 	return strings.Join(words, " ")
 }
 
-// cases returns the branches of a shell case statement, one per command. Each branch contains the
-// string before, the flags of the command and the string after.
+// cases returns the branches of a shell case statement, one per command. Each branch contains the flags of
+// the command, preceded by the parameter before and followed by the parameter after.
 func cases(all []completed, before, after string) string {
 	var b strings.Builder
 	for _, c := range all {

@@ -16,7 +16,7 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// controlText is a string that would change a terminal or forge a log line if it were printed
+// controlText is a string that would control a terminal or forge a log line if it were printed
 // without escaping.
 const controlText = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\r\nforged\x7f"
 

@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// A drain with default settings ends before the process would be killed by docker stop, or according
-// to the systemd unit and the compose file in docs/operations.md.
+// A drain with default settings ends before docker stop would kill the process. It also ends before the
+// stop timeouts of the systemd unit and of the compose file in docs/operations.md.
 func TestDrainFitsStopTimeouts(t *testing.T) {
 	field, ok := reflect.TypeFor[settings.ServeConfig]().FieldByName("Drain")
 	require.True(t, ok)

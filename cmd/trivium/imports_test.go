@@ -43,7 +43,7 @@ func ours(importPath string) bool {
 	return importPath == module || strings.HasPrefix(importPath, module+"/")
 }
 
-// within reports whether a directory is dir or a directory below it.
+// within reports whether folder is the directory dir or is below it.
 func within(folder, dir string) bool { return folder == dir || strings.HasPrefix(folder, dir+"/") }
 
 // goList returns the packages that match the patterns and all their dependencies, for a target platform. The key is the
@@ -79,7 +79,7 @@ type importRule struct {
 	exact   bool     // the rule applies to dir only, not to the directories below it
 }
 
-// importRules are the import rules. To a package, the first rule applies whose dir contains the package.
+// importRules are the import rules. If several rules match the directory of a package, the first one applies.
 // Packages with test helpers may import all packages, as test files may.
 var importRules = []importRule{
 	{dir: "cmd/trivium/internal/settings", allowed: []string{"hub", "auth", "transports", "cmd/trivium/internal/terminal"}},
@@ -304,7 +304,7 @@ func topNames(t *testing.T) []string {
 		}
 		return names
 	}
-	// safe.directory is needed if the directory belongs to another user than the tests.
+	// Without safe.directory, git refuses a repository that belongs to another user.
 	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z")
 	cmd.Dir = moduleRoot
 	out, err := cmd.Output()

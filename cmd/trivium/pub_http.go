@@ -138,7 +138,7 @@ func readProblem(response *http.Response, body io.Reader) error {
 
 // publishLines publishes each line of in as an event. If in yields no line for the duration pubLinger,
 // the current request ends, so that the hub confirms its events; the next line starts another request.
-// If publishLines returns an error, the returned published describes the requests before the failed one.
+// If publishLines returns an error, its other result describes the requests before the failed one.
 func publishLines(in io.Reader, encode func([]byte) []byte, post func(io.Reader) (published, error)) (published, error) {
 	lines, stop := make(chan []byte), make(chan struct{})
 	defer close(stop)
@@ -189,8 +189,8 @@ func feedLines(in io.Reader, encode func([]byte) []byte, lines chan<- []byte, st
 	return nil
 }
 
-// postBatch sends one request with the line first and all following lines, until none arrives for the duration
-// pubLinger.
+// postBatch sends one request. The body consists of the parameter first and of the lines that arrive
+// afterwards, until no line arrives for the duration pubLinger.
 func postBatch(first []byte, lines <-chan []byte, post func(io.Reader) (published, error)) (published, error) {
 	type result struct {
 		published

@@ -195,7 +195,7 @@ func (s *subscriber) run(ctx context.Context) error {
 		s.status.report(s.client.State(), s.client.Stats())
 		err := s.printForTurn(ctx)
 		if err == nil {
-			// The cursor of the client can be used, because all delivered events have been printed.
+			// The cursor of the client can be saved, because all events that the client delivered have been printed.
 			s.last = s.client.Cursor()
 		}
 		if saveErr := s.saved.save(s.last); saveErr != nil && (err == nil || !isFailure(err)) {

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// keepOwner sets the owner of file to the owner recorded in like, so that a hub which runs as another
-// user can still read the file.
+// keepOwner sets the owner and group of file to those of the file that like describes, so that a hub which
+// runs as another user can still read the file.
 func keepOwner(file *os.File, like os.FileInfo) error {
 	stat, ok := like.Sys().(*syscall.Stat_t)
 	if !ok {

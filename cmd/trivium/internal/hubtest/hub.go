@@ -140,7 +140,7 @@ func (p *Process) HasLogged(text string) {
 // Signal sends a signal to the process.
 func (p *Process) Signal(s syscall.Signal) { require.NoError(p.T, p.Cmd.Process.Signal(s)) }
 
-// Wait waits until the process has exited, and returns its exit code and the duration of waiting.
+// Wait waits until the process has exited. It returns the exit code, and how long it has waited.
 func (p *Process) Wait() (code int, took time.Duration) {
 	begin := time.Now()
 	select {

@@ -32,8 +32,8 @@ func (l *LogRecorder) Logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// Take returns the log lines that were recorded since its last call. Each returned line contains the level and, if
-// present, the flag, the base name of the path and the error.
+// Take returns the log lines that were recorded since the previous call of Take. Each returned line contains
+// only the level, the flag, the base name of the path and the error. A missing path is replaced by ".".
 func (l *LogRecorder) Take(t *testing.T) (all []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

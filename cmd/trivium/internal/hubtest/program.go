@@ -27,9 +27,10 @@ var (
 	SharedDir string
 )
 
-// Main runs the tests of a package and exits. It fails if the tests leave a goroutine behind. In the tests of package
-// main, program is the main function of trivium: Program then starts the test binary, which calls it. In other packages,
-// program is nil, and Program builds a binary of trivium.
+// Main runs the tests of a package and exits. It fails if the tests leave a goroutine behind. In package
+// main, the parameter program is the main function of trivium, and a command of Program runs the test binary,
+// in which Main calls program instead of the tests. In other packages, program is nil, and Program builds a
+// binary of trivium.
 func Main(m *testing.M, program func()) {
 	if program != nil && os.Getenv(asProgram) != "" {
 		program()
@@ -61,8 +62,8 @@ func runManyInParallel() {
 	}
 }
 
-// Program returns a command that runs trivium with the arguments. Its environment contains only the variables env and
-// some that the tests need.
+// Program returns a command that runs trivium with the arguments. The environment of the command contains
+// only the variables in env and some that the tests need.
 func Program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	// Without GORACE, the race detector sleeps for a second before the process exits.

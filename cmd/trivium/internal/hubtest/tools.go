@@ -23,8 +23,8 @@ func NeedTool(t *testing.T, name, hint string) string {
 	return path
 }
 
-// LackTool skips a test for the reason what, which names something that is missing. It fails the test instead if
-// TRIVIUM_REQUIRE_TOOLS is set.
+// LackTool skips a test because something that it needs is missing. The message what names it. If
+// TRIVIUM_REQUIRE_TOOLS is set, LackTool fails the test instead.
 func LackTool(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("TRIVIUM_REQUIRE_TOOLS") == "1" {

@@ -20,9 +20,9 @@ import (
 // runs them.
 var documented = []string{"README.md", "docs/publishing.md", "docs/security.md"}
 
-// outcomes lists text that the commands of the pages must print. The first entry whose part is contained
-// in a command applies to that command. The test fails if no entry applies to a command, or if an
-// entry applies to no command.
+// outcomes lists text that the commands of the pages must print. An entry matches the commands that
+// contain the text in its field part. The first entry that matches a command applies to it. The test fails if
+// no entry applies to a command, or if an entry applies to no command.
 var outcomes = []struct {
 	part, prints string
 	endless      bool // the command runs until it is stopped
@@ -47,9 +47,9 @@ var outcomes = []struct {
 	{part: "trivium bench", prints: "fanout"},
 }
 
-// TestDocumentedCommands runs every command of the README, docs/publishing.md and docs/security.md.
-// In a command it replaces only the default addresses, by addresses with free ports, and the
-// placeholder of the token. The commands of each page run in a separate directory.
+// TestDocumentedCommands runs every command of the README, docs/publishing.md and docs/security.md. It does
+// not clone the repository, but uses the files beside the test. It replaces the default ports by free ports,
+// and the placeholder of the token by the hub's token. The commands of each page run in a separate directory.
 func TestDocumentedCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the test builds trivium, which takes a long time")

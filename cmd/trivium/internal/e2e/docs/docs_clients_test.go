@@ -25,8 +25,9 @@ import (
 // exports a function named subscribe.
 const protocolPrograms = repository + "/testdata/protocol"
 
-// These programs call the function subscribe of one of these files, whose path replaces %q, and print
-// each event and gap that it passes to them. In runPage, base64 of the file replaces %s.
+// Each of these programs calls the function subscribe of a file in protocolPrograms, and prints each event
+// and gap that the function reports. The path of the file replaces %q. In runPage, the content of the file,
+// encoded as base64, replaces %s.
 const (
 	runJavaScript = `import { subscribe } from %q;
 await subscribe({
@@ -165,9 +166,9 @@ func playProtocol(t *testing.T, begin func(r *clientRun, base string)) {
 	}
 }
 
-// The programs exit if their token is wrong, except the WebSocket program in Node.js. Node.js sends
-// no Origin, so that the hub refuses the handshake with an HTTP status, and does not show this status
-// to the program, which therefore retries.
+// The programs exit if their token is wrong, except the WebSocket program in Node.js. Because Node.js sends
+// no Origin, the hub refuses the handshake with an HTTP status. Node.js does not report this status to the
+// program, so the program retries.
 func TestProtocolProgramsEndWhenRefused(t *testing.T) {
 	t.Parallel()
 	commands := protocolCommands(t)

@@ -177,9 +177,9 @@ func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	h.requireSame(t, wantBody, h.readBody(t, response, e.then, strings.Count(wantBody, "\n")+1))
 }
 
-// readBody returns the body, or its first count lines if it is an event stream. After the first blank line, it carries
-// out the action then, unless that is empty.
-func (h *exampleHub) readBody(t *testing.T, response *http.Response, then string, count int) string {
+// readBody returns the body, or the first lines of an event stream: as many as count. After the first blank
+// line, it carries out the given action, if there is one.
+func (h *exampleHub) readBody(t *testing.T, response *http.Response, action string, count int) string {
 	var body strings.Builder
 	lines := bufio.NewReader(response.Body)
 	isStream := strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream")
@@ -190,9 +190,9 @@ func (h *exampleHub) readBody(t *testing.T, response *http.Response, then string
 			break
 		}
 		require.NoError(t, err, body.String())
-		if line == "\n" && then != "" {
-			h.do(t, then)
-			then = ""
+		if line == "\n" && action != "" {
+			h.do(t, action)
+			action = ""
 		}
 	}
 	return strings.TrimSpace(body.String())
@@ -228,7 +228,8 @@ func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 		switch text := line[2:]; {
 		case strings.HasPrefix(line, "< "):
 			got := received(ctx, conn)
-			// The answer to a ping contains the newest position, which may still be the one before the last publish.
+			// The answer to a ping contains the newest position. The hub may not have advanced it yet for the
+			// last publish.
 			for strings.Contains(sent, `"op":"ping"`) && withNames(text) != withNames(got) && ctx.Err() == nil {
 				time.Sleep(20 * time.Millisecond)
 				require.NoError(t, conn.Write(ctx, websocket.MessageText, []byte(sent)))

@@ -71,7 +71,7 @@ func TestLinksResolve(t *testing.T) {
 	}
 }
 
-// The README stays short enough to be read at once.
+// The README has fewer than 200 lines, so that it can be read in one sitting.
 func TestReadmeIsShort(t *testing.T) {
 	require.Less(t, strings.Count(page(t, "README.md"), "\n"), 200)
 }

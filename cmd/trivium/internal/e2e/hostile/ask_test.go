@@ -33,9 +33,9 @@ type request struct {
 // pollNow is a request that only checks the token.
 const pollNow = "GET /poll?wait=0"
 
-// exchange is the answer to a request, and the connection. The status is 200 if a stream or WebSocket
-// was accepted. If the hub has accepted the connection and then refused the request by a message on
-// it, status is the status in this message.
+// exchange holds the answer to a request, and the connection of the request. The status is 200 if a stream or
+// WebSocket was accepted. If the hub has accepted it but then refused the request by a message, status is the
+// status in this message.
 type exchange struct {
 	status int
 	code   int // close code of a WebSocket; 0: it was not closed
@@ -47,8 +47,8 @@ type exchange struct {
 	stream *decode.SSEDecoder // decodes the answer of /sse
 }
 
-// do sends a request on a new connection, reads the answer and closes the connection. Of an event
-// stream or a WebSocket, it reads only the first message.
+// do sends a request on a new connection, reads the answer and closes the connection. If the answer is an
+// event stream or a WebSocket, do reads only the first message.
 func (f *testbed) do(t *testing.T, r request) *exchange {
 	t.Helper()
 	x := f.start(t, r)
@@ -75,7 +75,8 @@ func (f *testbed) start(t *testing.T, r request) *exchange {
 	return x
 }
 
-// readAnswer reads the answer to a request. Of an event stream or a WebSocket, it reads only the first message.
+// readAnswer reads the answer to a request. If the answer is an event stream or a WebSocket, readAnswer reads
+// only the first message.
 func (f *testbed) readAnswer(t *testing.T, x *exchange, r request) {
 	t.Helper()
 	method, _, _ := strings.Cut(r.line, " ")
@@ -139,7 +140,7 @@ func (r *request) text() string {
 
 var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="}
 
-// readHello reads the first message of a WebSocket: the hello, or the reason of a refusal.
+// readHello reads the first message of a WebSocket: the hello, or the reason for a refusal.
 func (f *testbed) readHello(t *testing.T, x *exchange) {
 	t.Helper()
 	x.status = http.StatusOK

@@ -25,7 +25,7 @@ var routes = []string{
 	"GET /demo", "GET /demo/", "HEAD /demo/build", "GET /demo/app.wasm",
 }
 
-// withBody adds a body to a request that can have one: an event that the hub must not publish.
+// withBody adds a body to a POST or PUT request. The body is an event that the hub must not publish.
 func withBody(r request) request {
 	if strings.HasPrefix(r.line, "POST") || strings.HasPrefix(r.line, "PUT") {
 		r.body = breachIn("origin")
@@ -86,8 +86,8 @@ func foreignOrigins(t *testing.T, f *testbed) {
 			}
 		}
 	}
-	// To a page of an allowed origin, the hub sends the reason of a refusal as a message, because the page cannot see the
-	// HTTP status.
+	// A page cannot see the HTTP status. Therefore the hub sends a message with the reason for the refusal if
+	// the page's origin is allowed.
 	x := f.do(t, request{line: "GET /ws", header: []string{"Origin: " + own}})
 	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{x.status, x.code})
 }

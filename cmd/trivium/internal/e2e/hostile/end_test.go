@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// endAttacks end or reduce the rights of a token while connections use the token and events are
-// published to their topic. The name of the topic contains the name of the token.
+// endAttacks end or reduce the rights of a token while connections of the token are open, most of them while
+// events are published.
 var endAttacks = []attack{
 	{"renewal of a token, under load", renewal},
 	{"a token that expires, under load", func(t *testing.T, f *testbed) {
@@ -64,7 +64,7 @@ var endAttacks = []attack{
 	{"the expiry of a token with many connections", manyHolders},
 }
 
-// load is a publisher that publishes a rising number to a topic every millisecond, until it is stopped
+// load is a publisher that publishes consecutive numbers to a topic, one per millisecond, until it is stopped
 // or a publish is refused.
 type load struct {
 	conn    net.Conn

@@ -58,8 +58,8 @@ func erasingUninvited(t *testing.T, f *testbed) {
 	f.stillHas(t, p, id, 0)
 }
 
-// erasingNothing requires that a request with an invalid ID, or with the ID of no event, erases nothing and is answered
-// with an error that names the reason.
+// erasingNothing requires that a request with an invalid ID, or with an ID that no event in the log has,
+// erases nothing and is answered with an error that names the reason.
 func erasingNothing(t *testing.T, f *testbed) {
 	p := f.tenants(t, "--engine", "embedded", "--store", t.TempDir())
 	id := f.publishTo(t, p, "kept", `"kept"`)

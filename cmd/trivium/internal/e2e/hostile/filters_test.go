@@ -65,9 +65,8 @@ func (f *testbed) cpu(t *testing.T, p *hubtest.Process) time.Duration {
 	return time.Duration(f.metric(t, p, "process_cpu_seconds_total") * float64(time.Second))
 }
 
-// searchingPolls runs two clients with one token. They poll with each parameter that sets a start
-// position: last, since and cursor. It requires that events of another token are published and
-// delivered at the same time.
+// searchingPolls runs two clients that share a token. They poll with each parameter that sets a start
+// position: last, since and cursor. Meanwhile, the hub must publish and deliver events of another token.
 func searchingPolls(t *testing.T, f *testbed) {
 	p := f.serveAlone(t, "--retain-events", "12000")
 	before := p.Resident()

@@ -17,7 +17,7 @@ var gzipAttacks = []attack{
 	{"compressed bodies that expand to a thousand times their size", expandingBodies},
 }
 
-// gzipped compresses text followed by n repetitions of run.
+// gzipped compresses text followed by n<<20 repetitions of the string run.
 func gzipped(t *testing.T, text, run string, n int) string {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)

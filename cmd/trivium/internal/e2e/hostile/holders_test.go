@@ -15,9 +15,9 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// unread uses two tokens that may have one connection each. The client of each token stops reading,
-// and then the token loses its rights. The test detects that the hub has closed the connection when
-// the token may open another one.
+// unread uses two tokens, each of which may have only one connection. The client of each token stops reading,
+// and then the token loses its rights. The hub must close the connection, so that it accepts another
+// connection with the token.
 func unread(t *testing.T, f *testbed) {
 	names := []string{"unread on /sse", "unread on /ws"}
 	for _, name := range names {

@@ -35,8 +35,8 @@ var idleAttacks = []attack{
 	{"requests without their bodies, on more connections than the process may open files", stallBodies},
 }
 
-// stallBodies sends requests whose bodies never arrive: with a token from one address, and without
-// a token from many addresses. It requires that other clients are served.
+// stallBodies sends requests whose bodies never arrive. Those that need a token are sent from a single address,
+// the others from many addresses. The hub must serve other clients.
 func stallBodies(t *testing.T, _ *testbed) {
 	for _, stalled := range []struct {
 		line, header string
@@ -115,7 +115,8 @@ func occupy(t *testing.T, p *hubtest.Process, connections int, text string, sour
 	}
 }
 
-// stillServes requires that the hub serves another client and the admin listener, and that it has logged an error.
+// stillServes requires that the hub answers another client on its main and admin listeners, and that the log
+// contains an error or a warning of too many connections.
 func stillServes(t *testing.T, p *hubtest.Process) {
 	t.Helper()
 	for _, url := range []string{

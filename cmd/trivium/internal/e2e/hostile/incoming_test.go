@@ -60,8 +60,8 @@ func (f *testbed) requireBoundedMemory(t *testing.T, p *hubtest.Process, before 
 	require.Less(t, after-before, int64(int64(128<<20)*3/2), "growth of the memory, which includes garbage that is not collected yet")
 }
 
-// sendPieces starts a publish request on a new connection. In another goroutine, it writes the piece the given number of
-// times as the body, until the hub no longer reads.
+// sendPieces starts a publish request on a new connection. In another goroutine, it writes a body that
+// consists of the given number of equal pieces, and stops early if a write fails.
 func (f *testbed) sendPieces(t *testing.T, p *hubtest.Process, token, header, piece string, pieces int) {
 	x := f.send(t, p.HTTP, "")
 	go func() {
@@ -108,9 +108,9 @@ func endlessBodies(t *testing.T, f *testbed) {
 }
 
 func endlessMessages(t *testing.T, f *testbed) {
-	// The following hub has a short read timeout. After some read timeouts, it closes WebSockets whose message is
-	// unfinished, and frees the memory of the messages. On a slow machine, it may also refuse requests; the test repeats
-	// them.
+	// The hub brief has a short read timeout. It must close each WebSocket whose message is not complete in
+	// time, and free the memory of the message. On a slow machine, brief may also refuse requests; the test
+	// repeats them.
 	const overdue = 20
 	brief := f.serveAlone(t, "--read-timeout", "1s")
 	unfinished := string(clientFrame(opText, []byte(strings.Repeat(" ", 60<<10))))

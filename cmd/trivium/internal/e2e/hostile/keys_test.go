@@ -17,7 +17,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/hubtest"
 )
 
-// keyAttacks concern the URL from which a hub fetches the keys of JWTs, and revoked tokens of a subject.
+// keyAttacks concern the URL from which a hub fetches the keys of JWTs, and the revocation of all tokens of a
+// subject.
 var keyAttacks = []attack{
 	{"a key rotation during a flood of unknown kids", rotationUnderFlood},
 	{"revocation of a sub, under load", func(t *testing.T, f *testbed) {

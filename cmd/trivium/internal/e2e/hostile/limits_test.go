@@ -73,8 +73,8 @@ func spoofedAddress(t *testing.T, f *testbed) {
 	require.Equal(t, http.StatusOK, f.holdConnection(t, f.strict, f.tokens["three"], client+", 203.0.113.2").status)
 }
 
-// requireLimited sends a request on every transport and requires that each is refused with the status
-// and detail, as a temporary refusal. It returns the number of requests that it has sent.
+// requireLimited sends a request on every transport, and requires that each is refused with the status and
+// detail. Each refusal must permit the client to retry later. requireLimited returns the number of requests.
 func (f *testbed) requireLimited(t *testing.T, p *hubtest.Process, status int, token, forwarded, detail string) (times int) {
 	t.Helper()
 	for _, r := range []request{

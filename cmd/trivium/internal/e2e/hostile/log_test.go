@@ -86,8 +86,8 @@ func requireCleanLog(p *hubtest.Process, t *testing.T) {
 	}
 }
 
-// sendMisplacedTokens sends a token in many parts of a request that are not meant for tokens. It does
-// not use a token as a topic that the hub refuses, because the refusal contains the topic.
+// sendMisplacedTokens sends a token in many parts of a request that are not meant for tokens. It does not
+// send the token as a topic, because the refusal of a topic contains the topic.
 func (f *testbed) sendMisplacedTokens(t *testing.T, p *hubtest.Process) {
 	token := f.secret(rand.Text() + rand.Text())
 	f.try(t, request{hub: p, line: "PUT /publish/" + token, body: "1"})

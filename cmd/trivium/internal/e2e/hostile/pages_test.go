@@ -13,8 +13,8 @@ var pageAttacks = []attack{
 	{"a path that net/http redirects, with the Host of another site", uncleanPath},
 }
 
-// otherSites lists headers. The hub must treat a request with one of them as the request of a page of another site.
-// Browsers send the first two; hostile clients may send the others.
+// otherSites lists headers. If a request contains one of them, the hub must assume that a page of another
+// site has sent the request. Browsers send the first two; hostile clients may send the others.
 var otherSites = [][]string{
 	{"Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: same-site"}, {"Sec-Fetch-Site: "}, {"Sec-Fetch-Site: CROSS-SITE"},
 	{"Sec-Fetch-Site: same-origin, cross-site"}, {"Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"}, {"Sec-Fetch-Site: x"},

@@ -75,7 +75,7 @@ func (c *pollClient) ask(query string) error {
 	return err
 }
 
-// answer reads the response to a poll, and returns the events in it if it has the status 200.
+// answer reads the response to a poll. It returns the status and, if this is 200, the decoded body.
 func (c *pollClient) answer() (status int, answer decode.PollAnswer, err error) {
 	response, err := http.ReadResponse(c.reader, nil)
 	if err != nil {
@@ -199,8 +199,9 @@ func newSilentIssuer(t *testing.T, key *rsa.PrivateKey) *silentIssuer {
 	return s
 }
 
-// keylessPolls opens connections on which a poll has waited without a goroutine of the hub. On each, it sends a second
-// poll with a token whose key the hub does not know. While the hub waits for the keys, it must serve another client.
+// keylessPolls opens connections and sends a poll on each, which waits for an event. After the event, it
+// sends a second poll on each, with a token whose key the hub does not know. While the hub waits for the
+// keys, it must serve another client.
 func keylessPolls(t *testing.T, f *testbed) {
 	source := newSilentIssuer(t, f.rsa)
 	p := hubtest.Start(t, hubtest.Program(t, []string{"TRIVIUM_JWKS_URL=" + source.url},

@@ -158,8 +158,8 @@ func halfRights(t *testing.T, f *testbed) {
 	f.requireRefusedAt(t, "POST /publish", http.StatusForbidden, bare)
 }
 
-// foreignHistory starts a hub that retains 16 events, and publishes more, so that some are removed. The token has the
-// right to read some, but not all, of the removed and of the retained events.
+// foreignHistory starts a hub that retains 16 events, and publishes more, so that retention removes some. The
+// token "narrow" may read only some of the removed events and only some of the retained events.
 func foreignHistory(t *testing.T, f *testbed) {
 	narrow := f.tokens["narrow"]
 	p := f.tenants(t, "--retain-events", "16", "--heartbeat", "50ms")
@@ -211,9 +211,9 @@ func foreignHistory(t *testing.T, f *testbed) {
 		require.Equal(t, c.gap, gap != nil, c)
 		require.True(t, gap == nil || gap.Certain)
 	}
-	// If the start position is not in this hub's log, the hub may report a gap. The gap must not be a
-	// certain one because of expired events: that would reveal that retention has removed events which
-	// the token may not read.
+	// If the start position is not in this hub's log, the hub may report a gap. The gap must not state that
+	// events have certainly expired: that would reveal that retention has removed events which the token may
+	// not read.
 	for _, other := range []string{"cursor=00000000-1", "cursor=" + epoch + "-0", "since=1h"} {
 		topics, gap := history("topic=a.b&"+other, "")
 		require.Empty(t, topics, other)

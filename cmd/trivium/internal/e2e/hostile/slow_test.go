@@ -243,9 +243,9 @@ func stalledPolls(t *testing.T, f *testbed) {
 	}), "every client receives the whole event")
 }
 
-// stalledApart opens streams whose clients stop reading, each within a different large event, and
-// publishes so much that retention removes these events. The hub keeps as many of the events in
-// memory for their streams as its limit allows. It must disconnect the other streams and count them.
+// stalledApart opens streams whose clients stop reading, each within a different large event, and publishes
+// so much that retention removes these events. The hub keeps such events in memory for their streams, up to a
+// limit for all of them. It must disconnect the streams of the other events and count them.
 func stalledApart(t *testing.T, f *testbed) {
 	const streams, share = 100, 16 * hubtest.Mebibyte
 	c := f.newSlowClients(t, "--retain-bytes", "8MiB")

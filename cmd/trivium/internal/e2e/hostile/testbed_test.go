@@ -124,7 +124,7 @@ func newTestbed(t *testing.T) *testbed {
 	return f
 }
 
-// serve starts another hub with the tokens files of the testbed. It holds the lock, so that no
+// serve starts another hub, which may use the tokens files of the testbed. serve holds f.mu, so that no
 // attack changes the files while the hub starts.
 func (f *testbed) serve(t *testing.T, cmd *exec.Cmd) *hubtest.Process {
 	t.Helper()

@@ -65,8 +65,8 @@ func (f *testbed) requireRefused(t *testing.T, token string) {
 	f.requireRefusedAt(t, "POST /publish", http.StatusUnauthorized, token)
 }
 
-// requireAccepted requires that the hub accepts a token. Tests use it to show that the hub refuses
-// similar tokens only because of the difference.
+// requireAccepted requires that the hub accepts a token. This shows that the hub refuses a similar token only
+// because of the part that differs.
 func (f *testbed) requireAccepted(t *testing.T, token string, header ...string) {
 	t.Helper()
 	x := f.do(t, request{line: pollNow, token: token, header: header})

@@ -53,8 +53,8 @@ func (f *testbed) underLoad(t *testing.T, name, token string, expires time.Time)
 	return u
 }
 
-// end requires that the hub closes all connections of the token within the promised time after the given time, at which
-// the token's rights have ended, and that it refuses the token with the status.
+// end requires that the hub refuses the token with the status, and that it closes all connections of the
+// token within the promised time. The parameter ended is the time at which the token's rights ended.
 func (f *tokenLoad) end(t *testing.T, status int, ended time.Time) {
 	const under = loadedAfter
 	token, busy, idle := f.token, f.busy, f.idle

@@ -26,10 +26,10 @@ var wireAttacks = []attack{
 	{"a compression bomb", compressionBomb},
 }
 
-// sendSlowly writes the string in the parameter first. Then, until the hub closes the connection, it writes one byte of
-// the string in the parameter more every 50 ms; after the last byte, it begins again with the first. It returns the
-// answer and the time until the connection was closed.
-func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, took time.Duration, err error) {
+// sendSlowly writes the parameter first at once. Then it writes the parameter slow, one byte every 50 ms, and
+// repeats this until the hub closes the connection. It returns the answer and the time until the connection was
+// closed.
+func (f *testbed) sendSlowly(x *exchange, first, slow string) (answer string, took time.Duration, err error) {
 	begin := time.Now()
 	if _, err := io.WriteString(x.conn, first); err != nil {
 		return "", 0, err
@@ -37,12 +37,12 @@ func (f *testbed) sendSlowly(x *exchange, first, more string) (answer string, to
 	stopped, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		for i := 0; more != ""; i++ {
+		for i := 0; slow != ""; i++ {
 			select {
 			case <-stopped:
 				return
 			case <-time.After(50 * time.Millisecond):
-				_, _ = io.WriteString(x.conn, more[i%len(more):i%len(more)+1]) // fails when the hub has closed the connection
+				_, _ = io.WriteString(x.conn, slow[i%len(slow):i%len(slow)+1]) // fails when the hub has closed the connection
 			}
 		}
 	}()
@@ -61,12 +61,12 @@ func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 	t.Helper()
 	const most = openReadTimeout + time.Second // after a refusal, the hub waits one second for the body
 	var all sync.WaitGroup
-	for first, more := range attempts {
+	for first, slow := range attempts {
 		for _, address := range []string{f.open.HTTP, f.open.Admin} {
 			x := f.send(t, address, "")
 			require.NoError(t, x.conn.SetDeadline(time.Now().Add(most+allowed)))
 			all.Go(func() {
-				answer, took, err := f.sendSlowly(x, strings.ReplaceAll(first, "HOST", address), more)
+				answer, took, err := f.sendSlowly(x, strings.ReplaceAll(first, "HOST", address), slow)
 				if err != nil || took > most+allowed-promised || strings.Count(answer, "HTTP/1.1") > 2 {
 					t.Errorf("%q: the connection was closed after %v: %v, %q", first, took, err, answer)
 				}

@@ -108,9 +108,10 @@ func TestSetClockAhead(t *testing.T) {
 	require.WithinDuration(t, time.Now(), serverTime(t, place), hubtest.Patience)
 }
 
-// For a while, the clock of the NATS server is an hour ahead, so that times in the stream are not in
-// order. A poll with since must not begin later than the first event with that time or a later one,
-// neither on a hub that read the stream during that time nor on a hub that was started afterwards.
+// For a while, the clock of the NATS server is an hour ahead, so that the times of the events in the stream
+// are not in order. A poll with since must still begin no later than the first event that is not older than
+// since. This holds for a hub that read the stream while the clock was ahead, and for a hub that was started
+// later.
 func TestSinceInClockSkew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("many events take a long time")

@@ -232,8 +232,8 @@ func (c *chaos) untilCurrent() {
 	}, hubtest.Patience, 100*time.Millisecond)
 }
 
-// compareLogs reads from each hub the events after the last comparison, and compares them byte by
-// byte. If it reads more events from some hubs than from others, it compares only as many as it has
+// compareLogs reads from each hub the events that are newer than those already compared, and compares them
+// byte by byte. If it reads more events from some hubs than from others, it compares only as many as it has
 // read from all.
 func (c *chaos) compareLogs() {
 	var logs [clusterSize][]byte
@@ -256,8 +256,8 @@ func (c *chaos) compareLogs() {
 	}
 }
 
-// readLog returns the events of a hub after the last comparison, one per line, and the cursor of the
-// newest of these events.
+// readLog returns the events of a hub after the cursor c.same, one per line, and the cursor of the newest of
+// these events.
 func (c *chaos) readLog(hub int) (log []byte, end string) {
 	end = c.same
 	for {

@@ -40,8 +40,8 @@ func getPage(p *hubtest.Process, path string, header http.Header) (*http.Respons
 	return response, string(body)
 }
 
-// buildState returns the state of the demo's build and a detail, as the hub reports them to a page that waits for the
-// build.
+// buildState returns the state of the demo's build and, if the demo is not available, the reason. The hub
+// sends both to a page that waits for the build.
 func buildState(p *hubtest.Process) (state, detail string) {
 	p.T.Helper()
 	response, body := getPage(p, "/demo/build", nil)

@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// dataAfter calls next until it returns the data last, and returns the data of all events. next returns
-// the data of the next message, and whether the message is an event.
+// dataAfter calls next until it returns an event whose data equals the parameter last, and returns the data
+// of all events. next returns the data of the next message, and whether the message is an event.
 func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool)) (all []string) {
 	t.Helper()
 	for len(all) == 0 || all[len(all)-1] != last {

@@ -88,8 +88,8 @@ func TestLogConnections(t *testing.T) {
 	require.NotContains(t, p.Log(), p.Token)
 }
 
-// TestLogConnectionsAtDrain checks that the log line of a connection that the hub closes during its
-// drain contains this reason, and that connections are not logged by default.
+// TestLogConnectionsAtDrain checks the reason in the log line of a connection that the hub closes during its
+// drain. It also checks that connections are not logged by default.
 func TestLogConnectionsAtDrain(t *testing.T) {
 	t.Parallel()
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--log-connections", "--drain", "1s")...))

@@ -103,9 +103,9 @@ func TestDefaultsFitContainer(t *testing.T) {
 	fillAndReplay(p, containerMemory, 0)
 }
 
-// embeddedMemory is the memory of the smallest container in which the embedded engine must work. It is
-// larger than containerMemory, because the engine's NATS server keeps blocks of the log in memory for
-// ten seconds after their last use. These are all blocks if the log is read within ten seconds.
+// embeddedMemory is the memory of the smallest container in which the embedded engine must work. It is larger
+// than containerMemory, because the engine's NATS server keeps blocks of the log in memory for ten seconds
+// after their last use. If a client reads the whole log within ten seconds, all blocks are in memory.
 const embeddedMemory = 192 * hubtest.Mebibyte
 
 // The same as TestDefaultsFitContainer, but with the embedded engine. The size of the in-memory log

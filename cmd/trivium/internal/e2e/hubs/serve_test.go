@@ -89,9 +89,9 @@ func TestDrainDeliversEverything(t *testing.T) {
 // kernel's buffers for a subscriber that does not read.
 const drainEvents = 40
 
-// drainDelivers publishes events and drains the hub within the window. It returns false if the machine was too slow: if
-// the drain ended before the last request of the test, or before a subscriber other than the stalled one had received all
-// events.
+// drainDelivers publishes events and drains a hub whose --drain equals window. It returns false if the
+// machine was too slow: if the drain ended before the last request of the test, or before all subscribers
+// except the stalled one had received all events.
 func drainDelivers(t *testing.T, window time.Duration) bool {
 	p := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--drain", window.String(), "--auth", "none")...))
 	stream, socket := p.SSE(""), p.WebSocket("")
