@@ -122,7 +122,8 @@ func (r *runner) ingestOver(s spec, w way, flags ...string) (*Result, error) {
 	return result, nil
 }
 
-// windows publishes bursts for the given time, each between two marker events. It returns the number of lost events.
+// windows publishes bursts for the given time. It publishes a marker event before and after each burst,
+// and returns the number of lost events.
 func (d *side) windows(flood *source, w way, length time.Duration) (lost int64, err error) {
 	window := w.window(flood.size)
 	for end := time.Now().Add(length); time.Now().Before(end); {

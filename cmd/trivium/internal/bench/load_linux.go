@@ -231,8 +231,8 @@ func (g *group) close() {
 	}
 }
 
-// countLost counts all published events that have not arrived as lost. heads returns the number of events that were
-// published to a stream.
+// countLost adds the published events that have not arrived to the count of lost events. heads returns
+// the number of events that were published to a stream.
 func (g *group) countLost(heads func(stream uint32) uint32) {
 	for _, c := range g.conns {
 		head := heads(c.stream)

@@ -87,8 +87,8 @@ func (r *runner) sockets(s spec) (*Million, error) {
 	return m, nil
 }
 
-// sourceAddress returns the loopback address from which connection i is opened. Groups of perAddress connections have
-// the same address.
+// sourceAddress returns the loopback address from which connection i is opened. perAddress consecutive
+// connections share one address.
 func sourceAddress(i int) netip.Addr {
 	block := i/perAddress + 1
 	return netip.AddrFrom4([4]byte{127, byte(block >> 8), byte(block), 1})

@@ -5,7 +5,7 @@ import (
 	"net"
 )
 
-// plan describes how the subscribers of a group are opened.
+// plan describes how the subscribers of a group connect and subscribe.
 type plan struct {
 	transport     string
 	at            []endpoint // servers among which the subscribers are divided

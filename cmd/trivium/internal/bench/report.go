@@ -24,9 +24,9 @@ type Report struct {
 	allGoals bool // whether --goals was set
 }
 
-// Result is the result of one scenario over one transport. A ratio is the hub's value divided by the
-// floor's, as the median of the rounds; 0 means that it was not measured. If an engine is measured,
-// another side replaces the floor, and Against is the name of that side.
+// Result is the result of one scenario over one transport. Unless a field states another divisor, a ratio
+// is the hub's value divided by the floor's. Result contains the median of the rounds' ratios, or 0 if the
+// ratio was not measured. If an engine is measured, the baseline named in Against replaces the floor.
 type Result struct {
 	Scenario        string   `json:"scenario"`
 	Transport       string   `json:"transport"`        // for ingest: the way to publish

@@ -309,7 +309,7 @@ func (d *side) drain() error {
 	return err
 }
 
-// linger reads for another moment, so that duplicates that arrive late are counted.
+// linger continues to read for a short time, so that duplicates that arrive late are counted.
 func (d *side) linger() error {
 	if d.group == nil {
 		return nil

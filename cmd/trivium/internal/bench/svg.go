@@ -23,7 +23,7 @@ const (
 	floorColor = "#9ca3af"
 )
 
-// bar is one figure in µs.
+// bar is one bar of a chart. It shows a time in µs.
 type bar struct {
 	what, color string
 	us          float64

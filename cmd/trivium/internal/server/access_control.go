@@ -110,7 +110,7 @@ func (a *accessControl) loadFiles(watcher *reload.Watcher) settings.LoadFiles {
 	}
 }
 
-// FileChecker implements settings.FileChecker. It loads the files as a server does at its start, and discards them.
+// FileChecker implements settings.FileChecker. It loads the files in the same way as New, and discards them.
 type FileChecker struct{}
 
 // CheckAccess implements settings.FileChecker.

@@ -93,8 +93,8 @@ func TestBusyConnectionsStayOpen(t *testing.T) {
 }
 
 // If no connection is idle, the hub closes a connection whose request body is incomplete. It chooses one
-// of the sender with the most such connections. It never closes a connection on
-// which it serves a complete, authorized request.
+// of the sender with the most such connections. It never closes a connection on which it serves a
+// complete, authorized request.
 func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 4}, nil, discardLog())
 	waiting := func(sender string) (*peerConn, *openConn) {

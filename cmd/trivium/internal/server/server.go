@@ -169,8 +169,8 @@ func (s *Server) listen() context.Context {
 	return ctx
 }
 
-// start replaces the handlers, which answer that the hub is starting, by the handlers of the hub. It also starts the
-// demo and the sources.
+// start replaces the handlers that report that the hub is starting with the handlers of the started hub. It
+// also starts the demo and the sources.
 func (s *Server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
 	s.api.Start(s.hub)

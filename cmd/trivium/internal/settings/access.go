@@ -49,7 +49,7 @@ var schemes = []struct {
 	{(*AccessConfig).acceptsJWT, (*ServeConfig).openJWT},
 }
 
-// schemeOptions holds the parameters for opening a scheme that are not settings.
+// schemeOptions holds the parameters, other than settings, with which a scheme is opened.
 type schemeOptions struct {
 	load LoadFiles
 	log  *slog.Logger

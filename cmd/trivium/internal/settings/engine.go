@@ -82,8 +82,8 @@ func (c *EngineConfig) check() []Fault {
 	return faults
 }
 
-// CheckNATS returns a description of the fault in a comma-separated list of URLs, or "". The description does not contain
-// the URLs, because they may contain a password.
+// CheckNATS returns a description of the fault in a comma-separated list of URLs, or "" if the list is
+// valid. The description does not contain the URLs, because they may contain a password.
 func CheckNATS(list string) string {
 	for text := range strings.SplitSeq(list, ",") {
 		u, err := url.Parse(strings.TrimSpace(text))

@@ -134,7 +134,8 @@ func (c *ServeConfig) checkListeners() []Fault {
 }
 
 // checkAdminApart returns a description of the fault if the addresses of --admin and --http are equal,
-// or "". They may be equal if the port is 0, because each listener then gets a different free port.
+// and otherwise "". They may be equal if the port is 0, because each listener then gets a free port of
+// its own.
 func (c *ServeConfig) checkAdminApart() string {
 	if c.Admin == c.HTTP && !strings.HasSuffix(c.Admin, ":0") {
 		return fmt.Sprintf("want another address than --http, got %q for both", c.Admin)

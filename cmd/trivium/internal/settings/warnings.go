@@ -81,8 +81,8 @@ func localOnly(address string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// checkInterface returns a description of the fault in --udp-interface, or "". The setting requires a multicast group in
-// --udp, and some IPv6 groups require the setting.
+// checkInterface returns a description of the fault in --udp-interface, or "" if there is none. The setting
+// is allowed only if --udp is a multicast group. Some IPv6 groups require it.
 func (c *ServeConfig) checkInterface() string {
 	host, _, _ := net.SplitHostPort(c.UDP)
 	ip, err := netip.ParseAddr(host)

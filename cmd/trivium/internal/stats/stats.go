@@ -11,7 +11,7 @@ import (
 //   - help: the help text of the metric.
 //   - label: on a map, the name of a label whose values are the keys of the map. If the values of the map are structs,
 //     their metrics get the label too. On another field, name=value adds a label with a constant value.
-//   - prefix: on a map, each key is a prefix of the names of the metrics in the key's value.
+//   - prefix: on a map, the metrics in the value of a key have the key as a prefix of their names.
 type Snapshot struct {
 	Version    string                   `json:"version"`
 	Draining   bool                     `json:"draining" metric:"draining" help:"1 while the hub drains and accepts no new subscriptions, otherwise 0."`
