@@ -73,12 +73,12 @@ func TestRotationUnderFlood(t *testing.T) {
 					if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBadToken) {
 						t.Errorf("got %v", err)
 					}
-					time.Sleep(100 * time.Millisecond)
+					time.Sleep(250 * time.Millisecond)
 				}
 			})
 		}
 		requests := fx.requests.Load()
-		for round := range 20 {
+		for round := range 10 {
 			time.Sleep(time.Duration(round) * 777 * time.Millisecond)
 			id := fmt.Sprintf("rotated-%d", round)
 			fx.set(func(i *issuer) {
@@ -92,7 +92,7 @@ func TestRotationUnderFlood(t *testing.T) {
 					break
 				}
 				require.ErrorIs(t, err, ErrUnavailable, "the refusal is always temporary")
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(50 * time.Millisecond)
 			}
 			require.LessOrEqual(t, time.Since(rotated), refetchInterval+200*time.Millisecond)
 			_, err := fx.jwt.Verify(t.Context(), nil, fx.token(fx.old, "old"))

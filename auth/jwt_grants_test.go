@@ -44,11 +44,12 @@ func TestGrantsAreCached(t *testing.T) {
 	two, err := j.Verify(t.Context(), nil, few)
 	require.NoError(t, err)
 	require.NotSame(t, one.Grant, two.Grant, "small grants are not cached")
-	for i := range 1000 {
+	const grants = 300 // more than the cache can hold
+	for i := range grants {
 		_, err := j.Verify(t.Context(), nil, mint(fmt.Sprint(i), filters))
 		require.NoError(t, err)
 		require.LessOrEqual(t, j.grants.bytes, maxGrantBytes)
 	}
-	require.Less(t, len(j.grants.byHash), 1000)
+	require.Less(t, len(j.grants.byHash), grants)
 	require.Positive(t, len(j.grants.byHash))
 }
