@@ -93,6 +93,24 @@ func (c *cluster) waitReady() {
 	require.NoError(c.t, js.DeleteStream(ctx, "probe"))
 }
 
+// deleteStreams deletes the streams of earlier tests, which would delay the restart of a server. It ignores
+// errors, because the streams do no other harm.
+func (c *cluster) deleteStreams() {
+	c.t.Helper()
+	conn := c.connect()
+	defer conn.Close()
+	js, err := natsjs.New(conn, natsjs.WithDefaultTimeout(time.Minute))
+	require.NoError(c.t, err)
+	var names []string
+	for name := range js.StreamNames(c.t.Context()).Name() {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		_ = js.DeleteStream(c.t.Context(), name)
+	}
+	c.t.Logf("deleted %d streams", len(names))
+}
+
 func (c *cluster) url() string {
 	var urls []string
 	for _, o := range c.options {

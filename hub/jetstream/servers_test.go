@@ -15,14 +15,10 @@ func TestCluster(t *testing.T) {
 	c := startCluster(t, 3)
 	enginetest.Run(t, os.Getenv("TRIVIUM_LONG") != "", func(t *testing.T, keep hub.Retention) hub.Engine { return newEngine(t, c.config(keep)) })
 	t.Parallel()
-	t.Run("parallel", func(t *testing.T) {
-		for name, run := range map[string]func(*testing.T, *cluster){"shared": testShared, "unique": testUnique, "erased": testErased} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				run(t, c)
-			})
-		}
-	})
+	for name, run := range map[string]func(*testing.T, *cluster){"shared": testShared, "unique": testUnique, "erased": testErased} {
+		t.Run(name, func(t *testing.T) { run(t, c) })
+	}
+	c.deleteStreams()
 	t.Run("damaged", func(t *testing.T) { testDamaged(t, c) }) // last, because it stops servers
 }
 
