@@ -121,7 +121,7 @@ func (c *BenchCmd) secure() (ways []string) {
 	return ways
 }
 
-// checkSecure returns the faults of --tls and --http2.
+// checkSecure checks the combination of --tls or --http2 with the other flags, and returns the faults.
 func (c *BenchCmd) checkSecure() []settings.Fault {
 	if len(c.secure()) == 0 {
 		return nil
@@ -144,7 +144,8 @@ func (c *BenchCmd) checkSecure() []settings.Fault {
 	return faults
 }
 
-// checkTarget returns the faults of --target and the flags that depend on it, and sets the default of --publish.
+// checkTarget checks --target and the flags that depend on it, and returns the faults. It also sets the
+// default of --publish.
 func (c *BenchCmd) checkTarget() []settings.Fault {
 	var faults []settings.Fault
 	if c.Publish != "" {
@@ -182,7 +183,7 @@ func (c *BenchCmd) checkTarget() []settings.Fault {
 	return faults
 }
 
-// checkEngine returns the faults of --engine and the flags that depend on it.
+// checkEngine checks --engine and the flags that depend on it, and returns the faults.
 func (c *BenchCmd) checkEngine() []settings.Fault {
 	if c.Engine != "" {
 		if detail := settings.OneOf(c.Engine, bench.EngineEmbedded, bench.EngineNATS); detail != "" {

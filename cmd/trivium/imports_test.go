@@ -34,7 +34,7 @@ type goPackage struct {
 	Deps       []string
 }
 
-// folder returns the package's directory in the module, or "" for a package of another module.
+// folder returns the directory of a package of this module, relative to the root of the module.
 func folder(importPath string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(importPath, module), "/")
 }

@@ -65,7 +65,8 @@ func transportName(t client.Transport) string {
 	return ""
 }
 
-// checkCursor checks the characters of a cursor (docs/protocol.md#cursors). The hub decides whether it is valid.
+// checkCursor checks the length and the characters of a cursor (docs/protocol.md#cursors). The hub decides
+// whether the cursor is valid.
 func checkCursor(s string) string {
 	odd := func(c byte) bool {
 		return c != '.' && c != '_' && c != '~' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
@@ -170,8 +171,8 @@ func (c *SubCmd) Run(con *console) error {
 	return s.run(ctx)
 }
 
-// turnTime is the interval at which the cursor is saved and the status line is updated.
-const turnTime = 250 * time.Millisecond
+// updateInterval is the interval at which the cursor is saved and the status line is updated.
+const updateInterval = 250 * time.Millisecond
 
 // subscriber is one run of the command. It has a single goroutine, so that the saved cursor is never ahead of
 // the output.
@@ -193,9 +194,10 @@ var errEnough = errors.New("enough")
 func (s *subscriber) run(ctx context.Context) error {
 	for {
 		s.status.report(s.client.State(), s.client.Stats())
-		err := s.printForTurn(ctx)
+		err := s.printUntilUpdate(ctx)
 		if err == nil {
-			// The cursor of the client can be saved, because all events that the client delivered have been printed.
+			// The client's cursor can be saved, because all events that the client delivered have been
+			// printed.
 			s.last = s.client.Cursor()
 		}
 		if saveErr := s.saved.save(s.last); saveErr != nil && (err == nil || !isFailure(err)) {
@@ -212,9 +214,10 @@ func (s *subscriber) run(ctx context.Context) error {
 	}
 }
 
-// printForTurn prints events for the duration turnTime. It returns an error if there are no more events to print.
-func (s *subscriber) printForTurn(ctx context.Context) error {
-	until, cancel := context.WithTimeout(ctx, turnTime)
+// printUntilUpdate prints events for the duration updateInterval. It returns an error if there are no more
+// events to print.
+func (s *subscriber) printUntilUpdate(ctx context.Context) error {
+	until, cancel := context.WithTimeout(ctx, updateInterval)
 	defer cancel()
 	for e, err := range s.client.Events(until) {
 		switch {
@@ -256,7 +259,8 @@ func isFailure(err error) bool {
 	return !errors.Is(err, errEnough) && !errors.Is(err, context.Canceled) && !errors.Is(err, syscall.EPIPE)
 }
 
-// asProblem converts the error of a subscription that the hub refused to a *problem, the error type of trivium pub.
+// asProblem returns the error as a *problem, the error type of trivium pub, if the hub has refused the
+// subscription. Otherwise it returns the error unchanged.
 func asProblem(err error) error {
 	var final *client.FinalError
 	if !errors.As(err, &final) || final.Status == 0 {

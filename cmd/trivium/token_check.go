@@ -17,7 +17,7 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// checkCheck returns the faults of the settings if --check is set.
+// checkCheck checks the combination of --check with the other flags, and returns the faults.
 func (c *TokenCmd) checkCheck() (faults []settings.Fault) {
 	if c.Tokens == "" && c.JWTSecretFile == "" && c.JWTKeyFile == "" {
 		faults = append(faults, settings.Fault{Setting: "--check", Detail: "requires the hub's --tokens, --jwt-secret-file or --jwt-key-file"})

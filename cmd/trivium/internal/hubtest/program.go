@@ -66,7 +66,7 @@ func runManyInParallel() {
 // only the variables in env and some that the tests need.
 func Program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
-	// Without GORACE, the race detector sleeps for a second before the process exits.
+	// Without this value of GORACE, the race detector sleeps for a second before the process exits.
 	env = append([]string{"HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}, env...)
 	path := ""
 	if isProgram {
@@ -82,8 +82,8 @@ func Program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Binary returns a command that runs trivium, built without the race detector, because the race detector changes the use
-// of memory.
+// Binary returns a command that runs trivium, built without the race detector, because the race detector
+// increases the use of memory.
 func Binary(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(builds[false].in(t), args...)

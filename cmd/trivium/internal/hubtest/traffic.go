@@ -94,7 +94,7 @@ func IDOf(t *testing.T, receipt string) string {
 	return r.ID
 }
 
-// Basic returns the credentials of HTTP Basic authentication.
+// Basic encodes a user name and a password as credentials of HTTP Basic authentication.
 func Basic(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }

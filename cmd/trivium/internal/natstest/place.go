@@ -41,8 +41,8 @@ func (p *Place) User(name string) string {
 	return name + ":" + name + "@"
 }
 
-// RunServer does nothing unless Start has started this process. If so, it runs a NATS server until the process
-// is killed.
+// RunServer does nothing unless Start has started this process. If so, it runs a NATS server until the
+// process is killed.
 func RunServer() {
 	text, isServer := os.LookupEnv(asNATS)
 	if !isServer {

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// relay forwards connections to an address. Its method reset closes them with a TCP reset.
+// relay forwards connections to an address. Its method reset closes the connections of all clients with a TCP
+// reset.
 type relay struct {
 	listener net.Listener
 	upstream string

@@ -105,7 +105,7 @@ func (h *exampleHub) run(t *testing.T, e example) {
 	}
 }
 
-// varying lists patterns of values that differ in each run. Of these values, only the format is compared.
+// varying lists patterns of values that differ in each run. Only the format of these values is compared.
 var varying = []struct {
 	pattern *regexp.Regexp
 	name    string

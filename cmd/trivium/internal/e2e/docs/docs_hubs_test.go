@@ -113,7 +113,7 @@ func overdrawRate(_ *testing.T, h *exampleHub) {
 	h.Publish("application/json", "["+strings.Repeat(`{"topic":"many","data":1},`, 999)+`{"topic":"many","data":1}]`)
 }
 
-// beginDrain starts a drain of the hub that lasts longer than the example.
+// beginDrain makes the hub drain. The drain lasts longer than the example.
 func beginDrain(t *testing.T, h *exampleHub) {
 	h.SSE("")
 	h.Signal(syscall.SIGTERM)

@@ -55,8 +55,8 @@ func TestProtocolListsProblems(t *testing.T) {
 	require.Equal(t, matches(problemCode, string(source)), matches(problemRow, readProtocol(t)))
 }
 
-// docs/protocol.md contains an example for every close code except 1011, because only an internal
-// error of the hub causes this code.
+// docs/protocol.md contains an example for every close code except 1011. An example cannot cause this code,
+// because the hub sends it only after an internal error.
 func TestProtocolShowsCloseCodes(t *testing.T) {
 	page := readProtocol(t)
 	listed := slices.DeleteFunc(matches(closeRow, page), func(code string) bool { return code == "1011" })

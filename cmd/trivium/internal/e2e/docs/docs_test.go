@@ -128,7 +128,8 @@ func TestSettingsDocumented(t *testing.T) {
 // docs/operations.md contains a row for each metric of the hub.
 func TestMetricsDocumented(t *testing.T) {
 	want := metricNames(reflect.TypeFor[stats.Snapshot](), "trivium_")
-	// The other metrics, which are not fields of a snapshot, are described by one call each in metrics_setup.go.
+	// Each of the other metrics, which are not fields of a snapshot, is described by a call in
+	// metrics_setup.go.
 	for _, match := range regexp.MustCompile(`describe\("(\w+)"`).FindAllStringSubmatch(page(t, "cmd/trivium/internal/server/metrics_setup.go"), -1) {
 		want = append(want, "trivium_"+match[1])
 	}

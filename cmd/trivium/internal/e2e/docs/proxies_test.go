@@ -186,7 +186,8 @@ func (p *proxied) foreign(t *testing.T) {
 	require.Equal(t, problems.ContentType, response.Header.Get("Content-Type"))
 }
 
-// nativeSource is a script that opens an EventSource and never opens another one.
+// nativeSource is a script that opens only one EventSource. Therefore, if the connection is lost, only the
+// browser can reconnect it.
 const nativeSource = `
 const events = new EventSource("/sse?topic=a.b");
 events.onmessage = ({ data }) => console.log(data);

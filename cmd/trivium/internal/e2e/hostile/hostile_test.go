@@ -113,8 +113,8 @@ var allowed = func() time.Duration {
 	return time.Minute
 }()
 
-// inTime logs how long an action took, and requires that this is less than allowed. It also logs the time that
-// docs/security.md promises.
+// inTime logs how long an action took, and the time that docs/security.md promises. It requires that the
+// action took less than allowed.
 func inTime(t *testing.T, what string, took time.Duration) {
 	t.Helper()
 	t.Logf("%s took %v; the promised time is %v", what, took.Round(time.Millisecond), promised)

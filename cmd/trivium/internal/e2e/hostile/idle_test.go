@@ -35,8 +35,8 @@ var idleAttacks = []attack{
 	{"requests without their bodies, on more connections than the process may open files", stallBodies},
 }
 
-// stallBodies sends requests whose bodies never arrive. Those that need a token are sent from a single address,
-// the others from many addresses. The hub must serve other clients.
+// stallBodies sends requests whose bodies never arrive. Those that need a token are sent from a single
+// address, the others from many addresses. The hub must serve other clients.
 func stallBodies(t *testing.T, _ *testbed) {
 	for _, stalled := range []struct {
 		line, header string

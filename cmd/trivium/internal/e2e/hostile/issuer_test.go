@@ -139,8 +139,8 @@ func signature(key any, text string) (signed []byte) {
 	return signed
 }
 
-// jwt returns a JWT that is signed with the hub's HMAC secret. changed maps names of claims to JSON
-// values that replace the default values; "" removes a claim.
+// jwt returns a JWT that is signed with the hub's HMAC secret. The parameter changed maps names of
+// claims to JSON values that replace the default values; "" removes a claim.
 func (i *issuer) jwt(changed map[string]string) string {
 	return i.sign(i.hmacKey, hs256, claims(changed))
 }
@@ -152,8 +152,8 @@ const (
 	eddsa = `{"alg":"EdDSA","typ":"JWT"}`
 )
 
-// claims returns the payload of a token that has all rights and expires in an hour. changed replaces
-// claims as for the method jwt.
+// claims returns the payload of a token that has all rights and expires in an hour. The parameter changed
+// replaces or removes claims, as it does in the method jwt.
 func claims(changed map[string]string) string {
 	now := time.Now()
 	all := map[string]string{

@@ -43,8 +43,9 @@ func (f *testbed) exclusive(t *testing.T) {
 }
 
 func spoofedAddress(t *testing.T, f *testbed) {
-	// The connections of a client that is not a trusted proxy are counted for the client's own address,
-	// whatever headers it sends. The limit is 3 connections per address, one of which the watch has.
+	// If a client is not a trusted proxy, the hub counts its connections for the address of the client
+	// itself, whatever headers the client sends. The limit is 3 connections per address. The watch, a
+	// subscriber to all topics, has one of them.
 	for i, status := range []int{200, 200, 503} {
 		address := fmt.Sprintf("198.51.100.%d", i)
 		x := f.start(t, request{hub: f.plain, line: "GET /sse", token: f.tokens["one"], header: []string{
@@ -219,7 +220,7 @@ func exceedRates(t *testing.T, f *testbed) {
 	}
 	rush("publish_rate", said(`{"op":"publish","topic":"hasty","data":1}`))
 	rush("connect_rate", said(`{"op":"subscribe","topic":"quiet"}`))
-	// In a stream of events, a publisher above its rate is slowed down instead of refused.
+	// In a streamed request, a publisher above its rate is slowed down instead of refused.
 	begin := time.Now()
 	x = f.do(t, request{line: "POST /publish", token: hasty, header: []string{"Content-Type: application/x-ndjson"}, body: strings.Repeat(`{"topic":"hasty","data":1}`+"\n", 4)})
 	require.Equal(t, http.StatusOK, x.status, x.body)

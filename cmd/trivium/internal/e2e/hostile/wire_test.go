@@ -27,8 +27,8 @@ var wireAttacks = []attack{
 }
 
 // sendSlowly writes the parameter first at once. Then it writes the parameter slow, one byte every 50 ms, and
-// repeats this until the hub closes the connection. It returns the answer and the time until the connection was
-// closed.
+// repeats this until the hub closes the connection. It returns the answer and the time until the connection
+// was closed.
 func (f *testbed) sendSlowly(x *exchange, first, slow string) (answer string, took time.Duration, err error) {
 	begin := time.Now()
 	if _, err := io.WriteString(x.conn, first); err != nil {
@@ -55,8 +55,9 @@ func (f *testbed) sendSlowly(x *exchange, first, slow string) (answer string, to
 	return string(text), time.Since(begin), err
 }
 
-// requireCutOff calls sendSlowly for each attempt, on the main and admin listeners of the hub testbed.open. An attempt
-// maps the string that is sent first to the string that is sent slowly. The hub must close each connection in time.
+// requireCutOff calls sendSlowly for each attempt, on the main and admin listeners of the hub testbed.open.
+// The key of an attempt is the string to send first; the value is the string to send slowly. The hub must
+// close each connection in time.
 func (f *testbed) requireCutOff(t *testing.T, attempts map[string]string) {
 	t.Helper()
 	const most = openReadTimeout + time.Second // after a refusal, the hub waits one second for the body

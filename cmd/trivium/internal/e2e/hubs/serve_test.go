@@ -21,8 +21,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// The test publishes events in every way. Each transport delivers them with the same IDs, in the same
-// order and with the same bytes. No log line contains the token.
+// The test publishes events over UDP, HTTP and WebSocket. Each transport delivers them with the same IDs, in
+// the same order and with the same bytes. No log line contains the token.
 func TestEveryTransportDeliversSameEvents(t *testing.T) {
 	p := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	stream, socket := p.SSE("envelope=1"), p.WebSocket("topic=>")
