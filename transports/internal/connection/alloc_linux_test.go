@@ -61,7 +61,7 @@ func countAllocations(t *testing.T, secure bool) {
 	b.publish(0, 1, 100)
 	allowed := 0.0
 	if secure && poolsDropValues() {
-		// TLS and direct writes each use a pool. To create a value of such a pool takes up to three
+		// TLS and direct writes each use a pool. Creating a value of such a pool takes up to three
 		// allocations.
 		allowed = 5
 	}

@@ -17,8 +17,8 @@ import (
 
 const benchSize = 200 // bytes of an event's data
 
-// lineSize returns the size of the line that is written for an event, whose data is a string of three
-// digits and padding. size is that of the data.
+// lineSize returns the size of the line for an event whose data has size bytes. The data is a string of
+// three digits and padding.
 func lineSize(size int) int64 { return int64(len(`event "100"`) + size - 10 + len("\n")) }
 
 // timedSink is a sink that stands in for several writers: it passes each batch to all of them, and

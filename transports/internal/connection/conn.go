@@ -61,8 +61,8 @@ type socket interface {
 	takeOver() socket
 	// CloseRead closes the read side.
 	CloseRead() error
-	// abort ends the connection in both directions. It may be called at any time, because it leaves the
-	// descriptor of a socket that was taken over open.
+	// abort ends the connection in both directions. It may be called at any time: if the socket was taken
+	// over, its descriptor stays open.
 	abort() error
 }
 
@@ -154,8 +154,9 @@ type deadlineWriter interface {
 	SetWriteDeadline(time.Time) error
 }
 
-// writeAll writes p. Progress within a deadline extends the deadline. The function progressed, which
-// may be nil, reports progress that the number of written bytes does not show.
+// writeAll writes p. If there was progress before a deadline expires, writeAll sets a new deadline and
+// continues. Otherwise it returns ErrNoProgress. Written bytes are progress. The function progressed,
+// which may be nil, reports other progress, such as acknowledged bytes.
 func writeAll(c deadlineWriter, p []byte, timeout time.Duration, progressed func() bool) error {
 	for len(p) > 0 {
 		if err := c.SetWriteDeadline(time.Now().Add(timeout)); err != nil {

@@ -38,7 +38,7 @@ func (c *memory) TryWrite(p []byte) (int, error) {
 	return n, nil
 }
 
-// A net.Conn with TryWrite is written directly.
+// If a net.Conn has a method TryWrite, the Conn from NewConn calls that method.
 func TestTryWriterIsWrittenDirectly(t *testing.T) {
 	m := &memory{written: make([]byte, 0, 7)}
 	c := NewConn(m, time.Second)

@@ -17,8 +17,8 @@ import (
 
 // BenchmarkTopicCores publishes 20 events per operation on one topic that has 8,000 subscribers. The
 // peers do not read during an operation: the kernel's buffers hold the events, and the peers read them
-// between two operations. Run it with -cpu 1,2 and compare the result rows, except the first row, which
-// the testing package runs with all cores. The benchmark needs 16,000 open files.
+// between two operations. Run it with -cpu 1,2 -count 4, and ignore the first result row, which the
+// testing package measures with all cores. The benchmark needs 16,000 open files.
 func BenchmarkTopicCores(b *testing.B) {
 	const subscribers, events = 8000, 20
 	bench := newBench(b, 0, longTimeout)

@@ -74,7 +74,7 @@ func (s *Shared) Draining() *problems.Problem {
 	return nil
 }
 
-// Subscriber is a connection or a request that subscribes: it holds access of a token and receives
+// Subscriber is a connection or a request that subscribes: it holds the access of its token and receives
 // batches of events.
 type Subscriber interface {
 	auth.Holder

@@ -61,8 +61,8 @@ func (w *Writer) closeOnError(err error) {
 	w.close()
 }
 
-// portion contains everything that the drain goroutine writes in one step, in the order of the
-// fields.
+// portion holds the data that the drain goroutine writes in one step: first partial, then bytes, then
+// events.
 type portion struct {
 	partial  partialEvent
 	bytes    []byte
@@ -75,8 +75,9 @@ func (p *portion) isEmpty() bool {
 	return !p.partial.isSet() && len(p.bytes) == 0 && len(p.events) == 0
 }
 
-// nextPortion returns the next portion to write. To write an empty portion is to send the bytes that
-// the connection holds. ok is false if the drain goroutine must end.
+// nextPortion returns the next portion to write. It returns an empty portion if the connection has
+// accepted bytes that it has not sent yet, and nothing else is left: the write of an empty portion sends
+// these bytes. ok is false if the drain goroutine must end.
 func (w *Writer) nextPortion() (p portion, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -164,7 +165,8 @@ func (w *Writer) collect() (p portion, readMore bool) {
 	return p, false
 }
 
-// portionOf returns the portion for a batch that was read at position.
+// portionOf returns the portion for a batch. position is the position of the subscription before the
+// batch was read.
 func (w *Writer) portionOf(position hub.Cursor, b *hub.ReadResult) portion {
 	p := portion{events: b.Events, position: position}
 	if b.Gap != nil {
@@ -187,7 +189,7 @@ func (w *Writer) endIfFellBehind(b *hub.ReadResult) bool {
 	return true
 }
 
-// appendBatch appends the encoding of a batch. All events of the batch must be small.
+// appendBatch appends the encoding of a batch. The events of the batch must be small, see areSmall.
 func (w *Writer) appendBatch(dst []byte, b *hub.ReadResult) []byte {
 	if b.Gap != nil {
 		dst = w.cfg.Codec.AppendMessage(dst, wire.GapMessage(b.Gap))

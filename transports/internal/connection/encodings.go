@@ -13,7 +13,7 @@ import (
 // in-memory log, in bytes.
 const DefaultEncodingBytes = 8 << 20
 
-// maxEvictions limits for how many events one call of makeRoom evicts the encodings, and thereby how
+// maxEvictions is the maximum number of events whose encodings one call of makeRoom evicts. It limits how
 // long retainedEncodings.mu is held.
 const maxEvictions = 256
 
@@ -135,8 +135,8 @@ func (r *retainedEncodings) store(e *hub.Event, form wire.Form, b []byte) []byte
 }
 
 // attach attaches x to its event if the limit has room for it, unless the event has left the in-memory
-// log or already has an attachment of another registry. mu must be held, so that Discard waits until x
-// is counted.
+// log or already has an attachment of another registry. mu must be held, so that a concurrent call of
+// Discard waits until x is in its list.
 func (r *retainedEncodings) attach(x *eventEncodings) {
 	x.Owner = x
 	if !x.event.Attach(&x.Attachment) {
@@ -164,7 +164,7 @@ func (x *eventEncodings) Discard() {
 	x.budget.remove(x)
 }
 
-// makeRoom evicts encodings of events older than seq until n more bytes are within the limit. It
+// makeRoom evicts encodings of events older than seq until the limit has room for n more bytes. It
 // returns false if maxEvictions evictions do not suffice. mu must be held.
 func (r *retainedEncodings) makeRoom(seq uint64, n int64) bool {
 	if n > r.limit {
@@ -190,7 +190,7 @@ func (r *retainedEncodings) oldest() *eventEncodings {
 	return oldest
 }
 
-// remove removes x from its list and from the count. mu must be held.
+// remove removes x from its list, and subtracts its size from r.bytes. mu must be held.
 func (r *retainedEncodings) remove(x *eventEncodings) {
 	switch {
 	case !x.counted:

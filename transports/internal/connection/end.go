@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// end describes how a stream ends.
+// end describes the last message of a stream, and how the connection is then closed.
 type end struct {
 	message wire.Message // the last message; its ID is set when it is written
 	// raw is written instead of message if it is not nil. The client should not resume afterwards.
@@ -28,8 +28,8 @@ func problemMessage(p *problems.Problem) wire.Message {
 	return wire.Message{Op: wire.OpError, Problem: p}
 }
 
-// setEnd schedules message as the end of the stream. It replaces an end that was scheduled before.
-// The caller must start the drain goroutine.
+// setEnd schedules message as the last message of the stream. It replaces a last message that was
+// scheduled before. The caller must start the drain goroutine.
 func (w *Writer) setEnd(message wire.Message) *end {
 	if w.end == nil {
 		w.end = new(end)
@@ -50,8 +50,9 @@ func (w *Writer) lastBytes() []byte {
 }
 
 // Goaway ends the stream with a message that asks the client to reconnect after retry. The message
-// follows all events that the hub has accepted so far, and the answer to the command that is running.
-// Like the other methods that end the stream, Goaway does nothing if an end is already scheduled.
+// follows all events that the hub has accepted so far, and the answer to a command that is being
+// executed. Like the other methods that end the stream, Goaway does nothing if the last message of the
+// stream is already scheduled.
 func (w *Writer) Goaway(retry time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -44,8 +44,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return g, nil
 }
 
-// Close implements net.Listener. After Close, a write with a deadline does not wait for the peer,
-// because it is the closing alert of TLS: a server closes its listeners, and then its idle connections
+// Close implements net.Listener. After Close, a write with a deadline is assumed to be the closing alert
+// of TLS, and does not wait for the peer. A server closes its listeners, and then its idle connections
 // one after the other. If each alert waited for its peer, this would take a long time.
 func (l *Listener) Close() error {
 	l.closed.Store(true)
@@ -60,8 +60,8 @@ func (l *Listener) Close() error {
 // buffer has space, but wakes a blocked writer only when a third of the buffer is free.
 const progressChecks = 4
 
-// lastWriteTimeout is the timeout, on a connection without direct writes, of a write that must not
-// wait for the peer.
+// lastWriteTimeout is the timeout of a write that must not wait for the peer. It applies only to
+// connections without direct writes.
 const lastWriteTimeout = 10 * time.Millisecond
 
 var pastDeadline = time.Unix(1, 0)
@@ -74,8 +74,8 @@ type progressConn struct {
 	listener *Listener
 	direct   socket // nil: no direct writes; changed by takeOver, with writing and mu held
 
-	// returned is set when the connection is returned to net/http. It points to input that was read
-	// before, and that net/http has not read yet. The goroutine that reads owns it.
+	// returned is set when the connection is returned to net/http. It points to input that the previous
+	// owner of the connection has read, and that net/http has not read yet. Only Read changes this input.
 	returned *[]byte
 
 	nonblocking *nonblocking // nil: reads and writes block; static after NewConn, which sets it for TLS over direct writes

@@ -147,8 +147,8 @@ func TestTLSCloseDoesNotBlock(t *testing.T) {
 	}
 }
 
-// closesAtOnce reports whether last takes less than four seconds on a connection whose peer does not
-// read. The close of TLS itself would wait for five seconds.
+// closesAtOnce calls last, which closes a connection whose peer does not read. It reports whether last
+// returns within four seconds: the Close method of tls.Conn alone would wait for five seconds.
 func closesAtOnce(t *testing.T, portable bool, last func(*Listener, *tls.Conn)) bool {
 	l := listen(t, portable)
 	stalled, _ := tlsPair(t, l)

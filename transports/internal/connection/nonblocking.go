@@ -7,15 +7,17 @@ import (
 )
 
 // maxUnsent is the maximum number of bytes that are held for one connection. A tlsConn writes no events
-// while bytes are held. Therefore only TLS's own answers, to a peer that does not read, can reach it.
+// while bytes are held. Therefore a connection reaches the maximum only if TLS itself answers a peer that
+// does not read.
 const maxUnsent = 64 << 10
 
 // nonblocking is the state of a progressConn whose reads and writes must not block, because a tlsConn
 // uses it. crypto/tls can continue after a read that failed with a temporary error, but not after a
 // failed write. Therefore a write accepts all bytes, and holds those that the kernel does not accept.
 type nonblocking struct {
-	// reading is held by TryRead. The poller starts the reading goroutines one after the other, but shares
-	// no lock with them that would order their accesses.
+	// reading is held by TryRead. The poller starts the reading goroutines of a connection one after the
+	// other. They need this lock, because they share no other lock that makes the changes of one
+	// goroutine visible to the next.
 	reading sync.Mutex
 
 	reads  bool        // whether a read that would block returns errWouldBlock; owned by the goroutine that reads
@@ -83,7 +85,8 @@ func (c *progressConn) fail(err error) error {
 	return err
 }
 
-// sendUnsent sends the held bytes that the kernel accepts at once. writing must be held.
+// sendUnsent sends as many of the held bytes as the kernel accepts without blocking. writing must be
+// held.
 func (c *progressConn) sendUnsent() error {
 	n, err := c.direct.trySafely(c.nonblocking.unsent)
 	if err != nil {
@@ -93,7 +96,8 @@ func (c *progressConn) sendUnsent() error {
 	return nil
 }
 
-// tryFlush sends the held bytes that the kernel accepts at once, and reports whether all were sent.
+// tryFlush sends as many of the held bytes as the kernel accepts without blocking. It reports whether all
+// were sent.
 func (c *progressConn) tryFlush() (bool, error) {
 	if !c.nonblocking.holds.Load() {
 		return true, nil
@@ -107,7 +111,8 @@ func (c *progressConn) tryFlush() (bool, error) {
 	return err == nil && !c.nonblocking.holds.Load(), err
 }
 
-// flush sends all held bytes. It may block, as a write without TLS may; meanwhile, writes of TLS wait.
+// flush sends all held bytes, and blocks if necessary. While it blocks, it holds writing, so TLS cannot
+// write.
 func (c *progressConn) flush() error {
 	if !c.nonblocking.holds.Load() {
 		return nil

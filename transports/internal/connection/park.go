@@ -139,8 +139,8 @@ type readable struct {
 	timer    *time.Timer
 }
 
-// blockedAfter is the time after which serveParked starts more goroutines if some connections still
-// wait for one. A request may block its goroutine, for example while its token is verified.
+// blockedAfter is the time after which serveParked starts more goroutines if some connections still wait
+// for a goroutine. A request may block its goroutine, for example while its token is verified.
 const blockedAfter = 2 * time.Millisecond
 
 // serveParked calls Readable of the owner of each given connection, in goroutines of the registry.

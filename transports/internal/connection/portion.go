@@ -9,11 +9,12 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxChunk is the maximum number of bytes that are copied for one connection at a time. The encoding of
-// an event that is larger is shared with other connections, or the event is encoded again per chunk.
+// maxChunk is the maximum number of bytes that are copied for one connection at a time. A larger encoding
+// is shared with other connections instead. If that is not possible, the event is encoded again for each
+// chunk.
 const maxChunk = 64 << 10
 
-// maxRest is the size, in bytes, up to which the unwritten rest of a large event is copied. To keep the
+// maxRest is the size, in bytes, up to which the unwritten rest of a large event is copied. Keeping the
 // whole encoding for a small rest would waste memory.
 const maxRest = 16 << 10
 

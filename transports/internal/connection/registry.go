@@ -72,7 +72,7 @@ func (r *Registry) Go(f func()) {
 // Draining returns a channel that is closed when new subscriptions are no longer accepted.
 func (r *Registry) Draining() <-chan struct{} { return r.draining }
 
-// IsDraining reports whether Draining is closed.
+// IsDraining reports whether the channel from Draining is closed.
 func (r *Registry) IsDraining() bool {
 	select {
 	case <-r.draining:
@@ -149,10 +149,10 @@ func (r *Registry) Drain(ctx context.Context, window time.Duration) {
 	r.DrainSpread(ctx, time.Duration(float64(window)*goawayFraction), window)
 }
 
-// DrainSpread makes the registry refuse new members. It sends each member a goaway message with a
-// random retry delay, at a random time within spread. The message follows all events that the hub has
-// accepted before it. DrainSpread closes the members that remain when the window or ctx ends. Tests use
-// a short spread with a long window, so that members are not closed on a slow machine.
+// DrainSpread makes the registry refuse new members. It sends each member a goaway message with a random
+// retry delay, at a random time within spread. The message follows all events that the hub has accepted
+// by that time. DrainSpread closes the members that remain when the window or ctx ends. Tests use a short
+// spread with a long window, so that members are not closed on a slow machine.
 func (r *Registry) DrainSpread(ctx context.Context, spread, window time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, window)
 	defer cancel()

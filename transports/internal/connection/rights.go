@@ -17,9 +17,10 @@ func (w *Writer) OnRightsChanged() {
 	}
 }
 
-// unauthorizedCloseDelay is the time that an unauthorized subscriber has to read its last message.
-// The hub must close the connection within a second after a change of rights
-// (docs/protocol.md#authentication). A part of that second passes before the hub reads a changed file.
+// unauthorizedCloseDelay is the time that an unauthorized subscriber has to read its last message. The
+// hub must close the connection within a second after a change of rights
+// (docs/protocol.md#authentication). If the rights are in a file, a part of that second passes before the
+// hub reads the changed file.
 const unauthorizedCloseDelay = 500 * time.Millisecond
 
 func (w *Writer) checkRights() {
@@ -32,7 +33,7 @@ func (w *Writer) checkRights() {
 	}
 	w.cfg.Counters.Unauthorized.Add(1)
 	w.record.replaceReason(ClosedExpelled)
-	// This end replaces an end that was scheduled for a later position.
+	// The error replaces a last message that was scheduled for a later position, such as a goaway.
 	w.setEnd(problemMessage(p)).closeTimer = time.AfterFunc(unauthorizedCloseDelay, w.Close)
 	w.startDrain()
 }

@@ -155,15 +155,16 @@ func (r *Registry) startWatch(o watched, reader Reader) bool {
 	return true
 }
 
-// rearmWatch enables one more event of the connection.
+// rearmWatch makes the poller report one more event of the connection.
 func (r *Registry) rearmWatch(o watched) {
 	if o.watching().generation != 0 {
 		_ = r.poller.update(o, unix.EPOLL_CTL_MOD) // fails only while the connection is being closed
 	}
 }
 
-// update performs an epoll_ctl operation for the connection, which registers at most one event. If the
-// connection is closed, update does nothing: the descriptor may then belong to another connection.
+// update performs an epoll_ctl operation for the connection. After the operation, epoll reports at most
+// one event of the connection. If the connection is closed, update does nothing: the descriptor may then
+// belong to another connection.
 func (p *poller) update(o watched, op int) error {
 	w := o.watching()
 	c := controls.Get().(*control)
@@ -208,7 +209,7 @@ func (r *Registry) stopWatch(o watched) {
 	*w = watch{}
 }
 
-// forget removes a connection that stays open from epoll. It must be called before stopWatch.
+// forget removes from epoll a connection that will stay open. It must be called before stopWatch.
 func (r *Registry) forget(o watched) {
 	if o.watching().generation != 0 {
 		_ = r.poller.update(o, unix.EPOLL_CTL_DEL) // fails only while the connection is being closed

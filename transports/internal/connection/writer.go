@@ -13,9 +13,10 @@ import (
 // Codec encodes the hub's events and control messages for one transport.
 type Codec interface {
 	Format
-	// Unwrap removes framing that the connection does not use from the result of Encode, for example
-	// that of an HTTP/1.1 chunk on HTTP/2. With direct writes, it must return all bytes, because
-	// fan-out workers do not call it.
+	// Unwrap removes from an encoded event the framing that the connection does not use, for example the
+	// HTTP/1.1 chunk around an event that is sent over HTTP/2. If the connection has direct writes,
+	// Unwrap must return its argument unchanged, because fan-out workers write encoded events without
+	// calling Unwrap.
 	Unwrap([]byte) []byte
 	// AppendMessage appends a control message to dst. If the message ends the stream (an error or a
 	// goaway), AppendMessage also appends the bytes that the transport requires at the end of a
@@ -178,9 +179,9 @@ func (w *Writer) Ready(batch *hub.Batch) {
 	w.sub.Advance(batch.To)
 }
 
-// advancePast advances the position after only the first n bytes of joined, the encodings of events,
-// were written. It advances past each event that was written completely or in part. If an event was
-// written in part, its rest is kept for the drain goroutine, which reads later events from the hub.
+// advancePast advances the position past each event that was written completely or in part. joined
+// contains the encodings of the events; only its first n bytes were written. If an event was written in
+// part, its rest is kept for the drain goroutine, which reads later events from the hub.
 func (w *Writer) advancePast(events []*hub.Event, joined []byte, n int) {
 	for _, e := range events {
 		if n == 0 {

@@ -64,9 +64,8 @@ type Reservation struct {
 	closed  bool  // guarded by budget.mu
 }
 
-// Open returns an empty Reservation for a sender. The first bytes of a Reservation, up to the number
-// uncounted, do not count toward the budget: the limit on connections already limits them. Close must be
-// called.
+// Open returns an empty Reservation for a sender. Up to uncounted bytes of the Reservation do not count
+// toward the budget: their total is limited by the maximum number of connections. Close must be called.
 func (b *Budget) Open(sender string, uncounted int64) *Reservation {
 	return &Reservation{budget: b, sender: sender, uncounted: uncounted}
 }
@@ -96,9 +95,9 @@ func (r *Reservation) Resize(size int64) error {
 	return nil
 }
 
-// check returns an error if a limit would be exceeded by more additional bytes. size is the new size of
-// the reservation. mu must be held.
-func (b *Budget) check(sender string, more, size int64) error {
+// check returns an error if n additional bytes would exceed a limit. size is the new size of the
+// reservation. mu must be held.
+func (b *Budget) check(sender string, n, size int64) error {
 	total, share := b.total, b.share
 	if size > SmallSize {
 		total -= total / 4
@@ -106,10 +105,10 @@ func (b *Budget) check(sender string, more, size int64) error {
 		share += share / 4
 	}
 	switch {
-	case b.senders[sender]+more > share:
+	case b.senders[sender]+n > share:
 		b.overShare++
 		return &FullError{Share: true, Limit: share}
-	case b.taken+more > total:
+	case b.taken+n > total:
 		b.overTotal++
 		return &FullError{Limit: total}
 	}
@@ -173,7 +172,8 @@ const (
 )
 
 // TimeFor returns the timeout for receiving a whole body, line or message of size bytes. part is the
-// timeout for receiving one part of it (0: none). The result is six times part, plus part for each MiB.
+// timeout within which each part of the data must arrive (0: none). The result is six times part, plus
+// part for each MiB.
 func TimeFor(size int64, part time.Duration) time.Duration {
 	return part * time.Duration(minParts+size/bytesPerPart)
 }

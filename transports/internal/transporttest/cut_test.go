@@ -33,8 +33,8 @@ func history() []*hub.Event {
 	return events
 }
 
-// TestCutAfterEveryByte closes connections after every number of received bytes, or a sample of them. The
-// client must then resume over another path without losing or repeating an event.
+// TestCutAfterEveryByte closes a connection after n received bytes, for every n or for a sample, see
+// cuts. The client must then resume over another path without losing or repeating an event.
 func TestCutAfterEveryByte(t *testing.T) {
 	t.Parallel()
 	s := Start(t, Config{Heartbeat: 200 * time.Millisecond})
@@ -99,8 +99,8 @@ func comparableItem(c Client, item Item) Item {
 	return item
 }
 
-// requireWhole resumes at cursor over path r. It requires that the items in had and the items received
-// after the resume are together a gap and all events.
+// requireWhole resumes at cursor over path r. The items in had and the items received after the resume
+// must together be one gap, followed by each event exactly once and in order.
 func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Path, events []*hub.Event, n int64) {
 	t.Helper()
 	c := r.New(s)
@@ -120,8 +120,8 @@ func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Path, ev
 	}
 }
 
-// record returns the bytes that the server sends to a client that resumes at start, and some zero bytes.
-// The server sends the same number of bytes to each client.
+// record returns the bytes that the server sends to a client that resumes at start. It appends zero
+// bytes, because other clients may receive somewhat more bytes.
 func record(t *testing.T, s *Server, name, start string) []byte {
 	path := map[string]string{"sse": "/sse", "websocket": "/ws", "poll": "/poll"}[name]
 	conn, err := net.Dial("tcp", s.Addr)

@@ -142,8 +142,9 @@ func (c *pollClient) Connect(ask Request) error {
 	return nil
 }
 
-// poll sends one poll and appends its answer to items. If the answer has no gap and no events, poll
-// appends an item of the kind empty.
+// poll sends one poll. It appends the gap and the events of the answer to items, and then an item with
+// the position of the answer. That item is a Heartbeat, or has the kind empty if the answer has no gap
+// and no events.
 func (c *pollClient) poll(empty Kind) error {
 	response, err := c.carrier.get("/poll", c.ask)
 	if err != nil {

@@ -92,8 +92,9 @@ func onlyOthersLost(t *testing.T, s *Server, r Path) {
 	expect(t, lost, next)
 }
 
-// olderThanIndex resumes at a cursor for which the hub no longer knows which topics have lost events, so
-// that the gap is not certain.
+// olderThanIndex resumes at a cursor that is older than the trimmed-topic index. The hub no longer knows
+// which topics have lost events since then. Therefore it sends a gap that is not certain, see
+// hub.Gap.Certain.
 func olderThanIndex(t *testing.T, s *Server, r Path) {
 	first := numbered(t, s, 1, "b")[0]
 	numbered(t, s, 40, "x", "y", "z")
@@ -169,8 +170,8 @@ func disconnected(t *testing.T, s *Server, r Path) {
 	require.Len(t, again, 21)
 }
 
-// requireEnd requires that the stream is terminated cleanly, by WebSocket with the given close code. An
-// SSE stream that the client should resume must end without its last chunk instead.
+// requireEnd requires that the stream is ended cleanly. A WebSocket stream must end with the given close
+// code. If the client should resume, an SSE stream must end without its last chunk.
 func requireEnd(t *testing.T, c Client, r Path, code int) {
 	t.Helper()
 	if strings.HasPrefix(r.Name, "websocket") {

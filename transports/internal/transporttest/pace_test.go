@@ -84,8 +84,8 @@ func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 	return nil
 }
 
-// stalled stops reading within the stream, and requires that the hub closes the connection, not earlier
-// than after the write timeout.
+// stalled stops reading within the stream. It requires that the hub then closes the connection, but not
+// before the write timeout has passed.
 func stalled(t *testing.T, s *Server, r Path, timeout time.Duration) {
 	connections := func() int64 {
 		return s.SSE.Connections.Load() + s.WebSocket.Connections.Load() + s.Poll.Connections.Load()

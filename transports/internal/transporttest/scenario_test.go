@@ -139,7 +139,7 @@ func filters(t *testing.T, s *Server, r Path) {
 	}
 }
 
-// numbered publishes n events whose data is their number, on the given topics alternately.
+// numbered publishes n events whose data is their number. It uses the given topics in turn.
 func numbered(t *testing.T, s *Server, n int, topics ...string) []*hub.Event {
 	t.Helper()
 	events := make([]*hub.Event, n)

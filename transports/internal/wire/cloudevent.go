@@ -150,8 +150,8 @@ func checkMember(name string, value []byte) error {
 	return nil
 }
 
-// checkAttribute checks the value of an attribute that the specification defines, all of which are
-// strings.
+// checkAttribute checks the value of an attribute that the specification defines. All these attributes
+// are strings.
 func checkAttribute(name, s string) error {
 	if s == "" {
 		return badInput(name, "must not be empty")

@@ -25,10 +25,10 @@ const (
 	attributeTime   = "triviumtime"
 )
 
-// AppendCloudEvent appends the event in the JSON format of CloudEvents 1.0. If the event's data is
-// a CloudEvent, AppendCloudEvent keeps its members byte for byte, but omits members that are null.
+// AppendCloudEvent appends the event in the JSON format of CloudEvents 1.0. If the event's data is a
+// CloudEvent, AppendCloudEvent keeps its members byte for byte, but omits members that are null.
 // Otherwise it creates a CloudEvent, with the event's ID as id, its topic as subject, and the given
-// source. To both it adds the event's cursor, topic, key and time as extension attributes.
+// source. In both cases it adds the event's cursor, topic, key and time as extension attributes.
 func AppendCloudEvent(dst []byte, e *hub.Event, source string) []byte {
 	if e.Encoding == hub.JSON && looksLikeCloudEvent(e.Data) {
 		if _, err := ParseCloudEvent(e.Data); err == nil {

@@ -46,10 +46,10 @@ func ParseDatagramMode(s string) (DatagramMode, error) {
 type DatagramFormat struct {
 	Mode  DatagramMode
 	Topic string // default topic, for events without a topic in the datagram
-	// TopicField and TypeField name the members of a JSON object that contain the topic and the type
-	// of its event; "": no such member. Dots separate the names of nested members. If the member is
-	// missing or not a string, the topic is Topic, or the event has no type. Both fields have no effect
-	// on envelopes and with DatagramRaw.
+	// TopicField and TypeField name the members of a JSON object that contain the topic and the type of
+	// its event; "": no such member. Dots separate the names of nested members. If the member for the
+	// topic is missing or not a string, the topic is Topic. If the member for the type is missing or not
+	// a string, the event has no type. The fields have no effect on envelopes or with DatagramRaw.
 	TopicField, TypeField string
 }
 
@@ -181,8 +181,8 @@ func (f *DatagramFormat) parse(text []byte) (*hub.Event, error) {
 }
 
 // cloudEventWithTopic returns an event whose data is the CloudEvent in text. It returns nil if text is
-// not a CloudEvent. The caller has checked that text has a topic and data, so that it also looks like an
-// envelope; but if a CloudEvent were parsed as an envelope, its other attributes would be lost.
+// not a CloudEvent. The caller has checked that text has a topic and data, as an envelope does. If a
+// CloudEvent were parsed as an envelope, its other attributes would be lost.
 func cloudEventWithTopic(text []byte) *hub.Event {
 	if !looksLikeCloudEvent(text) {
 		return nil

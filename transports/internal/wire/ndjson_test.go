@@ -116,7 +116,7 @@ func TestLineReaderDoesNotWaitForMore(t *testing.T) {
 	}
 }
 
-// To read 50 lines of the maximum length takes no more allocations than to read one.
+// Reading 50 lines of the maximum length takes no more allocations than reading one.
 func TestLineReaderMemoryIsConstant(t *testing.T) {
 	const limit = 64 << 10
 	line := append(bytes.Repeat([]byte("x"), limit), '\n')

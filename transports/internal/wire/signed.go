@@ -33,8 +33,8 @@ type SignedDatagram struct {
 }
 
 // SignDatagram appends to dst a datagram with the payload, signed at the given time, which must be in the
-// years 1970 to 33658. The datagram contains the time with nanosecond precision. Therefore the hub does
-// not refuse an equal payload that is signed at another time as a replay.
+// years 1970 to 33658. The datagram contains the time with nanosecond precision. Therefore two datagrams
+// with equal payloads differ, and the hub does not refuse the second one as a replay.
 func SignDatagram(dst, secret []byte, at time.Time, payload []byte) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, macHexLen)...)

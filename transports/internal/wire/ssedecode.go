@@ -193,8 +193,8 @@ func (d *SSEDecoder) dispatch() (e SSEEvent, ok bool) {
 	return e, ok
 }
 
-// decodeUTF8 implements "UTF-8 decode" of the WHATWG Encoding standard. It replaces each truncated
-// sequence, as long as possible, by one U+FFFD, whereas Go replaces each byte. The decoder may split the
+// decodeUTF8 implements "UTF-8 decode" of the WHATWG Encoding standard. It replaces all bytes of a
+// truncated sequence together by one U+FFFD, whereas Go replaces each byte. The decoder may split the
 // stream into lines and fields before it decodes UTF-8, because the bytes LF, CR and colon are never part
 // of a multi-byte sequence.
 func decodeUTF8(b []byte) string {

@@ -118,8 +118,8 @@ func anyEvent() *rapid.Generator[*hub.Event] {
 }
 
 // keepValid returns s without the runes that check refuses. If check refuses all runes, keepValid returns
-// otherwise.
-func keepValid(s, otherwise string, check func(string) error) string {
+// fallback.
+func keepValid(s, fallback string, check func(string) error) string {
 	s = strings.Map(func(r rune) rune {
 		if check("t"+string(r)+"t") != nil {
 			return -1
@@ -131,7 +131,7 @@ func keepValid(s, otherwise string, check func(string) error) string {
 		s = s[:len(s)-n]
 	}
 	if s == "" {
-		return otherwise
+		return fallback
 	}
 	return s
 }
