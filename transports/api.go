@@ -171,9 +171,9 @@ func (a *API) connectionLog(transport string) *connection.Log {
 	return &connection.Log{Logger: a.cfg.Log, Transport: transport}
 }
 
-// Listener returns a listener for the server of the API. On its connections, the API detects that a
-// client has stopped reading even if TLS or HTTP/2 is used, and needs the least CPU time for writes.
-// The API also works on connections of other listeners.
+// Listener returns a listener for the server of the API. On its connections, the API detects even over
+// TLS and HTTP/2 that a client has stopped reading. The API also works on connections of other
+// listeners, but may then need more CPU time for writes.
 //
 // On Linux without TLS, the long-poll transport hijacks connections of this listener and later returns
 // them to their http.Server. For the server, a returned connection is new: it calls its hooks
@@ -200,10 +200,10 @@ func (a *API) Context() context.Context { return a.publishing }
 // IsDraining reports whether Drain has begun.
 func (a *API) IsDraining() bool { return a.registry.IsDraining() }
 
-// Drain makes the API refuse new subscriptions, and ends each existing subscription at a random time
-// within the window, after all events that were published before this time. Clients can continue to
-// publish. Drain returns when the last subscription has ended. When the window or ctx ends, Drain closes
-// the connections of the remaining subscriptions.
+// Drain makes the API refuse new subscriptions. It ends each existing subscription at a random time
+// within the window; the subscriber first receives all events that were published before this time.
+// Clients can continue to publish. Drain returns when the last subscription has ended. When the window
+// or ctx ends, Drain closes the connections of the remaining subscriptions.
 func (a *API) Drain(ctx context.Context, window time.Duration) { a.registry.Drain(ctx, window) }
 
 // StopPublishing ends requests that publish a stream of events. The API answers each of them with the

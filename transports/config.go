@@ -45,9 +45,9 @@ type Config struct {
 	MaxMessageRate      float64 // maximum number of messages per second from a WebSocket client; 0: websocket.DefaultMessageRate
 	MaxMessageFragments int     // maximum number of frames of such a message; 0: websocket.DefaultMaxFragments
 
-	// EncodingBytes limits the memory, in bytes, for encodings of the events in the hub's in-memory
-	// log. This memory is used in addition to hub.Retention.Bytes. An event whose encoding exceeds the
-	// limit is encoded again for each reader. 0: DefaultEncodingBytes.
+	// EncodingBytes limits the memory, in bytes, for encodings of the events in the hub's in-memory log.
+	// This memory is used in addition to hub.Retention.Bytes. If the limit leaves no room for the
+	// encoding of an event, the event is encoded again for each reader. 0: DefaultEncodingBytes.
 	EncodingBytes int64
 
 	// Disconnect makes the hub disconnect a subscriber that falls behind retention. By default, the
@@ -162,8 +162,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// middleware returns the middleware that authenticates requests. own reports whether the API must call
-// its method Run.
+// middleware returns the middleware that authenticates requests. own reports whether the API owns the
+// middleware and must call Middleware.Run.
 func (c *Config) middleware() (m *auth.Middleware, own bool, err error) {
 	if c.Auth != nil {
 		return c.Auth, false, nil

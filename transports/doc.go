@@ -13,9 +13,9 @@
 // streams stay open for a long time and the API sets deadlines itself. To shut down, a program calls
 // [API.Drain], then http.Server.Shutdown, [API.Close] and hub.Hub.Close.
 //
-// Another kind of server can also avoid a goroutine per idle subscriber. For this, the net.Conn that
-// its ResponseWriter returns from Hijack must have the method TryWrite(p []byte) (int, error), which
-// writes as many bytes as possible without blocking.
+// On a server other than http.Server, idle subscribers need no goroutine if the net.Conn that
+// ResponseWriter.Hijack returns has the method TryWrite(p []byte) (int, error). TryWrite must write as
+// many bytes as possible without blocking.
 //
 // The API starts goroutines only for its connections and for the middleware that it creates; Close
 // waits for them.

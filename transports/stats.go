@@ -31,8 +31,9 @@ type TransportStats struct {
 	WriteStalled     uint64 // connections that were closed because a write made no progress
 	ClosedAtDeadline uint64 // connections that were closed at the drain deadline with unwritten data
 	Unauthorized     uint64 // connections that were closed because the token expired, was revoked or lost a right
-	// NoEncodingMemory counts connections that were closed before or within a large event.
-	// Retention had removed the event, and there was no memory for its encoding.
+	// NoEncodingMemory counts connections that were closed, and polls that were answered with status
+	// 503, because retention had removed a large event before it was completely written, and there was
+	// no memory for its encoding.
 	NoEncodingMemory uint64
 }
 

@@ -12,9 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxCopied limits how many bytes are copied for one answer: the total size of the encodings in
-// answer.copied, and the size of the buffer for one write. Other events are written from the encodings
-// that all connections share.
+// maxCopied is the maximum total size of the encodings in answer.copied, and the maximum size of the
+// buffer for one write. Events larger than half of it are written without a copy, from encodings that all
+// connections share, if the cache has memory for them.
 const maxCopied = 64 << 10 // bytes
 
 // envelopeFormat encodes the events of an answer as envelopes.

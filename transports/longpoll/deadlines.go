@@ -47,8 +47,8 @@ func (d *deadlines) remove(c *pollConn) {
 	}
 }
 
-// setTimer sets the timer to the earliest time in the queue. If c is not nil, it does so only if this
-// is the time of c. mu must be held.
+// setTimer sets the timer to the earliest time in the queue. If c is not nil, it does so only if c is
+// first in the queue. mu must be held.
 func (d *deadlines) setTimer(c *pollConn) {
 	if len(d.queue) == 0 || c != nil && d.queue[0].conn != c {
 		return

@@ -49,8 +49,8 @@ func (h *Handler) intern(header http.Header, latest *baseHeader) *baseHeader {
 	return base
 }
 
-// isOf reports whether b is the baseHeader for a header. It may return false although the header has the
-// same lines as b, because it does not encode the header.
+// isOf reports whether b is the baseHeader for a header. It may return false although the header would
+// be written as the same lines, for example if a value begins with a space.
 func (b *baseHeader) isOf(header http.Header) bool {
 	n := 0
 	for name, values := range header {

@@ -19,8 +19,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// silentLog is an engine that cannot answer where the events since a given time begin: SeqAt and Count
-// return hub.ErrUnavailable.
+// silentLog is an engine whose methods SeqAt and Count always return hub.ErrUnavailable.
 type silentLog struct{}
 
 func (silentLog) Start(func([]*hub.Event)) (hub.Cursor, error) {
@@ -45,8 +44,8 @@ func (silentLog) Count(context.Context, hub.FilterSet, int) (int, error) {
 	return 0, hub.ErrUnavailable
 }
 
-// stalledLog is an engine whose calls block after the test has set stalled, until their context ends, as
-// with a server that was stopped.
+// stalledLog is an engine that imitates a stopped server: while stalled is set, each read of the log
+// blocks until its context ends.
 type stalledLog struct {
 	silentLog
 	stalled atomic.Bool
@@ -95,9 +94,9 @@ func (l stalledSeeker) ReadEach(ctx context.Context, _ []uint64, _ hub.ReadLimit
 	return nil, hub.ErrUnavailable
 }
 
-// A poll is answered at most one second after its wait, even if calls of the log block. The queries need
-// the log in different ways: for old events, for a start with last or since, and for a cursor that may be
-// after the newest event.
+// A poll is answered at most one second after the time in its parameter wait, even if calls of the log
+// block. The queries need the log for different reasons: to read old events, to find the start position
+// for last or since, and to check a cursor that may be after the newest event.
 func TestPollIsOnTimeWhileLogStalls(t *testing.T) {
 	for _, seeks := range []bool{false, true} {
 		for _, query := range []string{

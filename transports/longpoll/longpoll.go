@@ -163,7 +163,7 @@ func (h *Handler) answerPoll(w http.ResponseWriter, r *http.Request, p *poll, a 
 	if !due {
 		return false
 	}
-	// The token may have lost its right during the wait.
+	// During the wait, the token may have lost the right to subscribe to these topics.
 	if problem := p.access.Grant().Authorize(p.filters); problem != nil {
 		h.shared.Counters.Unauthorized.Add(1)
 		p.record.SetReason(connection.ClosedExpelled)
@@ -195,7 +195,8 @@ func subjectOf(access auth.Access) string {
 }
 
 // waitForEvents returns the first batch with events or a gap. It returns an empty batch when the wait is
-// over, the hub drains, the token has lost its right, or the client has closed at least its write side.
+// over, the hub drains, the token no longer permits the poll, or the client has closed at least its
+// write side.
 //
 // If mayPark is set, waitForEvents does not wait for events that are not published yet. Instead, it
 // returns false for due.

@@ -218,10 +218,10 @@ func (c *pollConn) arm() {
 	}
 }
 
-// setDeadline sets the time, after the duration d, at which onDeadline ends the current state. If a call
-// of onDeadline is already scheduled for an earlier time, setDeadline does not change the schedule; that
-// call then schedules another one. Therefore most polls do not change the queue, because the next request
-// usually arrives before the scheduled call. mu must be held.
+// setDeadline makes onDeadline end the current state after the duration d. If a call of onDeadline is
+// already scheduled for an earlier time, setDeadline does not change the schedule; the earlier call then
+// schedules another one. Therefore most polls do not change the queue, because the next request usually
+// arrives before the scheduled call. mu must be held.
 func (c *pollConn) setDeadline(d time.Duration) {
 	times := &c.handler.times
 	c.deadline = max(times.now()+d, 1)
@@ -279,7 +279,7 @@ func (c *pollConn) ready(n *notifier, b *hub.Batch) {
 	case start == len(b.Events):
 		c.poll.subscription.Advance(b.To)
 	default:
-		a := c.handler.answers.of(c, b, start)
+		a := c.handler.answers.answerFor(c, b, start)
 		if a == nil {
 			c.startAnswer()
 			return
@@ -377,8 +377,8 @@ func (c *pollConn) isEnding() bool {
 	return c.handler.shared.Registry.IsDraining() || c.parked.ServerClosed()
 }
 
-// newResponse returns a response with the given header. If the hub drains, the server was closed, or the
-// header says so, the connection will be closed after the response.
+// newResponse returns a response with the given header. The connection will be closed after the response
+// if the hub drains, if the server was closed, or if the header contains Connection: close.
 func (c *pollConn) newResponse(header http.Header) *response {
 	return &response{conn: c.parked.Conn(), header: header, server: c.origin.server, closing: c.isEnding() || endsConnection(header)}
 }

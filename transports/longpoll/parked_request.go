@@ -76,7 +76,8 @@ func (c *pollConn) serveNext() {
 	}
 }
 
-// readRequest returns the next request, or a copy of the input if the request cannot be served here.
+// readRequest returns the next request if it can be served on the parked connection, otherwise a copy of
+// the input.
 func (c *pollConn) readRequest() (r *http.Request, input []byte, err error) {
 	reader := requestReaders.Get().(*requestReader)
 	defer requestReaders.Put(reader)

@@ -228,8 +228,8 @@ func (l wrappedListener) Accept() (net.Conn, error) {
 }
 
 // Connections that an embedding program has wrapped cannot be parked. The hub detects this only after it
-// has hijacked the connection of the first poll, which it therefore closes after the answer. Later polls
-// are not hijacked.
+// has hijacked the connection of the first poll. Therefore it closes this connection after the answer.
+// It does not hijack the connections of later polls.
 func TestWrappedConnectionsAreNotParked(t *testing.T) {
 	s := startOwn(t, around(func(w http.ResponseWriter, r *http.Request, next http.Handler) { next.ServeHTTP(w, r) }),
 		func(l net.Listener) net.Listener { return wrappedListener{l} })

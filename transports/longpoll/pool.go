@@ -51,8 +51,8 @@ func (n *notifier) OnRightsChanged() {
 // maxPooledBuffer is the maximum size of a buffer that is returned to the pool, in bytes.
 const maxPooledBuffer = 64 << 10
 
-// getBuffer returns an empty buffer for a body. When ResponseWriter.Write has returned, net/http no
-// longer uses the buffer, so that it may be reused.
+// getBuffer returns an empty buffer for a body. After ResponseWriter.Write returns, net/http does not
+// use the buffer, so the buffer may be reused.
 func (h *Handler) getBuffer() *[]byte {
 	if b, ok := h.buffers.Get().(*[]byte); ok {
 		return b

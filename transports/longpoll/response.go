@@ -162,7 +162,7 @@ func (w *response) write(p []byte) (int, error) {
 func (w *response) SetReadDeadline(time.Time) error { return nil }
 
 // SetWriteDeadline is for http.ResponseController. It does nothing, because the connection.Listener
-// limits how long a write may make no progress.
+// already limits the time that a write may take without progress.
 func (w *response) SetWriteDeadline(time.Time) error { return nil }
 
 // Hijack implements http.Hijacker.

@@ -30,10 +30,11 @@ type sharedAnswers struct {
 	next   int
 }
 
-// of returns the answer to the poll of c. The answer contains the events of the batch from index start on,
-// but not more than the poll allows. of advances the position of the poll past these events. If the
-// answer is too large to be shared, it returns nil and changes nothing. c.mu must be held.
-func (s *sharedAnswers) of(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
+// answerFor returns the answer to the poll of c, and advances the position of the poll past the events
+// in the answer. These are the events of the batch that begin at index start, at most as many as the
+// poll allows. If the answer is too large to be shared, answerFor returns nil and changes nothing. c.mu
+// must be held.
+func (s *sharedAnswers) answerFor(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
 	events := b.Events[start:min(len(b.Events), start+int(c.poll.max))]
 	to := b.To
 	if start+len(events) < len(b.Events) {

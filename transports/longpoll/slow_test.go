@@ -118,7 +118,7 @@ func TestSlowPollsShareEvents(t *testing.T) {
 
 // Retention removes an event while clients read it. If the cache holds the event's encoding, the clients
 // receive the whole event. If the cache had no memory for the encoding, the hub closes the connections
-// within the answer and counts them in NoEncodingMemory.
+// before the answers are complete, and counts them in NoEncodingMemory.
 func TestRemovedWithinAnAnswer(t *testing.T) {
 	for name, full := range map[string]bool{"encoding held": false, "no memory": true} {
 		t.Run(name, func(t *testing.T) {
@@ -149,8 +149,8 @@ func TestRemovedWithinAnAnswer(t *testing.T) {
 }
 
 // A large event is older than the in-memory log, and the cache has no memory for its encoding. Then the
-// hub does not begin an answer with the event, but answers 503 with Retry-After. A client that polls again
-// when there is memory receives the event.
+// hub answers 503 with Retry-After instead of beginning an answer that it could not finish. A client
+// that polls again when there is memory receives the event.
 func TestLargeOldEventWithoutMemory(t *testing.T) {
 	s := tt.Start(t, tt.Config{WriteTimeout: longWait, Hub: hub.Config{Retention: hub.Retention{Events: 2}}, Engine: func() hub.Engine {
 		return tt.Must(jetstream.New(jetstream.Config{Store: t.TempDir()}))

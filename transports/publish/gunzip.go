@@ -18,7 +18,8 @@ const (
 	// maxExpansion is the maximum ratio of a body's decompressed size to its compressed size. Deflate
 	// can reach a ratio of 1000, with which a client could keep a processor busy at little cost.
 	maxExpansion = 100
-	// uncheckedExpansion is a decompressed size, in bytes, that every body may have in addition.
+	// uncheckedExpansion is the number of bytes by which the decompressed size may exceed the size that
+	// maxExpansion allows.
 	uncheckedExpansion = 1 << 20
 )
 

@@ -27,8 +27,8 @@ const (
 	// bodyOverhead limits the size of everything in a body except the data of the event: other members
 	// and white space.
 	bodyOverhead = 64 << 10 // bytes
-	// minMaxBody is the size limit for a body with an array of envelopes, unless a single envelope may
-	// be larger. The hub keeps the whole body in memory.
+	// minMaxBody is the minimum size limit for a body of envelopes. The limit is higher if a single
+	// envelope may be larger. The hub keeps the whole body in memory.
 	minMaxBody = 16 << 20 // bytes
 )
 
@@ -219,10 +219,10 @@ func (h *Handler) publishTopic(w http.ResponseWriter, r *http.Request, topic str
 	return h.publish(r, once, event)
 }
 
-// eventOfLine returns an event with the topic, type and key of the event like. Its data is text, a line
-// that must contain JSON.
-func eventOfLine(like *hub.Event, text []byte) (*hub.Event, error) {
-	event := &hub.Event{Topic: like.Topic, Type: like.Type, Key: like.Key}
+// eventOfLine returns an event with the topic, type and key of template. The data of the event is the
+// line in text, which must be JSON.
+func eventOfLine(template *hub.Event, text []byte) (*hub.Event, error) {
+	event := &hub.Event{Topic: template.Topic, Type: template.Type, Key: template.Key}
 	var err error
 	event.Data, event.Encoding, err = wire.ParseBody(text, typeJSON)
 	return event, err

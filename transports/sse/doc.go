@@ -10,8 +10,8 @@
 //
 // A stream ends when the client disconnects. The hub detects this immediately if the connection is
 // watched by epoll, otherwise at the next write or heartbeat. A stream also ends when the token ends or
-// loses its right, when the client is too slow, when the transports.API drains, and when
-// [Handler.Close] is called.
+// no longer permits the subscription, when the client is too slow, when the transports.API drains, and
+// when [Handler.Close] is called.
 //
 // Over HTTP/1.1 and HTTP/1.0, the handler hijacks the connection and returns; the stream then has a
 // goroutine only while a slow client catches up. Over HTTP/2, the handler returns when the stream has

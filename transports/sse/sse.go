@@ -189,7 +189,8 @@ func (h *Handler) hijack(w http.ResponseWriter, c codec) (connection.Conn, error
 		conn.Close()
 		return nil, err
 	}
-	// With direct writes, fan-out workers send events as the hub caches them, inside chunks.
+	// With direct writes, fan-out workers send the cached encodings unchanged. These are HTTP/1.1
+	// chunks, so direct writes require a stream with chunks.
 	if h.cfg.Portable || !c.chunked {
 		return connection.NewPortableConn(conn), nil
 	}

@@ -43,8 +43,8 @@ func (f Format) wire() wire.DatagramFormat {
 
 // Sign appends to dst a signed datagram with the payload (docs/protocol.md#signed-datagrams). at is the
 // time of signing, which must be in the years 1970 to 33658. The datagram contains the time with
-// nanosecond precision. Therefore the hub does not refuse an equal payload that is signed at another time
-// as a replay.
+// nanosecond precision. Therefore, if an equal payload is signed at another time, the hub does not
+// refuse it as a replay.
 func Sign(dst, secret []byte, at time.Time, payload []byte) []byte {
 	return wire.SignDatagram(dst, secret, at, payload)
 }

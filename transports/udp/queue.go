@@ -6,8 +6,8 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// Limits of the queue. They also count events that are being published. At 100,000 events per second,
-// they suffice if the engine stalls for half a second.
+// Limits of the queue. Events that are being published also count toward them. At 100,000 events per
+// second, the limits suffice if the engine stalls for half a second.
 const (
 	maxQueuedEvents = 64 << 10
 	maxQueuedBytes  = 32 << 20 // maximum size of data, topics, types and keys, in bytes
@@ -33,7 +33,8 @@ func newQueue() *queue {
 	return q
 }
 
-// put adds an event and its ID; "": events have no IDs. It returns false if the queue is full.
+// put adds an event and its ID, which is "" if events have no IDs. It returns false if the queue is
+// full.
 func (q *queue) put(e *hub.Event, id string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -74,9 +75,9 @@ func (q *queue) take() (batch []*hub.Event, ids []string) {
 	return batch, ids
 }
 
-// done must be called after a batch from take was published. The events of the batch then no longer count
-// toward the limits. done also clears the batch, because its array may be shared with waiting and would
-// keep the events in memory.
+// done must be called after a batch from take was published. The events of the batch then no longer
+// count toward the limits. done also clears the batch: the batch may share its array with waiting, and
+// this array would keep the events in memory.
 func (q *queue) done(batch []*hub.Event) {
 	bytes := 0
 	for _, e := range batch {

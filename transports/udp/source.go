@@ -218,8 +218,9 @@ func (s *Source) read(ctx context.Context) error {
 	}
 }
 
-// enqueue queues the events of a datagram that the filter has accepted. id is the ID of the datagram. The
-// first event has the same ID; to the IDs of further events, their index in the datagram is appended.
+// enqueue queues the events of a datagram that the filter has accepted. id is the ID of the datagram and
+// of its first event. The ID of each further event is id, a dot, and the index of the event in the
+// datagram.
 func (s *Source) enqueue(from netip.AddrPort, datagram []byte, id string) {
 	if s.cfg.PublishUnique == nil {
 		id = ""

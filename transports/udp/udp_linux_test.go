@@ -11,7 +11,7 @@ import (
 )
 
 // The test floods the socket before the source reads it, so the kernel drops most datagrams. Every
-// datagram must be published or counted, also after the socket is closed.
+// datagram must be published or counted, and the counts must remain correct after the socket is closed.
 func TestKernelDropsAreCounted(t *testing.T) {
 	s := listen(t, Config{ReadBuffer: 8 << 10, Publish: takeAll})
 	const sent = 1000

@@ -266,8 +266,8 @@ func (l *lossScript) add(reason string, n uint64) {
 	l.totals[reason] += n
 }
 
-// lines advances the fake clock and returns the lines that were logged since its last call, each from its
-// reason on.
+// lines advances the fake clock and returns the lines that were logged since its last call. It omits the
+// beginning of each line up to "reason=".
 func (l *lossScript) lines(after time.Duration) (all []string) {
 	time.Sleep(after) // advances the fake clock
 	synctest.Wait()

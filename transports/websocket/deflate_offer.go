@@ -36,10 +36,11 @@ func deflateOffer(header http.Header) (offer string, window bool) {
 	return "", false
 }
 
-// parseDeflateOffer reports whether the parameters of an offer are acceptable. some is set if there are
-// parameters. window is like that of deflateOffer.
-func parseDeflateOffer(parameters string, some bool) (window, ok bool) {
-	if !some {
+// parseDeflateOffer parses the parameters of an offer. present reports whether the offer has parameters.
+// ok reports whether they are acceptable, and window whether the answer must repeat the parameter
+// server_max_window_bits.
+func parseDeflateOffer(parameters string, present bool) (window, ok bool) {
+	if !present {
 		return false, true
 	}
 	var seen []string

@@ -16,8 +16,8 @@ package websocket
 //
 // github.com/coder/websocket does the handshake. After that, a connection.Writer does all writes, and a
 // session does all reads. The session's frameReader parses bytes as they arrive, holds a buffer only
-// within a message, and detects an error at the byte that causes it. Messages before that byte are
-// still executed.
+// while a message is incomplete, and detects an error at the byte that causes it. Messages before that
+// byte are still executed.
 //
 // Writer.NotifyReadable watches a connection for input. Only one goroutine reads from a connection at a
 // time, and the registry owns that goroutine. A session stops reading when the peer closes the

@@ -47,8 +47,8 @@ func Received(limits *Config, chunks [][]byte) []string {
 	return r.whole
 }
 
-// FramingAllocs returns the number of allocations for parsing p, frames of a message, not counting the
-// message's buffer.
+// FramingAllocs returns the number of allocations for parsing p, which contains frames of one message.
+// It does not count the allocation of the message's buffer.
 func FramingAllocs(p []byte) float64 {
 	f := frameReader{
 		limits:  &Config{MaxMessage: DefaultMaxMessage, MaxFragments: DefaultMaxFragments},

@@ -285,7 +285,7 @@ func TestModeratePings(t *testing.T) {
 	})
 }
 
-// To parse a message, only its buffer is allocated.
+// Parsing a message allocates nothing except the message's buffer.
 func TestFramingAllocatesNothing(t *testing.T) {
 	require.Zero(t, websocket.FramingAllocs([]byte(frame(continuation, of(200))+frame(continuation, of(200)))))
 }

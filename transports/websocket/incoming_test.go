@@ -42,8 +42,8 @@ func TestPartialMessagesCount(t *testing.T) {
 	}
 }
 
-// If the budget has no memory for a message, the hub closes the connection with an error that says so and
-// a close code after which the client may reconnect.
+// If the budget has no memory for a message, the hub sends an error that names this cause, and closes
+// the connection with a close code after which the client may reconnect.
 func TestNoMemoryForMessage(t *testing.T) {
 	budget := intake.New(1)
 	held := budget.Open("token", 0)

@@ -8,8 +8,9 @@ import (
 // section 7.2.2), and an empty last block, which ends the deflate stream.
 const inflateTail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 
-// A message may have baseBlocks deflate blocks, plus blocksPerFrame per frame, because a client may flush
-// at the end of each frame, plus one per bytesPerBlock bytes of the decompressed message.
+// A message may have baseBlocks deflate blocks, blocksPerFrame more for each of its frames, and one more
+// for every bytesPerBlock bytes of its decompressed size. The limit depends on the number of frames,
+// because a client may flush at the end of each frame.
 const (
 	baseBlocks     = 64
 	blocksPerFrame = 2
@@ -64,7 +65,8 @@ type inflater struct {
 	err        *violation
 }
 
-// readBits returns the next n bits of the input, at most 13. The first bit is the least significant.
+// readBits returns the next n bits of the input. n must be at most 13. The first bit is the least
+// significant.
 func (d *inflater) readBits(n uint) int {
 	for d.bitCount < n {
 		var b byte

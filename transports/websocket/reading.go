@@ -23,8 +23,8 @@ const closeTimeout = 5 * time.Second
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// readLoop handles the bytes in early, input that arrived together with the handshake. Then it returns if
-// the connection can be watched for input. Otherwise it reads until the connection ends.
+// readLoop handles early, the input that arrived together with the handshake. If the connection can be
+// watched for input, readLoop then returns. Otherwise it reads until the connection ends.
 func (s *session) readLoop(early []byte) {
 	if !s.handleInput(early, nil) || s.out.NotifyReadable(s) {
 		return
@@ -65,8 +65,8 @@ func (s *session) handleInput(p []byte, err error) bool {
 			s.closeForViolation(v)
 		}
 	}
-	// After the end, input is read and discarded. To close a socket with unread input would reset the
-	// connection, and the peer might not receive the close frame.
+	// After a close frame or a violation, input is read and discarded. If the hub closed the socket with
+	// unread input, the connection would be reset, and the peer might not receive the hub's close frame.
 	s.discarded += len(p)
 	if err != nil || s.discarded > maxUnread {
 		s.out.CloseAfterEnd()
@@ -75,8 +75,9 @@ func (s *session) handleInput(p []byte, err error) bool {
 	return true
 }
 
-// closeForViolation ends the stream because the peer has violated a rule. If an end of the stream is
-// already scheduled, that end is written instead.
+// closeForViolation ends the stream with an error message or a close frame that describes the violation.
+// If the stream is already ending for another reason, the hub sends only the last message for that
+// reason.
 func (s *session) closeForViolation(v *violation) {
 	s.h.cfg.Refusals.counts[v.reason].Add(1)
 	time.AfterFunc(closeTimeout, s.out.Close) // closes the connection even if the peer does not read
@@ -91,8 +92,8 @@ func (s *session) closeForViolation(v *violation) {
 	s.directionEnded()
 }
 
-// message implements receiver. It executes the command in a message. If the end of the stream is already
-// scheduled, message ignores the command.
+// message implements receiver. It executes the command in a message. If the stream is already ending,
+// message ignores the command.
 func (s *session) message(text []byte) *violation {
 	if !s.out.BeginCommand() {
 		return nil
@@ -153,10 +154,10 @@ func checkClose(payload []byte) *violation {
 	return nil
 }
 
-// directionEnded is called when the hub's close frame was written, and when the session begins to discard
-// input because the peer has violated a rule. The second call closes the write side, because the peer
-// waits for the close (RFC 6455, section 7.1.1), and a close frame of the peer would no longer be
-// recognized.
+// directionEnded records that one direction of the connection has ended: the hub has written its close
+// frame, or it discards further input because of a violation. When both have ended, directionEnded
+// closes the write side: the peer waits for this (RFC 6455, section 7.1.1), and the hub would no longer
+// recognize the peer's close frame.
 func (s *session) directionEnded() {
 	if s.endedDirections.Add(1) == 2 {
 		_ = s.conn.CloseWrite() // fails only on a broken connection

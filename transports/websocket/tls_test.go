@@ -11,8 +11,8 @@ import (
 )
 
 // Commands may arrive together with the handshake request, in the same TLS record or in the following
-// records. The hub executes all of them, although TLS has received some before the hub watches the
-// connection.
+// records. The hub executes all of them, even those that crypto/tls has received before the hub watches
+// the connection for input.
 func TestEarlyCommandsOverTLS(t *testing.T) {
 	s := tt.Start(t, tt.Config{TLS: true, MessageRate: 1e6})
 	for _, n := range []int{1, 3, 30, 1000} {

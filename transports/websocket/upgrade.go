@@ -41,7 +41,8 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) (*upgrade, err
 		options.Subprotocols = []string{Protocol}
 	}
 	if h.cfg.Compression {
-		// The library would accept offers that must be declined, so it is given only an acceptable offer.
+		// The library would accept offers that must be declined, so it receives only an acceptable
+		// offer.
 		var offer string
 		offer, u.window = deflateOffer(r.Header)
 		r = r.WithContext(r.Context())

@@ -171,8 +171,8 @@ func (s *session) start(u *upgrade, subscription *hub.Subscription, cloudEvents 
 		return
 	}
 	early := u.early // the closure below must not keep u in memory
-	// TLS may also hold early input, which NotifyReadable handles in the caller's goroutine. Therefore it is
-	// called in another goroutine.
+	// A TLS connection may already hold input, and NotifyReadable handles this input in the caller's
+	// goroutine. Therefore, over TLS, readLoop calls NotifyReadable in another goroutine.
 	_, secured := u.conn.(*tls.Conn)
 	if secured || len(early) > 0 || !s.out.NotifyReadable(s) {
 		s.h.shared.Registry.Go(func() { s.readLoop(early) })
@@ -271,7 +271,7 @@ func (h *Handler) HandleError(w http.ResponseWriter, r *http.Request, p *problem
 }
 
 // rejectLimiter limits the number of refused connections that stay open for their error message. The
-// limits on connections do not count them, because they have no access of a token.
+// limits on connections do not count them, because a refused connection does not acquire an auth.Access.
 type rejectLimiter struct{ n atomic.Int64 }
 
 const maxRejected = 1024
@@ -297,8 +297,8 @@ func sendLastMessage(conn connection.Duplex, last wire.Message) {
 	defer conn.Close() // does not block
 	defer time.AfterFunc(rejectedCloseTimeout, conn.Close).Stop()
 	if conn.Write(codec{}.AppendMessage(nil, last), rejectedCloseTimeout) == nil {
-		// To close a socket with unread input would reset the connection, and the peer might not receive
-		// the last message.
+		// If the hub closed the socket with unread input, the connection would be reset, and the peer
+		// might not receive the last message.
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
 	}
 }

@@ -45,8 +45,9 @@ type Counters struct {
 	WriteStalled     atomic.Uint64 // connections closed because a write made no progress
 	ClosedAtDeadline atomic.Uint64 // connections closed at the drain deadline with unwritten data
 	Unauthorized     atomic.Uint64 // connections closed because the token expired, was revoked or lost a right
-	// NoEncodingMemory counts connections that were closed before or within a large event.
-	// Retention had removed the event, and the EncodingCache had no memory for its encoding.
+	// NoEncodingMemory counts connections that were closed, and polls that were answered with status
+	// 503, because retention had removed a large event before it was completely written, and the
+	// EncodingCache had no memory for its encoding.
 	NoEncodingMemory atomic.Uint64
 }
 
