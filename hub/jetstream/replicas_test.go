@@ -24,19 +24,25 @@ func testDamaged(t *testing.T, c *cluster) {
 	t.Run("leader", func(t *testing.T) { testDamagedLeader(t, c) })
 }
 
-// publishLarge publishes n events of 8000 bytes, in batches of 1000, and returns the cursor of the last one.
+// publishLarge publishes n events of 8000 bytes, in batches of 1000, and returns the cursor of the last one. It repeats a
+// batch while JetStream does not answer in time.
 func publishLarge(t *testing.T, h *hub.Hub, n int) (last hub.Cursor) {
 	t.Helper()
-	for range n / 1000 {
-		batch := many("a", 1000)
-		for _, event := range batch {
-			event.Encoding, event.Data = hub.Binary, fmt.Appendf(nil, "%8000d", 1)
+	for i := range n / 1000 {
+		var ids []string
+		for j := range 1000 {
+			ids = append(ids, fmt.Sprint("large-", i, "-", j))
 		}
-		var err error
-		last, err = h.PublishEach(t.Context(), batch...)
-		require.NoError(t, err)
+		retried(t, func() (int, error) {
+			batch := many("a", 1000)
+			for _, event := range batch {
+				event.Encoding, event.Data = hub.Binary, fmt.Appendf(nil, "%8000d", 1)
+			}
+			return h.PublishUnique(t.Context(), ids, batch...)
+		})
 	}
-	return last
+	require.Eventually(t, func() bool { return h.Position().Seq >= uint64(n) }, enginetest.Patience, time.Millisecond)
+	return h.Position()
 }
 
 // testDamagedReplica checks a follower that lost some of its files and reports deleted ranges where the
