@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// longLog returns a hub with an in-memory log of 50 events and n events in the stream. Their topics
-// repeat from t.0 to t.9, with x instead of t.3.
+// longLog returns a hub with an in-memory log of 50 events and n events in the stream. The topics t.0 to
+// t.9 repeat, but each event that would have the topic t.3 has the topic x.
 func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	t.Helper()
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 10 * n}}, hub.Retention{Events: 50})
@@ -37,8 +37,8 @@ func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	return h, e, live.Events
 }
 
-// A subscriber whose cursor is older than the in-memory log receives all events after it, as if the
-// in-memory log were as long as the stream. The same holds for a start by time.
+// A subscriber that starts before the in-memory log, at a cursor or at a time, receives all later events
+// that match its filter, as if the in-memory log were as long as the stream.
 func TestReplayOlderThanMemory(t *testing.T) {
 	h, _, all := longLog(t, 3000)
 	tip := uint64(len(all))
@@ -79,8 +79,8 @@ func TestReplayOlderThanMemory(t *testing.T) {
 	require.Len(t, conflated.Events, 1, "only the newest event of a topic and key is delivered")
 }
 
-// While many subscribers read old events, live events are delivered without delay to the others,
-// and no subscriber misses an event.
+// Subscribers that read old events do not delay a subscriber that receives live events, and none of them
+// misses an event.
 func TestReplaysDoNotDelayLiveSubscribers(t *testing.T) {
 	const readers = 60
 	h, _, all := longLog(t, 5000)
@@ -111,9 +111,8 @@ func TestReplaysDoNotDelayLiveSubscribers(t *testing.T) {
 	require.Empty(t, live.Gaps)
 }
 
-// If events are deleted from the stream, subscribers at positions before the in-memory log get a gap at
-// the position of the deleted events, also after a restart. If the deleted events were not delivered
-// yet, live subscribers get the gap too.
+// If events are deleted from the stream, a subscriber that starts before them gets a gap in their place
+// if its filter matches a deleted event.
 func TestDeletedRangesBecomeGaps(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	stream, err := e.js.Stream(t.Context(), e.cfg.Stream)
@@ -154,8 +153,7 @@ func TestDeletedRangesBecomeGaps(t *testing.T) {
 	require.Len(t, newest.Events, 450)
 }
 
-// A start time after all retained events, but before deleted ones, is valid. A subscriber with such
-// a start must not delay other subscribers that read old events.
+// If all events since a time were deleted, SeqAt returns the last sequence of the log for that time.
 func TestSinceWithDeletedNewestEvents(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	last, err := h.Publish(t.Context(), one("late"))
@@ -172,8 +170,8 @@ func TestSinceWithDeletedNewestEvents(t *testing.T) {
 	require.False(t, all[seq].Time.Before(all[400].Time))
 }
 
-// If retention has removed events from a stream that is longer than the in-memory log, exactly the
-// subscribers that lost events get a gap.
+// If retention removes events from a stream that is longer than the in-memory log, a subscriber gets a
+// gap if, and only if, it has missed an event that matches its filter.
 func TestReplayReportsRetentionLossExactly(t *testing.T) {
 	h, _ := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 300}}, hub.Retention{Events: 50})
 	live := enginetest.Subscribe(t, h, hub.Request{Filters: enginetest.Set(t, ">")})

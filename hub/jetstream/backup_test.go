@@ -11,9 +11,9 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// A backup that is made while events are published contains all events that were in the log when it
-// began. A store that is restored from it begins a new epoch. From a damaged or truncated backup,
-// no store is created.
+// A backup that is made while events are published contains all events that were stored before the
+// backup began. A restored store begins a new epoch. Restore creates no store from a damaged or
+// truncated backup.
 func TestBackupAndRestore(t *testing.T) {
 	if testing.Short() {
 		t.Skip("filling a log takes a long time")

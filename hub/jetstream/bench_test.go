@@ -25,8 +25,8 @@ func cpuOf(b *testing.B) (stop func()) {
 	return func() { b.ReportMetric(float64(spent()-before)/float64(b.N), "cpu-ns/op") }
 }
 
-// BenchmarkPublish compares JetStream's own asynchronous publish with the publishes of the engine:
-// groups of single events, events with IDs, and atomic arrays.
+// BenchmarkPublish compares JetStream's own asynchronous publish with three publishing methods of the
+// engine: groups of single events, events with IDs, and atomic arrays.
 func BenchmarkPublish(b *testing.B) {
 	data := []byte(`{"order":"4711","state":"paid","amount":42.50,"text":"` + strings.Repeat("x", 145) + `"}`)
 	start := func(b *testing.B) (*Engine, *hub.Hub) {

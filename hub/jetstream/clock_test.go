@@ -22,8 +22,9 @@ func (f deliveredMessage) Headers() nats.Header { return f.m.Header }
 func (f deliveredMessage) Data() []byte         { return f.m.Data }
 func (f deliveredMessage) Subject() string      { return f.m.Subject }
 
-// If the clock of a previous leader was ahead, later events have earlier times. An event has the same
-// time when it is delivered live, when it is read from the stream, and on a hub that starts later.
+// An event has the same time when it is delivered live, when it is read from the stream, and on a hub
+// that starts later. This also holds if times decrease in the stream because the clock of a previous
+// leader was ahead.
 func TestLiveAndReadTimesAreTheSame(t *testing.T) {
 	e, err := New(Config{URL: "nats://127.0.0.1", Stream: "trivium"})
 	require.NoError(t, err)

@@ -19,7 +19,7 @@ import (
 // message, and reads the messages from there on.
 
 const (
-	clockSamples = 64 // number of messages before the first observed one whose times are sampled
+	clockSamples = 64 // maximum number of sampled messages; they precede the first observed message
 	maxSinceRead = 8  // maximum number of batches that are read to find the first message exactly; if they do not suffice, the subscriber starts earlier than requested
 	sinceBatch   = 1000
 )
@@ -108,8 +108,8 @@ func (e *Engine) sampleTimes(ctx context.Context, first, last uint64) (times []t
 	}
 	n := min(clockSamples, last-first+1)
 	all, err := concurrently(int(n), func(i int) (time.Time, error) {
-		// The messages are read from the leader, because a damaged replica may lack a message that
-		// shows a decrease.
+		// The times are read from the leader, because a damaged replica may lack messages, and a
+		// decrease of times could then be missed.
 		m, err := e.getFromLeader(ctx, getRequest{Seq: first + uint64(i)*((last-first)/n), Next: e.prefix + ">"})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return time.Time{}, nil // retention has removed the messages

@@ -135,7 +135,8 @@ func (c *cluster) config(keep hub.Retention) Config {
 
 func one(topic string) *hub.Event { return &hub.Event{Topic: topic, Data: []byte("1")} }
 
-// testShared checks that every hub delivers the events of all hubs, and accepts their cursors and idempotency keys.
+// testShared checks that every hub delivers the events of all hubs, and accepts cursors and idempotency
+// keys that were created through other hubs.
 func testShared(t *testing.T, c *cluster) {
 	cfg := c.config(hub.Retention{})
 	var hubs []*hub.Hub

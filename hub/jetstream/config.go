@@ -26,8 +26,8 @@ const (
 // type and key, and the headers of a batch and of an idempotency key.
 const MaxMessageOverhead = 4 << 10
 
-// Config selects the server and the stream, and describes the stream. Exactly one of Store and URL
-// must be set; every other field may be zero.
+// Config describes an engine's NATS servers and its stream. Exactly one of Store and URL must be set;
+// every other field may be zero.
 type Config struct {
 	// Store is the directory of an embedded server.
 	Store string

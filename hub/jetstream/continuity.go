@@ -54,7 +54,8 @@ type continuity struct {
 	leader  string             // the last known leader of the stream
 }
 
-// checkpoint identifies a connection and a leader. Until either changes, no comparison is needed.
+// checkpoint identifies a connection and a leader of the stream. After a successful verify, the stream
+// is not compared with the delivered messages again until either changes.
 type checkpoint struct{ reconnects, changes uint64 }
 
 // note remembers a delivered message as an anchor.
@@ -101,8 +102,8 @@ func (e *Engine) checkpoint() checkpoint {
 	return checkpoint{e.conn.Stats().Reconnects, e.continuity.changes.Load()}
 }
 
-// verified reports whether the stream was compared after the last reconnect and the last change of
-// the leader.
+// verified reports whether verify has succeeded since the last reconnect and the last change of the
+// leader.
 func (e *Engine) verified() bool {
 	now := e.checkpoint()
 	e.continuity.mu.Lock()
@@ -134,8 +135,8 @@ func (e *Engine) verify(ctx context.Context) error {
 	return nil
 }
 
-// retryVerify calls verify until it succeeds, publishing is impossible, or timeouts.ack is over. A
-// leader that does not answer once is usually only slow.
+// retryVerify calls verify until it succeeds, publishing is impossible, or timeouts.ack is over. If
+// a leader fails to answer one request, it is usually only slow.
 func (e *Engine) retryVerify(ctx context.Context, verify func(context.Context) error) error {
 	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()
@@ -171,7 +172,8 @@ func (e *Engine) compare(ctx context.Context) error {
 	return nil
 }
 
-// hasAnchor reports whether the leader's message at the anchor's sequence is the delivered one.
+// hasAnchor reports whether the leader's message with the anchor's sequence is the message that was
+// delivered.
 func (e *Engine) hasAnchor(ctx context.Context, a anchor) (bool, error) {
 	ctx, cancel := e.linked(ctx, infoTimeout)
 	defer cancel()
@@ -182,8 +184,8 @@ func (e *Engine) hasAnchor(ctx context.Context, a anchor) (bool, error) {
 	return e.anchorOf(m.seq, m.time, m.subject, m.data) == a, nil
 }
 
-// reused makes the engine fail, because JetStream assigned a sequence that had already been
-// delivered. It begins a new epoch.
+// reused begins a new epoch and makes the engine fail. It is called when JetStream has assigned a
+// sequence for the second time.
 func (e *Engine) reused(ctx context.Context, seq, delivered uint64) error {
 	return e.diverged(ctx, fmt.Sprintf("assigned sequence %d again after %d was delivered", seq, delivered))
 }

@@ -18,16 +18,16 @@ import (
 
 // replaceStore stops server i and replaces its store with the older copy in dir. The caller must start
 // the server.
-func (c *cluster) putBack(i int, dir string) {
+func (c *cluster) replaceStore(i int, dir string) {
 	c.t.Helper()
 	c.stop(i)
 	require.NoError(c.t, os.RemoveAll(c.options[i].StoreDir))
 	require.NoError(c.t, os.CopyFS(c.options[i].StoreDir, os.DirFS(dir)))
 }
 
-// A server whose store was restored from an older copy assigns the lost sequences again. No
-// subscriber may receive another event with an ID that was delivered before, regardless of the
-// program that publishes first.
+// A server whose store was restored from an older copy assigns the sequences of the lost events again.
+// No subscriber may receive two different events with the same ID, whether this hub or another program
+// is the first to publish.
 func testReusedSequences(t *testing.T, c *cluster) {
 	for _, row := range []struct {
 		name    string
@@ -72,7 +72,7 @@ func reuseSequences(t *testing.T, c *cluster, publish func(*testing.T, Config, *
 	last, err := h.Publish(t.Context(), many("lost", 20)...)
 	require.NoError(t, err)
 	r.Until(last.Seq)
-	c.putBack(0, earlier)
+	c.replaceStore(0, earlier)
 	require.Eventually(t, func() bool { return e.Ready() != nil }, enginetest.Patience, time.Millisecond)
 	c.start(0)
 	for begin := time.Now(); !e.conn.IsConnected() && time.Since(begin) < enginetest.Patience; {
@@ -108,8 +108,8 @@ func many(topic string, n int) (events []*hub.Event) {
 	return events
 }
 
-// TestVerificationIsRepeated checks that a publish succeeds if the leader does not answer once,
-// that the retries end in time, and that a failed engine retries nothing.
+// TestVerificationIsRepeated checks that verify is repeated while the leader does not answer, that the
+// repetition ends after timeouts.ack, and that a failed engine does not repeat it.
 func TestVerificationIsRepeated(t *testing.T) {
 	for _, row := range []struct {
 		name   string

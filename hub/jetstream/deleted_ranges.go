@@ -13,9 +13,9 @@ import (
 // replicas have events. Therefore the engine reads a deleted range from the leader before it
 // reports a gap.
 
-// deleted returns the log elements for the sequences between after and before, for which a replica
-// has no messages. If the leader has messages there, deleted returns their events, at most limit.
-// Otherwise it returns the elements of deletedRange.
+// deleted returns the log elements for the sequences between after and before. It is called if a replica
+// has no messages there. It returns the leader's events, at most limit, and the elements of deletedRange
+// for the sequences that the leader lacks too.
 func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) ([]*hub.Event, error) {
 	if e.cfg.Replicas == 1 {
 		return e.deletedRange(ctx, after, before-1)
@@ -28,9 +28,9 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 		cancel()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
-			// The leader has no message from this sequence on, but the replica has a message at the
-			// sequence before. Either a new leader is behind the replica, or retention has removed the
-			// message in the meantime.
+			// The leader has no message in the range or after it, although the caller has received one.
+			// Either a new leader is behind the replica, or retention has removed the message in the
+			// meantime.
 			if err := e.mustReach(ctx, before); err != nil {
 				return nil, err
 			}

@@ -19,9 +19,9 @@
 // JetStream cannot return the result of a publish after its events were removed.
 //
 // An embedded server has no listener: the hub connects to it in memory. Its store is locked while it is open, and
-// records whether it was closed cleanly. With interval sync, a power loss may remove acknowledged events, and JetStream
-// would assign their sequences again. Therefore a new epoch begins if the store was not closed cleanly and the machine
-// was restarted since then. If only the process ended, nothing is lost.
+// records whether it was closed cleanly. Unless Config.SyncAlways is set, a power loss may remove acknowledged
+// events, and JetStream would assign their sequences again. Therefore a new epoch begins if the store was not closed
+// cleanly and the machine was restarted since then. If only the process ended, nothing is lost.
 //
 // Besides the goroutines of NATS, the engine owns up to five: one follows the stream, one delivers events to the hub,
 // one checks every second that the stream exists, one checks the rights of the NATS user if the server is outside of

@@ -344,8 +344,8 @@ func (e *Engine) Close() error {
 	return e.release(clean)
 }
 
-// release closes the connection and the embedded server. If clean is set, the store may be marked
-// as closed cleanly.
+// release closes the connection and the embedded server. If clean is set and everything was written to
+// disk, release marks the store as closed cleanly.
 func (e *Engine) release(clean bool) error {
 	if e.conn != nil {
 		e.conn.Close()

@@ -30,13 +30,13 @@ const erasedSubject = "$erased"
 // headerErased is the header of an erasure that contains the sequence of the erased event.
 const headerErased = "Trivium-Erased"
 
-// maxErasures is the maximum number of sequences in erasures, of 8 bytes each. If there are more,
-// the lowest ones are removed. They are then considered lost, and subscribers may get a gap for
+// maxErasures is the maximum number of sequences in an erasures set, 8 bytes each. If there are more,
+// the lowest sequences are removed. They are then considered lost, and subscribers may get a gap for
 // them.
 const maxErasures = 1 << 17
 
-// erasures is the set of sequences that have no event but are not losses: the sequences of erased
-// events and of the erasures themselves.
+// erasures is the set of sequences that have no event but are not reported as lost: the sequences of
+// erased events and of the erasures themselves.
 type erasures struct {
 	learning sync.Mutex // held while erasures are read from the stream; taken before mu
 
@@ -45,7 +45,7 @@ type erasures struct {
 	known uint64   // all erasures up to this sequence are in seqs
 }
 
-// add records that the erasure with the sequence at has erased the event with the sequence seq.
+// add records the sequences of an erasure (at) and of the event that it erases (seq).
 func (s *erasures) add(at, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,8 +66,8 @@ func (s *erasures) has(seq uint64) bool {
 	return known
 }
 
-// newestLost returns the newest sequence in (after, through] that was not erased. If all were erased it returns
-// after.
+// newestLost returns the newest sequence in (after, through] that was not erased, or the value of after
+// if all of them were erased.
 func (s *erasures) newestLost(after, through uint64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,8 +20,8 @@ var (
 )
 
 // BenchmarkRareTopics reads events that are far older than the in-memory log: the newest events of rare
-// topics, and the whole log. One of 100,000 events has the topic rare, one of 1,000 the topic seldom.
-// Of the first 10,000 events, 100 have the topic old.
+// topics, and the whole log. One of 100,000 events has the topic "rare", and one of 1,000 the topic
+// "seldom". Of the first 10,000 events, 100 have the topic "old".
 func BenchmarkRareTopics(b *testing.B) {
 	dir := *farStore
 	if dir == "" {

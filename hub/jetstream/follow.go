@@ -49,9 +49,9 @@ func newFollower(e *Engine, last uint64, deliver func([]*hub.Event)) *follower {
 	return f
 }
 
-// follow creates a consumer, and a new one after each failure, until ctx ends. The wait before a
-// new consumer grows while consumers fail repeatedly. It logs an error only if it differs from the
-// previous one.
+// follow creates a consumer, and a new one after each failure, until ctx ends. It waits before it
+// creates a new consumer, longer after each of several failures in a row. It logs an error only if it
+// differs from the previous one.
 func (f *follower) follow(ctx context.Context) {
 	pause, logged := retryWait, ""
 	for ctx.Err() == nil {
@@ -141,8 +141,8 @@ func (f *follower) consume(ctx context.Context) error {
 
 // enqueueDeleted queues a deleted range if the stream has no messages between the newest queued element
 // and tip. The consumer's replica may be behind the leader, so enqueueDeleted reads from the leader. It
-// must be called only while the consumer has no messages, because the leader's answer contains the
-// whole next message.
+// must be called only while the consumer has no messages: otherwise the leader would send the next
+// message, which is not needed.
 func (f *follower) enqueueDeleted(ctx context.Context, tip uint64) error {
 	last := f.reached()
 	if tip <= last {

@@ -22,8 +22,8 @@ import (
 // up to hub.MaxIdempotencyKeys. JetStream alone does not suffice: it removes an ID when the events
 // expire, and cannot return the result of a publish after its first event was removed.
 //
-// Each subject (of a token) may hold only a share of the keys of all hubs, because a subject may
-// publish through several hubs.
+// Each publisher, identified by the subject of its token, may hold only a share of the keys. The keys
+// that it used on all hubs count, because it may publish through several hubs.
 type keys struct {
 	mu    sync.Mutex
 	byID  map[idHash]keyedPublish

@@ -26,8 +26,8 @@ const (
 const messageOverhead = 200 // bytes
 
 // lane limits the bytes of publishes in progress. A publish for which there is no room waits.
-// Publishers are served alternately. A publish is refused, before anything is sent, if the waiting
-// publishes of its publisher already fill the publisher's share.
+// Publishers take turns, one publish at a time. A publish is refused, before anything is sent, if the
+// waiting publishes of its publisher already fill the publisher's share.
 type lane struct {
 	limit      int64 // maximum bytes in progress; a larger publish must be the only one; static
 	maxWaiting int64 // maximum bytes of all waiting publishes; static
@@ -67,8 +67,8 @@ func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 		return nil
 	}
 	q := l.queues[publisher]
-	// A publisher may occupy half of the free waiting space, so that there is always some space for
-	// other publishers.
+	// A publish may wait only if its publisher's waiting publishes have less than half as many bytes as
+	// are still free for waiting publishes. Other publishers therefore always have some space.
 	if held := heldBy(q); 2*held >= l.maxWaiting-l.waiting {
 		l.mu.Unlock()
 		return hub.ErrOverloaded
@@ -117,8 +117,8 @@ func heldBy(q *laneQueue) int64 {
 
 func (l *lane) hasRoom(n int64) bool { return l.underWay == 0 || l.underWay+n <= l.limit }
 
-// admit admits waiting publishes while there is room, from the publishers alternately. mu must be
-// held.
+// admit admits waiting publishes while there is room. Publishers take turns, one publish at a time. mu
+// must be held.
 func (l *lane) admit() {
 	for l.turns.Len() > 0 {
 		q := l.turns.Front().Value.(*laneQueue)
@@ -154,7 +154,7 @@ func newLanes() lanes {
 }
 
 // enter selects the lane by the size of the events, and blocks until the lane has room for them.
-// hub.PublisherOf(ctx) is the publisher. The caller must call leave to return the room.
+// hub.PublisherOf(ctx) is the publisher. The caller must call leave when the publish has ended.
 func (l *lanes) enter(ctx context.Context, events []*hub.Event) (leave func(), err error) {
 	n, in := int64(0), l.small
 	for _, e := range events {

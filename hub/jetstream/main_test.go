@@ -31,7 +31,8 @@ func startHub(t *testing.T, cfg Config, keep hub.Retention) (*hub.Hub, *Engine) 
 	return startHubWith(t, keep, func() *Engine { return newEngine(t, cfg) })
 }
 
-// startHubWith starts a hub as startHub does, with an engine that create returns.
+// startHubWith starts a hub as startHub does, but with an engine from create, which is called for each
+// attempt.
 func startHubWith(t *testing.T, keep hub.Retention, create func() *Engine) (*hub.Hub, *Engine) {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(retryWait) {

@@ -96,8 +96,9 @@ func TestInvalidMarkFailsStart(t *testing.T) {
 	require.Equal(t, "x\n", string(content))
 }
 
-// TestStoreCopyIsRecognized checks that a copy is recognized by its lock file: by the inode, or by the creation time,
-// because a copy may get the inode of a deleted original. A value of zero is unknown and is not compared.
+// TestStoreCopyIsRecognized checks that a copy is recognized by its lock file: by the inode, or by the
+// creation time, because a copy may get the inode of a deleted original. Zero means that a value is
+// unknown; it is not compared.
 func TestStoreCopyIsRecognized(t *testing.T) {
 	for _, row := range []struct {
 		before, now state

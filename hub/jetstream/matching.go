@@ -62,8 +62,8 @@ func (e *Engine) ReadMatching(ctx context.Context, set hub.FilterSet, seq, throu
 		found = append(found, r.events[:n]...)
 	}
 	slices.SortFunc(found, func(a, b *hub.Event) int { return cmp.Compare(a.ID.Seq, b.ID.Seq) })
-	// The deleted ranges are requested after the subjects were read, so that they include all
-	// messages that were deleted before.
+	// The deleted ranges are requested after the subjects were read, so that they include the messages
+	// that were deleted before or during these reads.
 	missing, err := e.missingSpans(ctx, seq, upTo, reached)
 	if err != nil {
 		return nil, unavailable(err)
@@ -196,7 +196,8 @@ func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found
 type span struct{ after, through uint64 }
 
 // missingSpans returns the ranges in (after, through] in which the leader has no messages, in order. It
-// returns an error if the leader does not answer, or if its log ends before the sequence reached.
+// returns an error if the leader does not answer, or if its last sequence is lower than reached or
+// through.
 func (e *Engine) missingSpans(ctx context.Context, after, through, reached uint64) ([]span, error) {
 	info, err := e.check(ctx)
 	if err != nil {
@@ -233,8 +234,8 @@ func (e *Engine) missingSpans(ctx context.Context, after, through, reached uint6
 	return spansOf(answer.State.Deleted, answer.State.FirstSeq, span{after, through}), nil
 }
 
-// spansOf returns the parts of a range in which every sequence is deleted or before first. deleted
-// is sorted.
+// spansOf returns the parts of within in which every sequence is lower than first or in deleted. deleted
+// must be sorted.
 func spansOf(deleted []uint64, first uint64, within span) (spans []span) {
 	if end := min(max(first, 1)-1, within.through); end > within.after {
 		spans = []span{{within.after, end}}
@@ -271,9 +272,10 @@ func (e *Engine) lostRanges(ctx context.Context, missing []span) (lost []span, e
 	return lost, nil
 }
 
-// arrange returns the log elements of (seq, upTo]: the found events that are not in a missing range,
-// and the lost ranges. It adds an element with Erases set directly before a lost range and at upTo,
-// unless another element ends there.
+// arrange returns the log elements of (seq, upTo]: the found events that are not in a missing range, and
+// the lost ranges. A lost range extends back to the previous element. Therefore arrange inserts an
+// erased range directly before a lost range if no other element ends there. It also appends one that
+// ends at upTo if the last element ends earlier.
 func (e *Engine) arrange(seq, upTo uint64, found []*hub.Event, missing, lost []span) (elements []*hub.Event) {
 	var left []*hub.Event
 	for _, event := range found {

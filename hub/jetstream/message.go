@@ -107,7 +107,7 @@ func validData(encoding hub.Encoding, data []byte) bool {
 	}
 }
 
-// lostRange returns the log element for a range that ends at seq and has lost events.
+// lostRange returns the log element for a range of lost events that ends at seq.
 func (e *Engine) lostRange(seq uint64) *hub.Event {
 	return &hub.Event{ID: hub.Cursor{Epoch: e.epoch, Seq: seq}}
 }

@@ -80,7 +80,7 @@ func (e *Engine) encodeAll(events []*hub.Event) ([]*nats.Msg, error) {
 }
 
 // beginPublish returns an error if publishing is not possible. Otherwise the caller must call done when
-// the publish has ended. Close waits for all such calls.
+// the publish has ended, because Close waits for that call.
 func (e *Engine) beginPublish() (done func(), err error) {
 	e.mu.Lock()
 	if e.closed || e.js == nil {
@@ -114,8 +114,8 @@ func (e *Engine) publishError(err error) error {
 	}
 }
 
-// retry calls try until try succeeds, the function again returns false for the error of try, or
-// timeouts.retry is over.
+// retry calls try until it succeeds, until again(err) is false for its error, until publishing is
+// unavailable, or until timeouts.retry is over.
 func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(context.Context) (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeouts.retry)
 	defer cancel()

@@ -144,8 +144,7 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	return e.deleted(ctx, seq, min(seq+lagEvents, info.State.LastSeq)+1, limit.Events) // the answer was from a replica that is behind the leader
 }
 
-// lagEvents is the number of events that are read from the leader at once if a replica is behind
-// it.
+// lagEvents is the maximum number of events per read from the leader if a replica is behind the leader.
 const lagEvents = 64
 
 var errMissing = unavailable(errors.New("messages of a direct get are missing"))

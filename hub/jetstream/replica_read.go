@@ -116,8 +116,8 @@ func mergeReads(read map[string]replicaRead) (messages []stored, through uint64)
 	return slices.CompactFunc(messages, func(a, b stored) bool { return a.seq == b.seq }), through
 }
 
-// elementsFromReplicas returns the log elements of (after, through], including the messages that the leader lacks. If there are no
-// such messages, it returns no elements.
+// elementsFromReplicas returns the log elements of (after, through], including the messages that the
+// leader lacks. If there are no such messages, it returns no elements.
 func (e *Engine) elementsFromReplicas(leader string, after, through uint64, messages []stored) (elements []*hub.Event) {
 	first, events := after+1, 0
 	for _, m := range messages {
@@ -161,8 +161,8 @@ func (e *Engine) readReplicas(ctx context.Context, want map[string]bool, from, t
 	return read
 }
 
-// readReplica reads from the replica that JetStream chooses, if wanted returns true for its server.
-// It reads at most compareMessages messages, some of which may be after to.
+// readReplica reads from the replica that JetStream chooses, if wanted returns true for its server. It
+// reads at most compareMessages messages. The last one may be beyond the range.
 func (e *Engine) readReplica(ctx context.Context, wanted func(server string) bool, from, to uint64) (server string, r replicaRead, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()

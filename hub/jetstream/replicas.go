@@ -150,7 +150,7 @@ func (e *Engine) compareCopies(ctx context.Context, seq uint64) (leader, better 
 	}
 	for _, server := range slices.Sorted(maps.Keys(held)) {
 		missing, other := held[right].compare(held[server], info.State.FirstSeq, &e.erased)
-		if !e.replicas.compared(server, seq, missing+other > 0) {
+		if !e.replicas.recordComparison(server, seq, missing+other > 0) {
 			continue
 		}
 		e.cfg.Logger.Warn("a NATS server's copy of the stream differs from the majority of replicas: stop the server, delete its copy of the stream and start it again",
@@ -174,8 +174,10 @@ func (e *Engine) warnNoMajority(held map[string]replicaMessages, leader string, 
 		"servers", strings.Join(servers, ","), "leader", leader, "stream", e.cfg.Stream, "from", from, "to", to)
 }
 
-// compared records whether a server differs, and returns differs.
-func (r *replicas) compared(server string, seq uint64, differs bool) bool {
+// recordComparison records whether a server differed in a comparison of the messages up to seq, and
+// returns differs. A server that differed counts as damaged until a comparison up to the same seq finds
+// no difference.
+func (r *replicas) recordComparison(server string, seq uint64, differs bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if at, known := r.damaged[server]; known && at == seq && !differs {

@@ -15,11 +15,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A NATS user may lack a right at the start, or lose one later. If the engine sends a request to a
-// subject without the right, the server reports an error on the connection, and the request times out.
+// The NATS user may lack a right when the hub starts, or lose one later. If the engine sends a request
+// that the user may not send, the server reports an error on the connection, and the request times out.
 // Therefore the engine checks its rights at the start and once per rightsInterval: it sends a message
-// that changes nothing to each subject that it needs, and waits until the server has answered or
-// refused the message.
+// that changes nothing to each subject that it needs, and waits until the server has answered or refused
+// the message.
 
 // Intervals and timeouts of the checks.
 const (
@@ -69,7 +69,7 @@ func (r *rights) begin(subjects []string) {
 	r.probed, r.refused = subjects, make(map[string]bool)
 }
 
-// note handles an error of the connection. It reports whether the error refuses a subject of the
+// note handles an error of the connection. It reports whether the server refused a subject of the
 // current check.
 func (r *rights) note(err error) bool {
 	if !errors.Is(err, nats.ErrPermissionViolation) {

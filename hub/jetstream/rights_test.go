@@ -102,7 +102,7 @@ func TestLostRights(t *testing.T) {
 
 // testLostRight reduces the rights of the hub's NATS user to the rights in left, and later restores
 // them. The hub must report the missing right in an error that contains want. If refusesPublish is set,
-// the hub may no longer publish, and the test is repeated once.
+// the hub must also refuse to publish, and the rights are reduced and restored twice.
 func testLostRight(t *testing.T, left *server.Permissions, want string, refusesPublish bool) {
 	options := &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true,

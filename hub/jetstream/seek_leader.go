@@ -96,8 +96,8 @@ func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
 	}
 }
 
-// nextFromLeader returns the sequence of the leader's first message of the subject from seq on, or 1<<64
-// - 2, which no message has, if there is none.
+// nextFromLeader returns the sequence of the leader's first message of the subject from seq on. If there
+// is none, it returns 1<<64 - 2, a sequence that no message has.
 func (e *Engine) nextFromLeader(ctx context.Context, subject string, seq uint64) (uint64, error) {
 	m, err := e.getFromLeader(ctx, getRequest{Seq: seq, Next: subject})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {

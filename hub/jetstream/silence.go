@@ -35,8 +35,8 @@ func (s *silence) check(c *jetstream.ClusterInfo) error {
 	return errNoMajority
 }
 
-// mostSilent reports whether more than half of the stream's servers, including the leader in that
-// number, have sent nothing to the leader for silentAfter.
+// mostSilent reports whether more than half of the stream's servers have sent nothing to the leader for
+// silentAfter. The leader counts as a server that is not silent.
 func mostSilent(c *jetstream.ClusterInfo) bool {
 	if c == nil {
 		return false
