@@ -11,9 +11,8 @@ const (
 	// steadyAfter is how long a connection must have been Live so that its loss does not count as a
 	// failure.
 	steadyAfter = 5 * time.Second
-	// triesAfterLive is the value to which loop.tries is lowered, if it is higher, after a
-	// connection that was Live for acceptedAfter. This keeps the waits short on a network that
-	// fails every few seconds.
+	// triesAfterLive is the upper limit of loop.tries after the loss of a connection that was Live for at
+	// least acceptedAfter. This limit keeps the waits short on a network that fails every few seconds.
 	triesAfterLive = 2
 	// firstWait is the upper limit of the first random wait. The limit doubles with each further
 	// wait.

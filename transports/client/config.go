@@ -75,20 +75,20 @@ type Config struct {
 	// waiting events with the same topic and key, the hub delivers only the newest.
 	Conflate bool
 
-	// Platform sends requests and opens connections; nil: the platform that NewPlatform returns.
+	// Platform sends requests and opens connections. The default is the platform that NewPlatform returns.
 	Platform Platform
-	// Silence is the time after which a connection that receives nothing is considered dead, if the
-	// hub does not announce its heartbeat interval; 0: 40 s; at most 24 h. If the hub announces the
-	// interval, the limit is 2.5 intervals, but at least one second. The limit doubles after each
-	// connection that was considered dead, at most three times, until the client has measured the
-	// interval between two heartbeats.
+	// Silence is the time after which a connection that receives nothing is considered dead, if the hub
+	// does not announce its heartbeat interval. The default is 40 s, the maximum 24 h. If the hub
+	// announces the interval, the limit is 2.5 intervals, but at least one second. After each connection
+	// that was considered dead, the limit doubles, at most three times. The client resets the limit when
+	// it has received heartbeats.
 	Silence time.Duration
-	// MaxWait is the longest wait between two attempts, unless the hub requests a longer one; 0: 30
-	// s; at most 24 h.
+	// MaxWait is the longest wait between two attempts, unless the hub requests a longer one. The default
+	// is 30 s, the maximum 24 h.
 	MaxWait time.Duration
-	// OpenTimeout is the time within which the hub must confirm a new subscription; 0: 10 s; at
-	// most 24 h. Increase it for a slow network or machine. If a proxy buffers streams, Auto tries
-	// the next transport after this time.
+	// OpenTimeout is the time within which the hub must confirm a new subscription. The default is 10 s,
+	// the maximum 24 h. Increase it for a slow network or machine. If a proxy buffers a stream, the
+	// confirmation does not arrive, and Auto tries the next transport after this time.
 	OpenTimeout time.Duration
 }
 

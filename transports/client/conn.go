@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// conn is an attempt to connect and, if it succeeds, the connection. Its goroutine, the pump, opens
-// the stream and forwards one message at a time. The pump does not read ahead, so that the hub
-// notices by backpressure if the program does not read its events.
+// conn is an attempt to connect and, if it succeeds, the connection. Its goroutine, the pump, opens the
+// stream and forwards one message at a time. The pump does not read ahead, so that backpressure reaches
+// the hub if the program stops reading events.
 type conn struct {
 	// The following fields do not change.
 
@@ -110,8 +110,7 @@ func (n *conn) tokenToSend() string {
 	return token
 }
 
-// tokenOutdated reports whether the token cache contains another token than the connection has
-// sent.
+// tokenOutdated reports whether the current token differs from the token that the connection has sent.
 func (n *conn) tokenOutdated() bool { return *n.sentToken.Load() != n.client.tokens.value() }
 
 // markRead records that bytes have arrived.

@@ -16,10 +16,10 @@ type Event struct {
 	Type  string    // optional
 	Key   string    // optional
 	Time  time.Time // time at which the hub accepted the event
-	// Data is the payload, byte for byte as published. Its Encoding is JSON, text or binary. Over
-	// SSE, line breaks between JSON tokens arrive as LF. The receiver owns the slice. An event with
-	// its envelope may have up to 8 MiB. A larger event blocks the client, which reports the error
-	// in State.
+	// Data is the payload, byte for byte as published. Its Encoding is JSON, text or binary. Over SSE,
+	// line breaks between JSON tokens arrive as LF. The receiver owns the slice. The maximum size of an
+	// event is 8 MiB, including its envelope. A larger event blocks the client, which reports the error in
+	// State.
 	Data     []byte
 	Encoding Encoding
 

@@ -48,7 +48,7 @@ func TestGapPrecedesNewerEvents(t *testing.T) {
 		require.EqualValues(t, 1, c.Stats().Gaps)
 		require.EqualValues(t, 6, c.Stats().Delivered)
 
-		// This cursor is of another epoch.
+		// This cursor belongs to another epoch.
 		c = r.client(client.Config{Transport: tr, Cursor: "00000000-7"})
 		e = r.reader(c).next()
 		require.Equal(t, hub.GapEpoch, e.Gap.Reason)
@@ -193,8 +193,8 @@ func TestEventsAllowsOneLoop(t *testing.T) {
 	})
 }
 
-// TestCloseInEveryPhase checks that the client ends immediately after Close, or after the end of
-// Connect's context, in every phase.
+// TestCloseInEveryPhase checks that, in every phase, the client ends immediately when Close is called or
+// the context of Connect ends.
 func TestCloseInEveryPhase(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		for phase, spoil := range map[client.Phase]func(*rig){

@@ -18,9 +18,9 @@ const (
 	pongTimeout = 15 * time.Second
 )
 
-// liveness detects a connection that is dead but not closed, because not even heartbeats arrive on
-// it. The time during which the client does not read is not counted as silence. Only the goroutine
-// run accesses it.
+// liveness detects dead connections that were not closed. A connection is considered dead if nothing
+// arrives on it, not even heartbeats. The time during which the client does not read is not counted as
+// silence. Only the goroutine run accesses liveness.
 type liveness struct {
 	lastReceived  time.Time     // time of the last message, or time at which reading continued
 	heartbeat     time.Duration // the announced interval; 0: the hub sends none; heartbeatUnknown: not announced

@@ -13,8 +13,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TestDeadConnectionIsDetected checks that the client detects by silence that a connection is dead,
-// although it was not closed.
+// TestDeadConnectionIsDetected checks that the client replaces a connection on which nothing arrives,
+// although the connection was not closed.
 func TestDeadConnectionIsDetected(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true, Heartbeat: 15 * time.Second})

@@ -59,18 +59,19 @@ type model struct {
 	client *client.Client
 	events []*hub.Event // the event with seq n is at index n-1
 
-	// topic is the first choice of topics. eras are all choices of topics so far, oldest first. A
-	// change of topics takes effect somewhere between the client's position and the hub's last seq.
+	// topic contains the initial topics. eras contains one era for each set of topics so far, oldest
+	// first. A change of topics takes effect after an unknown seq between the client's position and the
+	// hub's last seq.
 	topic []string
 	given uint64 // seq of the program's position
 	eras  []era
 }
 
-// era is a period with one choice of topics. It begins at an unknown seq that is at least from and
-// at most sure.
+// era is a period in which the topics do not change. It begins after an unknown seq between earliest and
+// latest.
 type era struct {
-	from, sure uint64
-	topics     []string
+	earliest, latest uint64
+	topics           []string
 }
 
 func newModel(t *rapid.T) *model {
@@ -120,8 +121,8 @@ func (m *model) readUpTo(n int, patience time.Duration) {
 	}
 }
 
-// check requires that an event is newer than the previous one and is subscribed, and that no
-// subscribed event between the two is missing without a gap.
+// check requires that an event is newer than the previous one, and that its topic is subscribed to. If
+// events of subscribed topics are missing between the two, a gap must have been reported before.
 func (m *model) check(e client.Event) {
 	t := m.rig.t
 	cursor, err := hub.ParseCursor(e.ID)
@@ -166,7 +167,7 @@ func (m *model) erasOf(seq uint64) []era {
 	var eras []era
 	for i, e := range m.eras {
 		last := i == len(m.eras)-1
-		if seq > e.from && (last || seq <= m.eras[i+1].sure) {
+		if seq > e.earliest && (last || seq <= m.eras[i+1].latest) {
 			eras = append(eras, e)
 		}
 	}

@@ -75,12 +75,12 @@ type fetchBody struct {
 	controller   js.Value // an AbortController
 	stopWatching func() bool
 
-	// The goroutine that reads owns the following fields.
+	// The goroutine that calls Read owns the following fields.
 	reader js.Value // a ReadableStreamDefaultReader
-	chunk  js.Value // a Uint8Array of size bytes; the reader has read the first ones, whose number is taken
-	size   int
-	taken  int
-	err    error // the first error, which later reads return again
+	chunk  js.Value // a Uint8Array
+	size   int      // length of chunk in bytes
+	taken  int      // number of bytes of chunk that Read has returned
+	err    error    // the first error, which later reads return again
 }
 
 func (b *fetchBody) Read(p []byte) (int, error) {

@@ -21,7 +21,7 @@ import (
 // (docs/protocol.md#publishing-over-http).
 const maxPublish = 1000
 
-// maxPublishAnswer is the maximum number of bytes that Publish reads of an answer.
+// maxPublishAnswer is the maximum number of bytes that Publish reads from an answer.
 const maxPublishAnswer = 4 << 10 // bytes
 
 // Publish publishes 1 to 1000 events over HTTP, either all or none, and returns the ID of the last
@@ -118,8 +118,8 @@ func refusedByHub(err error) bool {
 	return ok && problem.Code != ""
 }
 
-// keyLeft returns for how much longer the hub certainly remembers the idempotency key. If the hub
-// has refused every attempt so far, the time is not limited.
+// keyLeft returns the remaining time during which the hub certainly remembers the idempotency key. If the
+// hub has refused every attempt so far, the time is not limited.
 func (p *publishCall) keyLeft() time.Duration {
 	if p.maybeAcceptedAt.IsZero() {
 		return math.MaxInt64

@@ -89,9 +89,9 @@ func TestFinalAnswers(t *testing.T) {
 	}
 }
 
-// TestResumesAfterAnswersOfIntermediary checks that a client resumes after a time in which an
-// intermediary, such as a proxy, answered in place of the hub. This happens first before the client
-// has been Live, and again afterwards.
+// TestResumesAfterAnswersOfIntermediary checks that a client resumes after an intermediary, such as a
+// proxy, has answered in place of the hub for some time. The intermediary does so before the client has
+// been Live, and again afterwards.
 func TestResumesAfterAnswersOfIntermediary(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"400": answers(400), "401": answers(401), "403": answers(403), "404": answers(404), "405": answers(405),
@@ -130,7 +130,7 @@ func TestResumesAfterAnswersOfIntermediary(t *testing.T) {
 	}
 }
 
-// TestWaitsAsAnswerRequests checks that the client waits for the time that the answer requests.
+// TestWaitsAsAnswerRequests checks that the client delays its retry by the time that the answer requests.
 func TestWaitsAsAnswerRequests(t *testing.T) {
 	in90s := func() string { return time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat) }
 	for name, row := range map[string]struct {
@@ -231,8 +231,8 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// TestWaitsAsDrainingHubRequests checks that the client waits for the time that a draining hub
-// requests.
+// TestWaitsAsDrainingHubRequests checks that the client delays its reconnect by the time that a draining
+// hub requests.
 func TestWaitsAsDrainingHubRequests(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

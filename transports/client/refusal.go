@@ -10,7 +10,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// maxProblemBody is the maximum number of bytes that problemOf reads of a body.
+// maxProblemBody is the maximum number of bytes that problemOf reads from a body.
 const maxProblemBody = 64 << 10 // bytes
 
 // problemOf converts an unexpected answer to a Problem and closes it. Code is empty if another

@@ -247,7 +247,8 @@ func (r *rig) client(cfg client.Config) *client.Client {
 	return c
 }
 
-// publish publishes n events with the numbers from, from+1 and so on, on the topics alternately.
+// publish publishes n events, which are numbered consecutively beginning with from. It uses the topics in
+// turn.
 func (r *rig) publish(from, n int, topics ...string) {
 	r.t.Helper()
 	for i := from; i < from+n; i++ {
@@ -294,7 +295,7 @@ func (r reader) try() (client.Event, error) {
 	return client.Event{}, nil
 }
 
-// numbers reads n events, which must have the numbers from, from+1 and so on.
+// numbers reads n events, which must be numbered consecutively beginning with from.
 func (r reader) numbers(from, n int) {
 	r.r.t.Helper()
 	for i := from; i < from+n; i++ {

@@ -24,7 +24,7 @@ func (r *rig) grant(token string, grant *auth.Grant) {
 	r.tokens[token] = tt.NewToken(grant)
 }
 
-// revise changes the rights of a token. If grant is nil, the token ends.
+// revise changes the rights of a token. A nil grant revokes the token.
 func (r *rig) revise(token string, grant *auth.Grant) {
 	r.mu.Lock()
 	t := r.tokens[token]

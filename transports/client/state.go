@@ -50,5 +50,5 @@ type Stats struct {
 	Gaps       uint64 // gaps that the program has read
 	Connects   uint64 // number of times that the client became Live
 	Reconnects uint64 // Connects, not counting the first
-	Switches   uint64 // reconnects over another transport than the connection before
+	Switches   uint64 // reconnects that changed the transport
 }

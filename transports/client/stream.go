@@ -11,8 +11,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// stream is an open subscription over one transport. Only one goroutine calls next. Any goroutine
-// may call close, also repeatedly; a blocked next then returns.
+// stream is an open subscription over one transport. Only one goroutine calls next. Any goroutine may
+// call close, and may call it more than once; a blocked next then returns.
 type stream interface {
 	// next blocks until there is another message. The error is a *Problem if the hub or an
 	// intermediary has sent a reason.

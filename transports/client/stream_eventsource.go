@@ -18,10 +18,10 @@ var errSourceLost = errors.New("the EventSource lost its connection")
 // connection. A hub does not accept events of this type (docs/protocol.md#events).
 const sourceError = "error"
 
-// streamEventSource reads through a browser's EventSource. The stream ends when the first
-// connection is lost, although the EventSource would reconnect by itself. The client reconnects
-// instead: it reports its state, waits longer after each failure, and sends a new ticket, which is
-// valid for one connection. An EventSource hides the status of a refused request.
+// streamEventSource reads through a browser's EventSource. The stream ends when the first connection is
+// lost, although the EventSource would reconnect by itself. The client reconnects instead, so that it can
+// report its state, wait longer after each failure, and send a new ticket, which is valid for one
+// connection. An EventSource hides the status of a refused request.
 type streamEventSource struct {
 	ctx    context.Context
 	conn   *conn

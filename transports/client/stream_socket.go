@@ -53,10 +53,10 @@ func openSocket(ctx context.Context, c *conn, a subscribeParams) (stream, error)
 	return &streamSocket{ctx: ctx, socket: socket}, nil
 }
 
-// errHandshakeHidden is the error of a failed handshake on a platform that hides the reason. To a
-// page whose origin is allowed, a hub reports a refusal in a message after an accepted handshake.
-// To a request without an origin, for example from Node.js, it sends an HTTP status, which the
-// platform hides.
+// errHandshakeHidden is the error of a failed handshake on a platform that hides the reason. If a page's
+// origin is allowed, the hub accepts the handshake and reports a refusal in a message. If a request has
+// no origin, for example from Node.js, the hub reports a refusal by an HTTP status, which the platform
+// hides.
 var errHandshakeHidden = errors.New("client: WebSocket handshake failed, and the platform does not report why")
 
 // findRefusal sends a poll with the same parameters, to determine why the hub refuses the

@@ -26,8 +26,8 @@ const (
 	minRenewInterval  = time.Second
 )
 
-// tokenCache holds the current token and calls the source, at most once at a time. Its methods are
-// safe for concurrent use. The goroutines of the calls belong to workers.
+// tokenCache holds the current token and calls the source. At most one call runs at a time, in a
+// goroutine of the wait group workers. The methods are safe for concurrent use.
 type tokenCache struct {
 	source  TokenSource     // nil if no token is needed
 	ctx     context.Context // the client's context

@@ -57,9 +57,9 @@ func (l *loop) startChange(ch *change) {
 	}
 }
 
-// changeOnSocket applies the change by commands on the open WebSocket. It subscribes to the new
-// topics before it unsubscribes from the old ones, so that no event is missed that an old and a new
-// topic filter match.
+// changeOnSocket applies the change by commands on the open WebSocket. It subscribes to the new topics
+// before it unsubscribes from the old ones. An event that matches both an old and a new topic filter is
+// therefore not missed.
 func (l *loop) changeOnSocket() {
 	ch := l.change
 	ch.added, ch.removed = without(ch.topics, l.topics), without(l.topics, ch.topics)

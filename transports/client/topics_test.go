@@ -78,8 +78,8 @@ func TestNoTopicsNoConnection(t *testing.T) {
 	})
 }
 
-// TestSetTopicsWithPendingEvents checks that SetTopics returns although the hub's answer follows
-// many events that the program has not read yet.
+// TestSetTopicsWithPendingEvents checks that SetTopics returns even if many events that the program has
+// not read arrive before the hub's answer.
 func TestSetTopicsWithPendingEvents(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		for _, waiting := range []int{3, 3000} {
@@ -152,8 +152,8 @@ func TestSetTopicsRefused(t *testing.T) {
 	})
 }
 
-// TestSetTopicsWithoutHub checks that SetTopics waits while the hub is unreachable, and that the
-// change takes effect even if its context has ended.
+// TestSetTopicsWithoutHub checks that SetTopics waits while the hub is unreachable, and that the change
+// takes effect even if the context of the call has ended.
 func TestSetTopicsWithoutHub(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

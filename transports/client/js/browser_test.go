@@ -22,11 +22,11 @@ import (
 	"github.com/trivium-hub/trivium/transports"
 )
 
-// patience is the timeout of every wait in a test. It is so long that it expires only if the test
-// fails.
+// patience is the timeout of every wait in a test. It is much longer than any wait of a test that passes.
 const patience = 4 * time.Minute
 
-// unusedFeatures are the features that chromedp switches off, and two pages of Chromium's own that it loads for each window.
+// unusedFeatures are the Chromium features that the tests disable: first those that chromedp disables by
+// default, then two that load a page of the browser's own in each window.
 const unusedFeatures = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 
 // openTab opens a page in Chromium, or skips the test. The browser is closed at the end of the
@@ -120,9 +120,9 @@ func (l *connTracker) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// cut shuts down both directions of all connections, so that no later event is written to them. It
-// does not close them: the hub writes to their descriptors, and a Close in the test would free the
-// descriptors for new connections.
+// cut shuts down both directions of all connections, so that no later event is written to them. It does
+// not close them, because the hub still uses their file descriptors. After a Close in the test, a new
+// connection could get the same descriptor.
 func (l *connTracker) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

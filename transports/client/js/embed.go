@@ -93,8 +93,8 @@ func Handler() http.Handler {
 // partsVersion is the version of the parts that the script imports.
 var partsVersion = string(regexp.MustCompile(`\?v=([0-9a-f]{16})&`).FindSubmatch(files[scriptName].content)[1])
 
-// outdated is served in place of a part of another version. A script that was loaded before an
-// upgrade of the hub requests a part of its own version, and cannot use the current parts.
+// outdated is the answer to a request for a part with a version other than partsVersion. A script that
+// was loaded before an upgrade of the hub sends such requests. It cannot use the current parts.
 var outdated = newFile("text/javascript; charset=utf-8", []byte(`export default () => {
   throw Object.assign(new Error("trivium.js has changed: reload the page"), { name: "TriviumError", code: "version", temporary: false })
 }

@@ -29,7 +29,7 @@ var streams = [][]response{
 	{{parts: []string{"data: a\n\ndata:b\ndata\ndata: c\n\nevent: price\ndata:  7\n\n: comment\n\ndata: end\n\n"}}},
 	// An event without data is not dispatched, but its id is recorded.
 	{{parts: []string{"id: 1\ndata: x\n\nevent: price\nid: 2\n\nid\ndata: y\n\nid: 3\0004\ndata: z\n\ndata: end\n\n"}}},
-	// This stream has every kind of line end, some of them divided between two parts.
+	// This stream contains every kind of line ending. Some line endings are split between two parts.
 	{{parts: []string{"data: a\r", "\ndata: b\r\r", "data: c\r\n\r", "\ndata: d\n\r\ndata:e\r", "\r", "data: end\n\n"}}},
 	{{parts: []string{"\uFEFFdata: with a mark\n\n", "data: \xe2\x82", "\xac and \xff\n\n", "\uFEFFdata: not a field\n\ndata: end\n\n"}}},
 	{{parts: []string{"data\n\ndata\ndata\n\nother: x\ndata : y\n data: z\n\ndatas: u\ndata: :v:\n\ndata: end\n\n"}}},

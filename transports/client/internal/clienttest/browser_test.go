@@ -82,7 +82,8 @@ var shared struct {
 	close   func() error
 }
 
-// unusedFeatures are the features that chromedp switches off, and two pages of Chromium's own that it loads for each window.
+// unusedFeatures are the Chromium features that the tests disable: first those that chromedp disables by
+// default, then two that load a page of the browser's own in each window.
 const unusedFeatures = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 
 // browserAt returns a context in which tabs can be opened. The browser is closed after the last
@@ -121,7 +122,8 @@ func browserAt(t *testing.T, path string) context.Context {
 	return b.ctx
 }
 
-// navigate opens a page in a tab, and switches off the reports of each request and message of the page, which no test reads.
+// navigate opens a page in a tab. It then disables the browser's network events, because no test reads
+// them.
 func navigate(tab context.Context, address string) error {
 	if err := chromedp.Do(tab, chromedp.Navigate(address)); err != nil {
 		return err

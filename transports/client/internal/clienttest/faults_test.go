@@ -13,18 +13,18 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// toxic returns a toxic in the JSON of toxiproxy's API.
+// toxic returns the JSON of a toxic, which is a network fault that toxiproxy simulates.
 func toxic(kind, stream string, toxicity float64, attribute string, value int) string {
 	return fmt.Sprintf(`{"name":"%[1]s_%[2]s","type":"%[1]s","stream":"%[2]s","toxicity":%[3]g,"attributes":{"%[4]s":%[5]d}}`,
 		kind, stream, toxicity, attribute, value)
 }
 
-// blackhole drops all data and keeps connections open.
+// blackhole returns toxics that drop all data and keep connections open.
 func blackhole() []string {
 	return []string{toxic("timeout", "downstream", 1, "timeout", 0), toxic("timeout", "upstream", 1, "timeout", 0)}
 }
 
-// slow limits the rate, in KB/s.
+// slow returns toxics that limit the data rate of each direction. The rate is in KB/s.
 func slow(rate int) []string {
 	return []string{toxic("bandwidth", "downstream", 1, "rate", rate), toxic("bandwidth", "upstream", 1, "rate", rate)}
 }
@@ -74,8 +74,8 @@ func (f *faults) swap(toxics ...string) error {
 			return err
 		}
 	}
-	// If holdPort holds no port, the port was free for a moment, and another process may use it
-	// now.
+	// On systems where holdPort reserves no port, another process may have taken the port since the old
+	// proxy was stopped.
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		err := proxy.Start()
 		if err == nil {

@@ -58,7 +58,7 @@ func (p *peers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.routes.ServeHTTP(w, r)
 }
 
-// close waits until all handlers have returned. The context stopped must have ended before.
+// close waits until all handlers have returned. The caller must first cancel p.stopped.
 func (p *peers) close() { p.running.Wait() }
 
 func (p *peers) channel(name string) chan string {
@@ -74,7 +74,8 @@ func (p *peers) channel(name string) chan string {
 
 func (p *peers) tell(name, news string) { p.channel(name) <- news }
 
-// wait returns the next report of the peer with the name, or "timeout".
+// wait returns the next report or command that was sent with the given name. If none arrives in time,
+// wait returns "timeout".
 func (p *peers) wait(ctx context.Context, name string) string {
 	select {
 	case news := <-p.channel(name):

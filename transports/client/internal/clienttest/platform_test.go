@@ -52,7 +52,7 @@ func get(address string) *client.Request {
 	return &client.Request{Method: http.MethodGet, URL: address}
 }
 
-// news waits for the next report of the peer with the name of the test.
+// news waits for the next report from a peer whose URL contains the test's name (see named).
 func (e *env) news(t *testing.T) string {
 	t.Helper()
 	var answer struct{ News string }
@@ -60,7 +60,7 @@ func (e *env) news(t *testing.T) string {
 	return answer.News
 }
 
-// named returns the URL of a peer with the name of the test.
+// named returns the URL of a peer. The test's name is a parameter of the URL.
 func (e *env) named(t *testing.T, peer string) string {
 	return e.control + "/peer/" + peer + "?name=" + url.QueryEscape(t.Name())
 }

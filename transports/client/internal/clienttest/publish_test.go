@@ -52,7 +52,7 @@ func (s *station) post(ctx context.Context, body string) error {
 		if err != nil || status == http.StatusOK {
 			return err
 		}
-		// A conflict means that the hub has not ended the previous attempt.
+		// With the status 409, the hub reports that it has not finished the previous attempt.
 		if status != http.StatusServiceUnavailable && status != http.StatusConflict || time.Since(begin) > patience {
 			return fmt.Errorf("publishing failed with status %d: %s", status, text)
 		}

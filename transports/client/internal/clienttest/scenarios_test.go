@@ -101,8 +101,8 @@ func testRestart(t *testing.T, e *env, tr client.Transport) {
 	require.Equal(t, uint64(1), f.client.Stats().Gaps)
 }
 
-// testDrain checks that a draining hub delivers all events, and that the client waits before it
-// reconnects as long as the hub requests.
+// testDrain checks that a draining hub delivers all events, and that the client delays its reconnect by
+// the time that the hub requests.
 func testDrain(t *testing.T, e *env, tr client.Transport) {
 	// On a busy machine, a hub may need longer than the drain window to send a goaway message to
 	// all clients.
@@ -126,9 +126,9 @@ func drainWithin(t *testing.T, e *env, tr client.Transport, window time.Duration
 		}
 	}()
 	last := h.publish(t, "t", 300, 100)
-	// The hub does not wait for the next poll of a client between two polls. In a browser, data
-	// that a busy page has not read may be dropped when the hub ends; all scenarios share one
-	// thread, so pages may be late.
+	// A draining hub does not wait for the next request of a long-poll client. In a browser, all scenarios
+	// share one thread, so that the client may read late. Data that it has not read when the hub ends may
+	// be dropped.
 	if tr == client.LongPoll || !isNative {
 		f.reach(t, "t", last)
 	}
@@ -140,9 +140,9 @@ func drainWithin(t *testing.T, e *env, tr client.Transport, window time.Duration
 	select {
 	case s := <-waits:
 		require.Error(t, s.Reason)
-		// The hub requests a wait of at least a second, which is longer than the client's own first
-		// wait. This cannot be checked in two cases: a poll that is between two requests when the
-		// hub ends, and an EventSource that drops a goaway that a busy page has not read.
+		// The hub requests a wait of at least a second, which is longer than the client's own first wait.
+		// The client may not receive this message in two cases: a long-poll client has no open request when
+		// the hub ends, or an EventSource drops the message because the page was too busy to read it.
 		askedByHub := tr != client.LongPoll && (tr != client.EventSource || !strings.Contains(s.Reason.Error(), "lost its connection"))
 		if askedByHub {
 			require.GreaterOrEqual(t, s.Wait, time.Second, "%+v", s)

@@ -31,8 +31,8 @@ func transports(e *env) map[string]client.Transport {
 	return transports
 }
 
-// clientSuite runs the scenarios of a client. Those that wait longest are the last in the source, because Go resumes parallel
-// siblings in reverse order.
+// clientSuite runs the scenarios of a client. The scenarios that wait longest are registered last,
+// because Go runs parallel subtests in reverse order.
 func clientSuite(t *testing.T, e *env) {
 	t.Run("woken", func(t *testing.T) { testWoken(t, e) }) // not in parallel, because the test wakes all clients of the page
 	parallel := func(name string, scenario func(*testing.T)) {

@@ -69,9 +69,10 @@ func testBuffered(t *testing.T, e *env) {
 	requireUpgrade(t, e, h, f)
 }
 
-// switches returns the number of clients that run testSwitches, and the number of switches of each. Both are smaller without
-// TRIVIUM_LONG. A client that can use EventSource makes at most 200 switches, so that it requests fewer than 100 tickets. The
-// hub issues no more in 30 seconds, and a client that requests more only waits.
+// switches returns the number of clients that run testSwitches, and how often each client changes its
+// transport. Both numbers are smaller without TRIVIUM_LONG. A client that can use EventSource makes at
+// most 200 changes, so that it requests fewer than 100 tickets. The hub issues at most 100 tickets in 30
+// seconds, and a client that requests more must wait.
 func switches(e *env) (clients, each int) {
 	switch {
 	case e.long && isPage:
@@ -86,7 +87,7 @@ func switches(e *env) (clients, each int) {
 	return 1, 100
 }
 
-// switchDice returns the random numbers of each client that runs testSwitches.
+// switchDice returns a random number generator for each client that runs testSwitches.
 func switchDice(t *testing.T, e *env) []*rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()

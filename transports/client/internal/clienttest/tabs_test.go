@@ -136,7 +136,7 @@ func (tb *tab) look() (tabView, error) {
 	return evaluate[tabView](tb, `globalThis.look?.() ?? {}`)
 }
 
-// await waits until the tab is in a state.
+// await waits until ok returns true for the tab's state. what describes the wanted state.
 func (tb *tab) await(what string, ok func(tabView) bool) tabView {
 	tb.tabs.t.Helper()
 	var v tabView
@@ -217,8 +217,9 @@ func userToken(t *testing.T, user, right string, life time.Duration) string {
 	return value
 }
 
-// TestTabs checks that five tabs share a connection, and that each tab receives every event once and in order, even if
-// the tab with the connection crashes, is closed, frozen, or left and restored.
+// TestTabs checks that five tabs share a connection, and that each tab receives every event once and in
+// order. This must hold even if the tab with the connection crashes, is closed or frozen, or navigates to
+// another page and back.
 func TestTabs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("tests with a browser take a long time")
