@@ -48,8 +48,8 @@ var ErrNoProgress = errors.New("no progress in writing")
 // buffer of a connection whose peer does not read would grow to megabytes.
 const sendBuffer = 64 << 10
 
-// socket is a Conn with direct writes: writes that bypass the runtime's poller and never block. Only
-// Linux provides it.
+// socket is a Conn with direct writes: writes that bypass the runtime's poller and never block. It exists
+// only on Linux.
 type socket interface {
 	Duplex
 	// trySafely is like TryWrite, but may be called during Close.
@@ -170,8 +170,8 @@ func writeAll(c deadlineWriter, p []byte, timeout time.Duration, progressed func
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		// progressed is called even if bytes were written, because its next result must cover only the
-		// time after this deadline.
+		// progressed is called even if bytes were written, so that its next result covers only the time
+		// after this deadline.
 		if on := progressed != nil && progressed(); !on && n == 0 {
 			return ErrNoProgress
 		}

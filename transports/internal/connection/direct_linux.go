@@ -64,8 +64,9 @@ func (d *direct) trySafely(p []byte) (int, error) {
 	return a.n, a.err
 }
 
-// attempt holds the arguments and results of a system call that a method of syscall.RawConn makes. It
-// is pooled, because functions that are passed to these methods escape to the heap.
+// attempt holds the arguments and results of a system call that a method of syscall.RawConn makes. It is
+// pooled, because functions that are passed to these methods escape to the heap: without the pool, each
+// call would allocate.
 type attempt struct {
 	p    []byte
 	n    int
@@ -110,8 +111,8 @@ func (d *direct) Write(p []byte, timeout time.Duration) error {
 	return writeAll(d.conn, p, timeout, d.progressed)
 }
 
-// progressed implements socket. It checks how many bytes are acknowledged, because a blocked write
-// continues only when a third of the kernel's send buffer is free, which a slow peer may delay for long.
+// progressed implements socket. It checks how many bytes are acknowledged. A blocked write shows no
+// progress until a third of the kernel's send buffer is free, which may take long with a slow peer.
 func (d *direct) progressed() bool {
 	before := d.queued
 	d.queued = d.unacknowledged()

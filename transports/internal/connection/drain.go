@@ -104,9 +104,9 @@ func (w *Writer) nextPortion() (p portion, ok bool) {
 	return portion{}, false
 }
 
-// yieldToWorkers releases mu until the drain goroutine may read again, and then locks it again. A
-// subscriber of rare events may need many reads that return no event, and fan-out workers must not wait
-// for all of them. mu must be held.
+// yieldToWorkers releases mu until the drain goroutine may read again, and then locks it again. If the
+// events of a subscriber are rare, many reads return no event, and fan-out workers must not wait until
+// all these reads are done. mu must be held.
 func (w *Writer) yieldToWorkers() {
 	w.mu.Unlock()
 	end := w.sub.WaitTurn()

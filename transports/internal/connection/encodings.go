@@ -59,7 +59,7 @@ type eventEncodings struct {
 	form wire.Form // wire format of first; static
 }
 
-// notLate is the index of an event that is not in retainedEncodings.late.
+// notLate is the value of eventEncodings.index for an event that is not in retainedEncodings.late.
 const notLate = -1
 
 // encoding is an event in one wire format. It is an element of a linked list.

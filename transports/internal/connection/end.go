@@ -11,7 +11,7 @@ import (
 // end describes the last message of a stream, and how the connection is then closed.
 type end struct {
 	message wire.Message // the last message; its ID is set when it is written
-	// raw is written instead of message if it is not nil. The client should not resume afterwards.
+	// If raw is not nil, it is written instead of message, and the client should not resume afterwards.
 	raw    []byte
 	at     uint64 // seq that the position must reach before the end is written; 0: before the next event
 	cursor string // position to send with message; "": the position of the subscription

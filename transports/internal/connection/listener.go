@@ -66,9 +66,9 @@ const lastWriteTimeout = 10 * time.Millisecond
 
 var pastDeadline = time.Unix(1, 0)
 
-// progressConn is a connection of a Listener. A write deadline does not limit the total time of a
-// write. Instead, the time from the call of SetWriteDeadline to the deadline limits how long a write may
-// make no progress, if this time is shorter than WriteTimeout. No write starts after the deadline.
+// progressConn is a connection of a Listener. A write deadline does not limit the total time of a write.
+// Instead, it limits the time without progress: to the time from the call of SetWriteDeadline to the
+// deadline, or to WriteTimeout if that is shorter. No write starts after the deadline.
 type progressConn struct {
 	net.Conn // the socket
 	listener *Listener
@@ -174,8 +174,8 @@ func (c *progressConn) write(p []byte) (n int, err error) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		// progressed is called even if bytes were written, because its next result must cover only the
-		// time after this deadline.
+		// progressed is called even if bytes were written, so that its next result covers only the time
+		// after this deadline.
 		if on := c.direct != nil && c.direct.progressed(); on || k > 0 {
 			last = time.Now()
 		}

@@ -76,8 +76,8 @@ func (c *progressConn) writeOrHold(p []byte) (n int, err error) {
 }
 
 // fail drops the held bytes and makes all later writes fail. It sets holds, so that the Writer tries to
-// send held bytes and gets the error. Otherwise it would not detect that an answer of TLS failed, which
-// the Writer did not write itself. writing must be held.
+// send held bytes and gets the error. Otherwise the Writer would not detect the failure of a write
+// that TLS made by itself, for example to answer a key update. writing must be held.
 func (c *progressConn) fail(err error) error {
 	c.failed = err
 	c.nonblocking.unsent = nil

@@ -12,7 +12,7 @@ import (
 
 // Parked is an HTTP connection that was hijacked from net/http and waits, without a goroutine, for an
 // event or for the client's next request. Only TCP connections without TLS and with direct writes can
-// be parked. When input arrives, the registry calls the owner. A lock of the owner guards each Parked.
+// be parked. When input arrives, the registry calls the owner. The owner must guard each Parked by a lock.
 type Parked struct {
 	conn   *progressConn
 	server *returned // listener that returns the connection to its server

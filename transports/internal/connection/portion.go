@@ -41,8 +41,8 @@ type partialEvent struct {
 
 func (r *partialEvent) isSet() bool { return r.event != hub.Cursor{} }
 
-// keepRest queues the rest of an event after its first offset bytes, which have been written. b is the
-// whole encoding. mu must be held.
+// keepRest queues the rest of an event whose first offset bytes have been written. b is the whole
+// encoding. mu must be held.
 func (w *Writer) keepRest(id hub.Cursor, b []byte, offset int) {
 	q := w.pending()
 	switch {

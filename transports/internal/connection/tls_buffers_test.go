@@ -18,7 +18,8 @@ func TestTLSBufferFields(t *testing.T) {
 	require.Len(t, tlsBuffers, len(tlsBufferNames))
 }
 
-// fedConn is a connection that reads the bytes in input. If input is empty, a read returns errNothingFed.
+// fedConn is a connection whose Read returns the bytes in input. If input is empty, Read returns
+// errNothingFed.
 type fedConn struct {
 	net.Conn
 	input *bytes.Buffer // nil: read from Conn

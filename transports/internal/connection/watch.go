@@ -18,8 +18,8 @@ type TryReader interface {
 // read. It returns false if the connection cannot be watched or is closed; the caller must then read in
 // a goroutine. If the Writer's Conn wraps the Conn from NewConn, it must have a method Unwrap.
 //
-// The poller does not detect input that a TLS connection has already received or decrypted. Therefore
-// NotifyReadable calls r once itself, in the caller's goroutine, for a TLS connection.
+// The poller does not detect input that a TLS connection has already received or decrypted. Therefore, on
+// a TLS connection, NotifyReadable itself calls r once, in the caller's goroutine.
 func (w *Writer) NotifyReadable(r Reader) bool {
 	c := unwrapConn(w.conn)
 	over, isTLS := c.(earlyReader)

@@ -45,8 +45,8 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// pacedEvents is the number of events that TestPace publishes. They exceed the buffers between hub and
-// client.
+// pacedEvents is the number of events that TestPace publishes. Their total size exceeds that of the
+// buffers between hub and client.
 const pacedEvents = 60
 
 // slow reads less than one TLS record per write timeout, until 1.5 write timeouts have passed, and then at
