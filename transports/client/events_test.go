@@ -103,8 +103,8 @@ func TestStartPosition(t *testing.T) {
 	})
 }
 
-// TestConflateDeliversNewest checks that only the newest of several waiting events with one key
-// arrives.
+// TestConflateDeliversNewest checks that only the newest of several waiting events with the same topic
+// and key arrives.
 func TestConflateDeliversNewest(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

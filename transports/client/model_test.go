@@ -184,7 +184,7 @@ func (m *model) topics(t *rapid.T) {
 	topics = append(topics, "always")
 	m.unblockAll()
 	require.NoError(m.rig.t, m.client.SetTopics(context.Background(), topics))
-	// Events that were sent but not received may belong to the old or to the new topics.
+	// For published events that the program has not read, the hub may use the old or the new topics.
 	m.eras = append(m.eras, era{m.given, uint64(len(m.events)), topics})
 }
 

@@ -77,7 +77,7 @@ type Socket interface {
 	// Read blocks until there is another text message. After a close frame, or an abnormal closure
 	// (1006), the error is a *CloseError. After an error, Read always returns the same error.
 	Read(ctx context.Context) ([]byte, error)
-	// Write sends a text message. ctx limits the wait for buffer space.
+	// Write sends a text message. It may block until there is buffer space, but returns when ctx ends.
 	Write(ctx context.Context, message []byte) error
 	// Close sends a close frame with a code of RFC 6455, section 7.4, and closes the connection
 	// without waiting for the peer's close frame. A blocked Read then returns.
