@@ -56,8 +56,8 @@ type originWarnings struct {
 	suppressed uint64 // number of warnings that were suppressed after the last logged one
 }
 
-// take reports whether a warning is due, that is, must be logged. suppressed is the number of warnings
-// that were suppressed before it.
+// take reports in due whether the caller must log a warning. If so, suppressed is the number of warnings
+// that were not logged since the previous one.
 func (o *originWarnings) take(now time.Time) (suppressed uint64, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -70,7 +70,7 @@ func (o *originWarnings) take(now time.Time) (suppressed uint64, due bool) {
 	return suppressed, true
 }
 
-// maxLogged is the maximum number of bytes that are logged of a string from a client.
+// maxLogged is the maximum length of the logged part of a string from a client, in bytes.
 const maxLogged = 256
 
 // describeRequest returns log attributes that explain why a request was refused. It omits the path and

@@ -63,8 +63,8 @@ type Handler struct {
 	headers    map[string]*baseHeader // baseHeaders by their lines; see intern
 }
 
-// New returns a Handler. Over HTTP/1, it detects clients that have stopped reading only on connections
-// that the listener of a transports.API has accepted.
+// New returns a Handler. Over HTTP/1, it can detect that a client has stopped reading only if the
+// listener of a transports.API has accepted the connection.
 func New(cfg Config) (*Handler, error) {
 	h := &Handler{cfg: cfg, idleTime: idleTime, times: deadlines{start: time.Now()}, shared: connection.Shared{
 		Hub: cfg.Hub, Registry: cmp.Or(cfg.Registry, connection.NewRegistry(0, 0)), Counters: cfg.Counters, WriteTimeout: cfg.WriteTimeout,

@@ -38,8 +38,8 @@ func (c *pollConn) endPoll() {
 }
 
 // keepAccess moves the access of a poll to the connection, which therefore counts toward the limits of
-// the token. The access is released by releaseAccess, or if a limit would otherwise refuse another
-// connection.
+// the token. The access is released by releaseAccess, or by package auth if a limit would otherwise
+// refuse another connection.
 func (c *pollConn) keepAccess(p *poll) {
 	_ = p.access.ReserveFilters(p.notifier, hub.FilterSet{}) // never fails for an empty set
 	p.access.SetIdle(p.notifier)
@@ -57,7 +57,8 @@ func (c *pollConn) releaseAccess() {
 	}
 }
 
-// leave releases the resources of the connection and sets its state, closed or returned. mu must be held.
+// leave sets the state of the connection, which must be closed or returned, cancels its deadline and
+// releases its access. mu must be held.
 func (c *pollConn) leave(state pollState) {
 	c.state = state
 	c.handler.times.remove(c)

@@ -21,7 +21,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/longpoll"
 )
 
-// ownServer is a server as in a program that uses package longpoll as a library.
+// ownServer is the server of a program that uses package longpoll as a library.
 type ownServer struct {
 	*tt.Server
 	http *http.Server
@@ -67,8 +67,8 @@ func (s *ownServer) afterPark(t *testing.T, line string) *rawConn {
 
 type userKey struct{}
 
-// hiding is a ResponseWriter as some middlewares use it: it has no method Hijack, and changes the body,
-// here to upper case.
+// hiding is a ResponseWriter like those of some middlewares: it has no method Hijack, and it changes the
+// body, here to upper case.
 type hiding struct{ w http.ResponseWriter }
 
 func (h hiding) Header() http.Header         { return h.w.Header() }

@@ -306,8 +306,8 @@ func TestIdlePollConnectionsTimeOut(t *testing.T) {
 	require.Zero(t, s.Token.Holders())
 }
 
-// When its token ends, a connection without a poll is returned to its server. The same code returns the
-// connection if a limit would otherwise refuse another connection.
+// When the token of a parked connection without a poll ends, the connection is returned to its server.
+// The same code returns the connection if a limit would otherwise refuse another connection.
 func TestIdlePollConnectionsAreReturnedWhenTokenEnds(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	c := dialRaw(t, s)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// maxBuffered is the maximum number of bytes that are buffered of a body without a declared length.
+// maxBuffered is the size of the buffer for a body without a declared length, in bytes.
 const maxBuffered = 4 << 10
 
 // response is the http.ResponseWriter for a request on a parked connection. Its Content-Length is the

@@ -198,7 +198,8 @@ func TokenEnded() *Problem {
 	}
 }
 
-// Forbidden returns the problem for a missing right of a token. The token may have had the right before.
+// Forbidden returns the problem for a request for which the token has no right. The token may have had
+// the right before.
 func Forbidden(detail string) *Problem {
 	return &Problem{Code: CodeForbidden, Title: "Forbidden", Status: 403, Detail: detail}
 }

@@ -21,8 +21,8 @@ var (
 	asBatch      = header("Content-Type", "application/cloudevents-batch+json")
 )
 
-// ceHeaders returns the headers of a CloudEvent in binary mode. pairs contains names and values
-// alternately, which replace the default headers; an empty value removes a header.
+// ceHeaders returns the headers of a CloudEvent in binary mode. pairs contains the names and values of
+// headers that replace the default headers; an empty value removes the header.
 func ceHeaders(pairs ...string) http.Header {
 	h := header("Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "/s", "Ce-Type", "paid")
 	for i := 0; i < len(pairs); i += 2 {

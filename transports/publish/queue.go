@@ -21,7 +21,8 @@ import (
 // publish, even if each has 10 KiB.
 const maxQueued = 1 << 20 // bytes
 
-// quickPublish is the duration of a publish below which a stream publishes without a second goroutine.
+// quickPublish is a limit for the duration of a publish. If the last publish was quicker, the stream
+// publishes the next events without a second goroutine.
 const quickPublish = 100 * time.Microsecond
 
 // eventOverhead is the memory of a queued event in addition to its topic, type, key and data.

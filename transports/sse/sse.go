@@ -67,7 +67,7 @@ func newHandler(cfg Config) *Handler {
 	}}
 }
 
-// ErrorHandler returns a function like Handler.HandleError, for the time before the hub exists. It
+// ErrorHandler returns a function like Handler.HandleError that can be used before the hub exists. It
 // ignores cfg.Hub.
 func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems.Problem) {
 	return newHandler(cfg).HandleError

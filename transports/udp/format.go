@@ -30,10 +30,10 @@ func ParseMode(s string) (Mode, error) {
 type Format struct {
 	Mode  Mode
 	Topic string // default topic, for events without a topic in the datagram
-	// TopicField and TypeField name the members of a JSON object that contain the topic and the type
-	// of its event; "": no such member. Dots separate the names of nested members. If the member is
-	// missing or not a string, the topic is Topic, or the event has no type. Both fields have no effect
-	// on envelopes and with Raw.
+	// TopicField and TypeField name the members of a JSON object that contain the topic and the type of
+	// its event; "": no such member. Dots separate the names of nested members. If the member is missing
+	// or not a string, the topic is Topic, or the event has no type. The two fields have no effect on
+	// envelopes, or if Mode is Raw.
 	TopicField, TypeField string
 }
 

@@ -16,7 +16,7 @@ const (
 	lossPeriod = 10 * time.Second // minimum interval between two log lines with the same reason
 )
 
-// maxSample is the maximum number of bytes that are logged of a dropped datagram.
+// maxSample is the maximum length of the logged part of a dropped datagram, in bytes.
 const maxSample = 64
 
 // sample describes one datagram that was dropped, as an example for the log.

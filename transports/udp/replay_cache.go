@@ -14,9 +14,9 @@ const (
 	bucketCount = 16
 )
 
-// replayCache stores the fingerprints of accepted datagrams until the time of the datagram is outside the
-// skew. It stores them in buckets by time, and deletes a bucket as a whole. A timer or a list entry per
-// datagram would need more memory than the fingerprint.
+// replayCache stores the fingerprint of each accepted datagram until the time of the datagram is outside
+// the skew. It groups the fingerprints in buckets by time, and deletes whole buckets. A timer or list entry
+// per datagram would need more memory than the fingerprint.
 type replayCache struct {
 	skew  time.Duration
 	limit int // maximum number of entries

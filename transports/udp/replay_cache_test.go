@@ -17,8 +17,8 @@ func entry(at time.Time, payload int) *wire.SignedDatagram {
 	return &wire.SignedDatagram{Time: at, MAC: sha256.Sum256(fmt.Append(nil, at.UnixNano(), payload))}
 }
 
-// TestReplayCache adds random datagrams and compares the results with a map of all accepted datagrams. In
-// between, the clock may be set forward or back.
+// TestReplayCache adds random datagrams and compares the results with a map of all accepted datagrams.
+// Between two datagrams, the clock may be set forward or back.
 func TestReplayCache(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		skew := time.Duration(rapid.SampledFrom([]int{1, 15, 16, 100, 1000}).Draw(t, "skew"))

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// MaxUnread and CloseTimeout limit how many bytes, and for how long, the hub reads from a connection
-// after it has closed the stream.
+// After the end of a stream, the hub reads at most MaxUnread bytes from the connection, for at most
+// CloseTimeout.
 const (
 	MaxUnread    = maxUnread
 	CloseTimeout = closeTimeout

@@ -126,7 +126,8 @@ func (s *session) control(opcode byte, payload []byte) *violation {
 		if v := checkClose(payload); v != nil {
 			return v
 		}
-		// The answer to the peer's close frame. This has no effect if the hub has already sent a close frame.
+		// This answers the peer's close frame. It has no effect if the hub has already sent a close
+		// frame.
 		s.out.EndWith(controlFrame(opcodeClose, payload), connection.ClosedByClient)
 		s.out.CloseAfterEnd()
 	}

@@ -94,7 +94,7 @@ func New(cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// ErrorHandler returns a function like Handler.HandleError, for the time before the hub exists. It
+// ErrorHandler returns a function like Handler.HandleError that can be used before the hub exists. It
 // requires cfg.Registry and ignores cfg.Hub.
 func ErrorHandler(cfg Config) func(http.ResponseWriter, *http.Request, *problems.Problem) {
 	return newHandler(cfg).HandleError
@@ -291,8 +291,8 @@ func (f *rejectLimiter) release() { f.n.Add(-1) }
 // answered the close frame.
 const rejectedCloseTimeout = time.Second
 
-// sendLastMessage writes the message last and a close frame to a connection that has no Writer. Then it
-// waits for the peer to close the connection, and closes it.
+// sendLastMessage writes a message and a close frame to a connection that has no Writer. Then it waits
+// for the peer to close the connection, and closes it itself.
 func sendLastMessage(conn connection.Duplex, last wire.Message) {
 	defer conn.Close() // does not block
 	defer time.AfterFunc(rejectedCloseTimeout, conn.Close).Stop()
