@@ -17,9 +17,9 @@ type Access interface {
 	// Grant returns the current rights, or nil if there are none: the token is no longer valid, or
 	// no Middleware has handled the request.
 	Grant() *Grant
-	// Sender returns an identifier of the sender. All requests with one identifier share a limit on
-	// the memory for received data. The identifier is derived from the token or, without a token,
-	// from the client's address.
+	// Sender returns an identifier of the sender. All requests with the same identifier share a
+	// limit on the memory for received data. The identifier is derived from the token or, without a
+	// token, from the client's address.
 	Sender() string
 	// Client returns the client's address. It returns the zero Addr if the address is unknown.
 	Client() netip.Addr
@@ -28,12 +28,12 @@ type Access interface {
 	Acquire(h Holder) *problems.Problem
 	AcquireUncounted(h Holder) *problems.Problem
 	Release(h Holder)
-	// SetIdle marks h, which must be acquired, as idle: if a limit would refuse another connection,
-	// the Access releases and notifies h to make room.
+	// SetIdle marks h as idle. h must have acquired this Access. If another connection would exceed
+	// a limit, h may be released and notified to make room.
 	SetIdle(h Holder)
-	// ReserveFilters counts the memory of the filters to which h is about to subscribe, until
-	// Release. The new count replaces the count of h's previous filters. h must be acquired. If
-	// ReserveFilters returns a problem, nothing has changed.
+	// ReserveFilters counts the memory of the filters to which h is about to subscribe. They are
+	// counted until h is released, or until another call replaces them. h must have acquired this
+	// Access. If ReserveFilters returns a problem, the counts are unchanged.
 	ReserveFilters(h Holder, set hub.FilterSet) *problems.Problem
 	// AdmitSubscription counts a further subscription of a connection toward the connect rate.
 	// Acquire counts the first subscription.
@@ -44,9 +44,9 @@ type Access interface {
 	// WaitPublish blocks until at least one of the events may be published, and returns how many of
 	// them may be published. If ctx ends first, it returns the error of ctx.
 	WaitPublish(ctx context.Context, events int) (int, error)
-	// Renew verifies a new token for a connection. A call of Acquire on the returned Access moves
-	// the connection to it from this Access. The caller must call Done on the returned Access, even
-	// without Acquire.
+	// Renew verifies a new token for a connection, and returns the Access of the token. If the
+	// connection then acquires the returned Access, it leaves this Access. The caller must call
+	// Done on the returned Access, even if it was not acquired.
 	Renew(ctx context.Context, token string) (Access, *problems.Problem)
 	Done()
 }
@@ -97,8 +97,8 @@ func AccessFrom(ctx context.Context) Access {
 	return noAccess{}
 }
 
-// Query returns the query parameters of the request's URL. The map is the one that the Middleware
-// has parsed, so the caller must not modify it. Unlike URL.Query, it returns an error for a
+// Query returns the query parameters of the request's URL. The caller must not modify the map,
+// because all handlers of the request share it. Unlike URL.Query, it returns an error for a
 // malformed query.
 func Query(r *http.Request) (url.Values, error) {
 	c, ok := r.Context().Value(requestKey{}).(*requestContext)

@@ -10,8 +10,8 @@ import (
 // Chain returns a Verifier that calls several verifiers in order. If a verifier returns ErrBadToken
 // or is unavailable, the next one is called; any other result is final. A credential is rechecked
 // by the verifier that issued it. If no verifier accepts the token, Verify returns the first error
-// of a verifier that could not check the token or, without such an error, the first reason why the
-// token is invalid.
+// of a verifier that could not check the token. If there is no such error, it returns the first
+// reason why the token is invalid.
 func Chain(verifiers ...Verifier) Verifier { return chain(verifiers) }
 
 type chain []Verifier

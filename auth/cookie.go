@@ -61,7 +61,7 @@ func (m *Middleware) Session(refuse ErrorHandler) http.Handler {
 }
 
 // setCookie sends the session cookie, or removes it if MaxAge is negative. Over HTTPS it also
-// removes a cookie under cookieName.
+// removes a cookie with the name cookieName.
 func setCookie(w http.ResponseWriter, r *http.Request, cookie *http.Cookie, secure bool) {
 	cookie.Path, cookie.HttpOnly, cookie.SameSite = "/", true, http.SameSiteStrictMode
 	cookie.Name = cookieName
@@ -143,8 +143,9 @@ func (m *Middleware) findBasic(r *http.Request) (token string, present bool) {
 
 // acceptsCookie reports whether the request was sent by a page whose cookies are accepted. The
 // cookie's attribute SameSite excludes pages of other sites, but not of other origins of the same
-// site. The header Origin does not suffice either: browsers omit it from GET requests for an <img>
-// or by fetch with mode "no-cors". The header Sec-Fetch-Site distinguishes these requests.
+// site. The header Origin does not suffice either: browsers omit it from the GET requests of an
+// <img> and of fetch calls with mode "no-cors". The header Sec-Fetch-Site distinguishes these
+// requests.
 func (m *Middleware) acceptsCookie(r *http.Request) bool {
 	switch m.originKindOf(r) {
 	case sameOriginPage:

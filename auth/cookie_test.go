@@ -15,7 +15,8 @@ import (
 
 const wrong = "canary-wrong"
 
-// A token in any other place takes precedence over the cookie, whether it is valid or not.
+// A token in a place other than the cookie takes precedence over the cookie, even if that token is
+// invalid.
 func TestOtherPlacesPrecedeCookie(t *testing.T) {
 	good := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	bad := New(Config{Verifier: NewStaticToken("another", Limits{})})
@@ -228,7 +229,7 @@ func TestSessionCookie(t *testing.T) {
 }
 
 // Over HTTPS, the hub removes a cookie that an older version has set under the name without the
-// prefix.
+// prefix __Host-.
 func TestSessionReplacesTheOldName(t *testing.T) {
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	for method, value := range map[string]string{http.MethodPost: canary, http.MethodDelete: ""} {

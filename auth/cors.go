@@ -56,7 +56,8 @@ func NewOrigins(patterns []string, headers ...string) (*Origins, error) {
 	if slices.Contains(patterns, nullOrigin) {
 		patterns = slices.DeleteFunc(slices.Clone(patterns), func(p string) bool { return p == nullOrigin })
 		var err error
-		// The library allows the origin null only with "*", and then without cookies.
+		// The library allows the origin null only if the pattern is "*" and cookies are not
+		// accepted.
 		if o.null, err = newCORS([]string{anyOrigin}, headers, false); err != nil {
 			return nil, err
 		}
@@ -185,8 +186,8 @@ func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (proceed boo
 	return proceed
 }
 
-// someOrigin is the origin for calls of the CORS library in which every origin is allowed. The
-// library requires an origin; its value has no effect on the answer.
+// someOrigin is a valid origin for calls of the CORS library whose result does not depend on the
+// origin. The library requires one.
 const someOrigin = "https://origin.invalid"
 
 // withOrigin returns a copy of the request with this Origin header.
@@ -243,8 +244,8 @@ const bodyGrace = time.Second
 // boundBody limits how long net/http reads an unread request body.
 func boundBody(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
-		// The error is ignored: only the connections of some tests do not support deadlines, and
-		// reading from them does not block.
+		// The error is ignored. It occurs only in tests whose connections do not support deadlines.
+		// Reading from these connections does not block.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyGrace))
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patterns are origin patterns. patternsAllow is an independent regular expression for the origins
-// that they allow.
+// patterns are origin patterns. patternsAllow is a regular expression for the origins that they
+// allow, which the tests compare with the result of NewOrigins.
 var (
 	patterns = []string{
 		"https://*.example.com",

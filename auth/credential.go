@@ -42,7 +42,7 @@ type Verifier interface {
 	// context of the request. r is the request with the token, or nil if a connection renews its
 	// token.
 	Verify(ctx context.Context, r *http.Request, token string) (*Credential, error)
-	// Recheck verifies a credential of Verify again, after a change of the verifier's configuration.
-	// It does not check the expiry.
+	// Recheck verifies again a credential that Verify has returned, after the verifier's
+	// configuration has changed. It does not check the expiry.
 	Recheck(*Credential) (*Credential, error)
 }

@@ -7,12 +7,12 @@
 //	api, err := transports.New(transports.Config{Hub: h, Auth: guard})
 //	go guard.Run(ctx)
 //
-// A Middleware checks, before a request has any effect: the Host, against DNS rebinding
-// (HostPolicy); the Origin (Origins); and the token, which is sent as Authorization: Bearer or
-// Basic, in the query, in the WebSocket subprotocol, or in the cookie of [Middleware.Session]. An
-// accepted request has an [Access] in its context, which holds the rights. The error handler of the
-// route answers a refused request. The WebSocket route reports a refusal in a close code, because a
-// page cannot see the HTTP status of a refused handshake.
+// A Middleware checks three things before a request has any effect: the Host, to prevent DNS
+// rebinding (HostPolicy); the Origin (Origins); and the token, which is sent as Authorization:
+// Bearer or Basic, in the query, in the WebSocket subprotocol, or in the cookie of
+// [Middleware.Session]. An accepted request has an [Access] in its context, which holds the rights.
+// The error handler of the route answers a refused request. The WebSocket route reports a refusal
+// in a close code, because a page cannot see the HTTP status of a refused handshake.
 //
 // Verifiers are Tokens (a file of hashes), JWT, and Chain for both. Their configuration may change
 // at any time. Call [Middleware.Recheck] after a change: it verifies every token in use again and

@@ -11,16 +11,16 @@ import (
 // Reasons for refusing a request. The transports choose the HTTP status or close code.
 var (
 	// ErrHost is returned if the Host header is not one of the hub's names (421). It must be
-	// answered with an HTTP status, also on the WebSocket route: in an attack by DNS rebinding, the
-	// origin of the page equals the wrong host, so the page could read an answer over the
-	// WebSocket.
+	// answered with an HTTP status, also on the WebSocket route: in a DNS rebinding attack, the
+	// page's origin matches the wrong Host, so the page could read a close code. It cannot read the
+	// status of a refused handshake.
 	ErrHost = errors.New("the Host is neither loopback, nor an address on which this hub listens, nor a name of this hub")
 	// ErrForeignOrigin is returned for a page of another origin (403). It must be answered with an
 	// HTTP status, also on the WebSocket route. The Middleware returns it as an *OriginError.
 	ErrForeignOrigin = errors.New("the Origin is neither that of this hub nor one that is allowed")
 
-	// ErrTwoTokens is returned for a request with more than one token, or with different cookies
-	// (400).
+	// ErrTwoTokens is returned for a request with more than one token, or with session cookies that
+	// have different values (400).
 	ErrTwoTokens = errors.New("more than one token: give one, as Authorization: Bearer, access_token, trivium.bearer.<token> or the cookie trivium_token")
 	// ErrLoneBearer is returned if a WebSocket handshake offers the subprotocol that contains the
 	// token, but not trivium.v1, which the hub selects (400).

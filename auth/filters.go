@@ -18,9 +18,9 @@ type filterUse struct {
 // filterBytes returns the number of bytes of a set that are counted toward the limits.
 func filterBytes(set hub.FilterSet) int { return max(0, set.Size()-freeFilterBytes) }
 
-// reserveFilters counts the memory of the filters to which a connection is about to subscribe,
-// until Release. The new count replaces the count of the connection's previous filters. The error
-// is a *LimitError; nothing has changed then.
+// reserveFilters counts the memory of the filters to which a connection is about to subscribe. They
+// are counted until Release, or until another call replaces them. If a limit would be exceeded, the
+// error is a *LimitError, and the counts are unchanged.
 func (a *tokenAccess) reserveFilters(h Holder, set hub.FilterSet) error {
 	all := a.middleware.sessions
 	all.mu.Lock()

@@ -238,7 +238,7 @@ var (
 )
 
 // mayBeNew reports whether the token may be signed with a key that is not known yet: its key ID is
-// unknown, or neither the token nor the keys of its algorithm have an ID.
+// unknown, or the token has no key ID and at least one key of its algorithm has none.
 func (h header) mayBeNew(keys []key) bool {
 	if h.kid != "" {
 		return !slices.ContainsFunc(keys, func(k key) bool { return k.id == h.kid })
@@ -246,9 +246,10 @@ func (h header) mayBeNew(keys []key) bool {
 	return slices.ContainsFunc(keys, func(k key) bool { return k.id == "" && k.method.Alg() == h.alg })
 }
 
-// joinFetch returns the fetch to wait for, and counts the caller as a waiter until waitFetch. If no
-// fetch is pending, it requests one. fresh is set if the fetch has not started yet. The error is an
-// *UnavailableError: a fetch is not allowed yet, or too many requests wait already.
+// joinFetch returns the fetch to wait for. If no fetch is pending, it requests one. It counts the
+// caller as a waiter, so the caller must call waitFetch. fresh is set if the fetch has not started
+// yet. If a fetch is not allowed yet, or too many requests wait already, the error is an
+// *UnavailableError.
 func (s *keySet) joinFetch() (fetch *pendingFetch, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

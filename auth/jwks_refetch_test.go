@@ -132,7 +132,7 @@ func TestUnknownKeyIsCheckedWithFreshKeys(t *testing.T) {
 		require.ErrorIs(t, verdicts["arrives during the fetch, unknown key"], ErrUnavailable)
 		require.NoError(t, verdicts["arrives during the fetch, fetched key"])
 
-		// The keys are not fetched during the interval. They are fetched once when it ends.
+		// After a fetch, the keys are not fetched again until refetchInterval has passed.
 		wait := fx.unavailableFor(t, fx.token(fx.new, "stranger"))
 		require.Equal(t, refetchInterval, wait)
 		time.Sleep(refetchInterval - time.Millisecond)

@@ -72,7 +72,7 @@ func (i *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(i.body()))}, nil
 }
 
-// token returns a valid token, signed by the key and with the key ID.
+// token returns a valid token that is signed with k and contains the given key ID.
 func (i *issuer) token(k crypto.Signer, id string) string {
 	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"exp": time.Now().Add(24 * time.Hour).Unix()})
 	unsigned.Header["kid"] = id

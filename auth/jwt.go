@@ -44,7 +44,7 @@ type JWT struct {
 	grants  grantCache // cached grants of tokens with many filters
 }
 
-// NewJWT returns a verifier. It fetches nothing; Run does.
+// NewJWT returns a verifier. It does not fetch keys; Run fetches them.
 func NewJWT(config JWTConfig) (*JWT, error) {
 	j := &JWT{issuer: config.Issuer, audience: config.Audience, leeway: config.Leeway, limits: config.Limits}
 	if config.JWKSURL != "" {

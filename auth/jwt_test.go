@@ -134,7 +134,7 @@ func TestJWTVectors(t *testing.T) {
 	})
 }
 
-// The verifier accepts a valid token only in its one encoding.
+// The verifier accepts exactly one encoding of each valid token.
 func TestJWTHasOneEncoding(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	vectors := readVectors(t)

@@ -93,9 +93,9 @@ func TestOwnOrigin(t *testing.T) {
 	}
 }
 
-// checkOriginKind requires that an accepted origin is acceptable: it equals the scheme and Host of
-// the request, except for case, a default port and the form of an IPv6 address, or a pattern allows
-// it.
+// checkOriginKind requires that each accepted origin equals the scheme and Host of the request, or
+// is allowed by a pattern. The comparison ignores case, a default port and the form of an IPv6
+// address.
 func checkOriginKind(t require.TestingT, g *Middleware, origin, host string) {
 	r := attempt{host: host, header: http.Header{"Origin": {origin}}}.request()
 	switch g.originKindOf(r) {

@@ -49,8 +49,8 @@ func ProblemOf(err error) *problems.Problem {
 // event, such as a fetch of keys.
 const retrySpread = 2 * time.Second
 
-// unavailableSpread returns the problem for an error that lasts at least for wait. The retry delay
-// is random, so that clients return at different times.
+// unavailableSpread returns the problem for a temporary error. Its retry delay is at least wait,
+// and random, so that clients retry at different times.
 func unavailableSpread(err error, wait time.Duration) *problems.Problem {
 	problem := problems.Unavailable(err.Error())
 	problem.RetryAfter = problems.Jitter(wait, wait+retrySpread).Round(time.Millisecond)

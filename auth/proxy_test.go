@@ -78,8 +78,8 @@ func TestClientAddressBehindProxies(t *testing.T) {
 	}
 }
 
-// A client cannot influence the address that the hub determines for it, neither when it connects
-// directly nor by a header that it sends to a proxy.
+// The headers that a client sends do not affect the address that the hub determines for it, whether
+// the client connects directly or through a proxy.
 func FuzzClient(f *testing.F) {
 	for _, row := range forwarded {
 		f.Add(strings.Join(row.lines, "\n"), row.peer)

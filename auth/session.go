@@ -290,8 +290,8 @@ func (a *tokenAccess) WaitPublish(ctx context.Context, events int) (int, error) 
 	return events, a.session.publishes.WaitN(ctx, events)
 }
 
-// renew verifies a new token for a connection. A call of acquire on the returned Access moves the
-// connection to it from a; before that, nothing changes. The caller must call Done.
+// renew verifies a new token for a connection. If the connection then acquires the returned Access,
+// it leaves a. Until then, nothing changes. The caller must call Done.
 func (a *tokenAccess) renew(ctx context.Context, token string) (*tokenAccess, error) {
 	fresh, err := a.middleware.access(ctx, nil, token)
 	if err != nil {
@@ -305,8 +305,9 @@ func (a *tokenAccess) renew(ctx context.Context, token string) (*tokenAccess, er
 // affected.
 func (a *tokenAccess) Done() { a.middleware.sessions.release(a.session) }
 
-// NetworkOf returns the network by which the limits count an address: the first 64 bits of an IPv6
-// address, all bits of an IPv4 address. For an invalid address it returns the zero Prefix.
+// NetworkOf returns the network of an address: the first 64 bits of an IPv6 address, or all bits of
+// an IPv4 address. The limits count a network as one address. For an invalid address it returns the
+// zero Prefix.
 func NetworkOf(addr netip.Addr) netip.Prefix {
 	bits := 64
 	if addr.Is4() {

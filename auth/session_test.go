@@ -185,8 +185,8 @@ func TestConnectAndPublishRates(t *testing.T) {
 		time.Sleep(err.(*LimitError).RetryAfter)
 		require.NoError(t, access.admitPublish(1))
 
-		// The events of a stream are admitted at the rate, in parts of at most what the rate allows
-		// in one second.
+		// WaitPublish admits events at the rate. One call admits at most the number of events that
+		// the rate allows in one second.
 		time.Sleep(time.Second)
 		begin, passed := time.Now(), 0
 		for passed < 100 {

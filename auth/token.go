@@ -18,7 +18,8 @@ import (
 // MaxTokenLen is the maximum length of a token in bytes.
 const MaxTokenLen = 8 << 10
 
-// Places of a token other than Authorization, and the subprotocol that the hub selects.
+// The query parameter and the subprotocol prefix with which a token can be sent, and the
+// subprotocol that the hub selects.
 const (
 	queryToken     = "access_token"
 	bearerProtocol = "trivium.bearer."

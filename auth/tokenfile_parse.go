@@ -26,8 +26,8 @@ const (
 	maxTokenFault = 100 // maximum number of faults that one error describes
 )
 
-// errNoTokens is returned for an empty file. Without this error, an empty file that an editor is
-// about to write would revoke every token.
+// errNoTokens is returned for an empty file. An editor may empty the file before it writes the new
+// content. Without this error, the empty file would revoke every token.
 var errNoTokens = errors.New("want a list of tokens, but the file is empty; tokens: [] is an empty list")
 
 // tokenFile is a parsed tokens file.

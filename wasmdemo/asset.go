@@ -103,8 +103,8 @@ func write(w http.ResponseWriter, p []byte, timeout time.Duration) {
 	controller := http.NewResponseController(w)
 	for len(p) > 0 {
 		if timeout > 0 {
-			// The error is ignored: only the connections of some tests do not support deadlines,
-			// and writes to them do not block.
+			// The error is ignored. It occurs only in tests whose connections do not support
+			// deadlines. Writes to these connections do not block.
 			_ = controller.SetWriteDeadline(time.Now().Add(timeout))
 		}
 		n, err := w.Write(p[:min(len(p), chunk)])

@@ -40,8 +40,8 @@ type examples struct {
 	open  func(name string) *tab
 }
 
-// TestExamples uses each example as a visitor would. It opens the examples that visitors share in
-// two tabs.
+// TestExamples uses each example as a visitor would. If an example is for several visitors, the
+// test opens it in two tabs.
 func TestExamples(t *testing.T) {
 	if testing.Short() {
 		t.Skip("tests with a browser take a long time")

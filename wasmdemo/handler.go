@@ -66,7 +66,8 @@ func setPolicies(h http.Header, host string) {
 var hostSource = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?$`)
 
 // sockets returns the origins of the hub's WebSockets, for browsers that do not include them in
-// 'self' (Safari before 15.4). It omits an invalid Host, because that could end the directive.
+// 'self' (Safari before 15.4). It omits an invalid Host, because a character in it could end the
+// CSP directive.
 func sockets(host string) string {
 	if !hostSource.MatchString(host) {
 		return ""

@@ -22,8 +22,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// binary builds the trivium binary once. Its path looks like that of go run, so that the hub builds
-// the WebAssembly binary from this checkout. TestMain removes it.
+// binary builds the trivium binary once. Its path has the form that go run uses, so that the hub
+// builds the WebAssembly binary from this checkout. TestMain removes it.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(scratch, "go-build1", "b001", "exe", "trivium")
 	out, err := exec.Command("go", "build", "-C", "..", "-o", path, "./cmd/trivium").CombinedOutput()
@@ -106,8 +106,8 @@ func (h *realHub) start(addr string, args ...string) {
 		"--read-timeout", "10m", "--write-timeout", "10m"}, args...)
 	h.cmd = exec.Command(h.binary, args...)
 	h.cmd.Dir = h.t.TempDir()
-	// The hub must not get the variables of the tests: it refuses unknown variables with its
-	// prefix.
+	// The tests' own TRIVIUM_ variables are removed, because the hub refuses unknown variables with
+	// this prefix.
 	h.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TRIVIUM_") })
 	h.cmd.Stderr = h.log
 	require.NoError(h.t, h.cmd.Start())

@@ -33,7 +33,7 @@ func (p *page) publish(topic, data string) {
 // offline sets whether the browser is offline. Open connections stay open.
 func (p *page) offline(offline bool) {
 	p.Helper()
-	p.reportRequests(true) // Chromium emulates only with its reports
+	p.reportRequests(true) // Chromium emulates these conditions only while it reports requests
 	_, err := chromedp.Call(p.ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
 		MatchedNetworkConditions: []*network.Conditions{{Offline: offline, DownloadThroughput: -1, UploadThroughput: -1}},
 	})

@@ -35,7 +35,8 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
-// unusedFeatures are the features that chromedp switches off, and two pages of Chromium's own that it loads for each window.
+// unusedFeatures lists the features that chromedp disables by default, and two more, for which
+// Chromium would load pages of its own in each window.
 const unusedFeatures = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 
 // startBrowser starts a browser that runs until the test ends, and returns a context in which tabs
@@ -104,7 +105,8 @@ func openTab(t *testing.T, browser context.Context, address string, options ...c
 	return b
 }
 
-// reportRequests sets whether Chromium reports each request and each message of the page to the test, which costs much time.
+// reportRequests sets whether Chromium reports each request and each message of the page to the
+// test. The reports make the test much slower.
 func (b *tab) reportRequests(on bool) {
 	b.Helper()
 	var err error

@@ -15,7 +15,7 @@ const (
 	scaleRoom     = 42              // CSS pixels left of the bars
 )
 
-// lines lists the labels of the decades of the scale.
+// lines lists the labels of the horizontal lines, one for each power of ten.
 var lines = []string{"1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"}
 
 // chart draws the latency of a column on a logarithmic scale. For each quarter of a second, a bar

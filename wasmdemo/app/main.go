@@ -1,7 +1,8 @@
 //go:build js
 
-// Command app is the WebAssembly binary of the demo page. It publishes sample events, shows the hub's events in three
-// columns, each with another transport, and compares the columns. It fills static/index.html.
+// Command app is the WebAssembly binary of the demo page. It publishes sample events, shows the
+// hub's events in three columns, each with a different transport, and compares the columns.
+// static/index.html contains the HTML elements that it fills in.
 //
 // Only the main goroutine accesses the page: it runs the functions that callbacks have queued, and
 // draws all changes together in an animation frame, a few times per second. Each column's

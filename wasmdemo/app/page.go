@@ -218,8 +218,8 @@ func (p *page) setHindrance(hindrance string) {
 	p.drawTrouble()
 }
 
-// drawTrouble shows the most important problem. A browser that is offline is the most important
-// one, because a page cannot see why its connections fail.
+// drawTrouble shows the most important problem. If the browser is offline, that is the most
+// important problem, because a page cannot see why its connections fail.
 func (p *page) drawTrouble() {
 	trouble := p.hindrance
 	if !window.Get("navigator").Get("onLine").Bool() {

@@ -15,8 +15,7 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// own returns an event of the page's own series, which was sent 5 ms before the time 1000 of the
-// page's clock.
+// own returns an event of the page's own series that was sent at 995 ms on the page's clock.
 func own(b *Board, seq, n uint64) client.Event {
 	return client.Event{
 		ID: hub.Cursor{Epoch: 1, Seq: seq}.String(), Topic: "t", Time: noon,
@@ -24,8 +23,9 @@ func own(b *Board, seq, n uint64) client.Event {
 	}
 }
 
-// TestLossInAllColumnsIsFound checks that the board detects events that no column has received, by
-// the numbers in the page's own events. Events in a reported gap are not lost.
+// TestLossInAllColumnsIsFound checks that the board detects events that no column has received. The
+// board detects them because the page numbers its own events. Events in a reported gap are not
+// lost.
 func TestLossInAllColumnsIsFound(t *testing.T) {
 	for _, reported := range []bool{false, true} {
 		var b Board

@@ -252,10 +252,10 @@ func (r *Connection) resume() {
 	}
 }
 
-// SyncPosition passes the client's cursor to the board, so that the board detects a loss without a
-// later event. The cursor may be ahead of the events that the board has received. It is therefore
-// passed on only if the board has received all events and the cursor has not changed since the last
-// call.
+// SyncPosition passes the client's cursor to the board, so that the board detects a loss even if no
+// later event arrives. The cursor may be ahead of the events that the board has received. It is
+// therefore passed on only if the board has received all events and the cursor has not changed
+// since the last call.
 func (r *Connection) SyncPosition() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

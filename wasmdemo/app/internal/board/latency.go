@@ -116,8 +116,8 @@ func (l *Latency) Chart(at time.Time) (bars [ChartSlots]Bar) {
 	return bars
 }
 
-// Scale is the number of decades of a logarithmic scale that begins at ScaleBegin. Shorter
-// latencies are drawn at the beginning.
+// Scale is the number of decades of a logarithmic scale that begins at ScaleBegin. Latencies below
+// ScaleBegin are drawn at the beginning.
 type Scale int
 
 // ScaleBegin is the resolution of a browser's clock.
@@ -145,7 +145,8 @@ func (s Scale) Height(d time.Duration) float64 {
 	return math.Log10(float64(max(d, ScaleBegin))/float64(ScaleBegin)) / float64(s)
 }
 
-// clearOldSlots empties the slots that will be reused.
+// clearOldSlots makes the slot of the given time the newest slot. It clears the slots after the
+// previous newest one, because their data is from before the last half minute.
 func (l *Latency) clearOldSlots(at time.Time) {
 	now := at.UnixNano() / int64(chartSlot)
 	for s := max(l.now+1, now-ChartSlots+1); s <= now; s++ {

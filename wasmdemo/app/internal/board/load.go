@@ -57,9 +57,8 @@ type LoadStatus struct {
 	Forbidden bool          // the hub refuses to publish for this token
 }
 
-// Text describes the result so far. It does not name a cause for skipped events, because either the
-// hub or the page may have been too slow. It contains the time that the last answer took; the hub's
-// own metrics show how busy the hub is.
+// Text describes the result so far. If events were skipped, it names no cause, because either the
+// hub or the page may have been too slow. Instead, it contains the time that the last answer took.
 func (s LoadStatus) Text() string {
 	text := "This page publishes orders and prices. It pauses while its tab is hidden."
 	if s.On || s.Accepted > 0 {
@@ -173,7 +172,7 @@ func (l *Load) run(ctx context.Context) {
 	}
 }
 
-// publishSingle publishes the events of PublishOne.
+// publishSingle publishes the events that PublishOne has requested.
 func (l *Load) publishSingle(ctx context.Context) {
 	for n := l.takeSingle(); n > 0; n = l.takeSingle() {
 		if id := l.batch(ctx, l.wanted(), n); id != "" {

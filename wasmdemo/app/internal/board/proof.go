@@ -16,10 +16,10 @@ const (
 )
 
 // Proof checks whether the columns have received the same events in the same order since a common
-// start. If one column has received an event and another column has passed its position without it,
-// the event is lost in the other column. An event that is received twice is doubled. An event that
-// is received after a newer event is out of order. If a column has not reached the position of an
-// event, it is behind. Events in a reported gap are not lost. The page is part of the hub, so it
+// start. An event that one column has received is lost in another column if that column has passed
+// the event's position without receiving it. An event that is received twice is doubled. An event
+// that is received after a newer event is out of order. If a column has not reached the position of
+// an event, it is behind. Events in a reported gap are not lost. The page is part of the hub, so it
 // may parse cursors, which are opaque to other clients.
 //
 // A Proof is not safe for concurrent use.
@@ -149,7 +149,8 @@ func (p *Proof) Event(c int, id hub.Cursor) {
 	p.trim(l)
 }
 
-// Gap records a gap of a column, which resumes after the cursor.
+// Gap records a gap in the events of a column. After the gap, the column continues after the
+// cursor.
 func (p *Proof) Gap(c int, resumed hub.Cursor) {
 	s := &p.columns[c]
 	s.Gaps++

@@ -93,7 +93,7 @@ func TestNoFaultWithoutLoss(t *testing.T) {
 	})
 }
 
-// TestFaultIsFound checks that a single fault at any place of a column is found in the end, and is
+// TestFaultIsFound checks that a single fault at any position in a column's events is found, and is
 // counted as the right kind.
 func TestFaultIsFound(t *testing.T) {
 	for name, fault := range map[string]struct {

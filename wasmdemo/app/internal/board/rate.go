@@ -32,7 +32,8 @@ func (r *Rate) PerSecond(at time.Time) float64 {
 	return float64(sum) / (rateSlot * rateSlots).Seconds()
 }
 
-// clearOldSlots empties the slots that will be reused.
+// clearOldSlots makes the slot of the given time the newest slot. It clears the slots after the
+// previous newest one, because their data is from before the last two seconds.
 func (r *Rate) clearOldSlots(at time.Time) {
 	now := at.UnixNano() / int64(rateSlot)
 	for s := max(r.now+1, now-rateSlots); s <= now; s++ {

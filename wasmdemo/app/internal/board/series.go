@@ -34,8 +34,9 @@ const (
 	seriesEnd  = `"}`
 )
 
-// AppendSeries appends the data of an event: a JSON object with the fields, which must not be empty, the series'
-// name and number, and the time of publishing in milliseconds of the page's own clock.
+// AppendSeries appends the data of an event to dst. The data is a JSON object with the given fields
+// (at least one), the name of the series, the number of the event, and the time of publishing in
+// milliseconds on the page's clock.
 func AppendSeries(dst []byte, fields, name string, n uint64, sent float64) []byte {
 	dst = append(append(dst, '{'), fields...)
 	dst = strconv.AppendUint(append(dst, seriesN...), n, 10)
@@ -72,7 +73,8 @@ func (s *Series) TakeNumbers(n uint64) (first uint64) {
 	return s.sent - n + 1
 }
 
-// Received records number n in a column, and returns the number of earlier events that are missing without a gap.
+// Received records that a column has received event n of the series. It returns the number of
+// events that are missing since the column's previous event, or 0 if a gap was reported in between.
 func (s *Series) Received(c int, n uint64) (missing uint64) {
 	if n > s.last[c] {
 		if !s.reported[c] {
