@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A token is accepted if the issuer's clock is ahead, but the leeway does not make any token valid
-// for longer.
+// The leeway applies to nbf, so that a token is accepted if the issuer's clock is ahead. It does
+// not apply to exp.
 func TestJWTLeeway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret := []byte("a secret of thirty-two bytes, or more")

@@ -63,8 +63,8 @@ func (m *Middleware) ownOrigin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// sameOrigin reports whether the scheme, host and port of the origin are those of the request (RFC
-// 6454 section 5). An omitted port means the default port of the scheme.
+// sameOrigin reports whether the scheme, host and port of the origin equal those of the request
+// (RFC 6454 section 5). An omitted port means the default port of the scheme.
 func sameOrigin(origin, wanted string, secure bool) bool {
 	scheme, authority, _ := strings.Cut(origin, "://")
 	wantScheme, defaultPort := "http", "80"

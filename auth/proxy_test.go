@@ -131,7 +131,8 @@ func TestSecureBehindProxies(t *testing.T) {
 		}}
 		g := New(Config{Proxies: testProxies(t)})
 		require.Equal(t, c.want, g.config.Proxies.Secure(a.request()), c.name)
-		// The origin of the page has the scheme that the browser uses, and its default port.
+		// A page is of the hub's own origin if it has the scheme that the browser uses, with or
+		// without its default port.
 		for origin, same := range map[string]bool{
 			"https://hub.example":     c.want,
 			"https://hub.example:443": c.want,

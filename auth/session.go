@@ -218,7 +218,7 @@ func (a *tokenAccess) removeConnection(h Holder) {
 	a.detach(h)
 }
 
-// detach is like removeConnection, for a connection that keeps its filters.
+// detach is like removeConnection, but does not release the filters of the connection.
 func (a *tokenAccess) detach(h Holder) {
 	if a.session.holders[h] {
 		a.session.connections--

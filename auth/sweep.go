@@ -6,7 +6,8 @@ import (
 )
 
 // sweepPeriod is the interval between two searches for expired tokens. docs/protocol.md promises
-// that connections close within a second; the search adds at most one interval.
+// that connections close within a second of the expiry. An expired token is found at most one
+// interval late.
 const sweepPeriod = 100 * time.Millisecond
 
 // run ends expired sessions and deletes unused ones, until ctx ends.

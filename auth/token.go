@@ -66,8 +66,8 @@ func CheckToken(s string) error {
 	return nil
 }
 
-// isToken reports whether s can be a token (docs/protocol.md#authentication). Tokens are sent in the same places as
-// cursors, and therefore consist of the same characters.
+// isToken reports whether s can be a token (docs/protocol.md#authentication). Tokens are sent in
+// the same places as cursors, and therefore consist of the same characters.
 func isToken(s string) bool {
 	return s != "" && len(s) <= MaxTokenLen && strings.Trim(s, hub.CursorChars) == ""
 }

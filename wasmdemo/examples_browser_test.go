@@ -17,7 +17,7 @@ import (
 
 const examplesDir = "static/examples/"
 
-// The first code block of the README is the example of five lines.
+// The first code block of the README is the example five-lines.js.
 func TestReadmeBeginsWithAnExample(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)

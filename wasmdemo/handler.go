@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// ServeHTTP serves /demo/ and the paths below, and redirects /demo and /demo/examples to the paths that end with a slash.
+// ServeHTTP serves /demo/ and the paths below, and redirects /demo and /demo/examples to the paths
+// that end with a slash.
 func (d *Demo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setPolicies(w.Header(), r.Host)
 	if !d.cfg.Allow(w, r, http.MethodGet, http.MethodHead) {

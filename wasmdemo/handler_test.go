@@ -148,7 +148,7 @@ func TestContentEncodings(t *testing.T) {
 	require.NotEqual(t, tags["gzip"], tags[""], "the compressed and the uncompressed content have different strong tags")
 	require.Regexp(t, `^"[0-9a-f]{32}"$`, tags[""])
 
-	// Two lines of a header form one list.
+	// Two Accept-Encoding lines count as one list.
 	a := ask(t, server.Client(), "GET", url, http.Header{"Accept-Encoding": {"br", "gzip"}})
 	require.Equal(t, "gzip", a.header.Get("Content-Encoding"))
 

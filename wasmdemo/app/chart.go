@@ -67,7 +67,8 @@ func describe(f *board.Figures) string {
 	return "Latency of the last half minute: median " + board.Span(f.Median) + ", 99 of 100 within " + board.Span(f.P99) + "."
 }
 
-// fit adjusts the canvas to the screen's resolution and the theme's colors. It reports whether anything has changed.
+// fit adjusts the canvas to the screen's resolution and the theme's colors. It reports whether
+// anything has changed.
 func (c *chart) fit() bool {
 	width, height := c.canvas.Get("clientWidth").Float(), c.canvas.Get("clientHeight").Float()
 	ratio := window.Get("devicePixelRatio").Float()

@@ -50,8 +50,8 @@ func (p *page) listen() {
 	}))
 }
 
-// passTokenOn adds the token to the link to the examples when the link is used. The example pages remove the token from
-// their address, as this page does.
+// passTokenOn adds the token to the link to the examples when the link is used. The example pages
+// remove the token from their address, as this page does.
 func (p *page) passTokenOn() {
 	link := byID("examples")
 	use := js.FuncOf(func(js.Value, []js.Value) any {

@@ -1,5 +1,6 @@
-// Package build compiles the WebAssembly binary of the demo page with the Go toolchain, for the hub's background build
-// and for go generate. It owns the toolchain's process group, which has ended when Run returns.
+// Package build compiles the WebAssembly binary of the demo page with the Go toolchain, for the
+// hub's background build and for go generate. It owns the toolchain's process group, which has
+// ended when Run returns.
 package build
 
 import (

@@ -175,8 +175,8 @@ func (b *Board) RowsAfter(c int, n uint64) []Row {
 	return rows
 }
 
-// Preview returns the start of an event's data on one line, without invisible characters. The page shows it as
-// text.
+// Preview returns the start of an event's data on one line, without invisible characters. The page
+// shows it as text.
 func Preview(data []byte, encoding client.Encoding) string {
 	if encoding == client.Binary {
 		return "binary, " + Count(uint64(len(data))) + " bytes"

@@ -146,8 +146,8 @@ func TestQuantileIsNear(t *testing.T) {
 	})
 }
 
-// TestPacerKeepsItsRate checks that the due and skipped events add up to the rate, regardless of the times of the
-// calls.
+// TestPacerKeepsItsRate checks that the due and skipped events add up to the rate, regardless of
+// the times of the calls.
 func TestPacerKeepsItsRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var p Pacer

@@ -298,8 +298,8 @@ type ConnectionStatus struct {
 	Err     error // the reason why the connection ended
 }
 
-// Compared returns the status with the result of the comparison. Its mode is Live only for a column
-// that has no faults and keeps up.
+// Compared returns the status, with the result of the comparison added. Its mode is Live only for a
+// column that has no faults and keeps up.
 func (s ConnectionStatus) Compared(t Tally, lagging bool) ConnectionStatus {
 	switch {
 	case s.Mode != Live:

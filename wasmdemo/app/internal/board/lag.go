@@ -7,7 +7,8 @@ import "time"
 // not show whether a column is slow.
 const lagLimit = time.Second
 
-// lag measures how long a column has been behind a position. It restarts when the column reaches the position.
+// lag measures how long a column has been behind a position. It restarts when the column reaches
+// the position.
 type lag struct {
 	behind position
 	since  time.Time // zero: not behind
@@ -39,8 +40,8 @@ func (w *catchUp) update(p *Proof, c int, now time.Time) {
 	}
 }
 
-// Watch starts to measure how long a column takes to reach the newest event of any column, and returns the number of
-// events that it is behind.
+// Watch starts to measure how long a column takes to reach the newest event of any column, and
+// returns the number of events that it is behind.
 func (b *Board) Watch(c int, now time.Time) (behind uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

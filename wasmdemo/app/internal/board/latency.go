@@ -89,8 +89,8 @@ func (l *Latency) Quantile(at time.Time, q float64) (time.Duration, bool) {
 	return longest, true
 }
 
-// Foreign returns the number of events in the last half minute that were measured with the hub's clock, and the number
-// of all events.
+// Foreign returns the number of events in the last half minute that were measured with the hub's
+// clock, and the number of all events.
 func (l *Latency) Foreign(at time.Time) (foreign, all uint32) {
 	l.clearOldSlots(at)
 	for i := range l.slots {

@@ -196,8 +196,8 @@ func (l *Load) events(topic string, n int) []*hub.Event {
 	return events
 }
 
-// batch publishes n events, and retries until the hub's answer is final. It returns the last event's ID, or "" if the
-// events were not accepted.
+// batch publishes n events, and retries until the hub's answer is final. It returns the last
+// event's ID, or "" if the events were not accepted.
 func (l *Load) batch(ctx context.Context, want LoadWant, n int) (id string) {
 	events := l.events(want.Topic, n)
 	key, begun := Unique(), time.Now()

@@ -164,8 +164,8 @@ func TestLossOfTheLastEventIsFound(t *testing.T) {
 	require.Equal(t, Tally{Lost: 1}, p.Report().Columns[2])
 }
 
-// TestRestartOfTheHubIsNoFault checks columns that reach the hub's next epoch one after the other,
-// each with a gap for the events of the previous epoch.
+// TestRestartOfTheHubIsNoFault checks that no fault is found if the columns reach the hub's next
+// epoch one after the other, each with a gap for the remaining events of the previous epoch.
 func TestRestartOfTheHubIsNoFault(t *testing.T) {
 	at := func(epoch hub.Epoch, seq uint64) hub.Cursor { return hub.Cursor{Epoch: epoch, Seq: seq} }
 	var p Proof

@@ -11,7 +11,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// TransportName returns a transport's name on the page.
+// TransportName returns the name that the page shows for a transport.
 func TransportName(t client.Transport) string {
 	switch t {
 	case client.WebSocket:
@@ -26,7 +26,7 @@ func TransportName(t client.Transport) string {
 	return "automatic"
 }
 
-// ColumnNumber returns a column's number on the page.
+// ColumnNumber returns the number that the page shows for a column, counted from 1.
 func ColumnNumber(c int) string { return strconv.Itoa(c + 1) }
 
 func columnName(c int) string { return "column " + ColumnNumber(c) }
@@ -87,7 +87,8 @@ func clockText(foreign, all uint32) string {
 	return "by the hub’s clock"
 }
 
-// networkError is the name of every network error of fetch. It is removed from messages, because it does not help users.
+// networkError is the name of every network error of fetch. It is removed from messages, because it
+// does not help users.
 const networkError = "TypeError"
 
 // Reason describes an error, with the status of a refusal.
