@@ -28,11 +28,11 @@ func TestRetainedBytesMatchTheHeap(t *testing.T) {
 		count        int
 	}{
 		{"one topic", "orders.%d", 1},
-		{"one topic per event", "orders.%d.paid", n},
+		{"a new topic for each event", "orders.%d.paid", n},
 		{"one topic of 16 tokens", deep, 1},
 		{"200 topics of 16 tokens", deep, 200},
-		{"one topic of 16 tokens per event", deep, n},
-		{"one topic of 16 tokens per event, 15 in common", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.%d", n},
+		{"a new topic of 16 tokens for each event", deep, n},
+		{"a new topic of 16 tokens for each event, 15 in common", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.%d", n},
 	} {
 		for _, keys := range []int{0, 1, 100, n} {
 			for _, bytes := range []int{0, 20, 900} {

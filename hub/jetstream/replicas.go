@@ -213,11 +213,11 @@ func (e *Engine) stepDown(ctx context.Context, leader, better string) {
 	defer cancel()
 	err := e.requestStepDown(ctx, better)
 	if err != nil {
-		e.cfg.Logger.Warn("the stream's leader differs from the majority of replicas and could not be asked to step down: stop it",
+		e.cfg.Logger.Warn("the data of the stream's leader differs from the majority of replicas, and the request to step down failed: stop this server",
 			"server", leader, "stream", e.cfg.Stream, "error", err.Error())
 		return
 	}
-	e.cfg.Logger.Warn("the stream's leader differs from the majority of replicas and was asked to step down",
+	e.cfg.Logger.Warn("the data of the stream's leader differs from the majority of replicas; the leader was asked to step down",
 		"server", leader, "preferred", better, "stream", e.cfg.Stream)
 }
 

@@ -109,7 +109,7 @@ func TestFiguresFollowTheClock(t *testing.T) {
 	require.Equal(t, uint32(25), f.Chart[ChartSlots-2].Count)
 	require.Equal(t, "by this page’s clock", f.Clock)
 	b.Arrive(0, client.Event{ID: "00000001-101", Time: noon}, at, 0)
-	require.Equal(t, "partly by the hub’s clock", b.Figures(0, at).Clock)
+	require.Equal(t, "some by the hub’s clock, the others by this page’s", b.Figures(0, at).Clock)
 
 	later := b.Figures(0, at.Add(time.Minute))
 	require.Zero(t, later.Rate)

@@ -82,7 +82,7 @@ func clockText(foreign, all uint32) string {
 	case foreign == 0:
 		return "by this page’s clock"
 	case foreign < all:
-		return "partly by the hub’s clock"
+		return "some by the hub’s clock, the others by this page’s"
 	}
 	return "by the hub’s clock"
 }

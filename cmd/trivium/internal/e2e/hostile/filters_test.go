@@ -142,7 +142,7 @@ func costlySubscribers(t *testing.T, f *testbed) {
 		require.Equal(t, http.StatusOK, x.status, x.body)
 	}
 	filters, beside := f.metric(t, p, "trivium_filter_bytes"), publish()
-	t.Logf("filters of a subscriber: %.0f bytes; resident: %d MiB before, %d MiB after; a publish takes %v of the processor, %v alone",
+	t.Logf("filters of a subscriber: %.0f bytes; resident memory: %d MiB before, %d MiB after; CPU time of a publish: %v with the subscribers, %v without",
 		filters/subscribers, resident/hubtest.Mebibyte, p.Resident()/hubtest.Mebibyte, beside, alone)
 	require.Less(t, filters/subscribers, 10_000.)
 	require.Less(t, p.Resident()-resident, int64(64*hubtest.Mebibyte), "growth of the hub's memory; 618 KB per subscriber would be more")

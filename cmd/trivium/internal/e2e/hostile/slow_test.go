@@ -188,7 +188,7 @@ func stalledStreams(t *testing.T, f *testbed) {
 	c.publish(t, "slow.large", large(100))
 	c.delivered(t, streams)
 	grown := c.measureGrowth(t)
-	t.Logf("%d streams: %d MiB before the event, %d MiB within it, %d bytes of it held", streams, idle>>20, grown>>20, c.p.Stats().Subscribed.SlowBytes)
+	t.Logf("%d streams: the hub grew by %d MiB before the event and by %d MiB while it was sent; it holds %d bytes for slow connections", streams, idle>>20, grown>>20, c.p.Stats().Subscribed.SlowBytes)
 	require.Less(t, grown, int64(40*hubtest.Mebibyte))
 	c.publish(t, "slow.small", "after")
 	wanted := []string{quoted(large(100)), quoted("after")}
