@@ -37,7 +37,7 @@ var (
 	ErrTicketMethod = errors.New("want the method POST to issue a ticket")
 	// ErrNotToken is returned if a client sends a token to renew a connection whose rights
 	// Config.Authorize has determined.
-	ErrNotToken = errors.New("the rights of this connection are not those of a token; to renew them, connect again")
+	ErrNotToken = errors.New("the rights of this connection were not set by a token, so a new token cannot renew them; connect again")
 
 	// ErrNotAuthorized is wrapped by the errors of Config.Authorize (403).
 	ErrNotAuthorized = errors.New("not authorized")

@@ -81,7 +81,7 @@ func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("the key set: want a URL such as https://issuer.example/jwks.json")
 	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
-		return nil, errors.New("the key set: want an https URL; http needs a loopback host, or must be allowed explicitly")
+		return nil, errors.New("the key set: want an https URL; http is accepted only for a loopback host, unless AllowHTTP is set")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true // there is only one request per hour

@@ -44,7 +44,7 @@ func parseHeader(text []byte) (header, error) {
 		return h, errors.New("its header has crit, but the hub supports no extensions")
 	}
 	if raw, ok := o["b64"]; ok && string(raw) != "true" {
-		return h, errors.New("its b64 must be true if present")
+		return h, errors.New("its header has b64 with a value other than true")
 	}
 	if h.alg, err = o.stringMember("alg"); err != nil {
 		return h, err
@@ -109,7 +109,7 @@ func parseClaims(payload []byte) (*claims, error) {
 	case !isPlainClaim(c.subject):
 		return nil, fmt.Errorf("its subject (sub) is longer than %d bytes or has control characters", maxClaimLen)
 	case !isPlainClaim(c.id) || strings.TrimSpace(c.id) != c.id || strings.HasPrefix(c.id, revokedComment):
-		return nil, fmt.Errorf("its id (jti) is longer than %d bytes, or a file of revoked tokens cannot contain it", maxClaimLen)
+		return nil, fmt.Errorf("its id (jti) is longer than %d bytes, has control characters, begins with # or has white space at an end", maxClaimLen)
 	}
 	return c, nil
 }

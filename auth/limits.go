@@ -61,9 +61,9 @@ func (e *LimitError) Error() string {
 	case LimitPublishRate:
 		return fmt.Sprintf("this token may publish at most %d events per second", e.Value)
 	case LimitFilterBytes:
-		return fmt.Sprintf("the filters of all subscribers may use at most %d bytes of memory, and these would exceed that", e.Value)
+		return fmt.Sprintf("the filters of all subscribers may use at most %d bytes of memory; together with the filters of this request, they would use more", e.Value)
 	case LimitFilterBytesPerToken:
-		return fmt.Sprintf("the filters of this token's subscribers may use at most %d bytes of memory, and these would exceed that", e.Value)
+		return fmt.Sprintf("the filters of this token's subscribers may use at most %d bytes of memory; together with the filters of this request, they would use more", e.Value)
 	case LimitTickets:
 		return fmt.Sprintf("%d tickets were issued within 30 seconds, the maximum", e.Value)
 	case LimitTicketRequests:

@@ -150,7 +150,7 @@ func parseHost(s string) (host, port string, err error) {
 		}
 		host = addr.String()
 		if port, hasPort = strings.CutPrefix(rest, ":"); !hasPort && rest != "" {
-			return "", "", errors.New("want a port or nothing after an address")
+			return "", "", errors.New("want a colon and a port, or nothing, after the closing bracket")
 		}
 	}
 	if host == "" || strings.ContainsFunc(host, notInHost) {

@@ -20,7 +20,7 @@ func ProblemOf(err error) *problems.Problem {
 	case errors.As(err, &unavailable):
 		return unavailableSpread(unavailable, unavailable.RetryAfter)
 	case errors.Is(err, ErrHost):
-		return problems.MisdirectedHost("this Host is not served here")
+		return problems.MisdirectedHost("the Host header does not name this hub")
 	case errors.Is(err, ErrForeignOrigin):
 		return problems.ForeignOrigin(err.Error())
 	case errors.Is(err, ErrTicketMethod):

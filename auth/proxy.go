@@ -82,7 +82,7 @@ func ParseNetwork(s string) (netip.Prefix, error) {
 	}
 	if prefix.Addr().Is4In6() {
 		if prefix.Bits() < 96 { // no address would match
-			return netip.Prefix{}, fmt.Errorf("want at least 96 bits of an IPv4 address within IPv6, got %q", s)
+			return netip.Prefix{}, fmt.Errorf("want a prefix length of at least 96 for an IPv4 address in the IPv6 form ::ffff:a.b.c.d, got %q", s)
 		}
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 	}

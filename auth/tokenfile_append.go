@@ -85,7 +85,7 @@ func AppendToken(file []byte, entry TokenEntry) ([]byte, error) {
 		same = same && after.entries[i].equal(e)
 	}
 	if !same {
-		return nil, errors.New("cannot append an entry to a file with this layout")
+		return nil, errors.New("an entry appended at the end of this file would be read differently or change another entry; add the entry by hand")
 	}
 	return result, nil
 }
@@ -143,7 +143,7 @@ func cutBrackets(text string, list *yaml.Node) (string, error) {
 	start := strings.Index(line, "[")
 	end := strings.Index(line, "]")
 	if start < 0 || end < start || strings.TrimSpace(line[start+1:end]) != "" {
-		return "", errors.New("the empty list of tokens is not written as []")
+		return "", errors.New("want the empty list of tokens as [] on one line")
 	}
 	rest := strings.TrimRight(line[:start], " ") + line[end+1:]
 	if strings.TrimSpace(rest) == "" {

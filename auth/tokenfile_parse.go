@@ -304,7 +304,7 @@ func (p *tokenParser) limits(limits *entryLimits, node *yaml.Node, where string)
 		}
 		n, err := strconv.Atoi(value.Value)
 		if err != nil || value.Tag != "!!int" || n < 0 || n > maxLimit {
-			p.fault(value.Line, where, fmt.Sprintf("%s: want a whole number of 0 (none) to %d", keys[i], maxLimit))
+			p.fault(value.Line, where, fmt.Sprintf("%s: want a whole number from 0 (no limit) to %d", keys[i], maxLimit))
 			continue
 		}
 		*target = n

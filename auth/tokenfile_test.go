@@ -214,7 +214,7 @@ func TestAppendToken(t *testing.T) {
 		{name: "empty quoted key", file: `"tokens": []`, want: "\"tokens\":\n" + added("  ")},
 		{name: "brackets", file: "[{name: a, sha256: " + hashOf("a") + "}]", err: "the list of tokens is in brackets; write its entries on separate lines, each after a hyphen"},
 		{name: "braces", file: "{tokens: []}", err: "the file would be invalid with the new entry: line 1: did not find expected <document start>"},
-		{name: "brackets on two lines", file: "[\n]", err: "the empty list of tokens is not written as []"},
+		{name: "brackets on two lines", file: "[\n]", err: "want the empty list of tokens as [] on one line"},
 		{name: "anchor", file: "tokens: &all []", want: "tokens: &all\n" + added("  ")},
 		{name: "document end", file: oldAt("") + "...\n", err: "the file would be invalid with the new entry: line 3: did not find expected <document start>"},
 		{name: "block text at the end", file: oldAt("") + "  expires: |-\n    2030-01-01T00:00:00Z\n", want: oldAt("") + "  expires: |-\n    2030-01-01T00:00:00Z\n" + added("")},

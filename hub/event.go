@@ -90,7 +90,7 @@ func (e *Event) Validate(maxData int) error {
 	if len(e.Data) > maxData {
 		return &InvalidError{
 			Parameter: "data",
-			Detail:    fmt.Sprintf("at most %d bytes are allowed, these are %d", maxData, len(e.Data)),
+			Detail:    fmt.Sprintf("at most %d bytes are allowed, got %d", maxData, len(e.Data)),
 			TooLarge:  true,
 		}
 	}
@@ -112,7 +112,7 @@ func validateType(s string) error {
 func validateLabel(parameter, s string, limit int) error {
 	switch {
 	case len(s) > limit:
-		return invalid(parameter, fmt.Sprintf("at most %d bytes are allowed, these are %d", limit, len(s)))
+		return invalid(parameter, fmt.Sprintf("at most %d bytes are allowed, got %d", limit, len(s)))
 	case !utf8.ValidString(s):
 		return invalid(parameter, "must be valid UTF-8")
 	case strings.ContainsFunc(s, unicode.IsControl):

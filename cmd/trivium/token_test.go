@@ -183,7 +183,7 @@ func TestTokenJWT(t *testing.T) {
 		{[]string{"--jwt-secret-file", short}, short + ": want 32 to 1048576 bytes, not counting white space at the end, got 6"},
 		{[]string{"--jwt-private-key-file", short}, short + ": want a private key in PEM, found none"},
 		{[]string{"--jwt-private-key-file", short + "er"}, "open " + short + "er: no such file or directory"},
-		{append(destinations[0], "--id", "#7"), "a hub would refuse the token: its id (jti) is longer than 256 bytes, or a file of revoked tokens cannot contain it"},
+		{append(destinations[0], "--id", "#7"), "a hub would refuse the token: its id (jti) is longer than 256 bytes, has control characters, begins with # or has white space at an end"},
 	} {
 		code, out, errs := runToken(append(tt.args, "alice")...)
 		require.Equal(t, []any{1, "", "trivium: " + tt.want + "\n"}, []any{code, out, errs})

@@ -59,7 +59,7 @@ func (e *Engine) subjects(ctx context.Context, filter string) (map[string]uint64
 	case answer.Cluster != nil && answer.Cluster.Leader == "":
 		return nil, errors.New("the stream has no leader") // without a leader, the answer may be from a server with an incomplete copy
 	case answer.State.LastSeq < e.follows.reached():
-		return nil, errors.New("the NATS server that answered is behind the events already read")
+		return nil, errors.New("the NATS server that answered lacks events that were already read")
 	}
 	return answer.State.Subjects, nil
 }

@@ -64,7 +64,7 @@ func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) (
 func (e *Engine) mustReach(ctx context.Context, seq uint64) error {
 	info, err := e.check(ctx)
 	if err == nil && info.State.LastSeq < seq {
-		err = unavailable(errors.New("the leader is behind a replica"))
+		err = unavailable(errors.New("the stream's leader lacks messages that another NATS server has"))
 	}
 	return err
 }

@@ -227,7 +227,7 @@ func (e *Engine) missingSpans(ctx context.Context, after, through, reached uint6
 	case answer.Error != nil:
 		return nil, answer.Error
 	case s.LastSeq < max(reached, through):
-		return nil, errors.New("the NATS server that answered is behind the events already read")
+		return nil, errors.New("the NATS server that answered lacks events that were already read")
 	case s.Lost != nil, s.NumDeleted != len(s.Deleted):
 		return nil, errors.New("the server's list of deleted messages is incomplete")
 	}

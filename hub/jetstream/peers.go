@@ -28,7 +28,7 @@ func (e *Engine) ServePeers(id string, answer func(request []byte) []byte) error
 	}
 	_, err := e.conn.Subscribe(e.peerSubject(id), func(m *nats.Msg) {
 		if err := m.Respond(answer(m.Data)); err != nil {
-			e.cfg.Logger.Debug("answering another hub failed", "error", err.Error())
+			e.cfg.Logger.Debug("cannot answer a request from another hub", "error", err.Error())
 		}
 	})
 	if err != nil {

@@ -41,7 +41,7 @@ func (e *Engine) LastSeq(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	if after.Cluster == nil || before.Cluster.Leader != after.Cluster.Leader || !leads(before.Cluster) || !leads(after.Cluster) {
-		return 0, unavailable(errors.New("the stream has no settled leader"))
+		return 0, unavailable(errors.New("the stream's leader changed, or most servers have not answered it recently"))
 	}
 	return after.State.LastSeq, nil
 }

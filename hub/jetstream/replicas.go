@@ -213,11 +213,11 @@ func (e *Engine) stepDown(ctx context.Context, leader, better string) {
 	defer cancel()
 	err := e.requestStepDown(ctx, better)
 	if err != nil {
-		e.cfg.Logger.Warn("the data of the stream's leader differs from the majority of replicas, and the request to step down failed: stop this server",
+		e.cfg.Logger.Warn("the leader's copy of the stream differs from the copies on most servers, and the request to step down failed: stop the leader's server",
 			"server", leader, "stream", e.cfg.Stream, "error", err.Error())
 		return
 	}
-	e.cfg.Logger.Warn("the data of the stream's leader differs from the majority of replicas; the leader was asked to step down",
+	e.cfg.Logger.Warn("the leader's copy of the stream differs from the copies on most servers; the leader was asked to step down",
 		"server", leader, "preferred", better, "stream", e.cfg.Stream)
 }
 
@@ -241,7 +241,7 @@ func (e *Engine) requestStepDown(ctx context.Context, preferred string) error {
 		return answer.Error
 	}
 	if !answer.Success {
-		return errors.New("the leader refused")
+		return errors.New("the leader refused to step down")
 	}
 	return nil
 }

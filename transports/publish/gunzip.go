@@ -48,7 +48,7 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 	}
 	n, err = g.reader.Read(p)
 	if g.expanded += int64(n); g.expanded > uncheckedExpansion+maxExpansion*g.source.read {
-		return 0, problems.TooLarge("body", fmt.Sprintf("more than %d times the size of the compressed body", maxExpansion))
+		return 0, problems.TooLarge("body", fmt.Sprintf("decompressed, at most %d bytes plus %d times the compressed size are allowed", uncheckedExpansion, maxExpansion))
 	}
 	if end := bytes.LastIndexByte(p[:n], '\n'); g.body != nil && end >= 0 {
 		g.body.lineEnded(int64(n - end - 1))

@@ -93,7 +93,7 @@ func encodingOf(w http.ResponseWriter, r *http.Request) (contentEncoding, error)
 			found = gzipped
 		default:
 			w.Header().Set("Accept-Encoding", "gzip") // RFC 9110 section 12.5.3
-			return 0, problems.UnsupportedMediaType("a body with Content-Encoding: gzip, or with none")
+			return 0, problems.UnsupportedMediaType("Content-Encoding: gzip, or no Content-Encoding")
 		}
 	}
 	return found, nil

@@ -80,7 +80,7 @@ func (l *lossLog) log(last bool) {
 				attrs = append(attrs, "datagram", example.text)
 			}
 		}
-		l.logger.Warn("udp: dropped", attrs...)
+		l.logger.Warn("udp: dropped datagrams or events", attrs...)
 		l.logged[reason], l.loggedAt[reason] = total, now
 	}
 }

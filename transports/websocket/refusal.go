@@ -58,8 +58,8 @@ var (
 	notText       = &violation{reasonProtocol, unsupportedData, "messages must be text"}
 	notUTF8       = &violation{reasonProtocol, invalidPayload, "text must be UTF-8"}
 	notMasked     = &violation{reasonProtocol, protocolError, "frames of a client must be masked"}
-	notMinimal    = &violation{reasonProtocol, protocolError, "a length must be encoded in as few bytes as possible"}
-	badLength     = &violation{reasonProtocol, protocolError, "a length must be below 2^63"}
+	notMinimal    = &violation{reasonProtocol, protocolError, "the length of a frame must be encoded in as few bytes as possible"}
+	badLength     = &violation{reasonProtocol, protocolError, "the length of a frame must be below 2^63"}
 	longControl   = &violation{reasonProtocol, protocolError, "a control frame must have at most 125 bytes"}
 	badReason     = &violation{reasonProtocol, invalidPayload, "a close reason must be UTF-8"}
 	badFrame      = &violation{reasonProtocol, protocolError, "protocol error"}

@@ -158,7 +158,7 @@ func parseRef(value []byte) (Ref, error) {
 	case !jsonscan.IsString(value) && !isNumber(value):
 		return nil, badInput("ref", "must be a string or a number")
 	case len(value) > maxRefLen:
-		return nil, badInput("ref", fmt.Sprintf("at most %d bytes of JSON are allowed, these are %d", maxRefLen, len(value)))
+		return nil, badInput("ref", fmt.Sprintf("at most %d bytes of JSON are allowed, got %d", maxRefLen, len(value)))
 	}
 	return Ref(bytes.Clone(value)), nil
 }

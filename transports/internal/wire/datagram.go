@@ -60,10 +60,10 @@ func (f *DatagramFormat) Validate() error {
 		return err
 	}
 	if hasEmptyName(f.TopicField) {
-		return badInput("topic-field", "must be names with single dots between them")
+		return badInput("topic-field", "must be member names separated by single dots, such as device.id")
 	}
 	if hasEmptyName(f.TypeField) {
-		return badInput("type-field", "must be names with single dots between them")
+		return badInput("type-field", "must be member names separated by single dots, such as device.id")
 	}
 	return nil
 }
