@@ -12,10 +12,10 @@ import (
 )
 
 var browserAttacks = []attack{
-	{"a foreign, null or look-alike origin, on every route", foreignOrigins},
+	{"a foreign, null or look-alike Origin header, on every route", foreignOrigins},
 	{"a cookie in a request from a page of another site", foreignCookie},
 	{"a cross-site POST without a CORS preflight", simplePost},
-	{"the Host of another site (DNS rebinding)", reboundHost},
+	{"a request with the Host of another site (DNS rebinding)", reboundHost},
 }
 
 // routes lists the request lines for all routes of the main listener.

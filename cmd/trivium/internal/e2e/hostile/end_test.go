@@ -25,8 +25,8 @@ import (
 // endAttacks end or reduce the rights of a token while connections of the token are open, most of them while
 // events are published.
 var endAttacks = []attack{
-	{"renewal of a token, under load", renewal},
-	{"a token that expires, under load", func(t *testing.T, f *testbed) {
+	{"renewal of a token while events are published", renewal},
+	{"a token that expires while events are published", func(t *testing.T, f *testbed) {
 		for life := 6 * time.Second; ; life *= 3 {
 			end := time.Now().Add(life)
 			token, name := f.jwt(map[string]string{"exp": at(end)}), fmt.Sprint("expired", life)
@@ -38,20 +38,20 @@ var endAttacks = []attack{
 			t.Logf("the token expired after %v, before events were published and received", life)
 		}
 	}},
-	{"a token removed from the file, under load", func(t *testing.T, f *testbed) {
+	{"a token that is removed from the tokens file while events are published", func(t *testing.T, f *testbed) {
 		f.endUnderLoad(t, "removed", f.tokens["removed"], http.StatusUnauthorized, func() time.Time {
 			f.change(t, "removed", func(*tokenEntry) bool { return false })
 			return time.Now()
 		})
 	}},
-	{"revocation of a jti, under load", func(t *testing.T, f *testbed) {
+	{"revocation of one JWT by its ID (jti) while events are published", func(t *testing.T, f *testbed) {
 		id := uuid.NewString()
 		f.endUnderLoad(t, "revoked", f.jwt(map[string]string{"jti": quoted(id)}), http.StatusUnauthorized, func() time.Time {
 			f.revoke(t, id)
 			return time.Now()
 		})
 	}},
-	{"a right that is reduced, under load", func(t *testing.T, f *testbed) {
+	{"a token that loses some of its rights while events are published", func(t *testing.T, f *testbed) {
 		f.endUnderLoad(t, "narrowed", f.tokens["narrowed"], http.StatusForbidden, func() time.Time {
 			f.change(t, "narrowed", func(e *tokenEntry) bool {
 				e.subscribe, e.publish = `"load.narrowed.quiet"`, `"load.narrowed.quiet"`
@@ -60,8 +60,8 @@ var endAttacks = []attack{
 			return time.Now()
 		})
 	}},
-	{"a client that loses its rights and does not read", unread},
-	{"the expiry of a token with many connections", manyHolders},
+	{"a client that has stopped reading when its token loses its rights", unread},
+	{"expiry of a token that has many open connections", manyHolders},
 }
 
 // load is a publisher that publishes consecutive numbers to a topic, one per millisecond, until it is stopped

@@ -16,7 +16,7 @@ import (
 
 // eraseAttacks send DELETE /events/{id} to the admin listener.
 var eraseAttacks = []attack{
-	{"erasing with a client's token, or from a page in the operator's browser", erasingUninvited},
+	{"erasing an event with a client's token, or from a page of another site in the operator's browser", erasingUninvited},
 	{"erasing events with invalid or huge IDs, or with IDs of another log", erasingNothing},
 	{"a flood of erasures", floodOfErasures},
 }

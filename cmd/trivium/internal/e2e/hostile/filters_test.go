@@ -21,9 +21,9 @@ import (
 
 // filterAttacks use filters that are cheap for the client but expensive for the hub.
 var filterAttacks = []attack{
-	{"polls that search all events for 64 filters of 16 tokens", searchingPolls},
-	{"hundreds of subscribers with 64 filters of 16 tokens", costlySubscribers},
-	{"polls by a token with 1024 filters", costlyRights},
+	{"polls that search all retained events for 64 filters of 16 topic tokens each", searchingPolls},
+	{"hundreds of subscribers with 64 filters of 16 topic tokens each", costlySubscribers},
+	{"polls with a token whose rights consist of 1024 filters", costlyRights},
 }
 
 // deepPrefix is a topic with the maximum number of tokens, without its last token.

@@ -13,9 +13,9 @@ import (
 )
 
 var frameAttacks = []attack{
-	{"a message in one-byte fragments", byteFragments},
-	{"empty fragments, and endless messages", endlessFrames},
-	{"frames that RFC 6455 forbids, or that announce 2^62 bytes", brokenFrames},
+	{"a WebSocket message in fragments of one byte each", byteFragments},
+	{"endless empty WebSocket fragments, and endless small messages", endlessFrames},
+	{"WebSocket frames that RFC 6455 forbids, or whose header announces 2^62 bytes", brokenFrames},
 }
 
 const (

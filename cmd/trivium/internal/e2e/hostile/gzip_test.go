@@ -14,7 +14,7 @@ import (
 )
 
 var gzipAttacks = []attack{
-	{"compressed bodies that expand to a thousand times their size", expandingBodies},
+	{"compressed bodies that decompress to a thousand times their size", expandingBodies},
 }
 
 // gzipped compresses text followed by n<<20 repetitions of the string run.

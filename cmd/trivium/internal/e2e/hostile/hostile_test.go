@@ -83,7 +83,7 @@ func longestFirst() []attack {
 
 // leakAttack is the name of the last attack, which searches the output of the hubs for the secrets
 // that all other attacks have sent.
-const leakAttack = "a search for tokens and secrets in the log, metrics and errors"
+const leakAttack = "finally, a search for tokens and secrets in all logs, metrics and errors of the hubs"
 
 // docs/security.md lists exactly the names of the attacks.
 func TestSecurityListed(t *testing.T) {

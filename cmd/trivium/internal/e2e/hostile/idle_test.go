@@ -19,10 +19,10 @@ import (
 )
 
 var idleAttacks = []attack{
-	{"idle connections from one address, more than the process may open files", func(t *testing.T, _ *testbed) {
+	{"more idle connections from one address than the limit of open files allows", func(t *testing.T, _ *testbed) {
 		holdIdle(t, 300, 400, func(int) string { return "127.0.0.2" })
 	}},
-	{"idle connections from many addresses, more than --max-connections", func(t *testing.T, _ *testbed) {
+	{"more idle connections from many addresses than --max-connections allows", func(t *testing.T, _ *testbed) {
 		holdIdle(t, 4096, 1300, func(i int) string { return fmt.Sprintf("127.0.1.%d", 1+i%100) }, "--max-connections", "100")
 	}},
 	{"connections from many addresses that never send a request", func(t *testing.T, _ *testbed) {
@@ -32,7 +32,7 @@ var idleAttacks = []attack{
 		occupy(t, p, 400, "", func(i int) string { return fmt.Sprintf("127.0.2.%d", 1+i%200) })
 		stillServes(t, p)
 	}},
-	{"requests without their bodies, on more connections than the process may open files", stallBodies},
+	{"more requests whose bodies never arrive than the limit of open files allows", stallBodies},
 }
 
 // stallBodies sends requests whose bodies never arrive. Those that need a token are sent from a single

@@ -19,10 +19,10 @@ import (
 // incomingAttacks send endless data. The hub's memory and processor time must stay bounded, and
 // other publishers must be served.
 var incomingAttacks = []attack{
-	{"endless blank lines, on many connections", endlessLines},
-	{"endless large bodies, with one token and with many", endlessBodies},
-	{"endless WebSocket messages", endlessMessages},
-	{"a list of 7,000 filters", manyFilters},
+	{"NDJSON bodies of endless white space, on many connections", endlessLines},
+	{"large bodies that never end, with one token and with many tokens", endlessBodies},
+	{"WebSocket messages that never end", endlessMessages},
+	{"a WebSocket command with 7,000 filters", manyFilters},
 	{"JSON nested too deeply", deepNesting},
 	{"WebSocket messages of many empty compressed blocks", emptyBlocks},
 }

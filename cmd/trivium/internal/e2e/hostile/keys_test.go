@@ -20,15 +20,15 @@ import (
 // keyAttacks concern the URL from which a hub fetches the keys of JWTs, and the revocation of all tokens of a
 // subject.
 var keyAttacks = []attack{
-	{"a key rotation during a flood of unknown kids", rotationUnderFlood},
-	{"revocation of a sub, under load", func(t *testing.T, f *testbed) {
+	{"a key rotation during a flood of JWTs with unknown key IDs (kid)", rotationUnderFlood},
+	{"revocation of all tokens of one subject (sub) while events are published", func(t *testing.T, f *testbed) {
 		token := f.jwt(map[string]string{"sub": `"revoked by name"`, "jti": ""})
 		f.endUnderLoad(t, "revoked-sub", token, http.StatusUnauthorized, func() time.Time {
 			f.revoke(t, `sub:"revoked by name"`)
 			return time.Now()
 		})
 	}},
-	{"revocation of the tokens of a sub that were issued before a time, under load", func(t *testing.T, f *testbed) {
+	{"revocation of all tokens of one subject (sub) that were issued before a given time, while events are published", func(t *testing.T, f *testbed) {
 		now := time.Now()
 		older := f.jwt(map[string]string{"sub": `"renewed"`, "jti": "", "iat": at(now.Add(-time.Minute))})
 		newer := f.jwt(map[string]string{"sub": `"renewed"`, "jti": ""})

@@ -17,10 +17,10 @@ import (
 )
 
 var limitAttacks = []attack{
-	{"a spoofed X-Forwarded-For", spoofedAddress},
-	{"more connections than a token, an address or the hub may have", tooManyConnections},
-	{"more than half of the connections with one token", tooManyOfOneToken},
-	{"more new subscriptions or events per second than a token may have", exceedRates},
+	{"a forged X-Forwarded-For header", spoofedAddress},
+	{"more connections than the limits per token, per address or in total allow", tooManyConnections},
+	{"one token that opens more than half of the connections that the hub allows", tooManyOfOneToken},
+	{"more new subscriptions or events per second than the limits per token allow", exceedRates},
 }
 
 // holdConnection opens a stream that stays open. forwarded is the value of the header X-Forwarded-For.

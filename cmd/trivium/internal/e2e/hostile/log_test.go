@@ -16,7 +16,7 @@ import (
 )
 
 var logAttacks = []attack{
-	{"line breaks and escape codes in logged values", escapeCodes},
+	{"line breaks and escape codes in values that the hub logs", escapeCodes},
 }
 
 // hostileTexts would control a terminal or forge a log line if they were logged without escaping.

@@ -8,9 +8,9 @@ import (
 )
 
 var pageAttacks = []attack{
-	{"a page of another site that requests profiles through the operator's browser", crossSiteProfiles},
-	{"a page of another site that sends requests without an Origin to a hub without authentication", crossSiteGets},
-	{"a path that net/http redirects, with the Host of another site", uncleanPath},
+	{"a page of another site, in the operator's browser, that requests profiles from the admin listener", crossSiteProfiles},
+	{"a page of another site that sends requests without an Origin header to a hub with --auth none", crossSiteGets},
+	{"a request for a path that net/http would redirect, with the Host or Origin of another site", uncleanPath},
 }
 
 // otherSites lists headers. If a request contains one of them, the hub must assume that a page of another

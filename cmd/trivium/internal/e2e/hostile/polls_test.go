@@ -24,9 +24,9 @@ import (
 // pollAttacks concern connections of long-poll clients. While such a connection waits for an event or for the next
 // request, no goroutine of the hub serves it.
 var pollAttacks = []attack{
-	{"connections kept open after a poll, more than the process may open files", keptPolls},
-	{"300 waiting polls whose clients never read the answers", unreadPolls},
-	{"polls on 100 kept-alive connections with JWTs of unknown keys, while the JWK Set URL does not answer", keylessPolls},
+	{"more connections that are kept open after a poll than the limit of open files allows", keptPolls},
+	{"300 waiting polls whose clients do not read the responses", unreadPolls},
+	{"polls on 100 kept-alive connections with JWTs of unknown keys, while the server of --jwks-url does not respond", keylessPolls},
 }
 
 // pollClient is a connection on which polls are sent.

@@ -16,10 +16,10 @@ import (
 )
 
 var rightAttacks = []attack{
-	{"filters wider than the rights, in every encoding", widerFilters},
-	{"publishing outside the rights, in every encoding", widerPublishing},
-	{"a token that may only read, or only publish", halfRights},
-	{"a cursor, last, since or Last-Event-ID over topics without the right to read them", foreignHistory},
+	{"subscribing with filters that are wider than the token's rights, in every encoding", widerFilters},
+	{"publishing to topics outside the token's rights, in every encoding", widerPublishing},
+	{"publishing with a token that may only read, and reading with one that may only publish", halfRights},
+	{"cursor, last, since or Last-Event-ID in a request for topics that the token may not read", foreignHistory},
 }
 
 // wider maps each status of a refusal to the filters that the hub must refuse with it: 403 for valid

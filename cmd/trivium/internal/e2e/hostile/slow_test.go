@@ -22,7 +22,7 @@ import (
 // slowAttacks use clients that read slowly or not at all.
 var slowAttacks = []attack{
 	{"400 event streams that stop reading within the same event of 1 MiB", stalledStreams},
-	{"300 polls whose clients stop reading an answer of 1 MiB", stalledPolls},
+	{"300 polls whose clients stop reading within a response of 1 MiB", stalledPolls},
 	{"100 event streams that stop reading, each within a different event of 1 MiB", stalledApart},
 }
 

@@ -20,9 +20,9 @@ import (
 // storeAttacks concern resources that all tokens share: retained events, idempotency keys and the
 // engine.
 var storeAttacks = []attack{
-	{"replays of the whole log, to displace retained events", readingEverything},
-	{"one token that uses all idempotency keys", takingAllKeys},
-	{"many concurrent arrays of 16 MB, with an engine that stores events on disk", manyArrays},
+	{"many replays of the whole log, whose memory use could make the hub remove retained events", readingEverything},
+	{"one token that tries to use up all idempotency keys", takingAllKeys},
+	{"many concurrent publishes of 16 MB arrays, with an engine that stores events on disk", manyArrays},
 }
 
 // tenants starts a hub for one attack, with the tokens of the testbed.

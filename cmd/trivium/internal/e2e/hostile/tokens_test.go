@@ -15,22 +15,22 @@ import (
 )
 
 var tokenAttacks = []attack{
-	{"no token", noToken},
+	{"a request without a token", noToken},
 	{"a wrong token, and a valid one with small changes", wrongToken},
 	{"an expired token", expiredToken},
 	{"a token that is not valid yet", tokenNotYet},
-	{"a token in each place of a request, and in each pair of places", tokenPlaces},
+	{"a token in each place of a request that can contain one, and in two of these places at once", tokenPlaces},
 	{"two token cookies with different values", twoCookies},
-	{"a token of 1 MB of dots", dots},
-	{"a forged signature", forgedSignature},
-	{"the algorithm none, in every letter case", algNone},
-	{"an HMAC keyed with the public key (RS256 to HS256)", confusedAlgorithm},
-	{"ES256 signatures of another curve, in DER, or all zeros", badCurve},
-	{"a kid of another key, or with a path or SQL", strangeKid},
-	{"a flood of unknown kids", kidFlood},
-	{"keys inside the token (jwk, jku, x5u, crit)", ownKeys},
-	{"another issuer or audience", otherIssuer},
-	{"claims of a wrong type, duplicate claims, and missing claims", wrongClaims},
+	{"a token that consists of a million dots", dots},
+	{"a JWT with a forged signature", forgedSignature},
+	{"a JWT with the algorithm none, in upper, lower and mixed case", algNone},
+	{"an HS256 JWT that is signed with the public RS256 key as the secret", confusedAlgorithm},
+	{"ES256 signatures that are made with another curve, encoded in DER, or all zeros", badCurve},
+	{"a key ID (kid) that belongs to another key, or that contains a path or SQL", strangeKid},
+	{"a flood of JWTs with unknown key IDs (kid)", kidFlood},
+	{"a JWT that contains or names its own key (jwk, jku, x5u, crit)", ownKeys},
+	{"a JWT for another issuer or audience", otherIssuer},
+	{"a JWT with claims of a wrong type, duplicate claims, or missing claims", wrongClaims},
 }
 
 // tokenRoutes lists all routes that require a token.

@@ -16,8 +16,8 @@ import (
 )
 
 var udpAttacks = []attack{
-	{"a datagram that is replayed, late, early, forged or not signed", hostileDatagrams},
-	{"a datagram from a sender that is not allowed", strangeSender},
+	{"a datagram that is sent again, not signed or forged, or whose time is too old or in the future", hostileDatagrams},
+	{"a datagram from an address that --udp-allow does not contain", strangeSender},
 }
 
 // datagrams sends datagrams, waits until the hub has read all of them, and returns the hub's counters of the UDP source.

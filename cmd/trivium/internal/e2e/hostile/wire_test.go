@@ -19,11 +19,11 @@ import (
 )
 
 var wireAttacks = []attack{
-	{"a header that is sent one byte at a time, or never completed", slowHeader},
-	{"a body that is sent one byte at a time, or never completed", slowBody},
-	{"a header of 2 MiB", largeHeader},
-	{"a request smuggled within another", smuggling},
-	{"a compression bomb", compressionBomb},
+	{"a request header that is sent one byte at a time, or never completed", slowHeader},
+	{"a request body that is sent one byte at a time, or never completed", slowBody},
+	{"a request header of 2 MiB", largeHeader},
+	{"a second request that is hidden in the body of a request (request smuggling)", smuggling},
+	{"a small compressed WebSocket message that decompresses to 32 MiB", compressionBomb},
 }
 
 // sendSlowly writes the parameter first at once. Then it writes the parameter slow, one byte every 50 ms, and
