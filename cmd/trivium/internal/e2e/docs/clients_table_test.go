@@ -30,9 +30,9 @@ type tableRow struct {
 }
 
 const (
-	reopen      = "open a new EventSource with `cursor` when it is `CLOSED`"
-	ownCursor   = "send the last `id` as `cursor` when you connect again"
-	urlFunction = "set a function as the URL, which adds the last `id` as `cursor`"
+	reopen      = "open a new EventSource with the last ID as `cursor` when the old one is `CLOSED`"
+	ownCursor   = "send the last `id` as `cursor` when it connects again"
+	urlFunction = "pass as the URL a function that adds the last `id` as `cursor`"
 	notForward  = "skip events whose name begins with `trivium.`"
 )
 
@@ -43,7 +43,7 @@ var tableRows = []tableRow{
 	{"browser/fetch-event-source", "@microsoft/fetch-event-source, Chromium", "npm @microsoft/fetch-event-source", notForward},
 	{"browser/fetch-event-source-onclose", "@microsoft/fetch-event-source with an `onclose` that throws an error, Chromium", "npm @microsoft/fetch-event-source", notForward},
 	{"browser/sse", "sse.js, Chromium", "npm sse.js", "set `autoReconnect: true`"},
-	{"browser/fetch-poll", "long-poll by `fetch`, Chromium", "", "send its own parameter `tab`, [see above](#long-poll-in-several-tabs)"},
+	{"browser/fetch-poll", "long-poll by `fetch`, Chromium", "", "use a URL of its own, with the parameter `tab`, [see above](#long-poll-in-several-tabs)"},
 	{"browser/websocket", "WebSocket, Chromium", "", ownCursor},
 	{"browser/reconnecting-websocket", "reconnecting-websocket, Chromium", "npm reconnecting-websocket", urlFunction},
 	{"browser/partysocket", "partysocket, Chromium", "npm partysocket", urlFunction},
@@ -56,7 +56,7 @@ var tableRows = []tableRow{
 	{"node/partysocket", "partysocket, Node.js", "npm partysocket", urlFunction},
 	{"go/r3labs-sse", "r3labs/sse, Go", "go github.com/r3labs/sse/v2", notForward},
 	{"go/r3labs-sse-loop", "r3labs/sse, subscribing again when the call returns, Go", "go github.com/r3labs/sse/v2", notForward},
-	{"go/go-sse", "tmaxmax/go-sse, Go", "go github.com/tmaxmax/go-sse", "set `MaxInterval`; call `Connect` again when it returns, as it does after an answer other than 200"},
+	{"go/go-sse", "tmaxmax/go-sse, Go", "go github.com/tmaxmax/go-sse", "set `MaxInterval`; call `Connect` again when it returns, for example after an answer other than 200"},
 	{"go/launchdarkly", "launchdarkly/eventsource, Go", "go github.com/launchdarkly/eventsource", "set an error handler that continues the stream; " + notForward},
 	{"go/gorilla", "gorilla/websocket, Go", "go github.com/gorilla/websocket", ownCursor},
 	{"go/gobwas", "gobwas/ws, Go", "go github.com/gobwas/ws", ownCursor + "; read the data that `Dial` has buffered"},
@@ -75,7 +75,7 @@ func compareTable(t *testing.T, results map[string]map[string]string) {
 	for _, f := range fronts {
 		table.WriteString(" " + f.name + " |")
 	}
-	table.WriteString(" what its user must do |\n|---|---|" + strings.Repeat("---|", len(fronts)+1) + "\n")
+	table.WriteString(" what the program must do |\n|---|---|" + strings.Repeat("---|", len(fronts)+1) + "\n")
 	for _, row := range tableRows {
 		table.WriteString("| " + row.library + " | " + version(t, row.source) + " |")
 		for _, f := range fronts {
