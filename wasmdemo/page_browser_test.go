@@ -103,7 +103,7 @@ func (p *page) broken() {
 		p.mode(1, "broken")
 		p.pictures("broken")
 	}
-	p.await("/missed [\\d,]+, caught up in [\\d.]+ s: lost 0, doubled 0\\.$/.test(document.getElementById('break-text').innerText)")
+	p.await("/missed [\\d,]+ events?, caught up in [\\d.]+ s: lost 0, doubled 0\\.$/.test(document.getElementById('break-text').innerText)")
 	p.level("good")
 	p.pictures("caught-up")
 	require.Contains(p, p.recorded(), "broken")

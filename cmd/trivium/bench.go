@@ -38,7 +38,7 @@ type BenchCmd struct {
 	Rounds      int           `placeholder:"N" help:"Number of rounds. In each round, hub and floor are measured one after the other. Default: 3 or 5, depending on the scenario."`
 	Transport   []string      `default:"sse,websocket,longpoll" help:"Transports of the subscribers. A scenario skips transports that it does not support."`
 	Events      int           `placeholder:"N" help:"Number of events that replay reads. Default: 200000."`
-	CPUs        int           `name:"cpus" placeholder:"N" help:"Number of cores, and of fan-out workers, of the hub. The load runs on another core if there is one, and otherwise on the last core of the hub. Default: 1."`
+	CPUs        int           `name:"cpus" placeholder:"N" help:"Number of cores, and of fan-out workers, of the hub. The load generator runs on another core if there is one, and otherwise on the last core of the hub. Default: 1."`
 	Publish     string        `placeholder:"WAY" help:"How to publish: udp or http. Default: udp, or http with --target and without --udp."`
 	TLS         bool          `name:"tls" help:"Measure fanout and idle also with subscribers over HTTP/1.1 and TLS, compared with the same hub without TLS and with the floor, which has no TLS. Default scenario: fanout."`
 	HTTP2       bool          `name:"http2" help:"Measure fanout and idle also with SSE over HTTP/2 and TLS, with one connection per subscriber."`
@@ -46,7 +46,7 @@ type BenchCmd struct {
 	UDP         string        `name:"udp" placeholder:"HOST:PORT" help:"UDP address of the hub of --target."`
 	Token       string        `env:"TRIVIUM_TOKEN" help:"Token for the hub of --target. The environment variable is safer: other users can see the command line."`
 	Engine      string        `placeholder:"NAME" help:"Engine to compare with the memory engine and with JetStream's own publishing: embedded or nats."`
-	Store       string        `placeholder:"DIR" help:"Directory for the events of engines; its content is removed at the end. Default: the directory for temporary files, which may be in memory."`
+	Store       string        `placeholder:"DIR" help:"Directory in which the bench creates a directory for the events of engines, and removes it at the end. Default: the directory for temporary files, which may be in memory."`
 	NATSURL     string        `name:"nats-url" placeholder:"URL" help:"Running NATS servers to use instead of starting one. The bench creates and deletes streams trivium-bench-*."`
 	Replicas    int           `default:"1" help:"Number of servers of --nats-url that store each stream: 1, 3 or 5."`
 	NATSStream  string        `name:"nats-stream" hidden:"" help:"Stream of a child process (internal)."`
@@ -59,7 +59,7 @@ type BenchCmd struct {
 
 // Help returns the description of the command in its help text.
 func (BenchCmd) Help() string {
-	return "Hub and floor run on one core and the load on another, if there are two. The floor is the baseline: a loop of write(2) " +
+	return "Hub and floor run on one core and the load generator on another, if there are two. The floor is the baseline: a loop of write(2) " +
 		"to as many sockets, or for long-poll a minimal net/http handler, with the same events at the same rate. " +
 		"With --engine, the baseline is a hub with the memory engine, and publishing is compared with JetStream's own " +
 		"asynchronous publishing to a stream with the same settings. " +

@@ -24,7 +24,7 @@ func changeFile(path string, change func(old []byte) ([]byte, error)) (err error
 	lock := path + ".lock"
 	temp, lockErr := openNew(lock)
 	if errors.Is(lockErr, fs.ErrExist) {
-		return fmt.Errorf("%s exists: another command is changing the file; if none is running, remove it", lock)
+		return fmt.Errorf("%[1]s exists, so another command may be changing the tokens file; if none is running, remove %[1]s", lock)
 	}
 	if lockErr == nil {
 		defer func() {

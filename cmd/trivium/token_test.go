@@ -98,7 +98,7 @@ func TestTokenFile(t *testing.T) {
 	refused("open DIR/none/t.yaml.lock: no such file or directory", "x", "--tokens", filepath.Join(dir, "none", "t.yaml"))
 	mode(0o640)
 	require.NoError(t, os.WriteFile(real+".lock", nil, 0o600))
-	refused("DIR/real.yaml.lock exists: another command is changing the file; if none is running, remove it",
+	refused("DIR/real.yaml.lock exists, so another command may be changing the tokens file; if none is running, remove DIR/real.yaml.lock",
 		"carol", "--tokens", path)
 	broken := filepath.Join(dir, "broken.yaml")
 	require.NoError(t, os.WriteFile(broken, []byte("- name: x\n"), 0o600))

@@ -65,7 +65,7 @@ func (c *Client) Publish(ctx context.Context, events ...Event) (id string, err e
 // shorter than the two minutes for which the hub remembers an idempotency key.
 const keyLife = 110 * time.Second
 
-var errKeyLife = errors.New("the idempotency key has expired")
+var errKeyLife = errors.New("the idempotency key has expired, so another attempt could publish the events twice")
 
 // encodeEvents returns the body of a publish: an array of envelopes.
 func encodeEvents(events []Event) ([]byte, error) {
@@ -78,7 +78,7 @@ func encodeEvents(events []Event) ([]byte, error) {
 			body = append(body, ',')
 		}
 		if e.Gap != nil {
-			return nil, problems.BadParameter("body", fmt.Sprintf("event %d is a gap", i+1))
+			return nil, problems.BadParameter("body", fmt.Sprintf("event %d has a Gap; gaps cannot be published", i+1))
 		}
 		if err := checkData(e); err != nil {
 			return nil, problems.BadParameter("data", fmt.Sprintf("event %d: %v", i+1, err))
@@ -229,7 +229,7 @@ const (
 	publishBytesPerSecond = 32 << 10 // the time limit is extended by the time that the body takes at this rate
 )
 
-var errBadPublishAnswer = errors.New("the answer to a publish is not from a Trivium hub")
+var errBadPublishAnswer = errors.New("the answer to the publish request is not from a Trivium hub")
 
 // sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -149,7 +148,7 @@ func pssOf(pid int) (int64, error) {
 	_, after, _ := strings.Cut(string(text), "\nPss:")
 	fields := strings.Fields(after)
 	if len(fields) == 0 {
-		return 0, errors.New("smaps_rollup has no Pss")
+		return 0, fmt.Errorf("/proc/%d/smaps_rollup has no line Pss", pid)
 	}
 	kib, err := strconv.ParseInt(fields[0], 10, 64)
 	return kib << 10, err

@@ -154,7 +154,7 @@ func frame(p []byte, emit func(message)) (int, error) {
 	case size == 126, size == 127:
 		return 0, nil
 	case size > 127:
-		return 0, errors.New("received a masked frame")
+		return 0, errors.New("received a masked WebSocket frame, which a server must not send")
 	}
 	if size > uint64(len(p)-at) {
 		return 0, nil
@@ -232,7 +232,7 @@ func (d *pollDecoder) feed(p []byte, emit func(message)) error {
 				return err
 			}
 			if d.head.length < 0 && !d.head.chunked {
-				return errors.New("answer without a length")
+				return errors.New("the poll answer has no Content-Length and is not chunked")
 			}
 			d.inBody, p = true, rest
 		}

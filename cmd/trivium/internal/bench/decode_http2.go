@@ -76,7 +76,7 @@ func (d *http2Decoder) feed(p []byte, emit func(message)) error {
 	for len(p) >= h2FrameHeader {
 		size := int(p[0])<<16 | int(p[1])<<8 | int(p[2])
 		if size > h2MaxFrame {
-			return fmt.Errorf("frame of %d bytes", size)
+			return fmt.Errorf("received an HTTP/2 frame of %d bytes, want at most %d", size, h2MaxFrame)
 		}
 		if len(p) < h2FrameHeader+size {
 			break
@@ -95,7 +95,7 @@ func (d *http2Decoder) frame(kind, flags byte, payload []byte, emit func(message
 	switch kind {
 	case h2Data:
 		if flags&h2Padded != 0 {
-			return errors.New("received padded data")
+			return errors.New("received a DATA frame with padding, which the bench does not support")
 		}
 		d.events.blocks(payload, emit)
 		if flags&h2EndStream != 0 {

@@ -89,7 +89,7 @@ func (h *head) parse(text []byte) error {
 		switch {
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			if _, err := fmt.Sscanf(string(value), "%d", &h.length); err != nil || h.length < 0 {
-				return fmt.Errorf("bad length: %q", line)
+				return fmt.Errorf("invalid Content-Length: %q", line)
 			}
 		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
 			h.chunked = bytes.EqualFold(value, []byte("chunked"))

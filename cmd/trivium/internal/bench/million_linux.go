@@ -40,7 +40,7 @@ func (r *runner) million(s spec) (*Result, error) {
 	result.Million = measured.Million
 	result.Million.Sockets, result.Million.SocketPSS, result.Million.SocketKernel = sockets.Sockets, sockets.SocketPSS, sockets.SocketKernel
 	if result.Disturbed = measured.Disturbed; result.Disturbed {
-		result.note("opening got less than %.0f %% of the cores: other programs were using the cores. Two idle cores would open %.0f per second",
+		result.note("the bench got less than %.0f %% of the cores while it opened subscriptions, because other programs used them. With two cores to itself, it would open %.0f per second",
 			100*enoughShare, 2e6/result.Million.OpenCPU)
 	}
 	result.note("the subscribers in memory were served by all cores; the real connections and their hub had one core each")

@@ -124,7 +124,7 @@ func openEngine(cfg *Config) (*publisher, error) {
 func delivered(h *hub.Hub, last hub.Cursor) error {
 	for end := time.Now().Add(patience); h.Position().Seq < last.Seq; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			return errors.New("the hub did not receive the events that it published")
+			return errors.New("the engine did not return all published events to the hub in time")
 		}
 	}
 	return nil

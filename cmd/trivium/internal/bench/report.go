@@ -117,7 +117,7 @@ func (r *Result) noteDoubts() {
 		r.noteLate()
 	}
 	if r.LoadCPU > 0.9 {
-		r.note("the load used %.0f %% of its core, and may have been the limit", 100*r.LoadCPU)
+		r.note("the load generator used %.0f %% of its core, and may have limited the result", 100*r.LoadCPU)
 	}
 	if r.FloorLost > 0 {
 		r.note("%s lost %d deliveries", cmp.Or(r.Against, "the floor"), r.FloorLost)

@@ -246,7 +246,7 @@ func readWatched(path string) ([]byte, error) {
 		err = named.Err
 	}
 	if len(data) > maxWatchedFile {
-		err = fmt.Errorf("want at most %v", settings.Size(maxWatchedFile))
+		err = fmt.Errorf("want a file of at most %v", settings.Size(maxWatchedFile))
 	}
 	return slices.Clip(data), err
 }

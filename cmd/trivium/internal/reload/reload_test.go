@@ -161,7 +161,7 @@ func TestWatcherReportsErrorOnce(t *testing.T) {
 				require.NoError(t, os.Remove(one))
 				hubtest.WriteFile(t, one, "")
 				require.NoError(t, os.Truncate(one, maxWatchedFile+1))
-			}, []string{"ERROR --one, --two two " + one + ": want at most 16MiB"}, 5},
+			}, []string{"ERROR --one, --two two " + one + ": want a file of at most 16MiB"}, 5},
 			{"valid again", func() { hubtest.WriteFile(t, one, "b") }, []string{"INFO --one, --two two"}, 6},
 			{"reload requested without a change", w.Reload, nil, 6},
 			{"written in parts, each of which is valid", func() {

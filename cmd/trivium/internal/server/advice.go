@@ -19,7 +19,7 @@ func advice(route string, err error) string {
 	case route == adminRoute:
 		return "; the admin listener answers only pages of its own origin"
 	case len(origin.Origins) == 0:
-		return "; use fetch, EventSource or WebSocket from a page of an origin that --origin allows: their requests name it"
+		return "; use fetch, EventSource or WebSocket from a page of an origin that --origin allows, because browsers send an Origin header with these requests"
 	case slices.Equal(origin.Origins, []string{"null"}):
 		return "; serve a page from a file over http, for example with python3 -m http.server 8000, and allow its origin with --origin http://localhost:8000; --origin null allows all pages without an origin"
 	default:

@@ -231,7 +231,7 @@ func (s *Server) Shutdown() {
 	if err := s.hub.Close(); err != nil {
 		s.log.Error("the hub could not be closed", "error", err.Error())
 	}
-	s.log.Info("ended", "cut", closedAtDeadline(s.api.Stats()))
+	s.log.Info("the hub has stopped", "cut", closedAtDeadline(s.api.Stats()))
 }
 
 // discard closes everything that New opened before it failed.

@@ -52,7 +52,7 @@ func (s *Server) openHub(ctx context.Context) (err error) {
 		default:
 			pause = min(pause, left)
 		}
-		s.log.Warn("NATS is unavailable; not ready, trying again", "in", pause.String(), "error", err.Error())
+		s.log.Warn("NATS is unavailable; the hub is not ready, and tries again", "in", pause.String(), "error", err.Error())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -181,7 +181,7 @@ func (h *harness) act(w http.ResponseWriter, r *http.Request) {
 
 // cutOff matches the log line with the number of connections that a hub closed at the end of its
 // drain.
-var cutOff = regexp.MustCompile(`"msg":"ended","cut":(\d+)`)
+var cutOff = regexp.MustCompile(`"msg":"the hub has stopped","cut":(\d+)`)
 
 func (s *station) act(r *http.Request) (value any, err error) {
 	s.mu.Lock()

@@ -91,7 +91,7 @@ func (b *Break) Step(now time.Time) string {
 		conn.Mend()
 		fallthrough
 	case breakCatchUp:
-		b.text = name + " missed " + Count(b.missed) + " and resumes."
+		b.text = name + " missed " + Plural(b.missed, "event", "events") + " and resumes."
 		took, caught := b.board.CaughtUp(b.column)
 		if caught && (b.missed > 0 || conn.Status(now).Mode == Live) {
 			b.phase = breakIdle
@@ -107,7 +107,7 @@ func (b *Break) result(after Tally, took time.Duration) string {
 	if b.missed == 0 {
 		return " missed nothing: no event was published while it was interrupted."
 	}
-	text := " missed " + Count(b.missed) + ", caught up in " + Seconds(took)
+	text := " missed " + Plural(b.missed, "event", "events") + ", caught up in " + Seconds(took)
 	if gaps := after.Gaps - b.before.Gaps; gaps > 0 {
 		return text + ", and received " + Plural(gaps, "gap", "gaps") + "."
 	}

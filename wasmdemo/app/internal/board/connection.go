@@ -326,7 +326,7 @@ func (r *Connection) Status(now time.Time) ConnectionStatus {
 	case r.broken:
 		s.Mode, s.Text = Broken, "Interrupted by this page"
 	case r.suspended():
-		s.Mode, s.Text = Released, "Released while the tab is hidden"
+		s.Mode, s.Text = Released, "Connection closed while the tab is hidden"
 	case r.client == nil, r.state.Phase == client.Connecting:
 		s.Mode, s.Text = Connecting, sentence("Connecting over "+TransportName(r.use), why)
 	case r.state.Phase == client.Waiting:

@@ -261,7 +261,7 @@ func TestBreakMeasuresWhatTheColumnMissed(t *testing.T) {
 		require.Eventually(t, func() bool { cut.Step(time.Now()); return !cut.Running() }, patience, time.Millisecond)
 		cut.length = cutFor
 		text := cut.Step(time.Now())
-		require.Regexp(t, "^Column "+ColumnNumber(c)+` \(.*\) missed 2, caught up in [\d.]+ s: lost 0, doubled 0\.$`, text)
+		require.Regexp(t, "^Column "+ColumnNumber(c)+` \(.*\) missed 2 events, caught up in [\d.]+ s: lost 0, doubled 0\.$`, text)
 		b.await("all columns have all events", level(seen))
 	}
 	require.True(t, cut.Start(time.Now()))

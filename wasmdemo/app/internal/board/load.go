@@ -68,7 +68,7 @@ func (s LoadStatus) Text() string {
 		text += " · published " + s.Published
 	}
 	if s.Repeats > 0 {
-		text += " · " + Plural(s.Repeats, "array", "arrays") + " sent again"
+		text += " · " + Plural(s.Repeats, "publish request", "publish requests") + " sent again"
 	}
 	if s.Skipped > 0 {
 		text += " · " + Count(s.Skipped) + " not sent in time by this page (last answer after " + Span(s.Answer) + ")"

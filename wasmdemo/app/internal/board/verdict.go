@@ -26,7 +26,7 @@ type Verdict struct {
 // the hub.
 func (r Report) Verdict(columns [Columns]ConnectionStatus, unreachable bool) Verdict {
 	v := Verdict{Level: Good, Counts: r.counts(), Detail: r.detail()}
-	soFar := "Identical so far: " + Count(r.Compared)
+	soFar := "Identical so far: " + Plural(r.Compared, "event", "events")
 	switch faulty, ended, troubles := r.faulty(), ended(columns), r.troubles(columns); {
 	case len(faulty) > 0:
 		v.Level, v.Headline = Bad, "Not the same events in the same order: see "+strings.Join(faulty, " and ")+"."
@@ -106,7 +106,7 @@ func (r Report) troubles(columns [Columns]ConnectionStatus) (troubles []string) 
 		case t.InGaps > 0:
 			what = "missing the events of its gaps"
 		case t.Unchecked > 0:
-			what = "not compared throughout"
+			what = "only partly compared"
 		default:
 			continue
 		}

@@ -19,29 +19,29 @@ func TestVerdictIsGoodOnlyIfNothingIsWrong(t *testing.T) {
 		level       Level
 		headline    string
 	}{
-		"identical":          {func(*Report, *[Columns]ConnectionStatus) {}, false, Good, "Identical so far: 1,200"},
-		"a few events apart": {func(r *Report, _ *[Columns]ConnectionStatus) { r.Columns[1].Behind = 3 }, false, Good, "Identical so far: 1,200"},
+		"identical":          {func(*Report, *[Columns]ConnectionStatus) {}, false, Good, "Identical so far: 1,200 events"},
+		"a few events apart": {func(r *Report, _ *[Columns]ConnectionStatus) { r.Columns[1].Behind = 3 }, false, Good, "Identical so far: 1,200 events"},
 		"no events":          {func(r *Report, _ *[Columns]ConnectionStatus) { r.Compared = 0 }, false, Idle, "Waiting for the first event"},
 		"before the start": {func(r *Report, s *[Columns]ConnectionStatus) {
 			r.Compared, *s = 0, [Columns]ConnectionStatus{{Mode: Off}, {Mode: Off}, {Mode: Off}}
 		}, false, Idle, "Not connected"},
 		"lagging": {func(r *Report, _ *[Columns]ConnectionStatus) { r.Columns[1].Behind, r.Lagging[1] = 3313, true },
-			false, Warn, "Identical so far: 1,200; column 2 is 3,313 behind"},
+			false, Warn, "Identical so far: 1,200 events; column 2 is 3,313 behind"},
 		"stalled": {func(r *Report, s *[Columns]ConnectionStatus) { s[0].Mode, r.Columns[0].Behind = Stalled, 7 },
-			false, Warn, "Identical so far: 1,200; column 1 is stalled, 7 behind"},
+			false, Warn, "Identical so far: 1,200 events; column 1 is stalled, 7 behind"},
 		"reconnecting": {func(_ *Report, s *[Columns]ConnectionStatus) { s[2] = ConnectionStatus{Mode: Waiting, Failed: true} },
-			false, Warn, "Identical so far: 1,200; column 3 is reconnecting"},
+			false, Warn, "Identical so far: 1,200 events; column 3 is reconnecting"},
 		"all columns reconnecting": {func(_ *Report, s *[Columns]ConnectionStatus) {
 			*s = [Columns]ConnectionStatus{{Mode: Waiting}, {Mode: Waiting}, {Mode: Connecting}}
-		}, false, Warn, "Identical so far: 1,200; column 1 is reconnecting, column 2 is reconnecting, column 3 is connecting"},
+		}, false, Warn, "Identical so far: 1,200 events; column 1 is reconnecting, column 2 is reconnecting, column 3 is connecting"},
 		"hub dead": {func(_ *Report, s *[Columns]ConnectionStatus) {
 			*s = [Columns]ConnectionStatus{{Mode: Waiting, Failed: true}, {Mode: Off}, {Mode: Connecting, Failed: true}}
-		}, false, Bad, "The hub does not answer. Identical so far: 1,200"},
-		"hub not reached": {func(*Report, *[Columns]ConnectionStatus) {}, true, Bad, "The hub does not answer. Identical so far: 1,200"},
-		"ended":           {func(_ *Report, s *[Columns]ConnectionStatus) { s[0].Mode = Ended }, false, Bad, "The hub ended column 1. Identical so far: 1,200"},
-		"disconnected":    {func(_ *Report, s *[Columns]ConnectionStatus) { s[0].Mode = Off }, false, Warn, "Identical so far: 1,200; column 1 is disconnected"},
+		}, false, Bad, "The hub does not answer. Identical so far: 1,200 events"},
+		"hub not reached": {func(*Report, *[Columns]ConnectionStatus) {}, true, Bad, "The hub does not answer. Identical so far: 1,200 events"},
+		"ended":           {func(_ *Report, s *[Columns]ConnectionStatus) { s[0].Mode = Ended }, false, Bad, "The hub ended column 1. Identical so far: 1,200 events"},
+		"disconnected":    {func(_ *Report, s *[Columns]ConnectionStatus) { s[0].Mode = Off }, false, Warn, "Identical so far: 1,200 events; column 1 is disconnected"},
 		"gap": {func(r *Report, _ *[Columns]ConnectionStatus) { r.Columns[1].Gaps, r.Columns[1].InGaps = 1, 2 },
-			false, Warn, "Identical so far: 1,200; column 2 is missing the events of its gaps"},
+			false, Warn, "Identical so far: 1,200 events; column 2 is missing the events of its gaps"},
 		"different": {func(r *Report, _ *[Columns]ConnectionStatus) { r.Columns[0].Lost, r.Columns[2].Doubled = 1, 2 },
 			false, Bad, "Not the same events in the same order: see column 1 and column 3."},
 	} {
@@ -123,6 +123,6 @@ func TestLoadTextStatesWhatWasMeasured(t *testing.T) {
 	s := LoadStatus{LoadWant: LoadWant{On: true}, Accepted: 1234, Actual: 640.2}
 	require.Equal(t, "1,234 accepted, 640 per second", s.Text())
 	s.Published, s.Repeats, s.Skipped, s.Answer = "0000002a-7", 1, 312, 1300*time.Millisecond
-	require.Equal(t, "1,234 accepted, 640 per second · published 0000002a-7 · 1 array sent again · "+
+	require.Equal(t, "1,234 accepted, 640 per second · published 0000002a-7 · 1 publish request sent again · "+
 		"312 not sent in time by this page (last answer after 1.3 s)", s.Text())
 }

@@ -84,7 +84,7 @@ func TestDemoUnderGoRun(t *testing.T) {
 	require.Equal(t, string(want), loader)
 	require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
 	p.Wait() // waits for go run and the hub; the exit code is ignored, because go run was interrupted
-	require.Contains(t, p.Log(), `"msg":"ended"`)
+	require.Contains(t, p.Log(), `"msg":"the hub has stopped"`)
 }
 
 // The demo page needs no token. The hub still checks the Origin and Host headers of its requests, and

@@ -130,7 +130,7 @@ func drainDelivers(t *testing.T, window time.Duration) bool {
 	sse, ws := <-streamed, <-received
 	code, _ := p.Wait()
 	require.Zero(t, code)
-	ended := loggedLine(p, func(l logLine) bool { return l.Msg == "ended" })
+	ended := loggedLine(p, func(l logLine) bool { return l.Msg == "the hub has stopped" })
 	pollCameLate := last.status == http.StatusServiceUnavailable // the last poll was sent after the drain had begun
 	if ended.Cut > 1 || took >= window || pollCameLate {
 		return false

@@ -55,8 +55,9 @@ func TestServeWaitsForNATS(t *testing.T) {
 	require.NoError(t, err)
 	response.Body.Close()
 	require.Equal(t, http.StatusOK, response.StatusCode, "an EventSource gets status 200, after which it reconnects")
-	require.Eventually(t, func() bool { return strings.Contains(p.Log(), "NATS is unavailable; not ready, trying again") },
-		hubtest.Patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Contains(p.Log(), "NATS is unavailable; the hub is not ready, and tries again")
+	}, hubtest.Patience, 10*time.Millisecond)
 
 	nats, err := natsd.NewServer(&natsd.Options{
 		Host: "127.0.0.1", Port: natsPort, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 2 << 20,
