@@ -73,6 +73,9 @@ type pendingFetch struct {
 
 func newPendingFetch() *pendingFetch { return &pendingFetch{ended: make(chan struct{})} }
 
+// ErrPlainHTTP is returned by NewJWT for an http URL of a key set whose host is not loopback, unless AllowHTTP is set.
+var ErrPlainHTTP = errors.New("the key set: want an https URL; http is accepted only for a loopback host")
+
 // newKeySet returns the key set of a URL. The URL must be https, or http to a loopback host; if
 // allowHTTP is set, it may be http to any host.
 func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error) {
@@ -81,7 +84,7 @@ func newKeySet(address string, allowHTTP bool, log *slog.Logger) (*keySet, error
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("the key set: want a URL such as https://issuer.example/jwks.json")
 	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
-		return nil, errors.New("the key set: want an https URL; http is accepted only for a loopback host, unless AllowHTTP is set")
+		return nil, ErrPlainHTTP
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true // there is only one request per hour

@@ -298,7 +298,7 @@ func TestInvalidKeySetChangesNothing(t *testing.T) {
 }
 
 func TestKeySetURL(t *testing.T) {
-	const plainHTTP = "the key set: want an https URL; http is accepted only for a loopback host, unless AllowHTTP is set"
+	const plainHTTP = "the key set: want an https URL; http is accepted only for a loopback host"
 	const noURL = "the key set: want a URL such as https://issuer.example/jwks.json"
 	for address, want := range map[string]string{
 		"https://issuer.example":           "",

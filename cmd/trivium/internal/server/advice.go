@@ -13,7 +13,7 @@ func advice(route string, err error) string {
 	var origin *auth.OriginError
 	switch {
 	case errors.Is(err, auth.ErrHost):
-		return "; allow it with --host"
+		return "; allow the host with --host"
 	case !errors.As(err, &origin):
 		return ""
 	case route == adminRoute:

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -175,7 +176,11 @@ func (c *ServeConfig) checkAccess(files FileChecker) []Fault {
 	}
 	if c.JWKSURL != "" {
 		_, err := auth.NewJWT(auth.JWTConfig{JWKSURL: c.JWKSURL, AllowHTTP: c.JWKSAllowHTTP})
-		faults = append(faults, Faults("jwks-url", ErrorText(err))...)
+		text := ErrorText(err)
+		if errors.Is(err, auth.ErrPlainHTTP) {
+			text += "; --jwks-allow-http allows other hosts"
+		}
+		faults = append(faults, Faults("jwks-url", text)...)
 	}
 	if len(faults) == 0 && len(c.checkListeners()) == 0 {
 		faults = files.CheckAccess(c)
