@@ -66,7 +66,7 @@ type Events struct {
 	Removed         map[string]uint64 `json:"removed" metric:"events_removed_total" label:"limit" help:"Events removed from memory, by the limit that was reached. The log of a durable engine may still contain them."`
 	GapTopics       int               `json:"gap_topics" metric:"gap_topics" help:"Number of topics for which the hub knows exactly up to which position events were removed."`
 	IdempotencyKeys int               `json:"idempotency_keys" metric:"idempotency_keys" help:"Number of idempotency keys that the hub stores, to detect repeated requests."`
-	KeysSpared      uint64            `json:"idempotency_keys_spared" metric:"idempotency_keys_spared_total" help:"CloudEvents requests whose events were published without an idempotency key, because the token's share of keys was used up."`
+	KeysSpared      uint64            `json:"idempotency_keys_spared" metric:"idempotency_keys_spared_total" help:"CloudEvents requests whose events were published without an idempotency key, because the token already held half of the keys that it may have."`
 }
 
 // Subscribed describes the subscriptions.
