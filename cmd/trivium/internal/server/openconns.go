@@ -23,9 +23,7 @@ import (
 // spareConnectionsPerAddress is the number of connections that one address may open in addition to
 // its limit of subscribers. They are for publishers, health probes, and connections that have not
 // sent a request yet.
-const (
-	spareConnectionsPerAddress = 64
-)
+const spareConnectionsPerAddress = 64
 
 // openLimits are the limits of the connections that net/http serves; 0 means no limit.
 type openLimits struct {
@@ -68,6 +66,7 @@ type openConnections struct {
 	log     *slog.Logger
 
 	fullLog, addressLog rate.Sometimes
+	handshakes          sync.WaitGroup // the goroutines of startHandshake
 
 	mu       sync.Mutex // guards the fields below
 	conns    map[net.Conn]*openConn

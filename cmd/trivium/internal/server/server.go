@@ -226,12 +226,22 @@ func (s *Server) Shutdown() {
 		}
 	}
 	s.stop()
-	s.running.Wait()
+	s.wait()
 	s.api.Close()
 	if err := s.hub.Close(); err != nil {
 		s.log.Error("the hub could not be closed", "error", err.Error())
 	}
 	s.log.Info("the hub has stopped", "cut", closedAtDeadline(s.api.Stats()))
+}
+
+// wait blocks until the goroutines of the server have ended.
+func (s *Server) wait() {
+	s.running.Wait() // no connection is accepted from here on
+	for _, open := range []*openConnections{s.open, s.adminOpen} {
+		if open != nil { // nil: no admin listener, or New has failed
+			open.handshakes.Wait()
+		}
+	}
 }
 
 // discard closes everything that New opened before it failed.
@@ -250,7 +260,7 @@ func (s *Server) discard() {
 	if s.stop != nil {
 		s.stop()
 	}
-	s.running.Wait()
+	s.wait()
 	for _, source := range s.sources {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
