@@ -64,8 +64,8 @@ func (b *backwardScan) advance(ctx context.Context, rr *replayReader) (done bool
 	return b.found == b.wanted || b.to <= begin, nil
 }
 
-// scanElements scans elements of the log. The slice must contain all elements after scannedTo up to the seq
-// to, and may contain earlier ones.
+// scanElements scans elements of the log. The slice must contain every element whose seq is above
+// scannedTo and at most the parameter to. It may also contain earlier elements.
 func (b *backwardScan) scanElements(elements []*Event, to uint64) {
 	b.scanned++
 	for _, e := range elements {

@@ -180,8 +180,8 @@ func (t *topicTree) countTopic(n *topicNode, sign int64) {
 	}
 }
 
-// recordLoss records a loss of the topic. n is the node of the topic. The loss must be newer than all
-// previous ones.
+// recordLoss records that an event of the topic was lost. n is the node of the topic. m must be newer than all
+// marks that were recorded before.
 func (t *topicTree) recordLoss(n *topicNode, topic string, m lossMark, superseded bool) {
 	if n.lost.none() {
 		t.lossTopics++

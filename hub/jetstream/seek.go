@@ -87,9 +87,9 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	return e.confirmNewest(ctx, subject, listing{first: first, low: low, found: found[len(found)-min(len(found), wanted):]}, upTo, wanted)
 }
 
-// guess returns a sequence between low and high. If messages are evenly distributed, slightly more
-// messages than wanted follow it. has is the number of messages from low on. missed is the number of
-// consecutive guesses after which too few messages followed; each of them makes the result lower.
+// guess estimates a sequence between low and high. If messages are evenly distributed, slightly more messages
+// than wanted have a higher sequence. has is the number of messages whose sequence is at least low. missed is
+// the number of the latest guesses that were too high; each of them makes the result lower.
 func guess(low, high, has, wanted uint64, missed int) uint64 {
 	share := float64(wanted+wanted/8+seekConcurrency/2) / float64(has)
 	span := float64(high-low) * min(math.Ldexp(share, 2*missed), 0.5)

@@ -67,7 +67,7 @@ func newFixtureOf(t *testing.T, timeout time.Duration, maxEventSize int) *fixtur
 	f := &fixture{engine: &failingEngine{Engine: hub.NewMemory()}, wakeup: hub.NewWakeup()}
 	f.engine.left.Store(1 << 30)
 	var err error
-	// A queue may hold 2*MaxEvents events, all of which may be published between two calls of published.
+	// Between two calls of f.published, the hub may store a whole queue: 2*MaxEvents events.
 	retention := hub.Retention{Events: 5 * MaxEvents}
 	f.hub, err = hub.New(hub.Config{Engine: f.engine, Retention: retention, MaxEventSize: maxEventSize})
 	require.NoError(t, err)
@@ -370,7 +370,7 @@ func TestRefusedByTheHub(t *testing.T) {
 	f.token.SetGrant(nil)
 	for _, path := range []string{"/publish", "/publish/orders.a"} {
 		_, problem = f.do("POST", path, key, strings.NewReader(good))
-		require.Equal(t, http.StatusUnauthorized, problem.Status, "a token that has ended must be refused")
+		require.Equal(t, http.StatusUnauthorized, problem.Status, "a token that was revoked must be refused")
 	}
 }
 

@@ -218,8 +218,8 @@ func (p *page) setHindrance(hindrance string) {
 	p.drawTrouble()
 }
 
-// drawTrouble shows the most important problem. If the browser is offline, that is the most
-// important problem, because a page cannot see why its connections fail.
+// drawTrouble shows one problem. If the browser is offline, it shows that instead of any other problem,
+// because the errors of the connections do not name this cause.
 func (p *page) drawTrouble() {
 	trouble := p.hindrance
 	if !window.Get("navigator").Get("onLine").Bool() {

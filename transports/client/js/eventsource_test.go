@@ -23,8 +23,8 @@ type response struct {
 	parts       []string // each part is sent by a separate write
 }
 
-// streams are the answers to the consecutive connections of an EventSource. The last answer is
-// repeated.
+// Each element of streams is one test case: the responses to the consecutive connections of an
+// EventSource. The last response of a case is repeated.
 var streams = [][]response{
 	{{parts: []string{"data: a\n\ndata:b\ndata\ndata: c\n\nevent: price\ndata:  7\n\n: comment\n\ndata: end\n\n"}}},
 	// An event without data is not dispatched, but its id is recorded.

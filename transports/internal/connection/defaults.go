@@ -81,7 +81,7 @@ type Subscriber interface {
 	hub.Sink
 }
 
-// Subscribe acquires access for a Subscriber, reserves its filters in the token's limit, and subscribes
+// Subscribe acquires access for a Subscriber, counts its filters toward the token's limit, and subscribes
 // it. If Subscribe succeeds, the caller must later release the access and close the subscription. If
 // Subscribe returns a problem, the access is already released.
 func (s *Shared) Subscribe(access auth.Access, to Subscriber, r hub.Request) (*hub.Subscription, *problems.Problem) {

@@ -143,8 +143,8 @@ func (c *pollClient) Connect(ask Request) error {
 }
 
 // poll sends one poll. It appends the gap and the events of the answer to items, and then an item with
-// the position of the answer. That item is a Heartbeat, or has the kind empty if the answer has no gap
-// and no events.
+// the position of the answer. The kind of that item is Heartbeat or, if the answer has no gap and no
+// events, the parameter empty.
 func (c *pollClient) poll(empty Kind) error {
 	response, err := c.carrier.get("/poll", c.ask)
 	if err != nil {

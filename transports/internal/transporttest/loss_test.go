@@ -19,7 +19,7 @@ import (
 
 func TestLosses(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the test waits for losses, which takes a long time")
+		t.Skip("the test waits until events are lost, which takes a long time")
 	}
 	t.Parallel()
 	forgetful := retain(10)

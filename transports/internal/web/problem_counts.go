@@ -17,8 +17,8 @@ type ProblemCounts struct {
 
 type problemsKey struct{}
 
-// Context returns a context for HTTP requests, derived from ctx. CountProblem and WriteProblem count the
-// problems of requests with this context in p.
+// Context returns a context for HTTP requests, derived from ctx. If a request has this context, CountProblem and
+// WriteProblem add the problem to the counts of p.
 func (p *ProblemCounts) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, problemsKey{}, p)
 }

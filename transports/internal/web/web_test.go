@@ -108,7 +108,7 @@ func TestAllow(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.Code)
 }
 
-// A request that announces a body receives its refusal, although the client does not send the body.
+// A client that has announced a body receives the error response, even if it never sends the body.
 func TestRefusedBeforeBody(t *testing.T) {
 	for name, p := range map[string]*problems.Problem{"403": problems.ForeignOrigin("foreign"), "408": problems.RequestTimeout()} {
 		synctest.Test(t, func(t *testing.T) {

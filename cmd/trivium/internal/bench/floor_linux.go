@@ -80,7 +80,7 @@ func (f *floor) listen(stderr io.Writer) error {
 		err = unix.Bind(f.udp, local)
 	}
 	if err != nil {
-		return fmt.Errorf("floor: listen by UDP: %w", err)
+		return fmt.Errorf("the floor (baseline) cannot listen on UDP: %w", err)
 	}
 	const room = 4 << 20
 	if unix.SetsockoptInt(f.udp, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room) != nil {

@@ -24,8 +24,8 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// TestOnlyTokenHasAllConnections checks that the limit of connections per token does not apply to the
-// only token if the limit is a percentage.
+// TestOnlyTokenHasAllConnections checks that a percentage as the limit of connections per token does not
+// apply if the hub accepts only one token.
 func TestOnlyTokenHasAllConnections(t *testing.T) {
 	for _, row := range []struct {
 		share            Share

@@ -138,8 +138,8 @@ func visit(t *testing.T, browser context.Context, address string) (out, code str
 	t.Helper()
 	ctx, _ := chromedp.NewContext(browser)
 	defer func() {
-		// If the browser is busy with other pages, chromedp may stop waiting. The page is then
-		// closed with the browser.
+		// If the browser is busy with other pages, Cancel may time out before the page is closed. The
+		// page is then closed together with the browser.
 		if err := chromedp.Cancel(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			assert.NoError(t, err, "closing the page")
 		}

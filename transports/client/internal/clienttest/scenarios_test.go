@@ -76,8 +76,9 @@ func testReset(t *testing.T, e *env, tr client.Transport) {
 	h.do(t, "brittle", "n", "60000")
 	f := h.follow(t, tr, nil)
 	last := h.publish(t, "t", 40, 5000)
-	// The client may already have received everything over several connections. A long-poll does not become live again,
-	// because its answer is always longer than 60 KB.
+	// A reconnect is accepted as proof of a lost connection, because the client may already have received everything over
+	// several connections. A long-poll does not become live again: each of its answers is longer than 60 KB, after which
+	// the connection is reset.
 	lost := func() bool { return f.client.Stats().Reconnects > 0 || notLive(f.client.State()) }
 	require.Eventually(t, lost, patience, time.Millisecond, "the connection is lost")
 	h.do(t, "heal")

@@ -92,7 +92,7 @@ func (r Report) detail() string {
 	return strings.Join(detail, " · ")
 }
 
-// troubles describes each column that cannot be compared at present, and its mode.
+// troubles returns a text for each column that cannot be compared completely at present, with the reason.
 func (r Report) troubles(columns [Columns]ConnectionStatus) (troubles []string) {
 	for c, t := range r.Columns {
 		what := ""
