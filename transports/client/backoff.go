@@ -11,8 +11,9 @@ const (
 	// steadyAfter is how long a connection must have been Live so that its loss does not count as a
 	// failure.
 	steadyAfter = 5 * time.Second
-	// triesAfterLive is the upper limit of loop.tries after the loss of a connection that was Live for at
-	// least acceptedAfter. This limit keeps the waits short on a network that fails every few seconds.
+	// triesAfterLive limits loop.tries, the number of failed attempts, after the loss of a connection that
+	// was Live for at least acceptedAfter. The limit keeps the waits short on a network that fails every few
+	// seconds.
 	triesAfterLive = 2
 	// firstWait is the upper limit of the first random wait. The limit doubles with each further
 	// wait.

@@ -77,8 +77,8 @@ type Config struct {
 
 	// Platform sends requests and opens connections. The default is the platform that NewPlatform returns.
 	Platform Platform
-	// Silence is the time after which a connection that receives nothing is considered dead, if the hub
-	// does not announce its heartbeat interval. The default is 40 s, the maximum 24 h. If the hub
+	// Silence is the silence limit if the hub does not announce its heartbeat interval: a connection that
+	// receives nothing for this time is considered dead. The default is 40 s, the maximum 24 h. If the hub
 	// announces the interval, the limit is 2.5 intervals, but at least one second. After each connection
 	// that was considered dead, the limit doubles, at most three times. The client resets the limit when
 	// it has received heartbeats.

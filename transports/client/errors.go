@@ -43,7 +43,8 @@ type CloseError struct {
 
 func (e *CloseError) Error() string { return fmt.Sprintf("closed with %d %s", e.Code, e.Reason) }
 
-// goawayError is the reason for a wait that a hub requested because it is shutting down.
+// goawayError reports that the hub is shutting down and has requested a wait of retry before the next
+// connection.
 type goawayError struct{ retry time.Duration }
 
 func (e *goawayError) Error() string { return "the hub is shutting down and asked to reconnect later" }

@@ -18,8 +18,8 @@ type Event struct {
 	Time  time.Time // time at which the hub accepted the event
 	// Data is the payload, byte for byte as published. Its Encoding is JSON, text or binary. Over SSE,
 	// line breaks between JSON tokens arrive as LF. The receiver owns the slice. The maximum size of an
-	// event is 8 MiB, including its envelope. A larger event blocks the client, which reports the error in
-	// State.
+	// event is 8 MiB, including its envelope. The client cannot receive a larger event or any event after
+	// it: each connection fails at the large event, and State contains the error.
 	Data     []byte
 	Encoding Encoding
 

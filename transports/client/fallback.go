@@ -80,8 +80,8 @@ func (a *fallbackList) countQuickLoss() bool {
 	return a.quickLosses >= maxQuickLosses
 }
 
-// connectionWasStable resets the count of quick losses and, for the best transport, the delay of
-// the next probe.
+// connectionWasStable resets the count of quick losses. If the best transport is in use, it also resets
+// the delay before the next probe.
 func (a *fallbackList) connectionWasStable() {
 	a.quickLosses = 0
 	if a.step == 0 {
@@ -108,7 +108,8 @@ func (a *fallbackList) stopProbing() {
 	a.probeResult = nil
 }
 
-// reset discards all results, because the network or the selected transport has changed.
+// reset makes Auto start again with the best transport, because the network or the selected transport has
+// changed. It forgets which transports have failed.
 func (a *fallbackList) reset() {
 	a.stopProbing()
 	a.step, a.reasons, a.quickLosses, a.probeDelay, a.probeAt = 0, nil, 0, firstProbe, time.Time{}

@@ -153,10 +153,10 @@ func (l *loop) activeChannels() (<-chan message, chan<- delivery, <-chan *change
 	return messages, deliveries, changes, asked
 }
 
-// canRead reports whether run may read from the connection. Reading stops while the program has not read
-// a pending event. It does not stop while a connection is being opened or a command is unanswered,
-// because the program may be blocked until the connection is open or the answer arrives. Before the
-// answer to a command, run reads a limited number of events.
+// canRead reports whether run may read from the connection. Usually run stops reading until the program
+// has read all pending events. There are two exceptions: a connection is being opened, or a command is
+// unanswered. The program may then wait for the result before it reads events, and run can receive the
+// result only by reading. While a command is unanswered, run reads a limited number of events.
 func (l *loop) canRead() bool {
 	switch {
 	case l.conn == nil:

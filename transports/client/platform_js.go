@@ -160,7 +160,8 @@ func catchThrown(call func() js.Value) (value js.Value, err error) {
 }
 
 // scriptError returns an error that contains the name of an exception. It omits the message,
-// because some messages contain a URL or a header with the token. On Node.js it adds the code.
+// because some messages contain a URL or a header with the token. On Node.js it adds the error code of the
+// exception's cause, such as ECONNREFUSED.
 func scriptError(thrown js.Value) error {
 	text := "client: " + stringMember(thrown, "name", "error")
 	if thrown.Type() == js.TypeObject {

@@ -56,7 +56,7 @@ func (q *queue[T]) add(item T, size int) (ok bool) {
 	return true
 }
 
-// close sets the error that receive returns after the items. Later calls have no effect.
+// close sets the error that receive returns once the queue is empty. Later calls have no effect.
 func (q *queue[T]) close(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -174,8 +174,8 @@ func TestPublishStopsBeforeKeyExpires(t *testing.T) {
 	}
 }
 
-// TestPublishRenewsToken checks that Publish gets another token once if the hub rejects the first,
-// even without a connection.
+// TestPublishRenewsToken checks that Publish calls the TokenSource exactly once after the hub has rejected
+// a token, even if the client has no topics and therefore no connection.
 func TestPublishRenewsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, rigConfig{Memory: true})

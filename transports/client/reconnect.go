@@ -96,9 +96,8 @@ func (l *loop) waitBeforeRetry(retryAfter time.Duration, why error) {
 
 // Limits for rejected tokens.
 const (
-	// maxRejections is the number of consecutive token rejections after which the client still retries. It
-	// applies once the client has been Live. The next rejection ends the client. The limit is greater than
-	// 1, because the source may renew its tokens late.
+	// maxRejections is the number of consecutive token rejections that do not end a client that has been
+	// Live; one more ends it. The limit is greater than 1, because the source may renew its tokens late.
 	maxRejections = 5
 	// acceptedAfter is how long a connection must be Live before its token counts as accepted.
 	acceptedAfter = time.Second

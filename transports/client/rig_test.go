@@ -198,7 +198,7 @@ func (r *rig) asked(path string) int {
 	return r.requests[path]
 }
 
-// version returns the highest HTTP version of the last requests for these paths.
+// version compares the HTTP versions of the last request for each of the paths, and returns the highest.
 func (r *rig) version(paths ...string) (newest int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

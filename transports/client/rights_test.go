@@ -99,8 +99,8 @@ func (a renewable) Renew(_ context.Context, text string) (auth.Access, *problems
 	return takeover{renewable{t, a.rig}, a.Token}, nil
 }
 
-// takeover is the access of a connection that has replaced its token. Its Acquire also releases the
-// connection from the old token.
+// takeover is the access of a connection that has replaced its token. Its Acquire registers the connection
+// with the new token and removes it from the old one.
 type takeover struct {
 	renewable
 	old *tt.Token

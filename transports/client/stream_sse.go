@@ -8,7 +8,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/wire"
 )
 
-// errStreamEnded is the error of a stream that ended without a reason.
+// errStreamEnded is the error of a stream that has ended for an unknown reason.
 var errStreamEnded = errors.New("the stream ended")
 
 const streamType = "text/event-stream"

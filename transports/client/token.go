@@ -19,8 +19,8 @@ const (
 	// renewBefore is how long before its expiry a token is renewed. A token with a life of less
 	// than five minutes is renewed after 4/5 of its life.
 	renewBefore = time.Minute
-	// minRepeatInterval is the minimum time between two calls of the source if the first call
-	// returned the same token again. minRenewInterval is the minimum time if it returned a new
+	// minRepeatInterval is the minimum time before a renewal if the last call of the source returned the
+	// token that the cache already contained. minRenewInterval is the minimum if the call returned another
 	// token.
 	minRepeatInterval = 5 * time.Second
 	minRenewInterval  = time.Second
@@ -132,8 +132,8 @@ func (v *tokenCache) close() {
 	v.closed = true
 }
 
-// renewalTime returns the time at which to renew a token that was received now. It is at least
-// minInterval from now; zero: never.
+// renewalTime returns the time at which to renew a token that was received now. A zero time means never.
+// Any other time is at least minInterval from now, unless the token expires earlier.
 func renewalTime(token Token, now time.Time, minInterval time.Duration) time.Time {
 	life := token.Ends.Sub(now)
 	if token.Ends.IsZero() || life <= 0 {

@@ -204,8 +204,8 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 	}
 }
 
-// TestRightWithdrawnIsFinal checks that the client ends with status 403 when the hub withdraws its
-// right to subscribe.
+// TestRightWithdrawnIsFinal checks that the client ends with status 403 when its token loses the right to
+// subscribe.
 func TestRightWithdrawnIsFinal(t *testing.T) {
 	bubble(t, func(t *testing.T, tr client.Transport) {
 		r := newRig(t, rigConfig{Memory: true})

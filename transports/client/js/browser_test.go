@@ -25,8 +25,8 @@ import (
 // patience is the timeout of every wait in a test. It is much longer than any wait of a test that passes.
 const patience = 4 * time.Minute
 
-// unusedFeatures are the Chromium features that the tests disable: first those that chromedp disables by
-// default, then two that load a page of the browser's own in each window.
+// unusedFeatures are the Chromium features that the tests disable. chromedp disables the first two by
+// default. Each of the other two would load an internal page of the browser in every window.
 const unusedFeatures = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 
 // openTab opens a page in Chromium, or skips the test. The browser is closed at the end of the

@@ -102,7 +102,7 @@ func TestNode(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// TestSize limits the size of the scripts as browsers load them.
+// TestSize limits the size of the scripts after compression with gzip.
 func TestSize(t *testing.T) {
 	size := func(name string) int {
 		w := httptest.NewRecorder()

@@ -82,8 +82,8 @@ var shared struct {
 	close   func() error
 }
 
-// unusedFeatures are the Chromium features that the tests disable: first those that chromedp disables by
-// default, then two that load a page of the browser's own in each window.
+// unusedFeatures are the Chromium features that the tests disable. chromedp disables the first two by
+// default. Each of the other two would load an internal page of the browser in every window.
 const unusedFeatures = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 
 // browserAt returns a context in which tabs can be opened. The browser is closed after the last

@@ -179,8 +179,7 @@ func (h *harness) act(w http.ResponseWriter, r *http.Request) {
 	answer(w, value, err)
 }
 
-// cutOff matches the log line with the number of connections that a hub closed at the end of its
-// drain.
+// cutOff matches the log line in which a hub reports how many connections it closed at its drain deadline.
 var cutOff = regexp.MustCompile(`"msg":"the hub has stopped","cut":(\d+)`)
 
 func (s *station) act(r *http.Request) (value any, err error) {

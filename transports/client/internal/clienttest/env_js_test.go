@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	testkit.Main(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // this goroutine waits for events of JavaScript
 }
 
-// TestInside runs the suites under Node.js and in the page.
+// TestInside runs the suites in the current environment, which is Node.js or a browser page.
 func TestInside(t *testing.T) {
 	suite(t, newEnv(os.Getenv(envControl)))
 }

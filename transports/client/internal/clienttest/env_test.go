@@ -87,9 +87,9 @@ func (e *env) newHub(t testing.TB, flags ...string) *hub {
 	return h
 }
 
-// do runs an action of the harness on the hub: cut, blackhole, slow, brittle, heal, filter, kill,
-// drain, start or front. pairs are names and values of parameters. The result is the number of the
-// last event, or for drain the number of connections that the hub closed at the end of its drain.
+// do runs an action of the harness on the hub (see station.act). Each parameter name in pairs is followed
+// by its value. For publish and calm, the result is the number of the last published event. For drain, it
+// is the number of connections that the hub closed at its drain deadline. For other actions, it is 0.
 func (h *hub) do(t testing.TB, action string, pairs ...string) (last int) {
 	t.Helper()
 	query := url.Values{}

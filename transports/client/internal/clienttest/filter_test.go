@@ -28,7 +28,7 @@ func proxyTo(host string) *httputil.ReverseProxy {
 	}
 }
 
-// filter acts as a corporate proxy: it forwards plain HTTP, and may block WebSockets or buffer
+// filter behaves like a corporate proxy: it forwards plain HTTP, and may block WebSockets or buffer
 // streams.
 type filter struct {
 	server  *httptest.Server

@@ -15,8 +15,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// follower reads a client's events, which carry a number per topic, and checks that none is missing, repeated or
-// out of order.
+// follower reads a client's events, which are numbered per topic, and checks that none is missing,
+// repeated or out of order.
 type follower struct {
 	client testedClient
 	hub    *hub
@@ -175,7 +175,7 @@ func (f *follower) noGap(t *testing.T) {
 	require.Empty(t, f.gaps)
 }
 
-// ends waits until the events have ended and returns the error.
+// ends waits until the client delivers no more events, and returns the error that Events has reported.
 func (f *follower) ends(t *testing.T) error {
 	t.Helper()
 	f.wait(t, "the end", func() bool { return f.end != nil })

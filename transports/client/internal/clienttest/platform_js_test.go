@@ -39,8 +39,8 @@ func testSocketClosedUnread(t *testing.T, e *env) {
 	require.Equal(t, client.CloseError{Code: 4401, Reason: "over"}, *end)
 }
 
-// testSocketBounded checks that the number of unread messages is limited, and that Read returns an
-// error after the messages that were kept.
+// testSocketBounded checks that the number of queued messages is limited, and that Read returns all of
+// them before it returns an error.
 func testSocketBounded(t *testing.T, e *env) {
 	ctx := withPatience(t)
 	s, _ := dial(t, e, "ws")

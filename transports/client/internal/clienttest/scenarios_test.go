@@ -76,9 +76,9 @@ func testReset(t *testing.T, e *env, tr client.Transport) {
 	h.do(t, "brittle", "n", "60000")
 	f := h.follow(t, tr, nil)
 	last := h.publish(t, "t", 40, 5000)
-	// A reconnect is accepted as proof of a lost connection, because the client may already have received everything over
-	// several connections. A long-poll does not become live again: each of its answers is longer than 60 KB, after which
-	// the connection is reset.
+	// The client may already have reconnected and received everything, so the counter of reconnects also proves
+	// that a connection was lost. A long-poll client cannot reconnect before "heal": each answer is longer than
+	// 60 KB, so each connection is reset.
 	lost := func() bool { return f.client.Stats().Reconnects > 0 || notLive(f.client.State()) }
 	require.Eventually(t, lost, patience, time.Millisecond, "the connection is lost")
 	h.do(t, "heal")
@@ -198,8 +198,9 @@ func testTokenRenewed(t *testing.T, e *env, tr client.Transport) {
 	renewed := make(chan struct{}, 100)
 	f := h.follow(t, tr, func(cfg *client.Config) {
 		cfg.Token = func(ctx context.Context) (client.Token, error) {
-			// On a busy machine, a token may expire on its way to the hub. The client replaces a single token before its
-			// first connection, and five later, so the tokens after the first, and after the wanted renewals, live longer.
+			// On a busy machine, a token may expire before it reaches the hub. The client tolerates one rejection
+			// before it has been Live, and five consecutive ones afterwards. Only the first token and those of the
+			// wanted renewals therefore have a short life.
 			life := 10 * time.Second
 			if live.Load() {
 				if late.Add(1) > renewals {

@@ -13,8 +13,9 @@ import (
 	"github.com/trivium-hub/trivium/transports/client"
 )
 
-// startBehindFilter starts a hub behind a filter with the modes ws for WebSocket and sse for SSE.
-// It returns the hub and a client that uses Auto. open is the client's OpenTimeout.
+// startBehindFilter starts a hub behind a filter, and a client that uses Auto. The parameters ws and sse
+// are the modes of the filter for WebSocket and SSE (see type filter). The parameter open is the client's
+// OpenTimeout.
 func startBehindFilter(t *testing.T, e *env, ws, sse string, open time.Duration) (*hub, *follower) {
 	t.Helper()
 	h := e.newHub(t)

@@ -62,9 +62,9 @@ func TestTabsFaults(t *testing.T) {
 	}
 }
 
-// skip waits until the tab has reported a gap and received the newest event. It checks that only the
-// oldest of the n events published during the fault are missing, at least one of them. If n is 0, no
-// event may be missing.
+// skip waits until the tab has reported a gap and received the newest event. It checks that at least one of
+// the n events published during the fault is missing, and that the missing events are the oldest of these n.
+// If n is 0, no event may be missing.
 func (tb *tab) skip(reason string, n int) {
 	t := tb.tabs.t
 	t.Helper()

@@ -78,7 +78,7 @@ type tabView struct {
 	Error    string   `json:"error"`
 }
 
-// open opens a tab with the options of its subscription.
+// open opens a tab, which subscribes with the given options.
 func (g *tabs) open(name string, options map[string]any) *tab {
 	g.t.Helper()
 	all := map[string]any{"url": "http://" + g.hub.faults.listen}
@@ -207,7 +207,8 @@ func (g *tabs) connected(want int, list ...*tab) (leader *tab, others []*tab) {
 	return leader, others
 }
 
-// userToken creates a token of a user with a right to read.
+// userToken creates a token for a user. The parameter right is a filter for the topics that the user may
+// subscribe to.
 func userToken(t *testing.T, user, right string, life time.Duration) string {
 	t.Helper()
 	value, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
