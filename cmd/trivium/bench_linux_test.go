@@ -172,7 +172,8 @@ func TestBenchSecure(t *testing.T) {
 	}
 }
 
-// accountEngine compares the figures of a result with each other. nats is set if the bench has started NATS.
+// accountEngine compares the figures of a result with each other. The parameter nats is true if the
+// benchmark has started a NATS server.
 func accountEngine(t *testing.T, r *bench.Result, nats bool) {
 	t.Helper()
 	require.Positive(t, r.Hub.CPUPerDelivery)
@@ -198,7 +199,8 @@ func accountEngine(t *testing.T, r *bench.Result, nats bool) {
 			require.Equal(t, nats, f.NATSPerEvent > 0)
 		}
 		require.Positive(t, r.RateRatio)
-		// Two thousand events need at least two reads of the log, each of which takes a round trip to NATS.
+		// To replay 2,000 events, the hub reads the log at least twice. Each read takes a round trip to
+		// NATS, so the replay takes at least four times the delay in one direction.
 		require.LessOrEqual(t, r.Hub.DeliveriesPerSecond*4*r.Delay/1000, 2000.0)
 		return
 	}

@@ -46,8 +46,8 @@ func ours(importPath string) bool {
 // within reports whether folder is the directory dir or is below it.
 func within(folder, dir string) bool { return folder == dir || strings.HasPrefix(folder, dir+"/") }
 
-// goList returns the packages that match the patterns and all their dependencies, for a target platform. The key is the
-// import path.
+// goList returns the packages that match the patterns and all their dependencies, for a target platform. The
+// keys of the map are import paths.
 func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]goPackage {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Name,Dir,Standard,GoFiles,Imports,Deps"}, patterns...)...)
@@ -71,7 +71,8 @@ func goList(t *testing.T, goos, goarch string, patterns ...string) map[string]go
 	}
 }
 
-// importRule states which packages of this module the packages in dir and below may import.
+// importRule applies to the packages in dir and in the directories below it. It lists the packages of this
+// module that they may import.
 type importRule struct {
 	dir     string
 	allowed []string // directories; packages in them and below may be imported

@@ -93,8 +93,8 @@ func (c *PubCmd) check() []settings.Fault {
 }
 
 // Run publishes the events and prints the result. If the hub refuses an event, the error is a *problem.
-// If that event is a line of standard input, a goroutine stays blocked in Read until the process exits,
-// which happens directly after Run returns.
+// If that event is a line of standard input, the goroutine that reads standard input may stay blocked in
+// Read until the process exits, which happens directly after Run returns.
 func (c *PubCmd) Run(con *console) error {
 	one := c.Data != nil && *c.Data != "-"
 	switch {

@@ -174,8 +174,8 @@ func (c *SubCmd) Run(con *console) error {
 // updateInterval is the interval at which the cursor is saved and the status line is updated.
 const updateInterval = 250 * time.Millisecond
 
-// subscriber is one run of the command. It has a single goroutine, so that the saved cursor is never ahead of
-// the output.
+// subscriber is one run of the command. A single goroutine prints events and saves the cursor, so that the
+// saved cursor is never ahead of the output.
 type subscriber struct {
 	client  *client.Client
 	events  *eventWriter

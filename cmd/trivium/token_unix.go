@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// keepOwner sets the owner and group of file to those of the file that like describes, so that a hub which
-// runs as another user can still read the file.
+// keepOwner sets the owner and group of a file. It takes them from the parameter like, which describes
+// another file or a directory. A hub that runs as another user can then still read the file.
 func keepOwner(file *os.File, like os.FileInfo) error {
 	stat, ok := like.Sys().(*syscall.Stat_t)
 	if !ok {

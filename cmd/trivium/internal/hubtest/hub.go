@@ -110,8 +110,8 @@ func (p *Process) readLog(pipe io.Reader) {
 
 var listeningText = regexp.MustCompile(`msg=listening http=(\S+)(?: udp=(\S+))?(?: admin=(\S+))?`)
 
-// listeningAt returns the addresses of HTTP, UDP and Admin in the log line that the hub writes when it listens, or nil for
-// any other line.
+// listeningAt returns the addresses of the HTTP, UDP and admin listeners from the log line that the hub
+// writes when it listens. For any other line, it returns nil.
 func listeningAt(line []byte) []string {
 	var entry map[string]string
 	if json.Unmarshal(line, &entry) == nil && entry["msg"] == "listening" {

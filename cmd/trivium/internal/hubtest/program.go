@@ -27,10 +27,11 @@ var (
 	SharedDir string
 )
 
-// Main runs the tests of a package and exits. It fails if the tests leave a goroutine behind. In package
-// main, the parameter program is the main function of trivium, and a command of Program runs the test binary,
-// in which Main calls program instead of the tests. In other packages, program is nil, and Program builds a
-// binary of trivium.
+// Main runs the tests of a package and exits. It fails if the tests leave a goroutine behind.
+//
+// In package main, the parameter program is the main function of trivium. The command that Program returns
+// then executes the test binary again. In that process, Main calls program instead of running the tests. In
+// other packages, program is nil, and Program builds a binary of trivium.
 func Main(m *testing.M, program func()) {
 	if program != nil && os.Getenv(asProgram) != "" {
 		program()

@@ -23,8 +23,8 @@ func NeedTool(t *testing.T, name, hint string) string {
 	return path
 }
 
-// LackTool skips a test because something that it needs is missing. The message what names it. If
-// TRIVIUM_REQUIRE_TOOLS is set, LackTool fails the test instead.
+// LackTool skips a test that needs a missing program or library. The parameter what is a message that names
+// the missing program or library. If TRIVIUM_REQUIRE_TOOLS is set, LackTool fails the test instead.
 func LackTool(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("TRIVIUM_REQUIRE_TOOLS") == "1" {

@@ -68,7 +68,8 @@ func openTab(t *testing.T, browser context.Context, address string, take func(st
 	return ctx
 }
 
-// startPages opens one page per script, with the hub's origin, and runs the script in it.
+// startPages opens a page of the hub for each script, and runs the script in it. The script then has the
+// hub's origin.
 func startPages(t *testing.T, base string, pages map[string]string, add func(string) *libraryClient) {
 	t.Helper()
 	files := httptest.NewServer(staticFiles())

@@ -70,11 +70,11 @@ func skipUnlessChosen(t *testing.T) {
 
 // clientPrograms holds the clients of TestClients: programs, and scripts for pages in a browser.
 type clientPrograms struct {
-	commands map[string][]string // command of each client, by name
-	pages    map[string]string   // script of each client in a browser, as a path below clientsDir, by name
+	commands map[string][]string // key: name of a client; value: its command line
+	pages    map[string]string   // key: name of a browser client; value: path of its script below clientsDir
 }
 
-// preparePrograms builds the Go clients, and finds the interpreters of the others.
+// preparePrograms builds the Go clients, and finds the interpreters that run the other clients.
 func preparePrograms(t *testing.T) clientPrograms {
 	t.Helper()
 	p := clientPrograms{map[string][]string{}, map[string]string{}}

@@ -20,9 +20,10 @@ import (
 // runs them.
 var documented = []string{"README.md", "docs/publishing.md", "docs/security.md"}
 
-// outcomes lists text that the commands of the pages must print. An entry matches the commands that
-// contain the text in its field part. The first entry that matches a command applies to it. The test fails if
-// no entry applies to a command, or if an entry applies to no command.
+// outcomes lists the expected output of the commands. An entry matches a command that contains the string
+// in the field part; the output of this command must contain the string in the field prints. If several
+// entries match a command, the first one applies. The test fails if no entry applies to a command, or if an
+// entry applies to no command.
 var outcomes = []struct {
 	part, prints string
 	endless      bool // the command runs until it is stopped

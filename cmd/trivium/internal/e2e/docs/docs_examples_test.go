@@ -116,7 +116,8 @@ var varying = []struct {
 	{regexp.MustCompile(`[0-9a-f]{16}\.[\w-]{24}`), "TICKET"},
 }
 
-// requireSame compares a string of the page with a string from the hub.
+// requireSame requires that a string from the hub equals a string from docs/protocol.md, except for the
+// values that differ in each run.
 func (h *exampleHub) requireSame(t *testing.T, want, got string) {
 	t.Helper()
 	require.Equal(t, withNames(h.actual(want)), withNames(got), "the hub's answer equals the example: %s", got)
@@ -177,8 +178,8 @@ func (h *exampleHub) runHTTP(t *testing.T, e example) {
 	h.requireSame(t, wantBody, h.readBody(t, response, e.then, strings.Count(wantBody, "\n")+1))
 }
 
-// readBody returns the body, or the first lines of an event stream: as many as count. After the first blank
-// line, it carries out the given action, if there is one.
+// readBody returns the body of a response. It reads an event stream only until it has read the given number
+// of lines. If an action is given, readBody carries it out after the first blank line.
 func (h *exampleHub) readBody(t *testing.T, response *http.Response, action string, count int) string {
 	var body strings.Builder
 	lines := bufio.NewReader(response.Body)
@@ -228,8 +229,8 @@ func (h *exampleHub) runWebSocket(t *testing.T, e example) {
 		switch text := line[2:]; {
 		case strings.HasPrefix(line, "< "):
 			got := received(ctx, conn)
-			// The answer to a ping contains the newest position. The hub may not have advanced it yet for the
-			// last publish.
+			// The answer to a ping contains the newest position. This position may not include the last
+			// published event yet, so the ping is repeated.
 			for strings.Contains(sent, `"op":"ping"`) && withNames(text) != withNames(got) && ctx.Err() == nil {
 				time.Sleep(20 * time.Millisecond)
 				require.NoError(t, conn.Write(ctx, websocket.MessageText, []byte(sent)))

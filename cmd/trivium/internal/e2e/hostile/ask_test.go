@@ -30,7 +30,7 @@ type request struct {
 	body   string
 }
 
-// pollNow is a request that only checks the token.
+// pollNow is a poll that the hub answers at once. Attacks use it to see whether the hub accepts a token.
 const pollNow = "GET /poll?wait=0"
 
 // exchange holds the answer to a request, and the connection of the request. The status is 200 if a stream or

@@ -86,8 +86,8 @@ func foreignOrigins(t *testing.T, f *testbed) {
 			}
 		}
 	}
-	// A page cannot see the HTTP status. Therefore the hub sends a message with the reason for the refusal if
-	// the page's origin is allowed.
+	// If a WebSocket handshake fails, a page cannot see the HTTP status. Therefore, if the page's origin is
+	// allowed, the hub accepts the handshake and then sends a message with the reason for the refusal.
 	x := f.do(t, request{line: "GET /ws", header: []string{"Origin: " + own}})
 	require.Equal(t, []int{http.StatusUnauthorized, 4401}, []int{x.status, x.code})
 }

@@ -26,11 +26,11 @@ var filterAttacks = []attack{
 	{"polls with a token whose rights consist of 1024 filters", costlyRights},
 }
 
-// deepPrefix is a topic with the maximum number of tokens, without its last token.
+// deepPrefix is the first 15 parts of a topic. A topic has at most 16 parts (topic tokens).
 const deepPrefix = "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o."
 
-// deepFilters returns n filters of 16 tokens. All tokens except the last match deepPrefix, by name
-// or by wildcard. No topic contains the last token.
+// deepFilters returns n filters of 16 topic tokens each. The first 15 topic tokens of a filter match
+// deepPrefix, by name or by wildcard. The last one is in no topic, so the filter matches no event.
 func deepFilters(rng *rand.Rand, n int) []string {
 	filters := make([]string, n)
 	for i := range filters {

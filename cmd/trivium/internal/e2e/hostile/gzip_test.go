@@ -17,7 +17,7 @@ var gzipAttacks = []attack{
 	{"compressed bodies that decompress to a thousand times their size", expandingBodies},
 }
 
-// gzipped compresses text followed by n<<20 repetitions of the string run.
+// gzipped compresses a string that consists of the parameter text and n<<20 copies of the parameter run.
 func gzipped(t *testing.T, text, run string, n int) string {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)

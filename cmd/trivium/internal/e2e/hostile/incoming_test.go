@@ -108,9 +108,9 @@ func endlessBodies(t *testing.T, f *testbed) {
 }
 
 func endlessMessages(t *testing.T, f *testbed) {
-	// The hub brief has a short read timeout. It must close each WebSocket whose message is not complete in
-	// time, and free the memory of the message. On a slow machine, brief may also refuse requests; the test
-	// repeats them.
+	// This hub has a short read timeout. It must close a WebSocket if a message is not complete within the
+	// timeout, and free the memory of the message. On a slow machine, it may also refuse requests, which the
+	// test then repeats.
 	const overdue = 20
 	brief := f.serveAlone(t, "--read-timeout", "1s")
 	unfinished := string(clientFrame(opText, []byte(strings.Repeat(" ", 60<<10))))

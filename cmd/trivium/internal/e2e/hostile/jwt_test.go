@@ -210,7 +210,8 @@ func ownKeys(t *testing.T, f *testbed) {
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(nil)))
 		shut(t, f.sign(f.strange, `{"alg":"RS256",`+more+`}`, claims(map[string]string{"iss": quoted(f.url)})))
 	}
-	// The header of a valid token may have any members, except unknown ones that its member "crit" lists.
+	// The hub ignores keys and URLs in the header of a valid token. It refuses a header with a member "crit",
+	// or with a member "b64" that is not true.
 	f.requireAccepted(t, f.sign(f.rsa, `{"alg":"RS256","jku":"`+f.url+`/lure","x5u":"`+f.url+`/lure","jwk":`+jwk+`}`, claims(nil)))
 	for _, more := range []string{
 		`"crit":["exp"],"exp":1`, `"crit":[]`, `"crit":null`, `"crit":"x"`, `"crit":["b64"],"b64":true`, `"b64":false`,

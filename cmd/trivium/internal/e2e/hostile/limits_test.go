@@ -23,7 +23,8 @@ var limitAttacks = []attack{
 	{"more new subscriptions or events per second than the limits per token allow", exceedRates},
 }
 
-// holdConnection opens a stream that stays open. forwarded is the value of the header X-Forwarded-For.
+// holdConnection opens a stream that stays open. The parameter forwarded is the value of the request's header
+// X-Forwarded-For.
 func (f *testbed) holdConnection(t *testing.T, p *hubtest.Process, token, forwarded string) *exchange {
 	t.Helper()
 	return f.start(t, request{hub: p, line: "GET /sse?topic=quiet", token: token, header: []string{"X-Forwarded-For: " + forwarded}})

@@ -89,8 +89,8 @@ func (c *pollClient) answer() (status int, answer decode.PollAnswer, err error) 
 	return response.StatusCode, answer, err
 }
 
-// events polls from a position until an answer contains events, and returns this answer. If asked is set, the caller has
-// already sent the first poll.
+// events polls from a position until an answer contains events, and returns this answer. If the parameter
+// asked is true, the caller has already sent the first poll.
 func (c *pollClient) events(asked bool, query, cursor string) (answer decode.PollAnswer, err error) {
 	answer.Cursor = cursor
 	for len(answer.Events) == 0 {

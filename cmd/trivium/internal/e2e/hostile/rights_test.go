@@ -171,8 +171,8 @@ func foreignHistory(t *testing.T, f *testbed) {
 	}
 	publishAs(p, t, f, "x.seen")
 	epoch, _, _ := strings.Cut(own, "-")
-	// history subscribes with the start position in query or header. It returns the topics of the events
-	// that the token receives, and the gap, if there is one.
+	// history reads retained events over all transports. The parameter query or the parameter header contains
+	// the start position. history returns the topics of the received events, and the gap, if there is one.
 	history := func(query, header string) (topics []string, gap *hub.Gap) {
 		x := f.do(t, request{hub: p, line: pollNow + "&" + query, token: narrow, header: lines(header)})
 		require.Equal(t, http.StatusOK, x.status, query)

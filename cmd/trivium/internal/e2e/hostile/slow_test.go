@@ -243,9 +243,10 @@ func stalledPolls(t *testing.T, f *testbed) {
 	}), "every client receives the whole event")
 }
 
-// stalledApart opens streams whose clients stop reading, each within a different large event, and publishes
-// so much that retention removes these events. The hub keeps such events in memory for their streams, up to a
-// limit for all of them. It must disconnect the streams of the other events and count them.
+// stalledApart opens streams whose clients stop reading, each within a different large event. Then it
+// publishes so much that retention removes these events. The hub keeps a removed event in memory until the
+// stream has received the rest of it, but limits the total size of these events. It must disconnect, and
+// count, the streams whose events it does not keep because of this limit.
 func stalledApart(t *testing.T, f *testbed) {
 	const streams, share = 100, 16 * hubtest.Mebibyte
 	c := f.newSlowClients(t, "--retain-bytes", "8MiB")

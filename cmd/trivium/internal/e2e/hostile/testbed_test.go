@@ -155,8 +155,8 @@ func (f *testbed) tokensText() string {
 	return b.String()
 }
 
-// change changes the entry of a token in the tokens file, or removes it if the function returns
-// false.
+// change calls the parameter change to modify the entry of a token in the tokens file. If the call returns
+// false, the entry is removed.
 func (f *testbed) change(t *testing.T, name string, change func(*tokenEntry) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -127,12 +127,11 @@ func tokenNotYet(t *testing.T, f *testbed) {
 	}
 }
 
-// place is a part of a request that can contain a token: the request line, to which target adds the token, or a header
-// line, which header returns.
+// place is a part of a request that can contain a token: the request line or a header line.
 type place struct {
 	name   string
-	target func(line, token string) string
-	header func(token string) string
+	target func(line, token string) string // adds the token to the request line; nil for a header line
+	header func(token string) string       // returns the header line; nil for the request line
 }
 
 var places = []place{
@@ -147,7 +146,8 @@ var places = []place{
 	{"cookie", nil, func(token string) string { return "Cookie: a=b; trivium_token=" + token + "; c=d" }},
 }
 
-// tryPlaces sends a request with tokens in several places, and requires the status.
+// tryPlaces sends a request that contains one or more tokens, and requires the given status. The map in
+// contains the tokens; the key of a token is the index of its place in places.
 func (f *testbed) tryPlaces(t *testing.T, status int, target string, in map[int]string) {
 	t.Helper()
 	r := request{line: target}
@@ -205,7 +205,8 @@ func tokenPlaces(t *testing.T, f *testbed) {
 	require.Equal(t, "trivium.v1", x.header.Get("Sec-WebSocket-Protocol"))
 	x = f.do(t, request{line: "POST /session", header: []string{places[cookie].header(right)}, body: "{}"})
 	require.Equal(t, http.StatusUnauthorized, x.status, "a cookie does not create a session")
-	// A token can also be the password of basic authentication. A cookie does not take precedence over it.
+	// A token can also be the password of basic authentication. It is ignored if the request has a cookie
+	// with a token, or may come from a page of another site.
 	for _, target := range []string{"GET /sse", "GET /ws", pollNow, "POST /publish", "POST /publish/hostile"} {
 		basic := "Authorization: Basic " + hubtest.Basic("anybody", right)
 		f.requireRefusedAt(t, target, http.StatusUnauthorized, "", "Authorization: Basic "+hubtest.Basic(right, wrong))

@@ -109,9 +109,9 @@ func TestSetClockAhead(t *testing.T) {
 }
 
 // For a while, the clock of the NATS server is an hour ahead, so that the times of the events in the stream
-// are not in order. A poll with since must still begin no later than the first event that is not older than
-// since. This holds for a hub that read the stream while the clock was ahead, and for a hub that was started
-// later.
+// are not in order. A poll with a start time (since) must still skip no event that has this time or a later
+// one. This is required of a hub that has read the stream while the clock was ahead, and of a hub that is
+// started afterwards.
 func TestSinceInClockSkew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("many events take a long time")

@@ -238,7 +238,7 @@ func (c *chaos) allHave(data string) bool {
 	return true
 }
 
-// containsAll reports whether the set all contains each key of the set part.
+// containsAll reports whether every key of the second set is in the first one.
 func containsAll(all, part map[string]bool) bool {
 	for key := range part {
 		if !all[key] {

@@ -87,8 +87,8 @@ func TestDemoUnderGoRun(t *testing.T) {
 	require.Contains(t, p.Log(), `"msg":"the hub has stopped"`)
 }
 
-// The demo page needs no token. The hub still checks the Origin and Host headers of its requests, and
-// does not serve it with --demo off.
+// The demo page can be loaded without a token. The hub still checks the Origin and Host headers of requests
+// for the page. With --demo off, the hub does not serve the page.
 func TestDemoGrantsNoAccess(t *testing.T) {
 	closed := hubtest.Start(t, hubtest.Program(t, nil, hubtest.AnyPorts...))
 	open := hubtest.Start(t, hubtest.Program(t, nil, append(hubtest.AnyPorts, "--auth", "none")...))

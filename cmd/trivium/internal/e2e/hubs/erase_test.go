@@ -12,8 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/cmd/trivium/internal/settings"
 )
 
-// dataAfter calls next until it returns an event whose data equals the parameter last, and returns the data
-// of all events. next returns the data of the next message, and whether the message is an event.
+// dataAfter calls the parameter next repeatedly, until it returns an event whose data equals the parameter
+// last. It returns the data of all events. Each call of next reads one message; it returns the data of this
+// message, and whether the message is an event.
 func dataAfter(t *testing.T, last string, next func() (data string, isEvent bool)) (all []string) {
 	t.Helper()
 	for len(all) == 0 || all[len(all)-1] != last {
@@ -96,7 +97,8 @@ func TestErase(t *testing.T) {
 }
 
 // requireNoneOf resumes after each of the first four events, over all transports, and requires that the
-// erased events do not arrive. ids are the IDs of five events; ids[1] and ids[3] are erased.
+// erased events do not arrive. The parameter ids contains the IDs of five events. The events with the IDs
+// ids[1] and ids[3] are erased.
 func requireNoneOf(t *testing.T, p *hubtest.Process, ids []string) {
 	for i, want := range [][]string{{`"secret 2"`, `"secret 4"`}, {`"secret 2"`, `"secret 4"`}, {`"secret 4"`}, {`"secret 4"`}} {
 		query := "topic=a&cursor=" + ids[i]

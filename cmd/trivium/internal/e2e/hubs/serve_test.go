@@ -74,8 +74,8 @@ func TestEveryTransportDeliversSameEvents(t *testing.T) {
 	}
 }
 
-// A hub drains while it has subscribers on every transport, one of which does not read. All other
-// subscribers receive all events before they are disconnected.
+// A hub drains while it has subscribers on every transport. One of the subscribers does not read. All others
+// receive all events before they are disconnected.
 func TestDrainDeliversEverything(t *testing.T) {
 	t.Parallel()
 	window := 2 * time.Second // the value of --drain

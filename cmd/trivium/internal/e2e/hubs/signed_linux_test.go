@@ -56,8 +56,8 @@ func signedOnce(t *testing.T, secret []byte, args []string) bool {
 		}
 		return events, replayed, dropped
 	}
-	// A hub recognizes a datagram that it has published itself by its own cache, and a datagram
-	// that the other hub has published by the event in the stream.
+	// A hub finds a datagram that it has already published in its own cache. If the other hub has published
+	// the datagram, the stream already contains the event.
 	require.Eventually(t, func() bool {
 		events, replayed, dropped := count()
 		return dropped > 0 || events+replayed >= 2*datagrams+2*datagrams+2*datagrams

@@ -17,7 +17,8 @@ import (
 	"github.com/trivium-hub/trivium/hub/testkit"
 )
 
-// A signal ends a hub that is still starting, because the NATS cluster that it has connected to is not complete.
+// The test starts a hub with a NATS cluster that is not complete. Therefore the hub is connected to NATS but
+// cannot finish its start. A signal must end the hub.
 func TestSignalDuringStart(t *testing.T) {
 	ports := testkit.FreePorts(t, 4)
 	nats := natstest.Start(t, natstest.Place{Name: "alone", Port: ports[0], Peers: ports[1:], Store: t.TempDir()})
