@@ -14,7 +14,7 @@ import (
 )
 
 // longLog returns a hub with an in-memory log of 50 events and n events in the stream. The topics t.0 to
-// t.9 repeat, but each event that would have the topic t.3 has the topic x.
+// t.9 repeat, but each event that would have the topic t.3 has the topic x instead.
 func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	t.Helper()
 	h, e := startHub(t, Config{Store: t.TempDir(), Retention: hub.Retention{Events: 10 * n}}, hub.Retention{Events: 50})
@@ -37,8 +37,8 @@ func longLog(t *testing.T, n int) (*hub.Hub, *Engine, []*hub.Event) {
 	return h, e, live.Events
 }
 
-// A subscriber that starts before the in-memory log, at a cursor or at a time, receives all later events
-// that match its filter, as if the in-memory log were as long as the stream.
+// A subscriber that starts at a cursor or a time before the oldest event of the in-memory log receives all
+// later events that match its filter, as if the in-memory log were as long as the stream.
 func TestReplayOlderThanMemory(t *testing.T) {
 	h, _, all := longLog(t, 3000)
 	tip := uint64(len(all))
@@ -111,8 +111,8 @@ func TestReplaysDoNotDelayLiveSubscribers(t *testing.T) {
 	require.Empty(t, live.Gaps)
 }
 
-// If events are deleted from the stream, a subscriber that starts before them gets a gap in their place
-// if its filter matches a deleted event.
+// Events that were deleted from the stream cause a gap for each subscriber that starts before them and whose
+// filter matches one of them.
 func TestDeletedRangesBecomeGaps(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	stream, err := e.js.Stream(t.Context(), e.cfg.Stream)
@@ -153,7 +153,7 @@ func TestDeletedRangesBecomeGaps(t *testing.T) {
 	require.Len(t, newest.Events, 450)
 }
 
-// If all events since a time were deleted, SeqAt returns the last sequence of the log for that time.
+// SeqAt returns the last sequence of the log if all events at or after the requested time were deleted.
 func TestSinceWithDeletedNewestEvents(t *testing.T) {
 	h, e, all := longLog(t, 500)
 	last, err := h.Publish(t.Context(), one("late"))

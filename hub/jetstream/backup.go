@@ -18,9 +18,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A backup is one line of JSON (backupHeader), followed by JetStream's snapshot in pieces. Each piece
-// is preceded by its length as four bytes, big endian. A length of zero ends the pieces. The last part
-// is the SHA-256 of everything before it, which shows whether the backup is truncated or damaged.
+// A backup is one line of JSON (backupHeader), followed by JetStream's snapshot in pieces. Each piece is
+// preceded by its length as four bytes, big endian. A length of zero marks the end of the snapshot. It is
+// followed by the SHA-256 of all preceding bytes, which shows whether the backup is truncated or damaged.
 
 const (
 	backupFormat   = "trivium-backup"

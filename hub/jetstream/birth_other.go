@@ -4,5 +4,5 @@ package jetstream
 
 import "os"
 
-// birthTime returns 0: on this system, creation times of files are not read.
+// birthTime returns 0, because the creation time of a file is read only on Linux.
 func birthTime(*os.File) int64 { return 0 }

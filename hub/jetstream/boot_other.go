@@ -2,6 +2,6 @@
 
 package jetstream
 
-// bootID returns "": on this system, boots cannot be distinguished. If the store was not closed
-// cleanly, the engine must assume that the machine was restarted.
+// bootID returns "", because the ID of a boot is read only on Linux. On other systems, if the store was not
+// closed cleanly, the engine must assume that the machine was restarted.
 func bootID() string { return "" }

@@ -14,9 +14,9 @@ import (
 // The leader sets the time of each message by its own clock, and the clocks of servers differ. Times
 // can therefore decrease from one message to the next after an election, or after a clock was set back.
 // JetStream searches for a time by bisection, which assumes increasing times, and may skip the first
-// message with that time. The engine therefore records the largest decrease of times in the stream, the
-// clock regression. To find a time, it searches for the time minus the regression, so that it skips no
-// message, and reads the messages from there on.
+// message with that time. The engine therefore records the clock regression: the largest amount by which
+// the time of a message is earlier than the time of a preceding message. To find a time, the engine searches
+// for the time minus the regression, so that it skips no message, and reads the messages from there on.
 
 const (
 	clockSamples = 64 // maximum number of sampled messages; they precede the first observed message
@@ -24,7 +24,7 @@ const (
 	sinceBatch   = 1000
 )
 
-// clocks records the largest decrease of times in the stream.
+// clocks observes the times of messages to determine the clock regression.
 type clocks struct {
 	sampling sync.Mutex // held while older messages are sampled; taken before mu
 	sampled  bool       // guarded by sampling
@@ -33,7 +33,7 @@ type clocks struct {
 	begin      uint64        // the first observed sequence; 0: none yet
 	highest    time.Time     // latest time of the observed messages
 	lowest     time.Time     // earliest time of the observed messages
-	regression time.Duration // the largest decrease
+	regression time.Duration // the clock regression so far
 }
 
 // observe records the time of a live message. Messages must be observed in the order of the stream.
@@ -76,7 +76,7 @@ func (c *clocks) observeOlder(times []time.Time) {
 	}
 }
 
-// clockRegression returns the largest known decrease of times. The first call also samples messages
+// clockRegression returns the clock regression, as far as it is known. The first call also samples messages
 // that precede the observed ones.
 func (e *Engine) clockRegression(ctx context.Context, first, last uint64) (time.Duration, error) {
 	c := &e.clocks

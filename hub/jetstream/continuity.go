@@ -78,7 +78,7 @@ func (c *continuity) newest() []anchor {
 }
 
 // recordLeader records the leader that the server named in its description of the stream, and counts a
-// change if it is a new leader.
+// change of the leader if the server named another leader before.
 func (c *continuity) recordLeader(info *jetstream.StreamInfo) {
 	if info.Cluster == nil || info.Cluster.Leader == "" {
 		return
@@ -135,8 +135,8 @@ func (e *Engine) verify(ctx context.Context) error {
 	return nil
 }
 
-// retryVerify calls verify until it succeeds, publishing is impossible, or timeouts.ack is over. If
-// a leader fails to answer one request, it is usually only slow.
+// retryVerify calls verify until it succeeds, publishing is impossible, or timeouts.ack is over. A single
+// failure is not final, because a leader that does not answer one request is usually only slow.
 func (e *Engine) retryVerify(ctx context.Context, verify func(context.Context) error) error {
 	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()

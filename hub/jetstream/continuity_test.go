@@ -144,8 +144,8 @@ func TestVerificationIsRepeated(t *testing.T) {
 	}
 }
 
-// The engine reports why a new epoch began, even if another goroutine reads the new epoch before the
-// server has answered the goroutine that began it.
+// If the engine begins a new epoch, it reports the reason, even if another goroutine of the engine detects
+// the new epoch before the server has answered the request that set it.
 func TestReasonOfNewEpochIsKept(t *testing.T) {
 	_, e := startHub(t, Config{Store: t.TempDir()}, hub.Retention{})
 	info := retried(t, func() (*jetstream.StreamInfo, error) { return e.check(t.Context()) })

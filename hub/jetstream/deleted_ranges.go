@@ -13,9 +13,9 @@ import (
 // replicas have events. Therefore the engine reads a deleted range from the leader before it
 // reports a gap.
 
-// deleted returns the log elements for the sequences between after and before. It is called if a replica
-// has no messages there. It returns the leader's events, at most limit, and the elements of deletedRange
-// for the sequences that the leader lacks too.
+// deleted returns the log elements for the range (after, before), in which a replica has no messages: the
+// leader's events, at most limit, and the elements that deletedRange returns for the sequences that the
+// leader lacks too.
 func (e *Engine) deleted(ctx context.Context, after, before uint64, limit int) ([]*hub.Event, error) {
 	if e.cfg.Replicas == 1 {
 		return e.deletedRange(ctx, after, before-1)

@@ -62,7 +62,7 @@ func openEmbedded(cfg *Config, timeout time.Duration) (_ *embedded, err error) {
 }
 
 // logLowSpace logs a warning if the disk will be full before the stream reaches its limit. The
-// parameter has is the current size of the stream in bytes.
+// second parameter is the current size of the stream in bytes.
 func (e *embedded) logLowSpace(cfg *Config, has uint64) {
 	if free, known := freeSpace(e.store.dir); known && free+has < uint64(cfg.Retention.Bytes) {
 		cfg.Logger.Warn("the disk of the store has less free space than the configured retention",

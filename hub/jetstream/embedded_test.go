@@ -37,7 +37,8 @@ func TestEmbedded(t *testing.T) {
 	})
 }
 
-// reopen closes the hub, lets change edit the store's state file, and opens the store again.
+// reopen closes the hub, calls the function change to edit the content of the store's state file, and starts
+// a hub on the store again.
 func reopen(t *testing.T, h *hub.Hub, cfg Config, change func(*state)) (*hub.Hub, *Engine) {
 	t.Helper()
 	require.NoError(t, h.Close())

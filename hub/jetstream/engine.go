@@ -206,8 +206,8 @@ func (e *Engine) connect() (err error) {
 	return e.watchLeader()
 }
 
-// cancelRequests ends the contexts that linked has returned, because no answer can arrive after a
-// disconnect.
+// cancelRequests ends all contexts that the method linked has created. It is called when the
+// connection is lost or the engine fails.
 func (e *Engine) cancelRequests() {
 	e.connectedMu.Lock()
 	defer e.connectedMu.Unlock()

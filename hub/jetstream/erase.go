@@ -27,7 +27,7 @@ import (
 // "$", so no event has this subject.
 const erasedSubject = "$erased"
 
-// headerErased is the header of an erasure that contains the sequence of the erased event.
+// headerErased is a header of erasures. Its value is the sequence of the erased event.
 const headerErased = "Trivium-Erased"
 
 // maxErasures is the maximum number of sequences in an erasures set, 8 bytes each. If there are more,
@@ -79,8 +79,8 @@ func (s *erasures) newestLost(after, through uint64) uint64 {
 }
 
 // forget removes the sequences before first, because retention has removed their messages from the
-// stream. It keeps the consecutive sequences directly before first, because a subscriber at one of
-// these positions has lost nothing.
+// stream. It keeps the unbroken run of sequences that ends directly before first: a subscriber at one of
+// these positions has lost nothing, because there is no lost event between its position and first.
 func (s *erasures) forget(first uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +108,7 @@ func (e *Engine) erasedRange(seq uint64) *hub.Event {
 // deletedRange returns the log elements for the range (after, through], in which the leader has no
 // messages. This hub may not have read the erasures of the range yet, so deletedRange reads new
 // erasures from the leader before it reports a loss. If another replica has messages of the range,
-// it returns their elements instead, which may end before through.
+// it returns the elements for these messages instead, which may cover only the first part of the range.
 func (e *Engine) deletedRange(ctx context.Context, after, through uint64) ([]*hub.Event, error) {
 	lost := e.erased.newestLost(after, through)
 	if lost > after {

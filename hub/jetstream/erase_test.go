@@ -52,9 +52,9 @@ func filesContaining(t *testing.T, dir, text string) (files []string) {
 	return files
 }
 
-// After an erasure, no file of the store contains the bytes of the event. A hub that starts later
-// reports no gap at its position, whether the position is in the in-memory log or only in the
-// stream.
+// After an erasure, no file of the store contains the bytes of the event. After a restart of the hub too, a
+// subscriber that starts at or before the erased event gets no gap, whether the position of the event is in
+// the in-memory log or only in the stream.
 func TestErasureSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	for _, after := range []int{0, 500} { // number of events after the erased one, which is then in the newest block or in an older one
@@ -147,8 +147,8 @@ func testErased(t *testing.T, c *cluster) {
 
 var errNoEvent = hub.ErrNoEvent
 
-// requireErased reads the log from each position. It requires that the reader receives all events
-// except the erased ones, and no gap.
+// requireErased subscribes at each position in ids. It requires that each subscriber receives all later
+// events except the erased ones, and no gap. erased contains the indices of the erased events in ids.
 func requireErased(t *testing.T, name string, h *hub.Hub, ids []hub.Cursor, erased ...int) {
 	t.Helper()
 	for i := range ids {

@@ -49,9 +49,9 @@ func newFollower(e *Engine, last uint64, deliver func([]*hub.Event)) *follower {
 	return f
 }
 
-// follow creates a consumer, and a new one after each failure, until ctx ends. It waits before it
-// creates a new consumer, longer after each of several failures in a row. It logs an error only if it
-// differs from the previous one.
+// follow creates a consumer, and a new one after each failure, until ctx ends. It pauses before it
+// creates a new consumer, and doubles the pause with each further failure, up to maxPause. It logs an error
+// only if the error differs from the previous one.
 func (f *follower) follow(ctx context.Context) {
 	pause, logged := retryWait, ""
 	for ctx.Err() == nil {
@@ -185,7 +185,7 @@ func (f *follower) waitBroken(ctx context.Context, broken <-chan error) error {
 	}
 }
 
-// setBroken records the reason why the consumer failed; nil means that the current one works.
+// setBroken records the reason why the consumer failed, or nil if the current consumer works.
 func (f *follower) setBroken(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

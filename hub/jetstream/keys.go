@@ -18,12 +18,13 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// keys remembers the newest publishes with an idempotency key by all hubs, as read from the stream,
-// up to hub.MaxIdempotencyKeys. JetStream alone does not suffice: it removes an ID when the events
-// expire, and cannot return the result of a publish after its first event was removed.
+// keys remembers the newest publishes that have an idempotency key, at most hub.MaxIdempotencyKeys. The
+// engine reads them from the stream, so they include the publishes of all hubs. JetStream alone does not
+// suffice: it removes an ID when the events expire, and cannot return the result of a publish after its
+// first event was removed.
 //
-// Each publisher, identified by the subject of its token, may hold only a share of the keys. The keys
-// that it used on all hubs count, because it may publish through several hubs.
+// Each publisher, identified by the subject of its token, may hold only a share of the keys. Keys
+// that it sent to other hubs count too, because it may publish through several hubs.
 type keys struct {
 	mu    sync.Mutex
 	byID  map[idHash]keyedPublish
@@ -228,8 +229,8 @@ func (e *Engine) repeatAnswer(before keyedPublish, this keyedContent) (hub.Curso
 }
 
 // storedPublish returns the earlier publish whose first message has the sequence seq and the given ID.
-// If that message was removed and keys does not contain the publish, its content is unknown, and
-// storedPublish returns current, the publish of the caller.
+// If that message was removed and e.keys does not contain the publish either, the content of the publish is
+// unknown. In that case, storedPublish returns the parameter current, which describes the caller's publish.
 func (e *Engine) storedPublish(ctx context.Context, id string, seq uint64, current keyedPublish) (keyedPublish, error) {
 	ctx, cancel := e.linked(ctx, e.timeouts.ack)
 	defer cancel()

@@ -67,8 +67,8 @@ func (l *lane) enter(ctx context.Context, publisher string, n int64) error {
 		return nil
 	}
 	q := l.queues[publisher]
-	// A publish may wait only if its publisher's waiting publishes have less than half as many bytes as
-	// are still free for waiting publishes. Other publishers therefore always have some space.
+	// A publish may wait only if the total size of its publisher's waiting publishes is less than half of
+	// the space that is still free for waiting publishes. Some space therefore always remains for others.
 	if held := heldBy(q); 2*held >= l.maxWaiting-l.waiting {
 		l.mu.Unlock()
 		return hub.ErrOverloaded

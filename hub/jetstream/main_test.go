@@ -72,7 +72,8 @@ type logger interface {
 	Log(...any)
 }
 
-// retried repeats read while JetStream does not answer in time, as the hub does.
+// retried calls the function read, and repeats the call while JetStream does not answer in time. The hub
+// repeats its reads in the same way.
 func retried[T any](t logger, read func() (T, error)) T {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(retryWait) {

@@ -25,7 +25,8 @@ type mark struct {
 	seq uint64
 }
 
-// readMark returns the highest sequence that a subscriber of the store may have seen, or 0 if none is recorded.
+// readMark returns the highest sequence that a subscriber may have received from the store in dir, or 0 if
+// none is recorded.
 func readMark(dir string) (uint64, error) {
 	data, err := os.ReadFile(filepath.Join(dir, markName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -45,7 +46,7 @@ func readMark(dir string) (uint64, error) {
 	return seq, nil
 }
 
-// openMark opens the file and writes seq, the end of the log, to it.
+// openMark opens the high-water file and writes the sequence seq, the end of the log, to it.
 func openMark(dir string, seq uint64) (*mark, error) {
 	f, err := os.OpenFile(filepath.Join(dir, markName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

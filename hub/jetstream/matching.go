@@ -79,8 +79,8 @@ func (e *Engine) ReadMatching(ctx context.Context, set hub.FilterSet, seq, throu
 	return elements[:min(len(elements), limit.Events)], nil
 }
 
-// fewSubjects returns the subjects of the stream that the set selects. It returns an error if there
-// are too many.
+// fewSubjects returns the subjects of the stream that match the filter set, or an error if there are more
+// than maxSubjects.
 func (e *Engine) fewSubjects(ctx context.Context, set hub.FilterSet) (subjects []string, err error) {
 	errTooMany := fmt.Errorf("more than %d subjects are selected", maxSubjects)
 	if set.Len() > maxSubjects {
@@ -196,8 +196,8 @@ func (e *Engine) confirm(ctx context.Context, subject string, from uint64, found
 type span struct{ after, through uint64 }
 
 // missingSpans returns the ranges in (after, through] in which the leader has no messages, in order. It
-// returns an error if the leader does not answer, or if its last sequence is lower than reached or
-// through.
+// returns an error if the leader does not answer, if its list of deleted messages is too long or incomplete,
+// or if its log ends before a sequence that was already read. The parameter reached is such a sequence.
 func (e *Engine) missingSpans(ctx context.Context, after, through, reached uint64) ([]span, error) {
 	info, err := e.check(ctx)
 	if err != nil {
@@ -234,8 +234,8 @@ func (e *Engine) missingSpans(ctx context.Context, after, through, reached uint6
 	return spansOf(answer.State.Deleted, answer.State.FirstSeq, span{after, through}), nil
 }
 
-// spansOf returns the parts of within in which every sequence is lower than first or in deleted. deleted
-// must be sorted.
+// spansOf returns the ranges of missing sequences in the given span: the sequences lower than first, and the
+// sequences in the sorted slice deleted.
 func spansOf(deleted []uint64, first uint64, within span) (spans []span) {
 	if end := min(max(first, 1)-1, within.through); end > within.after {
 		spans = []span{{within.after, end}}
@@ -252,8 +252,9 @@ func spansOf(deleted []uint64, first uint64, within span) (spans []span) {
 	return spans
 }
 
-// lostRanges returns the parts of the ranges that were not erased. Like deletedRange, it reads new
-// erasures from the leader first.
+// lostRanges returns, for each missing range that contains sequences that were not erased, the part from the
+// beginning of the range to the newest such sequence. Before it reports a loss, it reads new erasures from
+// the leader, as deletedRange does.
 func (e *Engine) lostRanges(ctx context.Context, missing []span) (lost []span, err error) {
 	for again := range 2 {
 		lost = lost[:0]
@@ -272,10 +273,10 @@ func (e *Engine) lostRanges(ctx context.Context, missing []span) (lost []span, e
 	return lost, nil
 }
 
-// arrange returns the log elements of (seq, upTo]: the found events that are not in a missing range, and
-// the lost ranges. A lost range extends back to the previous element. Therefore arrange inserts an
-// erased range directly before a lost range if no other element ends there. It also appends one that
-// ends at upTo if the last element ends earlier.
+// arrange returns the log elements of (seq, upTo] in order: the found events that are not in a missing range,
+// and the lost ranges. The element of a range contains only the end of the range; the range begins after the
+// previous element. Therefore arrange inserts an erased range directly before a lost range if no other
+// element ends there. If the last element ends before upTo, it appends an erased range that ends at upTo.
 func (e *Engine) arrange(seq, upTo uint64, found []*hub.Event, missing, lost []span) (elements []*hub.Event) {
 	var left []*hub.Event
 	for _, event := range found {

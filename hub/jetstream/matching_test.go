@@ -12,7 +12,7 @@ import (
 	"github.com/trivium-hub/trivium/hub/enginetest"
 )
 
-// readWith reads the range (seq, through] by repeated calls of read. It returns the events of the set,
+// readWith calls the function read until it has read the range (seq, through]. It returns the events of the set,
 // and the sequences of the deleted ranges.
 func readWith(t *testing.T, set hub.FilterSet, seq, through uint64, read func(seq uint64) ([]*hub.Event, error)) (events []string, missing map[uint64]bool) {
 	t.Helper()

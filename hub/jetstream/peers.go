@@ -20,8 +20,8 @@ func (e *Engine) peerSubject(id string) string {
 	return "_TRIVIUM." + e.cfg.Stream + ".peer." + id
 }
 
-// ServePeers starts to answer requests of the other hubs that use the stream, until Close. answer
-// must not block. ServePeers must be called once, after Start.
+// ServePeers makes the engine answer requests from the other hubs that use the stream, until Close is called.
+// The function answer must not block. ServePeers must be called once, after Start.
 func (e *Engine) ServePeers(id string, answer func(request []byte) []byte) error {
 	if e.server != nil {
 		return nil // no other hub uses an embedded server

@@ -18,12 +18,12 @@ import (
 // retryWait is the pause between two attempts of the same request.
 const retryWait = 100 * time.Millisecond
 
-// Limits of the messages that are sent before JetStream has answered.
+// Limits of publishes. Messages that were sent, but not answered by JetStream yet, are unacked.
 const (
 	maxBatch        = 1000      // events of an atomic batch; the limit of nats-server
 	maxBatches      = 16        // concurrent atomic batches of one hub; nats-server allows 50 for all its clients
-	maxUnacked      = 2048      // maximum messages of PublishEach without an answer
-	maxUnackedBytes = 256 << 10 // bytes of a batch without an answer; four times as many for PublishEach
+	maxUnacked      = 2048      // most unacked messages of a call of PublishEach
+	maxUnackedBytes = 256 << 10 // most unacked bytes of an atomic batch; four times as many for PublishEach
 )
 
 // Headers of an atomic batch (NATS ADR-50).
@@ -114,8 +114,8 @@ func (e *Engine) publishError(err error) error {
 	}
 }
 
-// retry calls try until it succeeds, until again(err) is false for its error, until publishing is
-// unavailable, or until timeouts.retry is over.
+// retry calls the function try until it succeeds. It stops earlier if again(err) is false, if publishing is
+// unavailable, if timeouts.retry is over, or if ctx or the engine ends.
 func (e *Engine) retry(ctx context.Context, again func(error) bool, try func(context.Context) (*jetstream.PubAck, error)) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeouts.retry)
 	defer cancel()

@@ -127,7 +127,7 @@ func (e *Engine) ReadAfter(ctx context.Context, seq uint64, limit hub.ReadLimit)
 	if !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return events, err
 	}
-	// The replica that answered has no messages, so read from the leader.
+	// The replica that answered has found no messages for this read, so read from the leader.
 	info, err := e.check(ctx)
 	if err != nil {
 		return nil, err

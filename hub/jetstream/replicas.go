@@ -246,7 +246,7 @@ func (e *Engine) requestStepDown(ctx context.Context, preferred string) error {
 	return nil
 }
 
-// messagesOf returns the messages of a replica up to the sequence to.
+// messagesOf returns the messages of a replica whose sequence is not higher than the parameter to.
 func (e *Engine) messagesOf(r replicaRead, to uint64) replicaMessages {
 	h := make(replicaMessages)
 	for _, m := range r.messages {
@@ -260,9 +260,9 @@ func (e *Engine) messagesOf(r replicaRead, to uint64) replicaMessages {
 // replicaMessages are the messages of one replica in a range, by sequence.
 type replicaMessages map[uint64]anchor
 
-// compare compares the messages from the sequence first on with the messages of another replica.
-// missing is the number of messages that the other replica lacks. different is the number of messages
-// that only the other replica has, or has with other content. Erased messages are not counted.
+// compare compares the messages with the messages of another replica. It ignores erased messages, and
+// messages whose sequence is lower than first. missing is the number of messages that the other replica
+// lacks. different is the number of messages that only the other replica has, or has with other content.
 func (h replicaMessages) compare(other replicaMessages, first uint64, erased *erasures) (missing, different int) {
 	for seq, a := range h {
 		switch b, ok := other[seq]; {

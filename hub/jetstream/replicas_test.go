@@ -126,8 +126,8 @@ func testSeekDamaged(t *testing.T, c *cluster, cfg Config, damaged int) {
 		})
 		require.Equal(t, "a", elements[0].Topic)
 	}
-	// A replica that is behind the leader lists only older messages, and messages that the leader
-	// has removed.
+	// A replica that is behind the leader does not list the newest messages, and still lists messages
+	// that the leader has removed. confirmNewest must correct both.
 	require.NoError(t, stream.DeleteMsg(t.Context(), 2000))
 	want := slices.Concat(sequences(1990, 1999), sequences(2001, 2100))
 	for _, l := range []listing{

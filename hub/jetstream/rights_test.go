@@ -100,8 +100,8 @@ func TestLostRights(t *testing.T) {
 	}
 }
 
-// testLostRight reduces the rights of the hub's NATS user to the rights in left, and later restores
-// them. The hub must report the missing right in an error that contains want. If refusesPublish is set,
+// testLostRight reduces the rights of the hub's NATS user to those in the parameter left, and later
+// restores them. The hub must report the missing right in an error that contains the text want. If refusesPublish is set,
 // the hub must also refuse to publish, and the rights are reduced and restored twice.
 func testLostRight(t *testing.T, left *server.Permissions, want string, refusesPublish bool) {
 	options := &server.Options{

@@ -58,9 +58,9 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 	if err != nil {
 		return nil, err
 	}
-	// From low on, the subject has at least as many messages as wanted. From high on, it has fewer.
-	// Messages may be added and removed during the search, so the counts only determine where the
-	// listing starts.
+	// The search keeps two bounds: [low, upTo] contains at least as many messages as wanted, or all
+	// messages of the subject, and [high, upTo] contains fewer than wanted. Messages may be added and
+	// removed during the search, so the counts only determine where the listing starts.
 	low, high := first, upTo+1
 	lowHas, missed := total-min(after, total), 0
 	for step := 1; lowHas > uint64(wanted+wanted/4+seekConcurrency) && high-low > 1; step++ {
@@ -88,16 +88,17 @@ func (e *Engine) newest(ctx context.Context, subject string, upTo uint64, wanted
 }
 
 // guess estimates a sequence between low and high. If messages are evenly distributed, slightly more messages
-// than wanted have a higher sequence. has is the number of messages whose sequence is at least low. missed is
-// the number of the latest guesses that were too high; each of them makes the result lower.
+// than wanted have a higher sequence. The parameter has is the number of messages whose sequence is at least
+// low. The parameter missed is the number of consecutive guesses before this one that were too high: each of
+// them makes the result lower.
 func guess(low, high, has, wanted uint64, missed int) uint64 {
 	share := float64(wanted+wanted/8+seekConcurrency/2) / float64(has)
 	span := float64(high-low) * min(math.Ldexp(share, 2*missed), 0.5)
 	return max(low+1, min(high-1, high-uint64(span)-1))
 }
 
-// pending returns the sequence of the subject's first message from seq on, and the number of its
-// messages from there on.
+// pending returns the sequence of the subject's first message at seq or later, and the number of the
+// subject's messages that are not older than that message.
 func (e *Engine) pending(ctx context.Context, subject string, seq uint64) (first, count uint64, err error) {
 	m, err := e.getDirect(ctx, getRequest{Seq: seq, Next: subject, Batch: 1})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {

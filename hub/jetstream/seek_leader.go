@@ -25,12 +25,13 @@ type listing struct {
 	found []uint64 // sequences of the newest messages, at most as many as wanted
 }
 
-// covers reports whether the listing is complete at seq: if found does not contain seq, the replicas
-// have no message there.
+// covers reports whether the listing is complete at seq, so that the replicas have no message there unless
+// l.found contains seq.
 func (l *listing) covers(seq uint64) bool { return seq < l.first || seq >= l.low }
 
-// confirmNewest returns the sequences of the leader's newest messages of the subject up to upTo. It
-// sends the leader concurrent requests for each listed message and for the ranges between them.
+// confirmNewest returns the sequences of the subject's newest messages in [1, upTo] on the leader, at most as
+// many as wanted. To check the listing, it sends the leader concurrent requests for each listed message and
+// for the ranges between them.
 func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, upTo uint64, wanted int) ([]uint64, error) {
 	found := l.found
 	if e.cfg.Replicas == 1 && (len(found) == wanted || l.low <= l.first) {
@@ -96,7 +97,7 @@ func (e *Engine) noteUnlisted(l *listing, newest []uint64) {
 	}
 }
 
-// nextFromLeader returns the sequence of the leader's first message of the subject from seq on. If there
+// nextFromLeader returns the sequence of the subject's first message at seq or later on the leader. If there
 // is none, it returns 1<<64 - 2, a sequence that no message has.
 func (e *Engine) nextFromLeader(ctx context.Context, subject string, seq uint64) (uint64, error) {
 	m, err := e.getFromLeader(ctx, getRequest{Seq: seq, Next: subject})
@@ -106,8 +107,8 @@ func (e *Engine) nextFromLeader(ctx context.Context, subject string, seq uint64)
 	return m.seq, err
 }
 
-// newestFromLeader returns the sequences of the leader's newest messages of the subject in [from, to], at most
-// wanted. It searches backwards in stretches, which grow while few messages are found.
+// newestFromLeader returns the sequences of the subject's newest messages in [from, to] on the leader, at
+// most as many as wanted. It searches backwards in stretches, which grow while few messages are found.
 func (e *Engine) newestFromLeader(ctx context.Context, subject string, from, to uint64, wanted int) (newest []uint64, err error) {
 	limit := wanted/walkParts + walkFirst // maximum number of messages per part
 	for span := uint64(max(walkFirst, wanted)); len(newest) < wanted && to >= from; {
@@ -137,7 +138,7 @@ func (e *Engine) newestFromLeader(ctx context.Context, subject string, from, to 
 	return newest[len(newest)-min(len(newest), wanted):], nil
 }
 
-// walkLeader returns the sequences of the leader's messages of the subject in [from, to]. If there are
+// walkLeader returns the sequences of the subject's messages in [from, to] on the leader. If there are
 // more than limit, it stops early, and the result is longer than limit.
 func (e *Engine) walkLeader(ctx context.Context, subject string, from, to uint64, limit int) (found []uint64, err error) {
 	for from <= to && len(found) <= limit {

@@ -38,8 +38,8 @@ type state struct {
 	Always  bool   `json:"sync_always"`
 	Epoch   string `json:"epoch,omitempty"`   // epoch of the stream; empty: unknown
 	Lock    uint64 `json:"lock_id,omitempty"` // file ID of the lock file; 0: unknown
-	// LockBorn is the creation time of the lock file, in nanoseconds since 1970; 0: unknown. It
-	// distinguishes a copy whose lock file has the same ID because the original was deleted.
+	// LockBorn is the creation time of the lock file, in nanoseconds since 1970; 0: unknown. If the
+	// original was deleted, the lock file of a copy may get the same file ID, but has another creation time.
 	LockBorn int64 `json:"lock_born,omitempty"`
 }
 
