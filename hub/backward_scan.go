@@ -64,8 +64,8 @@ func (b *backwardScan) advance(ctx context.Context, rr *replayReader) (done bool
 	return b.found == b.wanted || b.to <= begin, nil
 }
 
-// scanElements scans elements of the log. The slice must contain every element whose seq is above
-// scannedTo and at most the parameter to. It may also contain earlier elements.
+// scanElements scans elements of the log. The slice must contain all elements after scannedTo, up to the
+// parameter to. It may also contain earlier elements.
 func (b *backwardScan) scanElements(elements []*Event, to uint64) {
 	b.scanned++
 	for _, e := range elements {
@@ -103,9 +103,9 @@ func (b *backwardScan) usesSeeker(rr *replayReader) bool {
 	return rr.seeker != nil && b.set.Len() <= maxSeekFilters && (b.set.exact() || b.scanned >= scansBeforeSeek)
 }
 
-// sparseSeqs returns the seqs of the found events that must be read one by one. The last element of
-// found is excluded, because it is the first seq of the in-memory log. sparseSeqs returns nil if the
-// first found event is not seq+1, or if the events are so dense that whole chunks should be read.
+// sparseSeqs returns the seqs of the found events that must be read one by one. The last element of found is
+// excluded, because it is the first seq of the in-memory log. sparseSeqs returns nil if found does not begin
+// with seq+1, or if the events are so dense that whole chunks should be read.
 func (rr *replayReader) sparseSeqs(found []uint64, seq uint64) []uint64 {
 	if rr.seeker == nil || len(found) < 2 || found[0] != seq+1 {
 		return nil

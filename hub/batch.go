@@ -4,7 +4,8 @@ import "slices"
 
 // Batch is a sequence of events that a group offers to its subscribers. It belongs to one fan-out worker,
 // even if other workers offer the same events to other shards of the group. After Ready has returned, a Sink
-// must not use the batch, nor the bytes that Coalesce has returned for more than one event.
+// must not use the batch. It may still use bytes that Coalesce returned for a single event, but not for
+// several events.
 type Batch struct {
 	// Events are all events in (From, To] that match the group's filters, in order.
 	From, To uint64

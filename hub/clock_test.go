@@ -93,8 +93,8 @@ func TestSinceBeginsAtFirstEventWhenTimesDecrease(t *testing.T) {
 	})
 }
 
-// If a server's clock is an hour ahead, its events do not make other events expire early, and are
-// not kept longer than the retention age themselves.
+// If a server's clock is an hour ahead, its events do not make other events expire early. They are also not
+// kept longer than the retention age.
 func TestRetentionByAgeWhenTimesDecrease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := startLog(t, 0, 1000)
@@ -122,8 +122,8 @@ func TestRetentionByAgeWhenTimesDecrease(t *testing.T) {
 	})
 }
 
-// reopenedEngine uses the log of another engine, as an engine does after a restart. It delivers the
-// events after seq from.
+// reopenedEngine uses the log of another engine, as an engine does after a restart. It delivers the events
+// whose seq is greater than the field from.
 type reopenedEngine struct {
 	*logEngine
 	from uint64

@@ -13,7 +13,7 @@ const (
 	maxSteps     = 512  // number of topic tokens and groups processed before the lock is released for a moment
 )
 
-// delivery is the state of the method deliver, which reuses its memory for the next call.
+// delivery is the state of the method deliver. Later calls reuse its memory.
 type delivery struct {
 	mu          sync.Mutex // held by deliver, which any goroutine may call; locked before Hub.mu
 	candidates  []*group   // reused by matchTopic and applyErasure

@@ -12,11 +12,12 @@ type Engine interface {
 	// overlap, and deliver does not block. The Time of an event is the same on every hub and in every read. Time may
 	// decrease from one event to the next, because the clocks of servers differ.
 	//
-	// An element without a topic is not an event. It marks a deleted range: every event after the previous element, up
-	// to and including the element's ID, is lost. If Erases is set, the element is not a deleted range but an erasure:
-	// the hub removes the event with the seq Erases, which may or may not have been delivered. Any other sequence
-	// number between the previous element and the erasure belongs to an event that was erased earlier, or to no event.
-	// An erasure may have the seq of the previous element.
+	// An element without a topic is not an event. It marks a deleted range: every event after the previous
+	// element, up to and including the element's ID, is lost. If Erases is set, the element is not a deleted
+	// range but an erasure: the hub removes the event whose seq is the value of Erases. That event may or may
+	// not have been delivered. Any other sequence number between the previous element and the erasure belongs
+	// to an event that was erased earlier, or to no event. An erasure may have the seq of the previous
+	// element.
 	Start(deliver func([]*Event)) (Cursor, error)
 	// Publish appends all events or none to the log, in order, and returns the ID of the last one. The error wraps
 	// ErrUnavailable if a retry may succeed. After Close it is ErrClosed.
@@ -63,8 +64,8 @@ type MatchReader interface {
 	// ReadMatching returns the elements in (seq, through] that concern the set, in order: the events that
 	// match the set, and all deleted ranges. An element with Erases set states that no matching event and no
 	// deleted range is between the previous element and this one, nor at the element's own seq. Unless
-	// ReadMatching stops at limit, the seq of the last element is through. It returns at least one element.
-	// After any error, the hub calls ReadAfter instead.
+	// ReadMatching stops at limit, the seq of the last element equals the parameter through. It returns at
+	// least one element. After any error, the hub calls ReadAfter instead.
 	ReadMatching(ctx context.Context, set FilterSet, seq, through uint64, limit ReadLimit) ([]*Event, error)
 }
 
@@ -85,11 +86,12 @@ type BatchPublisher interface {
 	PublishEach(ctx context.Context, events []*Event) (Cursor, error)
 }
 
-// OrderedPublisher is implemented by engines that publish a batch at a lower cost if it need not be
-// atomic, and that then still store the events in order.
+// OrderedPublisher is implemented by engines that publish a batch at a lower cost if it need not be atomic,
+// and that keep the order of the events even then.
 type OrderedPublisher interface {
 	// PublishInOrder publishes as Publish does, but need not be atomic. If the error is a *PartialError, its
-	// Stored field counts the leading events that are in the log. The other events may be stored or not.
+	// Stored field is a number n: the first n events are in the log. Each of the other events may be stored
+	// or not.
 	PublishInOrder(ctx context.Context, events []*Event) (Cursor, error)
 }
 

@@ -56,8 +56,9 @@ type Event struct {
 	// the next.
 
 	maxTime int64 // the latest Time of this event and all earlier ones; used for searches by time and for loss marks
-	// ageTime is like maxTime, but never later than this machine's clock. It is used for retention by age. The memory
-	// engine sets it to the clock reading of the publish, so that the in-memory log need not read the clock again.
+	// ageTime is like maxTime, but never later than this machine's clock. It is used for retention by age.
+	// The memory engine reads the clock for each publish and sets ageTime itself, so that the in-memory log
+	// need not read the clock again.
 	ageTime int64
 }
 
@@ -122,8 +123,8 @@ func validateLabel(parameter, s string, limit int) error {
 }
 
 // eventSize is the number of bytes that an event occupies in memory, without its strings and data: the struct
-// and its entries in the in-memory log and in its topic's list. Both lists are ring buffers, which double
-// their size when they are full. eventSize counts toward Retention.Bytes.
+// and its entries in two ring buffers, the in-memory log and the log of its topic. A ring buffer doubles its
+// size when it is full. eventSize counts toward Retention.Bytes.
 const eventSize = 192
 
 // size returns how many bytes of Retention.Bytes the event uses. memlog.size adds the index entries of

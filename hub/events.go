@@ -16,7 +16,7 @@ func (e *GapError) Error() string {
 	return fmt.Sprintf("events may have been lost (%s)", e.Gap.Reason)
 }
 
-// eventsLimit limits one read of Events.
+// eventsLimit limits how much the iterator of Hub.Events reads at a time.
 var eventsLimit = ReadLimit{Events: 256, Bytes: 1 << 20}
 
 // Events returns an iterator over the events that match one of the filters, or over all events if there are none.

@@ -190,8 +190,8 @@ func (s FilterSet) match(scratch *topicTokens, topic string) bool {
 	return s.c.match(scratch)
 }
 
-// Cover reports whether a single filter of the set covers f. It returns false if it takes several filters of
-// the set together to cover f. Access rights are checked by this rule.
+// Cover reports whether a single filter of the set covers f. It returns false if only several filters of the
+// set together cover f. Access rights are checked by this rule.
 func (s FilterSet) Cover(f Filter) bool { return s.c != nil && f.text != "" && s.c.covers(f, -1) }
 
 // Size returns the approximate memory of the set in bytes, including its entries in the hub's index.
@@ -208,5 +208,5 @@ func (s FilterSet) Size() int {
 
 const compiledSize = 64 // bytes of a struct compiled
 
-// anchorSize is the memory of one anchor in bytes, including its entry in the map.
+// anchorSize is the memory of one anchor in bytes, including its entry in index.anchors.
 const anchorSize = 8 + 24

@@ -69,8 +69,8 @@ func (s *Subscription) currentLossSearch(set FilterSet) *lossSearch {
 }
 
 // newLossSearch returns a search for lost events with a seq after the position. If the subscription starts at
-// a time and has not read anything, its position is not known yet. The search is then for lost events of that
-// time or later.
+// a time and has not read anything, the search is instead for lost events whose time is the start time or
+// later.
 func (s *Subscription) newLossSearch(set FilterSet) *lossSearch {
 	if s.searchesByTime() {
 		return newLossSearchSince(set, s.since, s.conflate)

@@ -121,7 +121,8 @@ func (g *group) refill(l *memlog) (to uint64, fellBehind bool) {
 	return to, fellBehind
 }
 
-// attach adds a subscriber. The first subscriber beyond shardSize divides the group into shards.
+// attach adds a subscriber. It divides the group into shards when the number of subscribers first exceeds
+// shardSize.
 func (g *group) attach(s *subscriber, shardSize int) {
 	s.slot = int32(len(g.subs))
 	g.subs = append(g.subs, s)

@@ -187,7 +187,7 @@ func (h *Hub) PublishEach(ctx context.Context, events ...*Event) (Cursor, error)
 }
 
 // PublishInOrder publishes events that need not be stored atomically, such as the lines of a stream. If the
-// error is a *PartialError, its Stored field counts the leading events that are in the log.
+// error is a *PartialError, its Stored field is a number n: the first n events are in the log.
 func (h *Hub) PublishInOrder(ctx context.Context, events ...*Event) (Cursor, error) {
 	o, ok := h.engine.(OrderedPublisher)
 	if !ok {

@@ -182,8 +182,8 @@ func TestConflation(t *testing.T) {
 		_, err := h.Publish(t.Context(), e)
 		require.NoError(t, err)
 	}
-	// Seq 1 is removed, but this is not a gap: before its removal, seq 5 with the same topic and key
-	// was published.
+	// Seq 1 is removed. For a conflating subscriber this is not a gap, because seq 5, with the same topic and
+	// key, was published before the removal.
 	batch := s.Read(wideLimit)
 	require.Nil(t, batch.Gap)
 	require.Equal(t, []uint64{2, 3, 4, 5, 6}, ids(batch.Events))

@@ -275,9 +275,9 @@ func (k *idempotency) len(now time.Time) int {
 	return len(k.records)
 }
 
-// digestOf returns the digest of all members of the events that a publisher sets. The hash need not be
-// cryptographic: a publisher that constructs a collision only harms itself. A cryptographic hash would
-// enlarge WebAssembly programs.
+// digestOf returns the digest of the events. The digest includes all members that a publisher sets. The hash
+// need not be cryptographic: a publisher that constructs a collision only harms itself. A cryptographic hash
+// would enlarge WebAssembly programs.
 func digestOf(events []*Event) (sum Digest) {
 	d := fnv.New128a()
 	for _, e := range events {

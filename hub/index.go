@@ -8,9 +8,9 @@ import (
 // a filter without wildcards is its topic. The anchor of a filter with wildcards is one of its tokens
 // together with the token's position. The index chooses the token whose anchor has the fewest groups.
 //
-// For a topic, the index finds the groups at the topic's anchors. Each group is then matched with the topic once, with
-// all its filters together. The cost of many filters is therefore limited by the number of their groups, regardless of
-// wildcards.
+// For a topic, the index finds the groups at the topic's anchors. Each group is then matched with the topic
+// once, with all its filters together. The cost of a search is therefore limited by the number of groups,
+// however many filters and wildcards they have.
 //
 // The index is guarded by Hub.mu. Calls of deliver do not overlap, so deliver may call gather, which
 // changes the index, while it holds only a read lock.
@@ -227,9 +227,9 @@ type gatherState struct {
 }
 
 // gather appends to dst the groups that may match the topic, each once. One call does one piece of the
-// search: it visits at most as many entries as the parameter visits states. done reports whether the
-// search is complete. Groups that are added between two pieces may be missing. Only one search may run
-// at a time.
+// search. The parameter visits limits the number of list entries that the call visits. done reports whether
+// the search is complete. Groups that are added between two pieces may be missing. Only one search may run at
+// a time.
 func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits int) (_ []*group, done bool) {
 	if len(ix.anchors) == 0 {
 		return dst, true
@@ -266,7 +266,7 @@ func (ix *index) gather(dst []*group, t *topicTokens, state *gatherState, visits
 	return dst, true
 }
 
-// key returns the key of the topic's anchor of the current kind.
+// key returns the key of the topic's anchor whose kind is state.kind.
 func (state *gatherState) key(t *topicTokens) uint32 {
 	switch state.kind {
 	case exactTopic:
@@ -303,7 +303,7 @@ func (ix *index) match(dst []*group, topic string) []*group {
 	return kept
 }
 
-// empty reports whether the index has no anchors, and all numbers of groups and of lists are unused.
+// empty reports whether the index has no anchors, no groups and no lists.
 func (ix *index) empty() bool {
 	return len(ix.anchors) == 0 && len(ix.free) == len(ix.groups) && len(ix.unused) == len(ix.lists)
 }

@@ -46,8 +46,9 @@ func (c *latencyClock) read() int64 {
 	return time.Now().UnixNano()
 }
 
-// since returns the time from at until the clock had the given reading. at is a time of day, in nanoseconds
-// since 1970. Hub.mu must be held.
+// since returns the time that passed between two moments. The parameter at is the first moment, a time of day
+// in nanoseconds since 1970. The parameter reading is what read returned at the second moment. Hub.mu must be
+// held.
 func (c *latencyClock) since(at, reading int64) time.Duration {
 	return time.Duration(reading + c.offset - at)
 }

@@ -52,7 +52,7 @@ func TestLatencyCountsEachBatchOnce(t *testing.T) {
 	require.EqualValues(t, 2, h.Stats().Latency.Count)
 }
 
-// slowSink is a Sink that takes a fixed time to read.
+// slowSink is a Sink whose method Ready takes a fixed time.
 type slowSink time.Duration
 
 func (k slowSink) Ready(*Batch) { time.Sleep(time.Duration(k)) }

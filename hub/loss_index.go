@@ -70,8 +70,8 @@ func (l *lossIndex) remove(seq uint64) (done bool) {
 	return false
 }
 
-// setForgottenTime sets the time of the forgotten losses to at, if that time is not known yet. at is
-// the maxTime of the first known event; no earlier event has a later time.
+// setForgottenTime sets the time of the forgotten losses, if it is not known yet. The parameter at is the
+// maxTime of the first known event; no earlier event has a later time.
 func (l *lossIndex) setForgottenTime(at int64) {
 	if f := &l.tree.forgotten; f.seq > 0 && f.time == 0 {
 		f.time = at
@@ -94,8 +94,9 @@ func (l *lossIndex) skipErased(seq uint64) {
 	l.removed, l.known = max(l.removed, seq), max(l.known, seq)
 }
 
-// rangeSearch is a search for lost events in the deleted range (from, to] of the log. The events must match
-// the filters of losses. Each call of searchDeletedRange does one piece of the search.
+// rangeSearch is a search for lost events in the deleted range (from, to] of the log. The field losses
+// contains the filters that the events must match. Each call of searchDeletedRange does one piece of the
+// search.
 type rangeSearch struct {
 	from, to uint64
 	losses   *lossSearch

@@ -30,8 +30,7 @@ func (l *sliceLog) erase(seq uint64) (*Event, error) {
 	return erasure, nil
 }
 
-// has reports whether the event is not erased. It may be true for an event that retention has
-// removed.
+// has reports whether the event is not erased. It may return true for an event that retention has removed.
 func (l *sliceLog) has(e *Event) bool { return !l.erased[e.ID.Seq] }
 
 func (l *sliceLog) LastSeq(context.Context) (uint64, error) { return uint64(len(l.events)), nil }
@@ -90,9 +89,9 @@ func (l *sliceLog) ReadAfter(_ context.Context, seq uint64, limit ReadLimit) (fo
 	return found, nil
 }
 
-// The durable log may be longer than the in-memory log. A loss must be reported as certain only if it has
-// happened, and each loss that has happened at least as possible. The reports must be exact, unless the log
-// removed events that the loss index had not read yet.
+// The durable log may be longer than the in-memory log. Only losses that have happened may be reported as
+// certain. Every loss that has happened must be reported, at least as possible. The reports must be exact,
+// unless the log removed events that the loss index had not read yet.
 func TestLossIndexModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := &sliceLog{}

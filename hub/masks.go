@@ -19,9 +19,9 @@ const blockFilters = 64
 type maskBlock struct {
 	depth  int    // number of tokens of the longest filter
 	rooted uint64 // mask of the filters that begin with a wildcard
-	// masks begins with three masks for each position up to depth: of the filters with "*" at the
-	// position, of the filters with the final ">" at the position, and of the filters whose last token
-	// is at the position. Then follow the masks to which slots refer.
+	// masks begins with three masks for each position up to depth: of the filters with "*" at the position,
+	// of the filters with the final ">" at the position, and of the filters whose last token is at the
+	// position. After them, it contains the masks to which slots refers.
 	masks []uint64
 	// slots contains an entry for each token of the filters, ordered by position and then by tag. The upper half is the
 	// tag. The lower half is the number of the filter if only one filter contains the token. Otherwise it is

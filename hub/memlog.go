@@ -39,8 +39,8 @@ func (r Retention) withDefaults() Retention {
 // long Hub.mu is held.
 const maxRemovals = 64
 
-// memlog is the in-memory log: the retained events, indexed by seq and by topic, and the recorded losses of
-// topics. It is guarded by Hub.mu, except for the attachments of its events.
+// memlog is the in-memory log: the retained events, indexed by seq and by topic, and a record of the topics
+// that have lost events. It is guarded by Hub.mu, except for the attachments of its events.
 type memlog struct {
 	keep         Retention // static
 	visits       int       // static; maxVisits, except in tests
@@ -61,13 +61,13 @@ type memlog struct {
 
 	removed      [3]uint64 // events removed by retention, by reason
 	placeholders int       // number of retained placeholders of erased events
-	// onRemoved, if not nil, is called with each removed event and each deleted range, in order. before
-	// is the seq of the previous event or range.
+	// onRemoved, if not nil, is called with each removed event and each deleted range, in order. The
+	// parameter before is the seq of the previous event or range.
 	onRemoved func(before uint64, e *Event)
 }
 
-// addition is the state of deliver between two steps of adding an element to the groups. The zero addition means
-// that all groups have all elements.
+// addition is the state of deliver between two steps of adding an element to the groups. The zero addition
+// means that no element is being added.
 type addition struct {
 	running       bool
 	lastSeqBefore uint64 // memlog.lastSeq before the element

@@ -173,8 +173,9 @@ func (c *conn) checkGap(g *Gap, before, after uint64) {
 	}
 }
 
-// checkDelivered checks that the client's position may move to the seq to: events must be exactly the
-// matching events between the position and to. Events up to fellBehind may be missing.
+// checkDelivered checks the events that the client received while its position moved to the parameter to.
+// They must be exactly the matching events between the old and the new position. Events up to fellBehind may
+// be missing.
 func (c *conn) checkDelivered(events []*Event, to, fellBehind uint64) {
 	l, i := c.m.truth, 0
 	for _, seq := range l.between(c.set, c.position, to) {

@@ -163,8 +163,9 @@ func (l *truth) superseded(seq uint64) bool {
 }
 
 // remembers describes the recorded losses of a hub that records the losses of n topics and has removed all
-// events up to lowWatermark. It ignores events up to the seq from. certain is set if the hub has recorded a
-// loss that the set selects. overflowed is set if more than n topics have lost events.
+// events up to lowWatermark. It ignores events whose seq is not greater than the parameter from. certain is
+// set if the hub has recorded a loss for a topic that the set selects. overflowed is set if more than n
+// topics have lost events.
 func (l *truth) remembers(n, set int, from, lowWatermark uint64) (certain, overflowed bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

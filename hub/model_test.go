@@ -14,11 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestModel starts subscribers that connect, disconnect and resume, change their filters and
-// restart at random. Meanwhile, publishers publish, events are erased, and retention removes
-// events. Each subscriber must receive exactly the events of its filters, in order and once, or an
-// exact gap. TRIVIUM_LONG=1 runs the test ten times as long. TRIVIUM_SEED=N starts with the seed of
-// a failed run, but the order in which goroutines run differs.
+// TestModel starts subscribers that connect, disconnect and resume, change their filters and restart at
+// random. Meanwhile, publishers publish, events are erased, and retention removes events. Each subscriber
+// must receive exactly the events that match its filters, in order and once, or an exact gap. TRIVIUM_LONG=1
+// runs the test ten times as long. TRIVIUM_SEED=N starts with the seed of a failed run, but the order in
+// which goroutines run differs.
 func TestModel(t *testing.T) {
 	const episodes = 20
 	operations := 100_000

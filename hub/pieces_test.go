@@ -46,8 +46,8 @@ func (l *memlog) sinceAll(set FilterSet, t time.Time, conflate bool) uint64 {
 	return l.positionSince(t, l.topics.find(newLossSearchSince(set, t, conflate)))
 }
 
-// deepMemlog returns an in-memory log with n events of n topics that differ only in their last
-// token.
+// deepMemlog returns an in-memory log with n events of n topics. The topics have 16 tokens and differ only in
+// the 14th and the 15th.
 func deepMemlog(n int) *memlog {
 	l := newMemlog(Retention{Events: n, GapTopics: 4 * n}.withDefaults(), 0) // topics with several tokens of their own need a higher GapTopics
 	at := time.Unix(1e9, 0)

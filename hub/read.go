@@ -9,8 +9,8 @@ import (
 // lock is released.
 const maxVisits = 512
 
-// read appends the events after seq that match the set. The result contains all matching events up to the
-// returned seq reached. seq must not be below the low watermark. scattered is passed to merge.
+// read appends the events after seq that match the set. The result reached is the seq up to which all
+// matching events have been appended. seq must not be below the low watermark. scattered is passed to merge.
 func (l *memlog) read(dst []*Event, set FilterSet, seq uint64, limit ReadLimit, conflate bool, scattered *bool) (_ []*Event, reached uint64) {
 	m := l.merge(set, seq, false, scattered)
 	last, size := seq, 0

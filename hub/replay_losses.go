@@ -10,8 +10,8 @@ const (
 	lossInterval   = time.Second // interval between two updates of the loss index
 )
 
-// recordRemoved adds an element to the loss index when the in-memory log removes it. before is the seq
-// of the previous element. recordRemoved is the value of memlog.onRemoved.
+// recordRemoved adds an element to the loss index when the in-memory log removes it. The parameter before is
+// the seq of the previous element. recordRemoved is the value of memlog.onRemoved.
 func (rr *replayReader) recordRemoved(before uint64, e *Event) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -87,8 +87,8 @@ func (rr *replayReader) updateLossIndex(ctx context.Context, lowWatermark, lastS
 	return err == nil
 }
 
-// searchDeletedRange does one piece of a search; done reports whether the search is complete. end is the end of the
-// range. It is after s.to if the log has removed more events in the meantime.
+// searchDeletedRange does one piece of a search; done reports whether the search is complete. The result end
+// is the end of the range, which is after s.to if the log has removed more events in the meantime.
 func (rr *replayReader) searchDeletedRange(s *rangeSearch, visits int) (end uint64, v lossResult, done bool) {
 	rr.mu.Lock()
 	defer rr.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 
 // matchRule determines when filtered chunks are read.
 type matchRule struct {
-	share    uint64 // filtered chunks are read if at most one event in share matches
+	share    uint64 // filtered chunks are read if at most 1/share of the events match
 	chunks   int32  // number of consecutive stretches of at least chunkEvents events that must match so rarely
 	distance uint64 // minimum number of seqs that the subscriber has still to read
 	cost     uint64 // number of unfiltered chunks that a filtered read must at least replace, per waiting query

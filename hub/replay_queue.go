@@ -108,7 +108,8 @@ func firstOf(l *list.List) *chunkQuery {
 	return l.Front().Value.(*chunkQuery)
 }
 
-// chunkFrom returns the query with the lowest seq that is not below seq, or nil if there is none.
+// chunkFrom returns the query with the lowest seq that is at least the parameter seq, or nil if there is
+// none.
 func (w *queryQueue) chunkFrom(seq uint64) *chunkQuery {
 	if i := w.search(w.chunks, &chunkQuery{seq: seq}); i < len(w.chunks) {
 		return w.chunks[i]

@@ -37,7 +37,7 @@ func newShards(g *group, size int) *shards {
 // of returns the shard of the subscriber in the given slot.
 func (s *shards) of(slot int32) *shard { return &s.all[int(slot)/s.size] }
 
-// grow adds shards until there are enough for n subscribers. A new shard starts at the position from.
+// grow adds shards until there are enough for n subscribers. A new shard starts at the given position.
 func (s *shards) grow(n int, from uint64) {
 	for len(s.all)*s.size < n {
 		s.all = append(s.all, shard{from: from})

@@ -250,8 +250,9 @@ func TestEraseReachesWaitingShards(t *testing.T) {
 	})
 }
 
-// A group has no more shards than its subscribers need. If a subscriber leaves and another one therefore
-// moves to its shard, that one misses nothing and receives nothing twice, even if the new shard is ahead.
+// A group has no more shards than its subscribers need. When a subscriber leaves, the last subscriber may
+// move to its shard. The subscriber that moves misses nothing and receives nothing twice, even if its new
+// shard is ahead.
 func TestSubscribersMoveBetweenShards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startShards(t, 6, Config{Workers: 1})
@@ -297,7 +298,7 @@ func TestSubscriberLeavesASlowShard(t *testing.T) {
 	})
 }
 
-// While a batch is offered to a large group, workers serve other groups between two of its shards.
+// A worker that offers a batch to the shards of a large group serves other groups between two shards.
 func TestLargeGroupDoesNotDelayOtherGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := startShards(t, 20, Config{Workers: 1})

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The test compares the bytes that retained events count toward Retention.Bytes with the heap
-// memory that they occupy. TRIVIUM_LONG=1 retains five times as many events.
+// The test compares the memory that the in-memory log counts toward Retention.Bytes with the heap memory that
+// the retained events occupy. TRIVIUM_LONG=1 retains five times as many events.
 func TestRetainedBytesMatchTheHeap(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the test measures memory, which takes a long time")

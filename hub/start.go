@@ -13,7 +13,7 @@ type Start struct {
 	Cursor *Cursor
 	// ForeignCursor is a string that is not a cursor of any hub. It is treated as a cursor of another epoch.
 	ForeignCursor string
-	// Last is the number of the newest matching events with which the subscription starts, at most
+	// Last is the number of past events that the subscription receives: the newest that match. The maximum is
 	// MaxLast.
 	Last int
 	// Since is the time of the start: the subscription starts with the first event whose time is
@@ -109,7 +109,7 @@ func (h *Hub) inPieces(piece func() (done bool)) {
 	}
 }
 
-// setStart sets the position that the request specifies. The request must be located. Hub.mu must
+// setStart sets the position that the request specifies. The request must be a result of Locate. Hub.mu must
 // be held.
 func (s *Subscription) setStart(r Request) {
 	l, start := s.hub.memlog, r.Start
@@ -152,7 +152,7 @@ func (s *Subscription) startAfter(c *Cursor, text string) {
 	}
 }
 
-// startForeign sets a start with a cursor that is not in this log.
+// startForeign makes the subscription start with a cursor that is not in this log.
 func (s *Subscription) startForeign(reason GapReason, after string) {
 	f := &foreignStart{gap: Gap{Reason: reason, After: after}, cursor: after}
 	if !IsCursor(after) {
@@ -164,5 +164,5 @@ func (s *Subscription) startForeign(reason GapReason, after string) {
 	s.state, s.foreign = foreign, f
 }
 
-// maxAfterLen is the maximum length, in bytes, of an invalid cursor that is repeated in a gap.
+// maxAfterLen is the maximum length, in bytes, of an invalid cursor that Gap.After repeats.
 const maxAfterLen = 256

@@ -147,7 +147,8 @@ func (s *Subscription) WaitTurn() (end func()) {
 	return func() { <-s.hub.turns }
 }
 
-// finishRead moves the position to seq. No unread event up to seq may match the filters.
+// finishRead moves the position to seq. It must be called only if no unread event up to seq matches the
+// filters.
 func (s *Subscription) finishRead(seq uint64) {
 	s.position, s.state, s.scattered = max(s.position, seq), reading, false
 }

@@ -117,8 +117,8 @@ func (s *Subscription) readDeletedRange(b *ReadResult, seq uint64) (more bool) {
 	return s.position >= seq // otherwise the next events are in the in-memory log
 }
 
-// skipToFound moves the position to directly before the next event that the backward scan has found. The skipped events
-// do not match.
+// skipToFound moves the position to just before the next event that the backward scan has found. The
+// skipped events do not match.
 func (s *Subscription) skipToFound() {
 	for len(s.found) > 0 && s.found[0] <= s.position {
 		s.found = s.found[1:]

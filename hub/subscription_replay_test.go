@@ -102,7 +102,7 @@ func TestLastReportsNoGapForRemovedEvents(t *testing.T) {
 	})
 }
 
-// If the first event alone exceeds the limit of bytes, a replay read returns only that event.
+// If the first event alone exceeds the byte limit, a replay read returns only that event.
 func TestReplayReadLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := startLog(t, 100, 10)
@@ -119,8 +119,8 @@ func TestReplayReadLimit(t *testing.T) {
 	})
 }
 
-// A conflating subscriber that replays does not receive an event if a replay chunk or the in-memory
-// log has a newer one with its topic and key. It receives every other event.
+// A conflating subscriber that reads replay chunks does not receive an event if the chunk or the in-memory
+// log has a newer event with the same topic and key. It receives every other event.
 func TestReplayConflates(t *testing.T) {
 	h, _ := startLog(t, 0, 2)
 	publish := func(topic string, keys ...string) {

@@ -139,8 +139,8 @@ func (f Filter) Cover(other Filter) bool {
 	return covers(f.text, other.text)
 }
 
-// covers reports whether filter selects every topic that other selects. other is a topic or a filter. A "*" in other is
-// covered only by "*" or ">", and a ">" only by ">".
+// covers reports whether filter selects every topic that other selects. The parameter other is a topic or a
+// filter. If it contains "*", only "*" or ">" in filter covers that token. If it contains ">", only ">" does.
 func covers(filter, other string) bool {
 	if strings.HasPrefix(other, "$") && (filter[0] == '*' || filter[0] == '>') {
 		return false

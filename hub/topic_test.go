@@ -13,7 +13,7 @@ import (
 
 // topicTable tests each rule of docs/protocol.md#topics with a valid and an invalid string. topic is a part
 // of the expected error if text is used as a topic. filter is a part of the expected error if text is used as
-// a filter. If topic or filter is empty, text is valid as such.
+// a filter. If topic is empty, text is a valid topic. If filter is empty, text is a valid filter.
 var topicTable = []struct {
 	rule, text    string
 	topic, filter string

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// lossMark describes the newest loss of a topic or of several topics: the seq of the lost event, and the latest time of
-// all events up to it. The zero mark means that nothing was lost.
+// lossMark describes the newest lost event of one or several topics: its seq, and the latest time of all
+// events up to it. The zero mark means that nothing was lost.
 type lossMark struct {
 	seq  uint64
 	time int64 // nanoseconds since 1970
@@ -54,9 +54,9 @@ type innerNode struct {
 	lost     lossMarks
 }
 
-// lossSize and lossSlack limit the memory of nodes that exist only for losses, in bytes. The limit is lossSize for each
-// topic of topicTree.limit, plus lossSlack. This suffices if each topic adds one node. Topics that add several nodes
-// need more memory, so fewer of their losses are recorded.
+// lossSize and lossSlack limit the memory of nodes that exist only for losses, in bytes. The limit is
+// lossSize times topicTree.limit, plus lossSlack. This suffices if each topic adds one node. Topics that add
+// several nodes need more memory, so fewer of their losses are recorded.
 const (
 	lossSize  = 320
 	lossSlack = 64 << 10
@@ -160,9 +160,9 @@ const (
 	innerSize = 304
 )
 
-// countTopic adds the memory of a topic to topicBytes when the topic gets its first event, with sign 1. It subtracts
-// the memory when the topic loses its last event, with sign -1. A node is counted while it is on the path to a topic
-// with events.
+// countTopic updates topicBytes. When a topic gets its first event, sign is 1, and the memory of the topic is
+// added. When a topic loses its last event, sign is -1, and the memory is subtracted. A node is counted while
+// it is on the path to a topic with events.
 func (t *topicTree) countTopic(n *topicNode, sign int64) {
 	t.topicBytes += sign * topicSize
 	if n.inner == nil || n.inner.live == 0 {
@@ -201,7 +201,7 @@ func (t *topicTree) lossBytes() int64 {
 	return int64(t.nodes)*nodeSize + int64(t.inners)*innerSize + int64(len(t.byName))*topicSize - t.topicBytes
 }
 
-// forgetLoss removes the loss of n, which must be the oldest.
+// forgetLoss removes the recorded loss of the topic of n. It must be the oldest recorded loss.
 func (t *topicTree) forgetLoss(n *topicNode) {
 	t.unlinkLoss(n)
 	t.lossTopics--

@@ -15,9 +15,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// RequireErase erases an event, and requires the error want, which is nil or hub.ErrNoEvent. It retries while
-// the engine is unavailable. An attempt that failed may nevertheless have erased the event, so hub.ErrNoEvent
-// from a later attempt counts as success.
+// RequireErase erases an event, and requires that Hub.Erase returns the parameter want, which is nil or
+// hub.ErrNoEvent. It retries while the engine is unavailable. An attempt that failed may nevertheless have
+// erased the event, so hub.ErrNoEvent from a later attempt counts as success.
 func RequireErase(t *testing.T, h *hub.Hub, id hub.Cursor, want error, about ...any) {
 	t.Helper()
 	for begin, tries := time.Now(), 1; ; tries++ {

@@ -30,8 +30,8 @@ func (e *countedEngine) ReadMatching(ctx context.Context, set hub.FilterSet, seq
 	return e.matcher.ReadMatching(ctx, set, seq, through, limit)
 }
 
-// countCalls returns an engine that counts the calls of ReadMatching, and the counter. If the engine lacks this method,
-// or another one of the interfaces that countedEngine embeds, it returns the engine itself and nil.
+// countCalls returns an engine that counts the calls of ReadMatching, and the counter. If the engine does not
+// implement all interfaces that countedEngine needs, it returns the engine itself and nil.
 func countCalls(engine hub.Engine) (hub.Engine, *atomic.Int64) {
 	log, isLog := engine.(hub.Log)
 	seeker, seeks := engine.(hub.Seeker)

@@ -12,8 +12,8 @@ import (
 )
 
 // To reserve a TCP port until the end of a test, FreePorts opens a UDP socket on the loopback address
-// 127.75.75.75. The UDP port is reservationOffset higher than the reserved port, because an HTTP/3
-// server listens on the UDP port with the same number on all addresses.
+// 127.75.75.75. The number of this UDP port is reservationOffset plus the reserved port. The UDP port with
+// the same number as the TCP port must stay free, because an HTTP/3 server listens on both.
 const (
 	reservations      = "127.75.75.75"
 	reservationOffset = 1 << 15
