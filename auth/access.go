@@ -44,9 +44,9 @@ type Access interface {
 	// WaitPublish blocks until at least one of the events may be published, and returns how many of
 	// them may be published. If ctx ends first, it returns the error of ctx.
 	WaitPublish(ctx context.Context, events int) (int, error)
-	// Renew verifies a new token for a connection, and returns the Access of the token. If the
-	// connection then acquires the returned Access, it leaves this Access. The caller must call
-	// Done on the returned Access, even if it was not acquired.
+	// Renew verifies a new token for a connection, and returns the Access of that token. The
+	// connection keeps this Access until it acquires the returned one. The caller must call Done on
+	// the returned Access, even if the connection does not acquire it.
 	Renew(ctx context.Context, token string) (Access, *problems.Problem)
 	Done()
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// NewCredential returns a credential for Config.Authorize. The subject may subscribe to topics that
-// match subscribe, and publish to topics that match publish. The rights end at the time expires;
-// the zero time means never. Requests with the same subject and equal rights share limits.
+// NewCredential returns a credential for Config.Authorize. The filter sets subscribe and publish
+// determine the topics to which the subject may subscribe and publish. The parameter expires is the
+// time at which the rights end; the zero time means never. Requests with the same subject and equal
+// rights share limits.
 func NewCredential(subject string, subscribe, publish hub.FilterSet, expires time.Time) *Credential {
 	rights := fmt.Sprintf("%q %q %q %d", subject, subscribe.Key(), publish.Key(), expires.UnixNano())
 	return &Credential{

@@ -46,8 +46,8 @@ func (c chain) Recheck(credential *Credential) (*Credential, error) {
 	return withSource(source, now), nil
 }
 
-// withSource returns a copy of a credential with its source set. It copies, because a verifier may
-// return the same credential for several requests.
+// withSource returns a copy of a credential, with the field source set. It does not modify the
+// original, because a verifier may return the same credential for several requests.
 func withSource(v Verifier, credential *Credential) *Credential {
 	noted := *credential
 	noted.source = v

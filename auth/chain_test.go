@@ -74,9 +74,9 @@ func TestChain(t *testing.T) {
 	require.Equal(t, ErrTokenEnded, err, "a credential of another chain is refused")
 }
 
-// A tokens file may contain a token that looks like a JWT, because it has three parts separated by
-// dots. If the file does not contain such a token, the JWT verifier checks it. A token that does not
-// look like a JWT is valid only if the file contains it.
+// A token looks like a JWT if it has three parts separated by dots. A tokens file may contain such
+// tokens. If it does not contain one of them, the JWT verifier checks that token. A token that does
+// not look like a JWT is valid only if the file contains it.
 func TestChainOfFileAndJWT(t *testing.T) {
 	vectors := readVectors(t)
 	j := vectors.verifier(t, JWTConfig{})

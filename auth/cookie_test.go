@@ -126,7 +126,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-// brief is a Verifier whose tokens expire when the duration left has passed.
+// brief is a Verifier whose tokens expire a fixed time after their verification (the field left).
 type brief struct{ left time.Duration }
 
 func (b brief) Verify(_ context.Context, _ *http.Request, token string) (*Credential, error) {
@@ -245,7 +245,7 @@ func TestSessionReplacesTheOldName(t *testing.T) {
 	}
 }
 
-// A request of a page is authenticated by the cookie that POST has set.
+// A request from a page is authenticated by the cookie that POST has set.
 func TestSessionCookieAuthenticates(t *testing.T) {
 	g := New(Config{Verifier: NewStaticToken(canary, Limits{})})
 	w := httptest.NewRecorder()

@@ -15,13 +15,13 @@ import (
 // Patterns other than scheme://host.
 const (
 	anyOrigin = "*"
-	// nullOrigin is the origin of pages that have none or hide it: files, sandboxed frames, data:
-	// URLs and some redirects. Any page can obtain this origin.
+	// nullOrigin is the Origin that browsers send for pages with an undefined or hidden origin:
+	// files, sandboxed frames, data: URLs and some redirects. Any page can obtain this origin.
 	nullOrigin = "null"
 )
 
 // preflightAge is the time for which browsers may cache the answer to a CORS preflight request.
-// Chromium allows no longer time.
+// Chromium caches it for at most two hours.
 const preflightAge = 2 * time.Hour
 
 // Origins is the set of origins, other than the hub's own, whose pages may send requests. The hub
@@ -36,10 +36,11 @@ type Origins struct {
 
 // NewOrigins returns Origins for patterns. A pattern is scheme://host or scheme://host:port, as a
 // browser writes an origin (lower case, punycode, no default port, no path). The host may begin
-// with "*." for subdomains of any depth, and the port may be "*" for any port. The scheme may be
-// http or https. The pattern "*" allows every origin except null; cookies are then accepted only
-// from pages of the hub's own origin. The pattern "null" allows pages whose origin browsers send as
-// null; their cookies are never accepted. Without patterns the result is nil.
+// with "*." for subdomains of any depth, and the port may be "*" for any port. The scheme is http,
+// https or that of an app, such as capacitor. The pattern "*" allows every origin except null;
+// cookies are then accepted only from pages of the hub's own origin. The pattern "null" allows
+// pages for which browsers send the Origin null; their cookies are never accepted. Without patterns
+// the result is nil.
 //
 // A page may set the request headers that the hub reads, the headers that tracing and AJAX
 // libraries add, and the headers given here.
@@ -186,8 +187,8 @@ func (o *Origins) applyCORS(w http.ResponseWriter, r *http.Request) (proceed boo
 	return proceed
 }
 
-// someOrigin is a valid origin for calls of the CORS library whose result does not depend on the
-// origin. The library requires one.
+// someOrigin is passed to the CORS library when the library requires a valid origin, but the result
+// does not depend on it.
 const someOrigin = "https://origin.invalid"
 
 // withOrigin returns a copy of the request with this Origin header.

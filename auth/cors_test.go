@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patterns are origin patterns. patternsAllow is a regular expression for the origins that they
-// allow, which the tests compare with the result of NewOrigins.
+// patterns are origin patterns for NewOrigins. patternsAllow is a regular expression that matches
+// the origins that these patterns allow. A test checks each accepted origin against it.
 var (
 	patterns = []string{
 		"https://*.example.com",

@@ -36,11 +36,11 @@ type Limits struct {
 
 // Verifier verifies tokens.
 type Verifier interface {
-	// Verify returns the credential of a token, whose syntax has been checked. If the token is not
-	// valid, the error is or wraps ErrBadToken, ErrTokenEnded or ErrTokenNotYet, and contains no
-	// part of the token. Any other error means that the token could not be verified. ctx is the
-	// context of the request. r is the request with the token, or nil if a connection renews its
-	// token.
+	// Verify returns the credential of a token. The caller has checked the token's syntax. If the
+	// token is not valid, the error is or wraps ErrBadToken, ErrTokenEnded or ErrTokenNotYet, and
+	// contains no part of the token. Any other error means that the token could not be verified.
+	// ctx is the context of the request. r is the request with the token, or nil if a connection
+	// renews its token.
 	Verify(ctx context.Context, r *http.Request, token string) (*Credential, error)
 	// Recheck verifies again a credential that Verify has returned, after the verifier's
 	// configuration has changed. It does not check the expiry.

@@ -47,9 +47,10 @@ package auth
 //
 // An Access is valid as long as its token. All requests and connections with one token share a
 // token session, which holds the token's expiry, its current rights and its usage of the limits.
-// Connections and waiting requests are notified when any of that changes. A periodic sweep over the
-// sessions, not over the connections, finds expired tokens. Lock order: the lock of a connection,
-// then the lock of the session table. Neither is held while connections are notified.
+// Connections and waiting requests are notified when the rights or limits change, or the token ends.
+// A periodic sweep over the sessions, not over the connections, finds expired tokens. Lock order:
+// the lock of a connection, then the lock of the session table. Neither is held while connections
+// are notified.
 //
 // The host of the hub's own origin is always taken from the Host header, so a proxy must not change
 // that header.

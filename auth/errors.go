@@ -60,7 +60,7 @@ var (
 )
 
 // OriginError is an ErrForeignOrigin with the origins that were compared. Its message may be sent
-// to the client: parts of the request in it are escaped to printable ASCII.
+// to the client: the parts of the request that it contains are escaped to printable ASCII.
 type OriginError struct {
 	Origins []string // the Origin headers; empty if Sec-Fetch-Site names another site
 	Own     string   // the hub's own origin, as derived from the request

@@ -2,11 +2,12 @@ package auth
 
 import "net/netip"
 
-// idleHolders maps idle connections, which are closed to make room for others, to their Access.
+// idleHolders maps each idle connection to its Access. Idle connections may be closed to make room
+// for other connections.
 type idleHolders map[Holder]*tokenAccess
 
-// idleTable indexes the idle connections by the limit that counts them: the total, per network, or
-// per token.
+// idleTable holds the idle connections: all of them for the limit on all connections, by network
+// for the limit per address, and by session for the limit per token.
 type idleTable struct {
 	all       idleHolders
 	byNetwork map[netip.Prefix]idleHolders
@@ -56,8 +57,9 @@ func (a *tokenAccess) SetIdle(h Holder) {
 	}
 }
 
-// yield releases one idle connection to make room for another, and appends it to yielded; the
-// caller must notify it. It returns false if no connection is idle. sessionTable.mu must be held.
+// yield releases one idle connection to make room for another, and appends it to yielded. The
+// caller must notify the released connection. yield returns false if no connection is idle.
+// sessionTable.mu must be held.
 func (idle idleHolders) yield(yielded *[]Holder) bool {
 	for h, a := range idle {
 		a.release(h)

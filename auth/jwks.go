@@ -27,10 +27,10 @@ const (
 	refreshInterval = time.Hour
 	// failureInterval is the time after which a failed refresh is retried.
 	failureInterval = time.Minute
-	// refetchInterval is the minimum time between two fetches that tokens with unknown keys cause.
-	// It exists because anyone can send tokens with unknown keys. After a key rotation, a flood of
-	// these tokens can delay the fetch that a valid token needs, by at most this interval. An
-	// issuer can easily answer ten fetches per minute.
+	// refetchInterval is the minimum time between two fetches caused by tokens with unknown keys.
+	// It exists because anyone can send such tokens. After a key rotation, a flood of them can
+	// delay the fetch that a valid token needs, by at most this interval. An issuer can easily
+	// answer ten fetches per minute.
 	refetchInterval = 6 * time.Second
 	// firstRetry is the time after which a failed first fetch is repeated. The time doubles with
 	// each failure, up to failureInterval.
@@ -338,8 +338,9 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 	return text, err
 }
 
-// parseKeySet parses a JWK Set. It skips keys that are not for verification or of an unsupported
-// kind (RFC 7517 section 5), including symmetric ones.
+// parseKeySet parses a JWK Set. It skips keys whose kind is not supported, such as symmetric keys,
+// and keys that are not for verification (RFC 7517 section 5). It returns the number of skipped
+// keys in passedOver.
 func parseKeySet(text []byte) (keys []key, passedOver int, err error) {
 	set, err := parseObject(text, "text")
 	if err != nil || !bytes.HasPrefix(set["keys"], []byte("[")) {

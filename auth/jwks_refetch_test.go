@@ -46,8 +46,8 @@ func inKeyBubble(t *testing.T, f func(*testing.T, *keyFixture)) {
 	})
 }
 
-// unavailableFor requires that the token gets a temporary refusal, and returns the retry delay in
-// it.
+// unavailableFor requires that the verifier refuses the token temporarily, and returns the retry
+// delay of the error.
 func (fx *keyFixture) unavailableFor(t *testing.T, token string) time.Duration {
 	t.Helper()
 	_, err := fx.jwt.Verify(t.Context(), nil, token)

@@ -53,8 +53,8 @@ type key struct {
 	value  any
 }
 
-// signed reports whether the signature was made with one of the keys. It tries the keys that have
-// the token's algorithm and, if both have a key ID, the token's key ID.
+// signed reports whether the signature was made with one of the keys. It tries each key of the
+// token's algorithm, unless the key and the token have different key IDs.
 func (h header) signed(text string, signature []byte, keys []key) bool {
 	for _, k := range keys {
 		if k.method.Alg() == h.alg && (k.id == h.kid || k.id == "" || h.kid == "") &&

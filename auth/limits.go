@@ -96,9 +96,9 @@ func limitOf(perSecond int) rate.Limit {
 // unused reports whether the limiter is in the same state as a new one.
 func (m rateLimiter) unused() bool { return m.Limit() == rate.Inf || m.Tokens() >= float64(m.Burst()) }
 
-// allow admits n events if at least one token is available. It may overdraw the bucket, which makes
-// later calls wait longer. If no token is available, it returns the time until one becomes
-// available.
+// allow admits n events if the bucket contains at least one token. It may overdraw the bucket,
+// which makes later calls wait longer. Otherwise it returns the time until the bucket contains a
+// token again.
 func (m rateLimiter) allow(n int) (wait time.Duration, ok bool) {
 	now := time.Now()
 	if m.Limit() == rate.Inf {

@@ -19,13 +19,13 @@ type Config struct {
 	Authorize func(*http.Request) (*Credential, error)
 	// Tickets issues and redeems tickets; nil: none are accepted.
 	Tickets *Tickets
-	// Hosts are the names by which the hub may be reached; nil: any name. An open hub and the admin
-	// listener need them, because checking the host protects them against DNS rebinding.
+	// Hosts are the names by which the hub may be reached; nil: any name. Set Hosts for an open hub
+	// and for the admin listener: the check of the host protects them against DNS rebinding.
 	Hosts *HostPolicy
 	// Limits are the limits for all connections together. The limits for one token are in its
 	// Credential.
 	Limits ConnectionLimits
-	// Origins are the other origins whose pages are allowed; nil: none.
+	// Origins are the origins, other than the hub's own, whose pages are allowed; nil: none.
 	Origins *Origins
 	// Proxies are the trusted reverse proxies; nil: none.
 	Proxies *Proxies
@@ -78,10 +78,10 @@ func (m *Middleware) Recheck() {
 // Verifier.
 type ErrorHandler func(w http.ResponseWriter, r *http.Request, reason error)
 
-// Wrap returns a middleware that adds an Access to the context of accepted requests and passes them
-// on. It passes the other requests to refuse. It answers preflights itself, so a router must pass
-// them to it. It sets CORS headers in all cases. The result can be passed to Router.Use of
-// gorilla/mux.
+// Wrap returns a middleware that adds an Access to the context of each accepted request and passes
+// the request on. The error handler refuse answers the other requests. The middleware answers
+// preflights itself, so a router must pass them to it. It sets CORS headers in all cases. The result
+// can be passed to Router.Use of gorilla/mux.
 func (m *Middleware) Wrap(refuse ErrorHandler) func(http.Handler) http.Handler {
 	return m.wrap(refuse, m.authenticate)
 }
@@ -122,8 +122,8 @@ func (m *Middleware) wrap(refuse ErrorHandler, authenticate func(*http.Request, 
 	}
 }
 
-// admit checks Host and Origin, and sets the headers that depend on them and on the query. If it
-// returns false, it has answered the request: it was refused, or it was a preflight.
+// admit checks Host and Origin, and sets the headers that depend on them and on the query. If
+// proceed is false, admit has refused the request or answered it as a preflight.
 func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, refuse ErrorHandler) (query parsedQuery, proceed bool) {
 	query.raw = r.URL.RawQuery
 	query.values, query.err = url.ParseQuery(query.raw)

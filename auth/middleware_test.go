@@ -21,8 +21,8 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 const canary = "canary-7.Q_z~secret"
 
-// attempt is a request and its expected result: it is refused with the error want, or accepted if
-// want is nil.
+// attempt is a request and its expected result. The field want is the error with which the request
+// is refused, or nil if it is accepted.
 type attempt struct {
 	name   string
 	method string      // default: GET
@@ -80,8 +80,8 @@ func try(t *testing.T, g *Middleware, a attempt) (grant *Grant, header http.Head
 	return grant, w.Header(), reason
 }
 
-// bearers are the places of a token in a request, other than the cookie. A request with tokens in
-// two of these places is an error.
+// bearers lists the places, other than the cookie and Authorization: Basic, in which a request can
+// contain a token. A request with tokens in two of these places is refused.
 var bearers = []struct {
 	name   string
 	target string

@@ -37,8 +37,8 @@ func (m *Middleware) originKindOf(r *http.Request) originKind {
 	return foreignOrigin
 }
 
-// notCrossSite reports whether, according to Sec-Fetch-Site, a page of the hub's own origin or the
-// user has caused the request. It also returns true if that header is missing.
+// notCrossSite reports whether, according to Sec-Fetch-Site, the request was caused by a page of
+// the hub's own origin, or directly by the user. It also returns true if that header is missing.
 func notCrossSite(r *http.Request) bool {
 	site := r.Header["Sec-Fetch-Site"]
 	return len(site) == 0 || len(site) == 1 && (site[0] == "same-origin" || site[0] == "none")
@@ -138,8 +138,8 @@ func splitHost(s string) (host, port string, ok bool) {
 	return host, port, err == nil
 }
 
-// parseHost splits "host" or "host:port". It accepts no user, path or escape. It returns the host
-// in lower case, and an IPv6 address without brackets.
+// parseHost splits "host" or "host:port". It does not accept a user name, a path or percent-encoded
+// characters. It returns the host in lower case, and an IPv6 address without brackets.
 func parseHost(s string) (host, port string, err error) {
 	host, port, hasPort := strings.Cut(s, ":")
 	if bracketed, ok := strings.CutPrefix(s, "["); ok {

@@ -50,7 +50,7 @@ func NewProxies(cidrs ...string) (*Proxies, error) {
 	return p, nil
 }
 
-// covered reports whether the prefixes of by together contain all addresses of p.
+// covered reports whether each address of the prefix p is in at least one prefix of the list by.
 func covered(p netip.Prefix, by []netip.Prefix) bool {
 	divided := false // whether a prefix begins within p
 	for _, b := range by {

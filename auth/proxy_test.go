@@ -131,8 +131,8 @@ func TestSecureBehindProxies(t *testing.T) {
 		}}
 		g := New(Config{Proxies: testProxies(t)})
 		require.Equal(t, c.want, g.config.Proxies.Secure(a.request()), c.name)
-		// A page is of the hub's own origin if it has the scheme that the browser uses, with or
-		// without its default port.
+		// An origin is the hub's own if it has the scheme that the browser uses, with or without
+		// the default port of the scheme.
 		for origin, same := range map[string]bool{
 			"https://hub.example":     c.want,
 			"https://hub.example:443": c.want,

@@ -130,8 +130,8 @@ func (a *tokenAccess) Grant() *Grant {
 	return a.session.grant.Load()
 }
 
-// Sender implements Access. It returns the hash of the token, or on an open hub the client's
-// address.
+// Sender implements Access. It returns the hash of the token or, on an open hub, the network of the
+// client's address.
 func (a *tokenAccess) Sender() string {
 	if a.session.sender != "" {
 		return a.session.sender
@@ -153,8 +153,8 @@ func senderOf(c *Credential) string {
 }
 
 // acquire admits a connection and counts it. Until Release, h is notified when the rights change.
-// The error is ErrTokenEnded or a *LimitError. If a is the result of renew, the connection is taken
-// over from the old Access.
+// The error is ErrTokenEnded or a *LimitError. If renew has returned this Access, the connection
+// moves from its old Access to this one.
 func (a *tokenAccess) acquire(h Holder) error {
 	all := a.middleware.sessions
 	var yielded []Holder
@@ -290,8 +290,9 @@ func (a *tokenAccess) WaitPublish(ctx context.Context, events int) (int, error) 
 	return events, a.session.publishes.WaitN(ctx, events)
 }
 
-// renew verifies a new token for a connection. If the connection then acquires the returned Access,
-// it leaves a. Until then, nothing changes. The caller must call Done.
+// renew verifies a new token for a connection, and returns the Access of that token. The connection
+// keeps its old Access until it acquires the returned one. The caller must call Done on the
+// returned Access.
 func (a *tokenAccess) renew(ctx context.Context, token string) (*tokenAccess, error) {
 	fresh, err := a.middleware.access(ctx, nil, token)
 	if err != nil {

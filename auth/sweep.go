@@ -86,10 +86,10 @@ func (t *sessionTable) logEnded(tokens []endedToken) {
 // lock.
 const maxPerHold = 256
 
-// each calls change with every session, with mu held. It then notifies the connections of the
-// sessions for which change returned true. It releases mu after every maxPerHold sessions and
-// connections. It also releases mu while it notifies, because a connection calls Release while it
-// holds a lock of its own. each may miss a session that is added while it runs.
+// each calls the function change for every session, and notifies the connections of the sessions for
+// which it returned true. It holds mu during the calls of change. It releases mu after every
+// maxPerHold sessions and connections. It also releases mu while it notifies, because a connection
+// calls Release while it holds a lock of its own. A session that is added meanwhile may be missed.
 func (t *sessionTable) each(change func(*tokenSession) bool) {
 	var notify []Holder
 	count := 0

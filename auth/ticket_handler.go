@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// queryTicket is the query parameter with a ticket. Routes of WrapSubscription accept it instead of
-// a token.
+// queryTicket is the name of the query parameter that contains a ticket. Routes that use
+// WrapSubscription accept a ticket instead of a token.
 const queryTicket = "ticket"
 
 // Ticket returns the handler of POST /ticket. The handler takes a token from Authorization: Bearer

@@ -29,8 +29,8 @@ const (
 	maxPeerRequestsPerNetwork = 8
 )
 
-// peerRetry is the delay after which to retry if another hub did not answer. It is shorter than
-// TicketLifetime, so that an unused ticket is then still valid.
+// peerRetry is the delay after which to retry if another hub did not answer. It is much shorter
+// than TicketLifetime, so that the ticket has usually not expired when the client retries.
 const peerRetry = 2 * time.Second
 
 // ErrTicket is returned for a ticket that was never issued, was used, or has expired (401).
@@ -80,7 +80,7 @@ func NewTickets() *Tickets {
 	}
 }
 
-// ID returns the ID of this hub, with which all its tickets begin.
+// ID returns the ID of this hub. All tickets of the hub begin with this ID.
 func (t *Tickets) ID() string { return t.id }
 
 // SetPeers sets the other hubs whose tickets are accepted.
@@ -119,8 +119,8 @@ func (t *Tickets) newText() string {
 	return t.id + "." + base64.RawURLEncoding.EncodeToString(secret[:])
 }
 
-// removeExpired removes tickets that have expired. Used tickets count toward the limits until then,
-// so the limits also limit the rate of tickets.
+// removeExpired removes tickets that have expired. A used ticket counts toward the limits until it
+// expires, so the limits also bound the number of tickets issued per TicketLifetime.
 func (t *Tickets) removeExpired(now time.Time) {
 	n := 0
 	for n < len(t.queue) && !now.Before(t.queue[n].expires) {

@@ -137,8 +137,8 @@ func (b blocked) AskPeer(context.Context, string, []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// TestTicketRequestsAreBounded sends strings that look like tickets of another hub, which is
-// possible without a token.
+// TestTicketRequestsAreBounded sends strings that look like tickets of another hub. A client needs
+// no token to send such strings.
 func TestTicketRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tickets, answered := NewTickets(), make(blocked)

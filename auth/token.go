@@ -58,7 +58,8 @@ func everything(subject string) *Grant {
 	return &Grant{Subject: subject, Subscribe: all, Publish: all}
 }
 
-// CheckToken returns an error if s cannot be used as a token in every place of a request.
+// CheckToken returns nil if the string can be used as a token, in any place of a request that may
+// contain a token. Otherwise it returns an error.
 func CheckToken(s string) error {
 	if !isToken(s) {
 		return ErrTokenSyntax
@@ -116,8 +117,8 @@ func isWebSocket(r *http.Request) bool {
 	return httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
 }
 
-// listElements returns the elements of a comma-separated header, of all its lines (RFC 9110 section
-// 5.6.1).
+// listElements returns the elements of a comma-separated header. The header may have several lines
+// (RFC 9110 section 5.6.1).
 func listElements(lines []string) []string {
 	var elements []string
 	for _, line := range lines {

@@ -47,8 +47,8 @@ type tokenParser struct {
 	sets map[*yaml.Node]hub.FilterSet
 }
 
-// parseTokens parses a tokens file: a list of entries, or a mapping with the list under the key
-// tokens. The error lists all faults. It is errNoTokens for a file without content.
+// parseTokens parses a tokens file: a list of entries, or a mapping whose key "tokens" has such a
+// list as its value. The error lists all faults. It is errNoTokens for a file without content.
 func parseTokens(file []byte) (*tokenFile, error) {
 	if len(file) > maxFile {
 		return nil, fmt.Errorf("want at most %d bytes, got %d", maxFile, len(file))
@@ -111,8 +111,8 @@ func deref(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// fault records a fault. If line is 0, the fault concerns the whole file. where names the entry and
-// the key; it may be "".
+// fault records a fault. If line is 0, the fault concerns the whole file. The parameter where
+// contains the names of the entry and the key; it may be "".
 func (p *tokenParser) fault(line int, where, detail string) {
 	if len(p.faults) == maxTokenFault {
 		p.more++

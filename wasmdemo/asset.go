@@ -34,7 +34,7 @@ type asset struct {
 }
 
 // newAsset returns an asset with the content of an embedded file. A test checks that contentTypes
-// contains the extension of its name.
+// contains the extensions of all embedded files.
 func newAsset(name string, content []byte) *asset {
 	compressed, err := build.Compress(content)
 	if err != nil {

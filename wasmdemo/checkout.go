@@ -11,9 +11,10 @@ import (
 
 const module = "github.com/trivium-hub/trivium"
 
-// FindCheckout returns the root of the module from which go run has built this process, if its
-// directory is unchanged, otherwise "". It does not use the working directory, which may contain
-// other code: that code would be built and run in the user's browser.
+// FindCheckout returns the root directory of the module from which go run has built this process.
+// It returns "" if go run has not built the process, or if the directory no longer contains the
+// module. It does not use the working directory, which may contain other code: that code would be
+// built and run in the user's browser.
 func FindCheckout() string {
 	executable, err := os.Executable()
 	if err != nil {

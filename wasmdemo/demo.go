@@ -38,7 +38,7 @@ type Config struct {
 	// WriteTimeout is the maximum time without progress in writing an answer; 0: unlimited.
 	WriteTimeout time.Duration
 	// Allow reports whether the request's method is one of methods. If not, it answers the request.
-	// If it is nil, the answer is 405.
+	// nil: a default that answers 405.
 	Allow func(w http.ResponseWriter, r *http.Request, methods ...string) bool
 	// NotFound answers requests for unknown paths; nil: http.NotFound.
 	NotFound http.HandlerFunc

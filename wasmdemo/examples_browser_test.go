@@ -68,7 +68,7 @@ func TestExamples(t *testing.T) {
 	e.follow(index)
 }
 
-// signIn opens an example without a token, and enters tokens.
+// signIn opens an example without a token, enters an invalid token, and then a valid one.
 func (e *examples) signIn() {
 	p := e.open("chat")
 	p.contains("#notice", "This hub requires a token")
@@ -207,8 +207,8 @@ func (e *examples) fiveLines() {
 	closeTabs([]*tab{p})
 }
 
-// follow clicks the link from the demo page to the examples. The link passes the token of the demo
-// page on.
+// follow clicks the link from the demo page to the examples. The link passes the demo page's token
+// to the examples.
 func (e *examples) follow(p *tab) {
 	eval[any](p, "void fetch('../../session', { method: 'DELETE' }).then(() => (document.title = 'signed out'))")
 	p.await("document.title === 'signed out'")

@@ -61,8 +61,8 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// startHub starts a hub with a tokens file, which runs until the test ends, and waits until the hub
-// has built the WebAssembly binary.
+// startHub starts a hub with a tokens file, and waits until the hub has built the WebAssembly
+// binary. The hub is stopped when the test ends.
 func startHub(t *testing.T, args ...string) *realHub {
 	t.Helper()
 	path, err := binary()
@@ -136,7 +136,7 @@ func (h *realHub) stop() {
 	h.end(syscall.SIGINT)
 }
 
-// kill ends the hub without a drain.
+// kill ends the hub by SIGKILL, so that it cannot shut down properly.
 func (h *realHub) kill() { h.end(syscall.SIGKILL) }
 
 func (h *realHub) end(signal syscall.Signal) {

@@ -35,8 +35,8 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
-// unusedFeatures lists the features that chromedp disables by default, and two more, for which
-// Chromium would load pages of its own in each window.
+// unusedFeatures lists the features to disable: those that chromedp disables by default, and the two
+// WebUI features, for which Chromium would load pages of its own in each window.
 const unusedFeatures = "Translate,BlinkGenPropertyTrees,WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 
 // startBrowser starts a browser that runs until the test ends, and returns a context in which tabs

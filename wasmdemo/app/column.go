@@ -12,8 +12,8 @@ import (
 	"github.com/trivium-hub/trivium/wasmdemo/app/internal/board"
 )
 
-// maxHeld is the number of the browser's six connections per host that one tab may use. Two tabs
-// then leave two connections for publishing.
+// A browser allows six connections per host. maxHeld is the maximum number of them that the columns
+// of one tab may use, so that two tabs leave two connections for publishing.
 const maxHeld = 2
 
 // transports lists the transports of the select element, in the order of its options.

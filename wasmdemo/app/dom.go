@@ -76,8 +76,8 @@ func (q queue) add(do func()) {
 	}
 }
 
-// on adds a function to the queue at each event of a node. It never releases the callback, because
-// the node exists as long as the page.
+// on adds a function to the queue whenever the given DOM event occurs at a node. It never releases
+// the callback, because the node exists as long as the page.
 //
 //go:noinline
 func (q queue) on(node js.Value, event string, do func()) {

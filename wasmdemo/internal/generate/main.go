@@ -1,6 +1,6 @@
 // Command generate creates wasmdemo/dist, which a build with -tags embeddemo embeds: the compressed
 // WebAssembly binary of the demo page and the wasm_exec.js of the toolchain that built it. go
-// generate runs it in wasmdemo. The output is reproducible with one toolchain.
+// generate runs it in wasmdemo. The same toolchain always produces the same output.
 package main
 
 import (

@@ -52,7 +52,7 @@ type Row struct {
 	Gap   string    // description of a gap; all other fields except ID are then empty
 }
 
-// Start discards everything. Afterwards, all columns start at the cursor.
+// Start discards all recorded events and results. Afterwards, all columns start at the cursor.
 func (b *Board) Start(at hub.Cursor) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

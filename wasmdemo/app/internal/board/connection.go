@@ -149,7 +149,7 @@ func (r *Connection) setState(s client.State) {
 	r.state, r.since = s, time.Now()
 }
 
-// waitForStall blocks until the stall ends.
+// waitForStall blocks while reading is stopped by Stall.
 func (r *Connection) waitForStall(ctx context.Context) {
 	r.mu.Lock()
 	stalled := r.stalled
@@ -191,10 +191,10 @@ func (r *Connection) Disconnect() {
 	r.change(func() { r.on, r.broken, r.ended = false, false, nil; r.resume() })
 }
 
-// Break ends the client until Mend.
+// Break ends the client. A new client starts when Mend is called.
 func (r *Connection) Break() { r.change(func() { r.broken = true }) }
 
-// Mend resumes at the connection's cursor after Break.
+// Mend undoes Break: a new client resumes at the connection's cursor.
 func (r *Connection) Mend() { r.change(func() { r.broken = false }) }
 
 // Rest disconnects and waits until no more events are delivered.
@@ -233,7 +233,7 @@ func (r *Connection) Cut() {
 	}
 }
 
-// Stall stops reading events until Resume.
+// Stall stops reading events until Resume is called.
 func (r *Connection) Stall() {
 	r.change(func() {
 		if r.stalled == nil {
@@ -242,7 +242,7 @@ func (r *Connection) Stall() {
 	})
 }
 
-// Resume ends a stall.
+// Resume undoes Stall.
 func (r *Connection) Resume() { r.change(r.resume) }
 
 func (r *Connection) resume() {
@@ -298,8 +298,8 @@ type ConnectionStatus struct {
 	Err     error // the reason why the connection ended
 }
 
-// Compared returns the status, with the result of the comparison added. Its mode is Live only for a
-// column that has no faults and keeps up.
+// Compared returns a copy of the status to which the result of the comparison is added. The mode of
+// the copy is Live only if the column has no faults and is not lagging.
 func (s ConnectionStatus) Compared(t Tally, lagging bool) ConnectionStatus {
 	switch {
 	case s.Mode != Live:

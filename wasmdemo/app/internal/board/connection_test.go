@@ -111,8 +111,8 @@ func (b *table) publish(topic, data string) {
 	require.NoError(b, err)
 }
 
-// await waits until a condition is true. It requires that the comparison finds no fault before
-// that.
+// await waits until a condition is true. It requires that the comparison finds no fault in the
+// meantime.
 func (b *table) await(what string, holds func(Report) bool) Report {
 	b.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
@@ -225,7 +225,8 @@ func TestConnectionReportsItsMode(t *testing.T) {
 	b.tokens.ended.Store(true)
 	b.auth.Recheck()
 	for c, conn := range b.conns {
-		// The client tries its token several times. Cut ends its waits between these tries, which take some seconds.
+		// The client tries its token several times, and waits some seconds between the attempts. Cut
+		// ends such a wait.
 		require.Eventually(t, func() bool {
 			mode := conn.Status(time.Now()).Mode
 			if mode == Waiting {

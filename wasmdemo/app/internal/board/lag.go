@@ -26,7 +26,7 @@ func (l *lag) update(p *Proof, c int, behind uint64, now time.Time) bool {
 	return !l.since.IsZero() && now.Sub(l.since) >= lagLimit
 }
 
-// catchUp measures how long a column takes to reach the position target.
+// catchUp measures how long a column takes to reach a position, its target.
 type catchUp struct {
 	target position
 	since  time.Time
@@ -40,8 +40,8 @@ func (w *catchUp) update(p *Proof, c int, now time.Time) {
 	}
 }
 
-// Watch starts to measure how long a column takes to reach the newest event of any column, and
-// returns the number of events that it is behind.
+// Watch starts to measure how long a column takes to reach the newest event that any column has
+// received. It returns the number of events that the column is behind.
 func (b *Board) Watch(c int, now time.Time) (behind uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -51,7 +51,8 @@ func (b *Board) Watch(c int, now time.Time) (behind uint64) {
 	return b.proof.Report().Columns[c].Behind
 }
 
-// CaughtUp reports whether the column has caught up, and returns the time from Watch until then.
+// CaughtUp reports whether the column has caught up since the last call of Watch, and returns how
+// long that took.
 func (b *Board) CaughtUp(c int) (took time.Duration, done bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

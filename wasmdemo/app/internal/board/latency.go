@@ -33,8 +33,8 @@ type latencySlot struct {
 	bins     [bins]uint32
 }
 
-// Add records a latency. at must not decrease. foreign must be set if the latency was measured
-// between the hub's clock and the page's.
+// Add records a latency at a time, which must not be earlier than that of the previous call. foreign
+// must be set if the latency was computed from a time of the hub's clock and one of the page's.
 func (l *Latency) Add(at time.Time, d time.Duration, foreign bool) {
 	l.clearOldSlots(at)
 	d = max(d, 0) // the hub's clock may be ahead
@@ -89,8 +89,8 @@ func (l *Latency) Quantile(at time.Time, q float64) (time.Duration, bool) {
 	return longest, true
 }
 
-// Foreign returns the number of events in the last half minute that were measured with the hub's
-// clock, and the number of all events.
+// Foreign returns the number of events in the last half minute whose latency depends on the hub's
+// clock (see Add), and the number of all events in that time.
 func (l *Latency) Foreign(at time.Time) (foreign, all uint32) {
 	l.clearOldSlots(at)
 	for i := range l.slots {

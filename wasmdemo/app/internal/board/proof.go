@@ -48,8 +48,8 @@ func (t Tally) Faulty() bool { return t.Lost+t.Doubled+t.Disorder > 0 }
 type Report struct {
 	Compared uint64 // number of events that all columns have reached
 	Columns  [Columns]Tally
-	// Lagging marks columns that have not reached an event that another column received lagLimit
-	// ago.
+	// Lagging marks columns that have not yet reached an event, although another column received
+	// the event at least lagLimit ago.
 	Lagging [Columns]bool
 }
 
@@ -86,7 +86,7 @@ type mask uint8
 // span is the range (after, last] of a gap.
 type span struct{ after, last uint64 }
 
-// Start discards everything. All columns start after the cursor.
+// Start discards all recorded events and results. Afterwards, all columns start after the cursor.
 func (p *Proof) Start(at hub.Cursor) {
 	*p = Proof{}
 	l := p.epochLogOf(at.Epoch)
@@ -192,7 +192,8 @@ func (p *Proof) hasColumns(l *epochLog) bool {
 	return slices.ContainsFunc(p.columns[:], func(s place) bool { return s.epochLog == l })
 }
 
-// recordGap records a gap, because other columns may receive events in it later.
+// recordGap records the gap of a column, so that an event of the gap that another column receives
+// later is not counted as lost.
 func (p *Proof) recordGap(c int, l *epochLog, gap span) {
 	const enough = 64 // maximum number of gaps per column; older gaps are dropped
 	l.reported[c] = append(l.reported[c], gap)

@@ -14,7 +14,7 @@ type Rate struct {
 	now   int64 // number of the newest slot since the clock's zero
 }
 
-// Add counts n events. at must not decrease.
+// Add counts n events at a time, which must not be earlier than that of the previous call.
 func (r *Rate) Add(at time.Time, n uint64) {
 	r.clearOldSlots(at)
 	r.slots[r.now%int64(len(r.slots))] += n

@@ -92,7 +92,8 @@ func (r Report) detail() string {
 	return strings.Join(detail, " · ")
 }
 
-// troubles returns a text for each column that cannot be compared completely at present, with the reason.
+// troubles returns a text for each column that is not connected, is behind, or was compared only in
+// part. The text contains the reason.
 func (r Report) troubles(columns [Columns]ConnectionStatus) (troubles []string) {
 	for c, t := range r.Columns {
 		what := ""
@@ -115,7 +116,7 @@ func (r Report) troubles(columns [Columns]ConnectionStatus) (troubles []string) 
 	return troubles
 }
 
-// modeWords describes a column in the headline.
+// modeWords describes the modes of columns that are not live, for texts such as "column 1 is stalled".
 var modeWords = map[Mode]string{
 	Off: "disconnected", Released: "released", Broken: "interrupted", Connecting: "connecting", Stalled: "stalled",
 	Waiting: "reconnecting", Ended: "ended",

@@ -135,7 +135,7 @@ func GapText(g *client.Gap) string {
 	return text + string(g.Reason)
 }
 
-// Seconds formats a remaining duration in seconds.
+// Seconds formats a duration in seconds, with one decimal.
 func Seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
 }
