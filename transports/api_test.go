@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// patience is the timeout for results that must occur.
+// patience is the timeout for each result that a test waits for.
 const patience = 3 * time.Minute
 
 // serve starts a server with an API. listener selects whether the server uses API.Listener.

@@ -19,7 +19,7 @@ import (
 
 const mebibyte = 1 << 20
 
-// longWait is the timeout for results that must occur. It is long enough for a busy machine.
+// longWait is the timeout for each result that a test waits for. It is long enough for a busy machine.
 const longWait = 3 * time.Minute
 
 // stall sends polls from clients that read only the beginning of the answer. It returns when the hub has

@@ -61,8 +61,9 @@ func countAllocations(t *testing.T, secure bool) {
 	b.publish(0, 1, 100)
 	allowed := 0.0
 	if secure && poolsDropValues() {
-		// TLS and direct writes each use a pool. Creating a value of such a pool takes up to three
-		// allocations.
+		// TLS and direct writes each take a value from a pool. If the pool is empty, creating a value
+		// takes up to three allocations. A pool drops only some of its values, so the average is below
+		// six.
 		allowed = 5
 	}
 	require.LessOrEqual(t, <-m.allocs, allowed)

@@ -15,10 +15,10 @@ import (
 	"github.com/trivium-hub/trivium/transports/internal/connection"
 )
 
-const benchSize = 200 // bytes of an event's data
+const benchSize = 200 // approximate size of an event's data, in bytes
 
-// lineSize returns the size of the line for an event whose data has size bytes. The data is a string of
-// three digits and padding.
+// lineSize returns the size of the line for an event that bench.publish has published with the given
+// size. The number of the event must have three digits.
 func lineSize(size int) int64 { return int64(len(`event "100"`) + size - 10 + len("\n")) }
 
 // timedSink is a sink that stands in for several writers: it passes each batch to all of them, and

@@ -41,7 +41,7 @@ type Duplex interface {
 	CloseWrite() error
 }
 
-// ErrNoProgress is the error of a write if the connection accepted no byte for the write timeout.
+// ErrNoProgress is the error of a write that made no progress within the write timeout.
 var ErrNoProgress = errors.New("no progress in writing")
 
 // sendBuffer is the size of the kernel's send buffer for a connection, in bytes. By default, the
@@ -61,8 +61,8 @@ type socket interface {
 	takeOver() socket
 	// CloseRead closes the read side.
 	CloseRead() error
-	// abort ends the connection in both directions. It may be called at any time: if the socket was taken
-	// over, its descriptor stays open.
+	// abort ends the connection in both directions. It may be called at any time. If the socket was taken
+	// over, abort leaves its descriptor open.
 	abort() error
 }
 
@@ -72,12 +72,12 @@ type TryWriter interface {
 	TryWrite(p []byte) (int, error)
 }
 
-// NewConn returns the Conn of a hijacked connection, from which no other goroutine reads. If the
-// platform and the connection support direct writes (TCP on Linux, with or without TLS, or a
-// TryWriter), the Conn uses them. Otherwise it is a portable Conn, see NewPortableConn. The kernel
-// closes a TCP connection with direct writes if the peer acknowledges nothing for four times timeout.
-// If c is a TCP connection from a Listener, NewConn takes its socket over from package net, which saves
-// memory; c must then not be used any more.
+// NewConn returns the Conn of a hijacked connection, from which no other goroutine reads. If the platform
+// and the connection support direct writes (TCP on Linux, with or without TLS, or a TryWriter), the Conn
+// uses them. Otherwise it is a portable Conn, see NewPortableConn. The parameter timeout is the write
+// timeout. The kernel closes a TCP connection with direct writes if the peer acknowledges nothing for
+// four write timeouts. If c is a TCP connection from a Listener, NewConn takes its socket over from
+// package net, which saves memory; c must then not be used any more.
 func NewConn(c net.Conn, timeout time.Duration) Duplex {
 	ReleaseTLSBuffers(c)
 	switch c := c.(type) {

@@ -30,7 +30,7 @@ type Shared struct {
 
 // Complete sets the defaults of s. If the configuration is invalid, Complete returns an error that
 // describes all faults. If Registry is nil, Complete creates a Registry with the given heartbeat
-// interval, which Close closes.
+// interval, and Close later closes that Registry.
 func (s *Shared) Complete(transport string, heartbeat time.Duration) error {
 	var faults []error
 	if s.Hub == nil {

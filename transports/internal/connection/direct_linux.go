@@ -111,8 +111,9 @@ func (d *direct) Write(p []byte, timeout time.Duration) error {
 	return writeAll(d.conn, p, timeout, d.progressed)
 }
 
-// progressed implements socket. It checks how many bytes are acknowledged. A blocked write shows no
-// progress until a third of the kernel's send buffer is free, which may take long with a slow peer.
+// progressed implements socket. It compares the number of unacknowledged bytes with that at the previous
+// call. Counting the written bytes would not suffice: a blocked write continues only when a third of the
+// kernel's send buffer is free, which may take long with a slow peer.
 func (d *direct) progressed() bool {
 	before := d.queued
 	d.queued = d.unacknowledged()

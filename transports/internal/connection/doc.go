@@ -21,8 +21,8 @@
 // connections are closed if a write makes no progress, but not if it is merely slow. A write deadline
 // above TLS could not achieve this: if it expires within a TLS record, the connection is broken.
 //
-// On Linux, each Registry watches its connections with direct writes by one epoll instance, the
-// poller. The poller detects immediately that a peer has closed its connection. With
+// On Linux, each Registry has one epoll instance, the poller, which watches all connections that have
+// direct writes. The poller detects immediately that a peer has closed its connection. With
 // Writer.NotifyReadable it also reports input, so that no goroutine has to block in a read. A Parked
 // connection is watched too. It has no Writer: it waits for an event or for the client's next HTTP
 // request, and can be returned to its server.

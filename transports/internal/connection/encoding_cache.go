@@ -91,9 +91,9 @@ func (s *EncodingCache) Bytes() int64 {
 	return s.bytes
 }
 
-// Acquire returns the event in format f, and holds the encoding for a connection of subject until
-// Release. It encodes the event on first use. If the encoding would exceed a limit, the CachedEncoding
-// is nil, and the caller must copy the bytes immediately.
+// Acquire returns the event in format f, and holds the encoding for a connection of the given subject
+// until Release is called. It encodes the event on first use. If the encoding would exceed a limit, the
+// CachedEncoding is nil, and the caller must copy the bytes immediately.
 func (s *EncodingCache) Acquire(e *hub.Event, f Format, subject string) (*CachedEncoding, []byte) {
 	key := encodingKey{e.ID, f.Form()}
 	s.mu.Lock()
@@ -109,8 +109,8 @@ func (s *EncodingCache) Acquire(e *hub.Event, f Format, subject string) (*Cached
 	return nil, b
 }
 
-// insert returns the cached encoding for key, and counts a connection of subject as its holder. If
-// the cache has no encoding for key, insert adds b. It returns nil if a limit would be exceeded.
+// insert returns the cached encoding for key, and counts a connection of the given subject as its holder.
+// If the cache has no encoding for key, insert adds b. It returns nil if a limit would be exceeded.
 func (s *EncodingCache) insert(key encodingKey, b []byte, subject string) *CachedEncoding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,8 +124,8 @@ func (s *EncodingCache) insert(key encodingKey, b []byte, subject string) *Cache
 	return s.addHolder(x, subject)
 }
 
-// addHolder adds a connection of subject to the holders of x. It returns nil if that would exceed
-// the subject's share. mu must be held.
+// addHolder adds a connection of the given subject to the holders of x. It returns nil if that would
+// exceed the subject's share. mu must be held.
 func (s *EncodingCache) addHolder(x *CachedEncoding, subject string) *CachedEncoding {
 	size := int64(len(x.bytes))
 	for i := range x.holders {
@@ -146,8 +146,8 @@ func (s *EncodingCache) addHolder(x *CachedEncoding, subject string) *CachedEnco
 	return x
 }
 
-// Release undoes one Acquire for a connection of subject. If no other connection holds x, the cache
-// drops it.
+// Release undoes one call of Acquire for a connection of the given subject. If no other connection holds
+// x, the cache drops it.
 func (s *EncodingCache) Release(x *CachedEncoding, subject string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

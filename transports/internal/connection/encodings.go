@@ -34,8 +34,8 @@ type retainedEncodings struct {
 
 	mu    sync.Mutex
 	bytes int64 // size of all encodings and their structs
-	// An event that is newer than all events in ascending is added to the end of ascending. This is the
-	// usual case and takes constant time. Other events are added to late.
+	// An event that is newer than all events in the list ascending is added to the end of that list. This
+	// is the usual case and takes constant time. Other events are added to the heap late.
 	ascending encodingList
 	late      encodingHeap
 }
@@ -106,7 +106,7 @@ func (x *eventEncodings) find(form wire.Form) (b []byte, ok bool) {
 	return nil, false
 }
 
-// size returns the number of bytes by which x counts toward the limit.
+// size returns the memory of x that counts toward the limit, in bytes.
 func (x *eventEncodings) size() int64 {
 	n := int64(len(x.first)) + eventEncodingsSize
 	for at := x.more.Load(); at != nil; at = at.next {
@@ -165,7 +165,7 @@ func (x *eventEncodings) Discard() {
 }
 
 // makeRoom evicts encodings of events older than seq until the limit has room for n more bytes. It
-// returns false if maxEvictions evictions do not suffice. mu must be held.
+// returns false if this is impossible or would take more than maxEvictions evictions. mu must be held.
 func (r *retainedEncodings) makeRoom(seq uint64, n int64) bool {
 	if n > r.limit {
 		return false

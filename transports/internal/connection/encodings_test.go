@@ -36,7 +36,7 @@ func newEventLog(t require.TestingT, keep hub.Retention) *eventLog {
 	return &eventLog{t: t, hub: h}
 }
 
-// publish publishes n events of size bytes.
+// publish publishes n events. The data of each event has size bytes.
 func (l *eventLog) publish(n, size int) {
 	for range n {
 		e := &hub.Event{Topic: "a", Data: []byte(strings.Repeat("1", size))}
@@ -46,7 +46,7 @@ func (l *eventLog) publish(n, size int) {
 	}
 }
 
-// kept returns the encoding of form that is attached to the event, or nil.
+// kept returns the encoding in the given wire format that is attached to the event, or nil.
 func kept(e *hub.Event, form wire.Form) []byte {
 	x, _ := e.Attached().(*eventEncodings)
 	b, _ := x.find(form)
@@ -122,8 +122,8 @@ func (m *budgetModel) bytes() (n int64) {
 	return n
 }
 
-// encode encodes a random event. Retention may have removed the event already, as if a reader had read it
-// before the removal.
+// encode encodes a random event. Retention may already have removed the event: a connection can still
+// encode an event that it read before the removal.
 func (m *budgetModel) encode(t *rapid.T) {
 	if len(m.events) == 0 {
 		return

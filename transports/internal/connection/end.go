@@ -49,8 +49,8 @@ func (w *Writer) lastBytes() []byte {
 	return w.cfg.Codec.AppendMessage(nil, m)
 }
 
-// Goaway ends the stream with a message that asks the client to reconnect after retry. The message
-// follows all events that the hub has accepted so far, and the answer to a command that is being
+// Goaway ends the stream with a message that asks the client to reconnect after the given delay. The
+// message follows all events that the hub has accepted so far, and the answer to a command that is being
 // executed. Like the other methods that end the stream, Goaway does nothing if the last message of the
 // stream is already scheduled.
 func (w *Writer) Goaway(retry time.Duration) {

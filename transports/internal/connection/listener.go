@@ -66,9 +66,9 @@ const lastWriteTimeout = 10 * time.Millisecond
 
 var pastDeadline = time.Unix(1, 0)
 
-// progressConn is a connection of a Listener. A write deadline does not limit the total time of a write.
-// Instead, it limits the time without progress: to the time from the call of SetWriteDeadline to the
-// deadline, or to WriteTimeout if that is shorter. No write starts after the deadline.
+// progressConn is a connection of a Listener. A write deadline limits the time without progress, not the
+// total time of a write. The limit is the time from the call of SetWriteDeadline to the deadline, or
+// WriteTimeout if that is shorter. No write starts after the deadline.
 type progressConn struct {
 	net.Conn // the socket
 	listener *Listener
@@ -136,7 +136,7 @@ func (c *progressConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// writeAndClose writes p. If the peer makes no progress, it closes the connection.
+// writeAndClose writes p. If the write makes no progress, writeAndClose closes the connection.
 func (c *progressConn) writeAndClose(p []byte) (int, error) {
 	n, err := c.write(p)
 	if noWait, _ := c.writeState(); err == ErrNoProgress && !noWait {
@@ -238,7 +238,7 @@ func (c *progressConn) interruptWrite() {
 	}
 }
 
-// SetWriteDeadline implements net.Conn. See progressConn for its meaning.
+// SetWriteDeadline implements net.Conn. See progressConn for the meaning of the deadline.
 func (c *progressConn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 )
 
 // maxUnsent is the maximum number of bytes that are held for one connection. A tlsConn writes no events
-// while bytes are held. Therefore a connection reaches the maximum only if TLS itself answers a peer that
-// does not read.
+// while bytes are held. Therefore a connection reaches the maximum only if TLS itself sends many
+// messages, for example answers to key updates, to a peer that does not read.
 const maxUnsent = 64 << 10
 
 // nonblocking is the state of a progressConn whose reads and writes must not block, because a tlsConn

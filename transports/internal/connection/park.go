@@ -11,8 +11,8 @@ import (
 )
 
 // Parked is an HTTP connection that was hijacked from net/http and waits, without a goroutine, for an
-// event or for the client's next request. Only TCP connections without TLS and with direct writes can
-// be parked. When input arrives, the registry calls the owner. The owner must guard each Parked by a lock.
+// event or for the client's next request. Only TCP connections without TLS and with direct writes can be
+// parked. When input arrives, the registry calls the owner. The owner must guard each Parked with a lock.
 type Parked struct {
 	conn   *progressConn
 	server *returned // listener that returns the connection to its server
@@ -193,7 +193,8 @@ func (r *Registry) Parked() int {
 	return len(r.parked)
 }
 
-// Rearm enables the next call of Readable. After each call, Readable is not called before Rearm.
+// Rearm enables the next call of Readable. After Readable was called, it is not called again until Rearm
+// is called.
 func (p *Parked) Rearm() { p.server.registry.rearmWatch(p) }
 
 // TryRead reads the available input; see TryReader.

@@ -85,7 +85,7 @@ func areSmall(events []*hub.Event) bool {
 	return size <= smallData
 }
 
-// write writes a portion. It drops its reference to each event after it has encoded it. Therefore a
+// write writes a portion. After it has encoded an event, it keeps no reference to the event. Therefore a
 // write that blocks within a large event keeps only the encoding in memory, not the event.
 func (w *Writer) write(p *portion) error {
 	if p.partial.isSet() {

@@ -14,8 +14,9 @@ import (
 // belongs to one part, so that the hub does not write ten thousand heartbeats at once.
 const heartbeatSlots = 64
 
-// Registry holds all connections of a hub. It owns their drain goroutines and the goroutines
-// started with Go, writes heartbeats, and drains the connections at shutdown.
+// Registry holds all connections of a hub: its members, which have a Writer, and the parked connections.
+// It owns the drain goroutines of the members and the goroutines started with Go, writes heartbeats, and
+// drains the connections at shutdown.
 type Registry struct {
 	heartbeat time.Duration  // static
 	cache     *EncodingCache // static
@@ -37,7 +38,7 @@ type Registry struct {
 	returned  map[*http.Server]*returned // listeners that return parked connections to their servers
 }
 
-// NewRegistry returns a registry. heartbeat is the interval between two heartbeats to a member; 0: no
+// NewRegistry returns a registry. heartbeat is the interval between two heartbeats to a connection; 0: no
 // heartbeats. encodingBytes limits the encodings that are attached to events of the in-memory log; 0:
 // DefaultEncodingBytes. Close must be called.
 func NewRegistry(heartbeat time.Duration, encodingBytes int64) *Registry {
@@ -49,7 +50,7 @@ func NewRegistry(heartbeat time.Duration, encodingBytes int64) *Registry {
 	return g
 }
 
-// Heartbeat returns the interval between two heartbeats of a member; 0: there are none.
+// Heartbeat returns the interval between two heartbeats to a connection; 0: there are none.
 func (r *Registry) Heartbeat() time.Duration { return r.heartbeat }
 
 // EncodingCache returns the cache of the encodings that all connections share.
@@ -140,8 +141,8 @@ func (r *Registry) runHeartbeats() {
 	}
 }
 
-// goawayFraction is the fraction of the drain window during which the goaway messages are sent. The
-// rest of the window is for the last members to read the events that the hub has accepted.
+// goawayFraction is the fraction of the drain window during which the goaway messages are sent. During
+// the rest of the window, the last members can still read the events that the hub has accepted.
 const goawayFraction = 0.75
 
 // Drain calls DrainSpread with a spread of three quarters of the window.

@@ -38,8 +38,8 @@ func (w *Writer) checkRights() {
 	w.startDrain()
 }
 
-// Renew replaces the access of the connection by fresh. If fresh does not authorize the subscription,
-// Renew returns a problem and changes nothing.
+// Renew replaces the access of the connection with the parameter fresh. If fresh does not authorize the
+// subscription or cannot be acquired, Renew returns a problem and changes nothing.
 func (w *Writer) Renew(fresh auth.Access) *problems.Problem {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// slowTimeout is the timeout for results that must occur. It is long enough for a busy machine.
+// slowTimeout is the timeout for each result that a test waits for. It is long enough for a busy machine.
 const slowTimeout = 3 * time.Minute
 
 // connectSlow is like connect, for a client that does not read at first.

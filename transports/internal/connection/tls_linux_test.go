@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tlsTimeout is the timeout for results that must occur. It is long enough for a busy machine.
+// tlsTimeout is the timeout for each result that a test waits for. It is long enough for a busy machine.
 const tlsTimeout = 3 * time.Minute
 
 // secured contains both ends of a TLS connection. The server's end reads and writes without blocking.

@@ -98,8 +98,9 @@ func (p *poller) run() {
 	})
 }
 
-// dispatch handles an event. If its connection is a Parked, dispatch appends it to parked. Otherwise it
-// calls the connection's Reader or onPeerClosed in a goroutine. It returns parked.
+// dispatch handles an event from epoll. If the event's connection is a Parked, dispatch appends the
+// connection to the slice parked. Otherwise it calls the connection's Reader or onPeerClosed in a
+// goroutine. It returns the slice.
 func (p *poller) dispatch(e *unix.EpollEvent, parked []*Parked) []*Parked {
 	o, r := p.lookup(e)
 	if park, ok := o.(*Parked); ok {

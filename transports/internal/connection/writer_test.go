@@ -115,7 +115,8 @@ func (b *bench) connect() (*connection.Writer, net.Conn) {
 	return w, client
 }
 
-// publish publishes n events of size bytes, numbered from first.
+// publish publishes n events with consecutive numbers, beginning with the parameter first. The data of
+// each event has about size bytes.
 func (b *bench) publish(first, n, size int) {
 	for i := first; i < first+n; i++ {
 		data := `"` + strconv.Itoa(i) + strings.Repeat(" ", max(0, size-10)) + `"`
@@ -136,8 +137,8 @@ func (r reader) line() string {
 	return strings.TrimSuffix(s, "\n")
 }
 
-// number returns the number of the event that a line contains. It requires that the line is complete:
-// size is the size of the event's data.
+// number returns the number of the event that a line contains. It requires that the line is complete. The
+// parameter size must be the same as in the call of bench.publish.
 func (r reader) number(line string, size int) int {
 	data, ok := strings.CutPrefix(line, `event "`)
 	require.True(r.t, ok, "%.40q", line)

@@ -27,8 +27,8 @@ type Budget struct {
 }
 
 // New returns a Budget. largest is the size of the largest body that the hub accepts. The budget has
-// DefaultTotal bytes, or four times largest if that is more. Each sender's share is a quarter of the
-// budget.
+// DefaultTotal bytes, or four times the size of the largest body if that is more. Each sender's share is
+// a quarter of the budget.
 func New(largest int64) *Budget {
 	total, share := int64(DefaultTotal), int64(DefaultTotal/4)
 	switch {
@@ -64,8 +64,9 @@ type Reservation struct {
 	closed  bool  // guarded by budget.mu
 }
 
-// Open returns an empty Reservation for a sender. Up to uncounted bytes of the Reservation do not count
-// toward the budget: their total is limited by the maximum number of connections. Close must be called.
+// Open returns an empty Reservation for a sender. The parameter uncounted is the number of bytes in the
+// Reservation that do not count toward the budget. The maximum number of connections limits the total of
+// all such bytes. Close must be called.
 func (b *Budget) Open(sender string, uncounted int64) *Reservation {
 	return &Reservation{budget: b, sender: sender, uncounted: uncounted}
 }
@@ -172,8 +173,8 @@ const (
 )
 
 // TimeFor returns the timeout for receiving a whole body, line or message of size bytes. part is the
-// timeout within which each part of the data must arrive (0: none). The result is six times part, plus
-// part for each MiB.
+// timeout within which each part of the data must arrive (0: none). The result is six such timeouts, plus
+// one more for each MiB of the size.
 func TimeFor(size int64, part time.Duration) time.Duration {
 	return part * time.Duration(minParts+size/bytesPerPart)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // carrier sends HTTP requests over one connection. get and extendDeadline set the connection's deadline
-// to Patience from now.
+// to the current time plus Patience.
 type carrier interface {
 	get(path string, ask Request) (*http.Response, error)
 	extendDeadline()
@@ -31,7 +31,8 @@ const smallWindow = 64 << 10
 func (s *Server) Dial(ask Request) (net.Conn, error) {
 	var d net.Dialer
 	if ask.Slow {
-		// The option is set before the TCP handshake, because the handshake announces the window.
+		// The buffer size is set before the TCP handshake, because the handshake announces the receive
+		// window.
 		d.Control = func(_, _ string, c syscall.RawConn) (err error) {
 			if failed := c.Control(func(fd uintptr) { err = setReceiveBuffer(fd, smallBuffer) }); failed != nil {
 				return failed

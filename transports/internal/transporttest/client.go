@@ -51,7 +51,8 @@ type Request struct {
 	BeforeRead func() // called before each read, which then reads at most 1 KiB; nil: reads are not throttled
 }
 
-// Query returns a Request with query parameters. pairs contains their names and values alternately.
+// Query returns a Request with query parameters. In pairs, each parameter's name is followed by its
+// value.
 func Query(pairs ...string) Request {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -106,7 +107,8 @@ func refusal(response *http.Response) error {
 	return r
 }
 
-// envelopeData returns the Item.Data that a client of envelopes must receive for an event.
+// envelopeData returns the Item.Data that a client must receive for an event if events are sent as
+// envelopes.
 func envelopeData(e *hub.Event) string { return string(e.Data) }
 
 func eventItem(e *hub.Event) Item {

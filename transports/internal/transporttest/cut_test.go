@@ -99,8 +99,9 @@ func comparableItem(c Client, item Item) Item {
 	return item
 }
 
-// requireWhole resumes at cursor over path r. The items in had and the items received after the resume
-// must together be one gap, followed by each event exactly once and in order.
+// requireWhole connects over path r and resumes at the given cursor. The items that were received before
+// (parameter had) and after the resume must together be one gap, followed by each event exactly once and
+// in order.
 func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Path, events []*hub.Event, n int64) {
 	t.Helper()
 	c := r.New(s)
@@ -120,8 +121,8 @@ func requireWhole(t *testing.T, s *Server, had []Item, cursor string, r Path, ev
 	}
 }
 
-// record returns the bytes that the server sends to a client that resumes at start. It appends zero
-// bytes, because other clients may receive somewhat more bytes.
+// record returns the bytes that the server sends to a client that resumes at the position start. It
+// appends bytes with the value zero, because other clients may receive slightly more bytes.
 func record(t *testing.T, s *Server, name, start string) []byte {
 	path := map[string]string{"sse": "/sse", "websocket": "/ws", "poll": "/poll"}[name]
 	conn, err := net.Dial("tcp", s.Addr)

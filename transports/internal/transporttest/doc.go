@@ -7,8 +7,8 @@
 // Every rule of docs/protocol.md#starting-a-subscription is tested over each Path. Other tests close
 // a connection after a given number of bytes and then resume over another Path.
 //
-// With TRIVIUM_LONG=1, these tests close a connection after every possible number of bytes, otherwise
-// at some hundred positions of each stream.
+// With TRIVIUM_LONG=1, these tests close a connection after every possible number of bytes, otherwise at
+// a few hundred positions of each stream.
 //
 // A Server starts the goroutines of its hub, registry and HTTP server, which end before the test
 // ends. A Client starts none.

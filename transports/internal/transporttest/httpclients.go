@@ -143,8 +143,8 @@ func (c *pollClient) Connect(ask Request) error {
 }
 
 // poll sends one poll. It appends the gap and the events of the answer to items, and then an item with
-// the position of the answer. The kind of that item is Heartbeat or, if the answer has no gap and no
-// events, the parameter empty.
+// the position of the answer. If the answer has neither a gap nor events, the kind of that item is the
+// parameter empty. Otherwise it is Heartbeat.
 func (c *pollClient) poll(empty Kind) error {
 	response, err := c.carrier.get("/poll", c.ask)
 	if err != nil {

@@ -49,8 +49,8 @@ func TestPace(t *testing.T) {
 // buffers between hub and client.
 const pacedEvents = 60
 
-// slow reads less than one TLS record per write timeout, until 1.5 write timeouts have passed, and then at
-// full speed. It returns an error if the hub closes the connection.
+// slow connects a client that reads less than one TLS record per write timeout, until 1.5 write timeouts
+// have passed, and then reads at full speed. slow returns an error if the hub closes the connection.
 func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 	for i := range pacedEvents {
 		s.Publish(t, JSON("a", bulk(i)))
@@ -84,8 +84,8 @@ func slow(t *testing.T, s *Server, r Path, timeout time.Duration) error {
 	return nil
 }
 
-// stalled stops reading within the stream. It requires that the hub then closes the connection, but not
-// before the write timeout has passed.
+// stalled connects a client that stops reading within the stream. stalled requires that the hub then
+// closes the connection, but not before the write timeout has passed.
 func stalled(t *testing.T, s *Server, r Path, timeout time.Duration) {
 	connections := func() int64 {
 		return s.SSE.Connections.Load() + s.WebSocket.Connections.Load() + s.Poll.Connections.Load()

@@ -21,8 +21,8 @@ func TestRights(t *testing.T) {
 	})
 }
 
-// requireUnauthorized requires that the subscriber receives an error with the given status, as after the
-// loss of a right, and then the end of its stream.
+// requireUnauthorized requires that the hub ends a stream because its token has ended or lost a right:
+// the subscriber receives an error with the given status, and then the end of the stream.
 func requireUnauthorized(t *testing.T, c Client, r Path, status int) {
 	t.Helper()
 	if r.IsLongPoll() {

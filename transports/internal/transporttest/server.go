@@ -55,7 +55,7 @@ type Server struct {
 // CloudEventsSource is the source attribute of events that were not published as CloudEvents.
 const CloudEventsSource = "https://hub.example.com/#test"
 
-// newHub returns a hub. If cfg.Engine is set, the hub has a new engine from it.
+// newHub returns a hub. If cfg.Engine is set, newHub calls it to create the hub's engine.
 func newHub(cfg Config) (*hub.Hub, error) {
 	if cfg.Engine != nil {
 		cfg.Hub.Engine = cfg.Engine()

@@ -119,7 +119,7 @@ func (s *Socket) handshake(host string, ask Request, header http.Header, early [
 	return nil
 }
 
-// extendDeadline sets the connection's deadline to Patience from now.
+// extendDeadline sets the connection's deadline to the current time plus Patience.
 func (s *Socket) extendDeadline() { _ = s.SetDeadline(time.Now().Add(Patience)) }
 
 // Send writes one masked frame.

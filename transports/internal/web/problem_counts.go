@@ -17,8 +17,8 @@ type ProblemCounts struct {
 
 type problemsKey struct{}
 
-// Context returns a context for HTTP requests, derived from ctx. If a request has this context, CountProblem and
-// WriteProblem add the problem to the counts of p.
+// Context returns a context for HTTP requests, derived from ctx. For a request with this context,
+// CountProblem and WriteProblem count the problem in p.
 func (p *ProblemCounts) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, problemsKey{}, p)
 }

@@ -45,8 +45,8 @@ func EncodeDeflate(e *hub.Event) []byte {
 	return compressedFrame(s.b)
 }
 
-// EncodeDeflate returns the event as FormDeflateCloudEvent: the CloudEvent in one frame, compressed as
-// by the function EncodeDeflate.
+// EncodeDeflate returns the event as FormDeflateCloudEvent: the CloudEvent in one frame, which is
+// compressed like the frame that the function EncodeDeflate returns.
 func (c CloudEvents) EncodeDeflate(e *hub.Event) []byte {
 	s := c.encode(e)
 	defer s.free()

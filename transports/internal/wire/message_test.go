@@ -80,7 +80,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// Over WebSocket and over SSE, a message does not have the same fields.
+// The fields of a message over WebSocket differ from its fields over SSE.
 func TestMessagesDifferByFormat(t *testing.T) {
 	goaway := wire.Message{Op: wire.OpGoaway, ID: "1f0c9a77-42", Retry: time.Second}
 	require.Equal(t, `{"op":"goaway","retry_ms":1000}`, string(goaway.AppendJSON(nil)))

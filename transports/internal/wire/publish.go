@@ -45,9 +45,9 @@ func ParseEnvelopes(b []byte, maxEvents int) ([]*hub.Event, error) {
 		"must be an envelope or an array of at least one envelope")
 }
 
-// parseArray parses each element of an array with parse. The array must be valid JSON. tooMany, which
-// contains a %d for limit, is the detail of the error for more than limit elements; empty is the detail
-// of the error for no elements.
+// parseArray parses each element of an array with the function parse. The array must be valid JSON. The
+// parameter tooMany is the detail of the error for an array with too many elements, and contains a %d for
+// the limit. The parameter empty is the detail of the error for an empty array.
 func parseArray[E any](array []byte, limit int, parse func([]byte) (E, error), tooMany, empty string) ([]E, error) {
 	var events []E
 	err := jsonscan.Elements(array, func(value []byte) error {

@@ -74,8 +74,8 @@ func TestSignedDatagramVerifies(t *testing.T) {
 	})
 }
 
-// VerifyDatagram never panics. If it accepts a datagram, and the payload is signed again at the same
-// time, it returns the same payload and time for the new datagram.
+// VerifyDatagram never panics. If it accepts a datagram, and the payload is signed again with the time in
+// the datagram, VerifyDatagram returns the same payload and time for the new datagram.
 func FuzzVerifyDatagram(f *testing.F) {
 	for _, v := range loadIngress[signedVector](f, "signed.json") {
 		f.Add(v.secret(), v.bytes(), false)

@@ -76,7 +76,8 @@ func (d *SSEDecoder) Next() (SSEEvent, error) {
 	}
 }
 
-// LastEventID returns the last event ID after the last complete block, even if that block has no data.
+// LastEventID returns the last event ID (see SSEEvent) at the end of the newest complete block, even if
+// that block has no data.
 func (d *SSEDecoder) LastEventID() string { return d.lastID }
 
 // Retry returns the reconnection time that the stream has set. ok is false if the stream has set no
