@@ -2,7 +2,7 @@ package bench
 
 import "slices"
 
-// Tally counts the events that subscribers did not receive exactly once, in order and unchanged.
+// Tally counts the delivery errors of a measurement, by kind.
 type Tally struct {
 	Lost       int64 `json:"lost"`
 	Duplicated int64 `json:"duplicated"`
@@ -67,8 +67,8 @@ func (c *checker) accountCorrupt(t *Tally) int64 {
 	return 1
 }
 
-// accountMissing is called at the end of a stream of n events. It adds the number of events after the last received
-// event to t.Lost.
+// accountMissing is called at the end of a stream of n events. It adds to t.Lost the number of events that
+// follow the last received event in the stream.
 func (c *checker) accountMissing(n uint32, t *Tally) {
 	if n > c.next {
 		t.Lost += int64(n - c.next)

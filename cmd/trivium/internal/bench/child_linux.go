@@ -93,7 +93,7 @@ func (r *runner) startWithin(timeout time.Duration, on *unix.CPUSet, extra []str
 	return s, nil
 }
 
-// follow reads the child's standard error until the line that contains its addresses.
+// follow reads the child's standard error until the line that contains the child's addresses.
 func (s *Server) follow(pipe io.Reader) error {
 	var said []string
 	for lines := bufio.NewScanner(pipe); lines.Scan(); {
@@ -201,14 +201,14 @@ func newCores(n int) (*cores, error) {
 // enterLoad moves the calling thread back to the load's core.
 func (c *cores) enterLoad() { c.enter(&c.load) }
 
-// enter moves the calling thread to these cores. Children that the thread starts run there as well.
+// enter moves the calling thread to the cores in set. Children that the thread starts run there as well.
 func (c *cores) enter(set *unix.CPUSet) {
 	if c.pinned {
 		_ = unix.SchedSetaffinity(0, set) // cannot fail: the process is allowed to use these cores
 	}
 }
 
-// allowFiles tries to raise the limit on open files to n, and returns the limit that applies.
+// allowFiles tries to raise the limit on open files to n, and returns the limit that is in effect afterwards.
 func allowFiles(n int) (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

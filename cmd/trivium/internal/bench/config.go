@@ -22,8 +22,8 @@ const (
 	MillionSubscribers = "million" // as many real connections as possible, and a million subscribers in memory
 )
 
-// These are the engines that can be compared with the memory engine, by their names in the hub's
-// configuration.
+// These are the names of the engines that can be compared with the memory engine. The hub's flag --engine
+// uses the same names.
 const (
 	EngineEmbedded = "embedded"
 	EngineNATS     = "nats"
@@ -197,8 +197,8 @@ func (s spec) sides() int {
 	return 2
 }
 
-// levels returns the numbers of subscribers for which the scenario scale is measured: the powers of ten below
-// s.subscribers, and s.subscribers itself.
+// levels returns the numbers of subscribers with which the scenario named scale is measured: the powers of
+// ten below s.subscribers, and s.subscribers itself.
 func (s spec) levels() (all []int) {
 	for n := 1; n < s.subscribers; n *= 10 {
 		all = append(all, n)
@@ -206,7 +206,7 @@ func (s spec) levels() (all []int) {
 	return append(all, s.subscribers)
 }
 
-// delays returns the network delays for which the scenario replay is measured. Each is the delay in one
+// delays returns the network delays with which the scenario named replay is measured. Each is the delay in one
 // direction between the hub and NATS.
 func (s spec) delays() []time.Duration {
 	if s.engine == EngineNATS {
@@ -223,10 +223,10 @@ type way struct {
 	batch int  // events per request
 }
 
-// maxHubs is the largest number of hubs on one stream.
+// maxHubs is the largest number of hubs that the benchmark runs on one stream.
 const maxHubs = 3
 
-// inProcess is the name of the way that publishes inside the hub's own process.
+// inProcess is the name of the way to publish in which the publisher and the hub are in one process.
 const inProcess = "in-process"
 
 var ways = []way{
@@ -243,7 +243,7 @@ var engineWays = []way{
 	{name: "http, 1000 per request", batch: 1000},
 }
 
-// singleHTTP is the name of the way that publishes one event per HTTP request.
+// singleHTTP is the name of the way to publish in which each HTTP request contains one event.
 const singleHTTP = "http"
 
 const (
@@ -283,8 +283,8 @@ func (c *Config) specs() []spec {
 	return all
 }
 
-// secured returns s if c.Secure is empty, and otherwise the measurement s with each protocol in c.Secure.
-// The scenario idle is then also measured without TLS.
+// secured returns one measurement for each protocol in c.Secure that s supports, or only s if c.Secure is
+// empty. The scenario idle is always measured without TLS too.
 func (c *Config) secured(s spec) []spec {
 	if len(c.Secure) == 0 {
 		return []spec{s}

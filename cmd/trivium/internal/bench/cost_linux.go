@@ -73,7 +73,8 @@ func (d *side) watchAlone(s spec) (err error) {
 	return err
 }
 
-// compareEngine alternates measurements of a hub with the configured engine and of a hub with the memory engine.
+// compareEngine compares a hub with the configured engine and a hub with the memory engine. It measures
+// them alternately.
 func (r *runner) compareEngine(s spec) (*Result, error) {
 	hub, err := r.logHubs(s, 1)
 	if err != nil {
@@ -110,14 +111,15 @@ func (r *runner) compareEngine(s spec) (*Result, error) {
 	return result, nil
 }
 
-// apart sets the figures that separate the cost of publishing from the cost of deliveries.
+// apart sets two separate figures: the CPU time of publishing an event, and the CPU time of a delivery
+// without the cost of publishing.
 func (f *Figures) apart(rounds []*round) {
 	f.CPUPerPublish = median(each(rounds, (*round).perPublish))
 	f.FanoutPerDelivery = median(each(rounds, (*round).fanoutPerDelivery))
 }
 
-// publishBeside alternates measurements of publishing through a hub with the configured engine, and of
-// publishing through JetStream's own client. Each measurement creates a new log.
+// publishBeside compares publishing through a hub with the configured engine and publishing through
+// JetStream's own client. It measures them alternately, and creates a new log for each measurement.
 func (r *runner) publishBeside(s spec) (*Result, error) {
 	rounds := map[string][]*round{}
 	for i := range s.rounds {

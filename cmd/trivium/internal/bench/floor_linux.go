@@ -29,7 +29,7 @@ const openCommand = "!open "
 // floorEnviron disables garbage collection and preemption.
 var floorEnviron = []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1"}
 
-// floor is the state of the child process.
+// floor is the state of a child process with the role ChildFloor.
 type floor struct {
 	listener, udp int
 	socket        bool // WebSocket frames; otherwise SSE

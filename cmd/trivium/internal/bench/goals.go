@@ -152,9 +152,9 @@ func atLeast(name string, measured, want float64, unit string) Goal {
 	return Goal{Name: name, Measured: measured, Unit: unit, Want: want, AtLeast: true, Met: measured >= want}
 }
 
-// evaluateGoals returns the goals that apply to the results. all is set with --goals. Without it, only
-// the goals of the scenario million and of measurements with TLS or HTTP/2 are returned, because --goals
-// does not include these measurements.
+// evaluateGoals returns the goals that apply to the results. The flag --goals sets the parameter all. If all
+// is not set, only the goals of the scenario million and of measurements with TLS or HTTP/2 are returned,
+// because --goals does not include these measurements.
 func evaluateGoals(results []*Result, all bool) []Goal {
 	var goals []Goal
 	for _, r := range results {

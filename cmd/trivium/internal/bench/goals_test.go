@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestGoals checks the number of goals of each measurement, which of them a given measured value
-// meets, and that the report contains a row for each goal.
+// TestGoals checks, for results with given measured values, how many goals apply, how many of these goals are
+// met, and that the report contains a row for each goal.
 func TestGoals(t *testing.T) {
 	results := func(ratio float64) []*Result {
 		var all []*Result

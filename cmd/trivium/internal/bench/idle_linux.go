@@ -85,8 +85,8 @@ func (d *side) rehearse(s spec) error {
 	return nil
 }
 
-// settledPSS waits until the hub's runtime has returned free memory to the system, and returns the memory in use. look
-// is the time between two samples.
+// settledPSS waits until the hub's runtime has returned free memory to the system, and returns the memory in
+// use. The parameter look is the time between two samples.
 func (d *side) settledPSS(look time.Duration) (int64, error) {
 	return settled(d.server.pss, func() error { return d.r.load.pumpFor(look) })
 }

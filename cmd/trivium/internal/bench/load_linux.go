@@ -20,12 +20,12 @@ const (
 	tick = 5 * time.Millisecond
 	// patience is the maximum time to wait for an event that must arrive.
 	patience = time.Minute
-	// maxLatency is the largest latency that the histogram distinguishes, in ns.
+	// maxLatency is the largest latency that the histogram can record, in ns.
 	maxLatency = int64(time.Minute)
 )
 
 // load reads the sockets of all subscribers with one epoll, in one goroutine. The goroutine that calls
-// pump owns all its fields.
+// pump owns all fields of load.
 type load struct {
 	ctx     context.Context
 	epoll   int
@@ -58,12 +58,12 @@ func (l *load) close() {
 	unix.Close(l.epoll)
 }
 
-// clock returns the monotonic time since base in ns. Each event contains its value at the time
-// of publishing.
+// clock returns the monotonic time since base in ns. Each event contains the value that clock returned when
+// the event was published.
 func (l *load) clock() int64 { return int64(time.Since(l.base)) }
 
-// pump reads from all sockets until done returns true, but for no longer than the duration most. It
-// returns the last result of done.
+// pump reads from all sockets until done returns true, or until the duration given by the parameter most has
+// passed. It returns the last result of done.
 func (l *load) pump(most time.Duration, done func() bool) (bool, error) {
 	until := time.Now().Add(most)
 	for {
@@ -125,7 +125,7 @@ func (l *load) read(c *conn) error {
 	return l.decode(c, n)
 }
 
-// decode decodes the first n bytes of l.buf as received by c.
+// decode decodes the first n bytes of l.buf, which the connection c has just received.
 func (l *load) decode(c *conn, n int) error {
 	l.current, l.now = c, l.clock()
 	if err := c.decoder.feed(l.buf[:n], l.emit); err != nil {
@@ -231,8 +231,8 @@ func (g *group) close() {
 	}
 }
 
-// countLost adds the published events that have not arrived to the count of lost events. heads returns
-// the number of events that were published to a stream.
+// countLost adds the number of published events that have not arrived to the count of lost events. The
+// function heads returns how many events were published to a stream.
 func (g *group) countLost(heads func(stream uint32) uint32) {
 	for _, c := range g.conns {
 		head := heads(c.stream)

@@ -14,7 +14,8 @@ const (
 	burstSize = 64
 	// flushRate is the rate at which flush publishes events, in events per second.
 	flushRate = 10_000
-	// warmUp is the time for which a side does the work of its next round before the measurement begins.
+	// warmUp is the maximum duration of the warm-up before each round. In this time, a side already does the
+	// same work as in the round, but nothing is measured.
 	warmUp = 300 * time.Millisecond
 )
 
@@ -39,7 +40,8 @@ func (r *round) micros(percentile float64) float64 {
 
 func newLatency() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency, 3) }
 
-// round measures work, which publishes events and returns after the last of them has arrived.
+// round calls work and returns the measurements of this call. The function work publishes events, and returns
+// after the last of them has arrived.
 func (d *side) round(work func() error) (*round, error) {
 	r := &round{latency: newLatency()}
 	d.group.latency = r.latency
@@ -129,8 +131,8 @@ func (d *side) warmed(s spec) (*round, error) {
 	return r, err
 }
 
-// compare alternates measurements of a hub and of the floor. Both deliver the same number of events to the same number of
-// subscribers.
+// compare compares a hub with the floor. It measures them alternately. Both deliver the same number of events
+// to the same number of subscribers.
 func (r *runner) compare(s spec) (*Result, error) {
 	hub, err := r.hubSide(s, true)
 	if err != nil {
@@ -234,7 +236,7 @@ func (d *side) subscribe(s spec) error {
 }
 
 // flush publishes events after the subscribers have closed their connections. The server's writes
-// fail, so that it releases the connections.
+// then fail, and the server releases the connections.
 func (d *side) flush() error {
 	fan := d.source.fan
 	d.source.fan = 0

@@ -120,7 +120,8 @@ func openEngine(cfg *Config) (*publisher, error) {
 	return &publisher{some: some, done: func() error { return delivered(h, last) }, end: h.Close}, nil
 }
 
-// delivered blocks until the hub has received all events up to the cursor last from the engine.
+// delivered blocks until the engine has returned to the hub all events up to and including the event at the
+// cursor last. It returns an error if this takes longer than the time patience.
 func delivered(h *hub.Hub, last hub.Cursor) error {
 	for end := time.Now().Add(patience); h.Position().Seq < last.Seq; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {

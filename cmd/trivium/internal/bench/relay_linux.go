@@ -61,7 +61,8 @@ func (r *relay) accept() {
 	}
 }
 
-// add registers connections, or closes them if the relay is closed.
+// add registers connections and returns true. If the relay is closed, it closes the connections instead and
+// returns false.
 func (r *relay) add(conns ...net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

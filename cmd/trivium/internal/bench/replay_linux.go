@@ -12,9 +12,9 @@ import (
 	"github.com/trivium-hub/trivium/hub"
 )
 
-// After the events that the scenario replay reads, filler events are published: together at least
-// fillerBytes bytes, each of fillerSize bytes. They fill the hub's in-memory log, so that the hub can
-// read the events of replay only from the durable log.
+// After the events that the scenario named replay reads, filler events are published. Each has fillerSize
+// bytes of data; together they have fillerBytes bytes. They fill the hub's in-memory log, so that the hub
+// must read the earlier events from the durable log.
 const (
 	fillerBytes = hub.DefaultRetainBytes
 	fillerSize  = MaxSize

@@ -34,8 +34,8 @@ func (r *runner) resume(s spec) (*Result, error) {
 	return result, nil
 }
 
-// measureResume connects the resuming subscribers and measures until they have caught up, while another goroutine
-// publishes events.
+// measureResume connects the resuming subscribers, and measures deliveries before they connect, while they
+// catch up, and after that. Another goroutine publishes events all the time.
 func (d *side) measureResume(s spec, result *Result) error {
 	l := d.r.load
 	if known, err := l.pump(patience, func() bool { return len(d.group.lastID) > 0 }); err != nil || !known {
@@ -103,7 +103,7 @@ func (g *group) catchUp(head, from uint32) error {
 }
 
 // reached reports whether all subscribers of the group have received the events in the range
-// [from, head). from is the number of the first event that they expect.
+// [from, head). The parameter from is the number of the first event that they expect.
 func (g *group) reached(head, from uint32) bool {
 	if g.advanced < int64(len(g.conns))*int64(head-from) {
 		return false // this cheap check usually suffices

@@ -31,8 +31,8 @@ type runner struct {
 	progress *progress
 }
 
-// Run runs the benchmark. If ctx is canceled, it returns early with the cause. When it returns, all
-// child processes have ended. The threads of this process stay pinned to the core of the load.
+// Run runs the benchmark. If ctx is canceled, it returns early with the cause of the cancellation. When it
+// returns, all child processes have ended. The threads of this process stay pinned to the core of the load.
 func Run(ctx context.Context, cfg Config) (report *Report, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -271,7 +271,8 @@ func (d *side) open(name, transport string, n int) error {
 	return err
 }
 
-// closeSubscribers closes the subscribers and adds their counts to those of the side.
+// closeSubscribers closes the subscribers' connections, and adds the subscribers' counts to the counts of the
+// side.
 func (d *side) closeSubscribers() {
 	if d.group != nil {
 		d.group.close()

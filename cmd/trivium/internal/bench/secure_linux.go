@@ -16,8 +16,8 @@ func (r *runner) secureSide(s spec) (*side, error) {
 	return d, nil
 }
 
-// compareSecure alternates measurements of a hub with TLS, a hub without TLS, and the floor, which has no TLS. It returns
-// the results of the two hubs.
+// compareSecure compares a hub with TLS, a hub without TLS, and the floor, which has no TLS. It measures them
+// alternately, and returns the results of the two hubs.
 func (r *runner) compareSecure(s spec) ([]*Result, error) {
 	secure, err := r.secureSide(s)
 	if err != nil {

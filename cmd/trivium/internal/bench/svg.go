@@ -29,7 +29,7 @@ type bar struct {
 	us          float64
 }
 
-// row is the bars of one result with their common name.
+// row contains the bars of one result, and the name that the chart shows for them.
 type row struct {
 	name string
 	bars []bar

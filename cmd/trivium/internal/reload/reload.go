@@ -30,8 +30,8 @@ const (
 	watchGrace = 400 * time.Millisecond
 )
 
-// A file of at most watchAlways bytes is read at each poll. A larger file is read only if it has changed
-// within the last watchSettled: its size, its modification time, or the file to which its path leads.
+// A file of at most watchAlways bytes is read at each poll. A larger file is read only if its size, its
+// modification time or the file to which its path leads has changed within the last watchSettled.
 // watchSettled is longer than 2 s, because some file systems store modification times with a precision
 // of 2 s.
 const (
@@ -49,7 +49,8 @@ type Watcher struct {
 	log     *slog.Logger
 	reloads chan struct{}
 
-	// units does not change after Run has been called. Only Run uses the units then, except for their atomic fields.
+	// units does not change after Run has been called. From then on, goroutines other than Run's may read
+	// only the flags and the atomic fields of the units.
 	units []*watchUnit
 }
 

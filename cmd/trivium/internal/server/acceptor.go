@@ -24,9 +24,9 @@ type acceptor struct {
 	// gives each new descriptor the lowest free number. Therefore, if a connection gets this number, at least that
 	// many descriptors are in use.
 	descriptors int
-	// pressed is the time, in ns since 1970, at which a new descriptor last had a number of at least nine
-	// tenths of descriptors. For some time after that, a low number does not prove that few descriptors are in
-	// use, because new connections get the numbers of connections that were closed to make room.
+	// pressed is the time, in ns since 1970, at which a new connection most recently got a descriptor number of
+	// at least 90 % of the value of descriptors. For some time after that, a low number does not prove that few
+	// descriptors are in use, because new connections get the numbers of connections that were closed to make room.
 	pressed atomic.Int64
 
 	errors   atomic.Uint64

@@ -80,8 +80,8 @@ func (s *Server) hasDemo() bool {
 	return state != wasmdemo.Absent
 }
 
-// reachable returns an address at which programs on this machine can connect to a listener with the address a. If the
-// listener accepts connections on all addresses, the host is localhost.
+// reachable returns an address at which programs on this machine can connect to a listener. The parameter a is
+// the listener's address. If the listener accepts connections on all addresses, the returned host is localhost.
 func reachable(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {

@@ -91,8 +91,8 @@ var engineFlags = map[string]string{
 	"Retention.Events": "--retain-events",
 }
 
-// nameFlags adds flags to an error of the engine: for each jetstream.ConfigError, the flag that sets its
-// field.
+// nameFlags adds the names of flags to an error of the engine: for each jetstream.ConfigError in the error,
+// the flag that sets the field concerned.
 func nameFlags(err error) error {
 	var flags []string
 	var collect func(error)

@@ -25,7 +25,7 @@ func newRegistry(o *observer) *prometheus.Registry {
 // the same counters.
 type collector struct{ *observer }
 
-// describe returns the description of the metric trivium_name.
+// describe returns the description of a metric. It adds the prefix trivium_ to the name.
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("trivium_"+name, help, labels, nil)
 }

@@ -382,8 +382,8 @@ func (o *openConnections) stats() openStats {
 
 // closeAtOnce shuts a connection down without sending the close alert of TLS, because this could block. It
 // does not close the descriptor; net/http does, or the transport that has just hijacked the connection. This
-// transport writes to the descriptor's number: if closeAtOnce closed it, a new connection could get the same
-// number and receive the events of the old one.
+// transport writes to the descriptor's number: if closeAtOnce closed the descriptor, a new connection could
+// get the same number and receive the events of the old one.
 func closeAtOnce(conn net.Conn) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
@@ -392,7 +392,7 @@ func closeAtOnce(conn net.Conn) {
 		CloseRead() error
 		CloseWrite() error
 	})
-	// Any other error means that the connection is already closed.
+	// An error other than errors.ErrUnsupported means that the connection is already closed.
 	if !ok || errors.Is(errors.Join(half.CloseRead(), half.CloseWrite()), errors.ErrUnsupported) {
 		conn.Close()
 	}

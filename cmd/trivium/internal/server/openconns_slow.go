@@ -50,9 +50,9 @@ func (o *openConnections) closeIdle() {
 	}
 }
 
-// trackServing marks the connection of each request as known: requests reach it only if they have a
-// valid token or if the route requires none. While next serves a request, the connection is not closed
-// to make room, unless all requests on it wait for a part of their body.
+// trackServing marks the connection of each request as known. On the main listener, trackServing receives a
+// request only if the request has a valid token or its route requires none. While next serves a request, the
+// connection is not closed to make room, unless all requests on it wait for a part of their body.
 func (o *openConnections) trackServing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := o.connOf(r.Context())
@@ -72,8 +72,8 @@ func (o *openConnections) trackServing(next http.Handler) http.Handler {
 	})
 }
 
-// beginServing counts the start of a request, and removes the connection from its queue. It sets the
-// sender of the connection unless sender is empty.
+// beginServing adds one to the number of requests that are being served on a connection, and removes the
+// connection from its queue. If the parameter sender is not "", it becomes the sender of the connection.
 func (o *openConnections) beginServing(c *openConn, sender string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -87,8 +87,9 @@ func (o *openConnections) beginServing(c *openConn, sender string) {
 	}
 }
 
-// endServing counts the end of a request. unread is set if net/http may still wait for the rest of
-// the request's body.
+// endServing subtracts one from the number of requests that are being served on a connection, and adds the
+// connection to a queue if the hub waits for the peer. The parameter unread is true if net/http may still
+// wait for the rest of the request's body.
 func (o *openConnections) endServing(c *openConn, unread bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -100,7 +101,7 @@ func (o *openConnections) endServing(c *openConn, unread bool) {
 }
 
 // addReceiving changes the number of requests on a connection that wait for a part of their body.
-// requests is 1 when a request starts to wait, and -1 when it stops.
+// The parameter requests is 1 when a request starts to wait, and -1 when it stops waiting.
 func (o *openConnections) addReceiving(c *openConn, requests int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -35,7 +35,8 @@ func connect(o *openConnections, address string) (*peerConn, context.Context) {
 	return conn, ctx
 }
 
-// ask passes the start and the end of a request to o as net/http does. If token is set, the request is authorized.
+// ask makes the same calls to o that net/http makes for one request. If the parameter token is true, the
+// request is authorized.
 func ask(o *openConnections, conn *peerConn, ctx context.Context, token bool) {
 	o.connState(conn, http.StateActive)
 	if token {
@@ -92,9 +93,9 @@ func TestBusyConnectionsStayOpen(t *testing.T) {
 	require.Equal(t, openStats{open: 2, refused: 1}, o.stats())
 }
 
-// If no connection is idle, the hub closes a connection whose request body is incomplete. It chooses one
-// of the sender with the most such connections. It never closes a connection on which it serves a
-// complete, authorized request.
+// If no connection is idle, the hub closes a connection whose request body is incomplete. It chooses a
+// connection of the sender that has the largest number of such connections. It never closes a connection on
+// which it serves a complete, authorized request.
 func TestUnfinishedRequestsMakeRoom(t *testing.T) {
 	o := newOpenConnections(openLimits{total: 4}, nil, discardLog())
 	waiting := func(sender string) (*peerConn, *openConn) {

@@ -109,9 +109,9 @@ func New(cfg *settings.ServeConfig, stderr io.Writer) (_ *Server, err error) {
 	return s, nil
 }
 
-// ServeUntil blocks until signals yields a signal, and then returns nil. If a listener or the engine
-// fails first, it returns the error. Whenever reread yields a signal, it makes the watcher read all
-// files again.
+// ServeUntil blocks until it receives a signal from the channel signals, and then returns nil. If a listener
+// or the engine fails first, it returns the error. Whenever it receives a signal from the channel reread, it
+// makes the watcher read all files again.
 func (s *Server) ServeUntil(signals, reread <-chan os.Signal) error {
 	s.log.Info("listening", s.addresses()...)
 	for {
@@ -169,8 +169,8 @@ func (s *Server) listen() context.Context {
 	return ctx
 }
 
-// start replaces the handlers that report that the hub is starting with the handlers of the started hub. It
-// also starts the demo and the sources.
+// start replaces the temporary handlers, which answer that the hub is starting, with the handlers of the
+// started hub. It also starts the demo and the sources.
 func (s *Server) start(ctx context.Context) {
 	s.demo = newDemo(s.cfg, s.log)
 	s.api.Start(s.hub)

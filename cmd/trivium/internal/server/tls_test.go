@@ -40,7 +40,7 @@ func (p *certificatePair) write(t *testing.T) func(certificate, key []byte) {
 }
 
 // serveTLS starts a server that runs until the test ends, and returns its address. The server uses TLS
-// unless config is nil. limit is the timeout of a handshake and of a request header.
+// unless config is nil. The parameter limit is the timeout of a handshake and of a request header.
 func serveTLS(t *testing.T, config *tls.Config, h2c bool, limit time.Duration, log *slog.Logger) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -16,8 +16,9 @@ const EnvPrefix = "TRIVIUM_"
 // with trivium.
 var serviceVariable = regexp.MustCompile(`^TRIVIUM(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP)(_[A-Z]+)?)?)$`)
 
-// CheckVariables returns one line for each unknown variable in the environment: its name begins with
-// TRIVIUM_, no command reads it, and it is not in others.
+// CheckVariables returns one line for each unknown variable in the environment. A variable is unknown if its
+// name begins with TRIVIUM_, no command reads it, the parameter others does not contain its name, and
+// serviceVariable does not match it.
 func CheckVariables(root *kong.Node, environ []string, others ...string) (lines []string) {
 	known := slices.Clone(others)
 	for _, command := range root.Children {

@@ -23,8 +23,9 @@ func WithoutSecrets(args []string) []string {
 	return clean
 }
 
-// secretOnCommandLine returns a warning if text was given on the command line and contains a secret, and "" otherwise.
-// text is a comma-separated list of URLs. A user name, password or query in a URL counts as a secret.
+// secretOnCommandLine returns a warning if a setting contains a secret and was given on the command line, and
+// "" otherwise. The parameter text is the setting's value, a comma-separated list of URLs. A user name,
+// password or query in a URL counts as a secret.
 func secretOnCommandLine(text string) string {
 	secret := slices.ContainsFunc(strings.Split(text, ","), func(one string) bool {
 		u, err := url.Parse(strings.TrimSpace(one))

@@ -43,7 +43,7 @@ func (s Share) String() string {
 func (s Share) relative() bool { return s < 0 }
 
 // of returns the limit as a number, where 0 means no limit. If the limit is a percentage, the result is
-// this percentage of whole, rounded up.
+// this percentage of the parameter whole, rounded up.
 func (s Share) of(whole int) int {
 	if s < 0 {
 		return int((int64(whole)*int64(-s) + 99) / 100)

@@ -36,9 +36,9 @@ func Faults(flag, detail string) []Fault {
 	return faults
 }
 
-// Sources looks up the values of flags that the command line does not set: in the environment, and in
-// the configuration file. It records where it found each value, and which values could not be parsed.
-// It does not stop at the first fault, so that all faults can be reported at once.
+// Sources looks up the values of flags that the command line does not set. It looks in the environment first,
+// and then in the configuration file. It records where it found each value, and which values could not be
+// parsed. It does not stop at the first fault, so that all faults can be reported at once.
 type Sources struct {
 	lookupEnv func(string) (string, bool)
 	path      string              // path of the configuration file; "": there is none

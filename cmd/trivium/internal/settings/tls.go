@@ -65,8 +65,8 @@ func (c *TLSConfig) checkTLS(files FileChecker) []Fault {
 	return faults
 }
 
-// checkACMEHost returns a description of the fault unless host is a full host name: it has at least two
-// labels and is not an IP address. Otherwise a certificate authority could not reach it.
+// checkACMEHost returns a description of the fault unless host is a full host name, which has at least two
+// labels and is not an IP address. For other names, a certificate authority could not reach the hub.
 func checkACMEHost(host string) string {
 	_, err := netip.ParseAddr(host)
 	parts := strings.Split(host, ".")

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkedFiles is a FileChecker that returns a fault if the certificate has the path in the field invalid.
+// checkedFiles is a FileChecker that returns a fault if the path of the certificate equals the field invalid.
 type checkedFiles struct{ invalid string }
 
 func (checkedFiles) CheckAccess(*ServeConfig) []Fault { return nil }

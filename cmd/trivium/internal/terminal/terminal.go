@@ -50,9 +50,9 @@ func escaped(s string, odd func(rune) bool) string {
 	return b.String()
 }
 
-// HarmlessJSON escapes the same characters as Harmless, except tabs, but in JSON syntax. The result is
-// JSON with the same meaning as text, which must be JSON in one line: in such JSON, these characters
-// can only occur inside of strings, where they can be escaped.
+// HarmlessJSON escapes the same characters as Harmless, except tabs, but in JSON syntax. The parameter text
+// must be JSON in one line: in such JSON, these characters can only occur inside of strings, where they can
+// be escaped. The result is JSON with the same meaning.
 func HarmlessJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\t' && isOdd(r) }
 	if bytes.IndexFunc(text, odd) < 0 {
