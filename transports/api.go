@@ -69,7 +69,7 @@ func New(cfg Config) (*API, error) {
 }
 
 // NewStarting returns an API that answers requests with status 503 and Retry-After until Start is
-// called. With it, a program can listen while its hub waits for an engine. NewStarting ignores
+// called. A program can therefore listen while its hub still waits for an engine. NewStarting ignores
 // Config.Hub.
 func NewStarting(cfg Config) (*API, error) {
 	cfg, err := cfg.withDefaults()
@@ -171,26 +171,26 @@ func (a *API) connectionLog(transport string) *connection.Log {
 	return &connection.Log{Logger: a.cfg.Log, Transport: transport}
 }
 
-// Listener returns a listener for the server of the API. On its connections, the API detects even over
-// TLS and HTTP/2 that a client has stopped reading. The API also works on connections of other
+// Listener returns a listener for the server of the API. On its connections, the API can detect that a
+// client has stopped reading, even over TLS and HTTP/2. The API also works on connections of other
 // listeners, but may then need more CPU time for writes.
 //
 // On Linux without TLS, the long-poll transport hijacks connections of this listener and later returns
-// them to their http.Server. For the server, a returned connection is new: it calls its hooks
-// ConnContext and ConnState again.
+// them to their http.Server. The server treats a returned connection as new and calls its ConnContext
+// and ConnState hooks again.
 func (a *API) Listener(l net.Listener) net.Listener {
 	return &connection.Listener{Listener: l, WriteTimeout: a.cfg.WriteTimeout, Registry: a.registry}
 }
 
-// WasParked reports whether the long-poll transport has returned this connection to its server. A hook
-// http.Server.ConnState may call it for a connection in http.StateNew. If it returns true, the API has
-// already answered requests with valid tokens on this connection.
+// WasParked reports whether the long-poll transport has returned this connection to its server. An
+// http.Server.ConnState hook may call it for a connection in http.StateNew. If it returns true, the API
+// has already answered requests with valid tokens on this connection.
 func WasParked(c net.Conn) bool { return connection.WasParked(c) }
 
-// ReleaseTLSBuffers frees the memory that the handshake of a TLS connection has used for received
-// bytes. A hook http.Server.ConnState may call it when a connection is in http.StateActive for the
-// first time, because no other goroutine then reads from the connection. It must not be called for a
-// connection in http.StateIdle.
+// ReleaseTLSBuffers frees the memory in which the handshake of a TLS connection has stored received
+// bytes. An http.Server.ConnState hook may call it when a connection enters http.StateActive for the
+// first time, because no other goroutine reads from the connection at that time. It must not be called
+// for a connection in http.StateIdle.
 func ReleaseTLSBuffers(c net.Conn) { connection.ReleaseTLSBuffers(c) }
 
 // Context returns a context for http.Server.BaseContext. If the server uses it, Stats includes the

@@ -146,7 +146,7 @@ func TestRightsThatExpireEndTheConnection(t *testing.T) {
 }
 
 // TestAuthCommandIsRefusedWithConfigAuthorize tests that, if Config.Authorize determines the rights, a
-// WebSocket client cannot gain rights by sending any string as a token.
+// WebSocket client cannot gain rights by sending a token, whatever the token contains.
 func TestAuthCommandIsRefusedWithConfigAuthorize(t *testing.T) {
 	server, _, _ := serve(t, transports.Config{
 		Authorize: func(*http.Request) (*transports.Rights, error) {

@@ -91,8 +91,8 @@ var defaultLimits = auth.ConnectionLimits{Total: 100_000, FilterBytes: 128 << 20
 
 // Rights are the rights of a request. A connection keeps them until they expire.
 type Rights struct {
-	// Subject identifies the user. Limits apply per subject, and idempotency keys are distinguished
-	// by subject.
+	// Subject identifies the user. Limits apply per subject, and different subjects may use the same
+	// idempotency key.
 	Subject            string
 	Subscribe, Publish []string  // topic filters
 	Expires            time.Time // time at which the connection is closed; zero: never

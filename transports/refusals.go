@@ -56,8 +56,8 @@ type originWarnings struct {
 	suppressed uint64 // number of warnings that were suppressed after the last logged one
 }
 
-// take reports in due whether the caller must log a warning. If so, suppressed is the number of warnings
-// that were not logged since the previous one.
+// take must be called for each possible warning. If it returns true for due, the caller must log the
+// warning; suppressed is then the number of warnings that were not logged since the previous logged one.
 func (o *originWarnings) take(now time.Time) (suppressed uint64, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -89,7 +89,7 @@ func describeRequest(r *http.Request, route string, p *problems.Problem) []slog.
 }
 
 // Printable returns the beginning of a string from a client, escaped to printable ASCII. Therefore the
-// string cannot control a terminal or imitate another log line.
+// result cannot control a terminal or imitate another log line.
 func Printable(text string) string {
 	quoted := strconv.QuoteToASCII(text[:min(len(text), maxLogged)])
 	return quoted[1 : len(quoted)-1]

@@ -13,8 +13,8 @@ import (
 )
 
 // maxCopied is the maximum total size of the encodings in answer.copied, and the maximum size of the
-// buffer for one write. Events larger than half of it are written without a copy, from encodings that all
-// connections share, if the cache has memory for them.
+// buffer for one write. An envelope larger than half of maxCopied is not copied to that buffer, unless the
+// cache has no memory for its encoding.
 const maxCopied = 64 << 10 // bytes
 
 // envelopeFormat encodes the events of an answer as envelopes.
@@ -147,13 +147,15 @@ var (
 )
 
 // maxImplicitLength is the maximum size, in bytes, of a body for which net/http sets Content-Length
-// itself. net/http sends longer bodies without Content-Length in chunks, which HTTP/1.0 does not support.
+// itself. If the handler does not set Content-Length for a longer body, net/http sends the body in chunks,
+// which HTTP/1.0 does not support.
 const maxImplicitLength = 2 << 10
 
-// write writes the body of an answer, which starts with the content of buffer and has length bytes. It
-// writes each large event separately, and small events in parts of at most maxCopied bytes. Over HTTP/1,
-// the connection.Listener limits the time that a write may take without progress. Over HTTP/2, a stream
-// may stall while the connection makes progress with other streams, so each write gets a deadline.
+// write writes the body of an answer. The body starts with the content of buffer; length is its size in
+// bytes. write sends each large event separately, and small events in parts of at most maxCopied bytes.
+// Over HTTP/1, the connection.Listener limits the time that a write may take without progress. Over
+// HTTP/2, a stream may stall while the connection makes progress with other streams, so each write gets a
+// deadline.
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, s *hub.Subscription, a *answer, buffer *[]byte, length int) error {
 	http1 := r.ProtoMajor == 1
 	if !http1 || length > maxImplicitLength {

@@ -22,19 +22,19 @@ var idleTime = 5 * time.Second // tests change it before they call New
 
 // pollConn is a parked connection, on which polls wait without a goroutine. It has these states:
 //
-//	state      | ends with                                          | next state
-//	waiting    | events, the end of the wait, lost rights, a close  | answering, and then waiting again if
-//	           | by the peer, a drain                               | there is nothing to answer
+//	state      | ends when                                          | next state
+//	waiting    | events arrive, the wait ends, the token loses a    | answering, and then waiting again if
+//	           | right, the peer closes, or the hub drains          | there is nothing to answer
 //	answering  | the answer is written                              | idle, closed or returned
-//	idle       | the next request                                   | serving
-//	           | idleTime                                           | returned
-//	           | the server's IdleTimeout, a drain, a close by the  | closed
-//	           | peer                                               |
+//	idle       | the next request arrives                           | serving
+//	           | idleTime expires, or the token's rights change     | returned
+//	           | the server's IdleTimeout expires, the hub drains,  | closed
+//	           | or the peer closes                                 |
 //	serving    | the request waits for events                       | waiting
 //	           | the response is written                            | idle, closed or returned
 //	           | the request cannot be served here                  | returned
-//	closed     |                                                    |
-//	returned   | the server has the connection                      |
+//	closed     | never                                              |
+//	returned   | never; the server has the connection               |
 //
 // In the states answering and serving, one goroutine owns all fields that mu does not guard.
 type pollConn struct {
@@ -232,8 +232,8 @@ func (c *pollConn) setDeadline(d time.Duration) {
 	}
 }
 
-// onDeadline ends the wait for events or for the next request if deadline is reached. Otherwise it
-// schedules another call.
+// onDeadline ends the wait for events or for the next request if the current time has reached c.deadline.
+// Otherwise it schedules another call.
 func (c *pollConn) onDeadline() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -305,8 +305,8 @@ func (c *pollConn) writeShared(a *sharedAnswer) {
 	}
 }
 
-// writeRest writes the rest of a shared answer, of which the connection has accepted the first written
-// bytes.
+// writeRest writes the rest of a shared answer. The parameter written is the number of bytes that the
+// connection has already accepted.
 func (c *pollConn) writeRest(a *sharedAnswer, written int) {
 	_, err := c.parked.Write(a.bytes[written:])
 	c.mu.Lock()

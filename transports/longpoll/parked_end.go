@@ -129,7 +129,8 @@ func (c *pollConn) peerGoneLocked() <-chan struct{} {
 	return c.gone
 }
 
-// signalGone closes the channel of peerGone and ends the context of the request. mu must be held.
+// signalGone closes the channel that peerGone has returned, and ends the context of the request. mu must
+// be held.
 func (c *pollConn) signalGone() {
 	c.current = nil
 	if c.gone != nil {

@@ -122,8 +122,8 @@ func (c *pollConn) parse(reader *requestReader, n int) *http.Request {
 	return r.WithContext(&requestContext{Context: c.origin.context, conn: c})
 }
 
-// hostLines returns the number of Host lines in a header, because http.ReadRequest would ignore all but
-// the first.
+// hostLines returns the number of Host lines in a header. The lines must be counted before the request is
+// parsed, because http.ReadRequest ignores all Host lines except the first.
 func hostLines(header []byte) (n int) {
 	for line := range bytes.SplitSeq(header, []byte("\r\n")) {
 		if name, _, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(name, []byte("Host")) {

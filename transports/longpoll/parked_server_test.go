@@ -53,8 +53,8 @@ func startOwn(t *testing.T, middleware func(http.Handler) http.Handler, wrap fun
 	return &ownServer{s, server.Config}
 }
 
-// afterPark sends a poll with the given header line, which waits on a parked connection. When the poll is
-// answered, afterPark returns the connection.
+// afterPark sends a poll with the given header line. The poll waits on a parked connection until afterPark
+// publishes an event. When the poll is answered, afterPark returns the connection.
 func (s *ownServer) afterPark(t *testing.T, line string) *rawConn {
 	t.Helper()
 	c := dialRaw(t, s.Server)
@@ -192,7 +192,7 @@ func TestMiddlewaresOfParkedConnections(t *testing.T) {
 var eventDiffers = regexp.MustCompile(`(?i)"(cursor|id|time)":"[^"]*"|Content-Length: 1..`)
 
 // publishAndRest publishes an event as soon as the request of the connection waits for events, unless the
-// request is answered without waiting. It returns the result of rest.
+// request is answered without waiting. It returns the result of rawConn.rest.
 func (c *rawConn) publishAndRest(s *tt.Server) string {
 	c.t.Helper()
 	answered := make(chan struct{})

@@ -160,7 +160,7 @@ func TestRequestsAfterAParkedPoll(t *testing.T) {
 	}
 	for name, request := range requests {
 		t.Run(name, func(t *testing.T) {
-			// rest half-closes the connection, so that the server closes it after the last response.
+			// rawConn.rest half-closes the connection, so that the server closes it after the last response.
 			fresh := dialRaw(t, s)
 			fresh.send(request)
 			want := fresh.rest()

@@ -133,7 +133,7 @@ func (w *response) send(length int) {
 	}
 }
 
-// hasBody reports whether a response with the given status may have a body.
+// hasBody reports whether a response with the status w.status may have a body.
 func (w *response) hasBody() bool {
 	return w.status != http.StatusNoContent && w.status != http.StatusNotModified
 }

@@ -31,9 +31,8 @@ type sharedAnswers struct {
 }
 
 // answerFor returns the answer to the poll of c, and advances the position of the poll past the events
-// in the answer. These are the events of the batch that begin at index start, at most as many as the
-// poll allows. If the answer is too large to be shared, answerFor returns nil and changes nothing. c.mu
-// must be held.
+// in the answer. The answer contains the events b.Events[start:], but at most as many as the poll allows.
+// If the answer is too large to be shared, answerFor returns nil and changes nothing. c.mu must be held.
 func (s *sharedAnswers) answerFor(c *pollConn, b *hub.Batch, start int) *sharedAnswer {
 	events := b.Events[start:min(len(b.Events), start+int(c.poll.max))]
 	to := b.To

@@ -53,7 +53,7 @@ func answerOf(t *testing.T, r *bufio.Reader) wire.PollAnswer {
 	return answer
 }
 
-// filling returns a JSON string of size bytes that begins with a number.
+// filling returns a JSON string that begins with the number i. size is its length, in bytes.
 func filling(i, size int) string {
 	s := fmt.Sprintf("%d ", i)
 	return `"` + s + strings.Repeat("a", size-len(s)-2) + `"`

@@ -5,7 +5,7 @@
 //
 // Of converts errors of package hub to problems. docs/protocol.md#errors lists the codes of problems.
 // The package does no I/O and starts no goroutine; its functions are safe for concurrent use. It does
-// not import net/http, because the client for browsers contains it.
+// not import net/http, which would enlarge the client for browsers.
 package problems
 
 import (
@@ -70,7 +70,7 @@ type Problem struct {
 	Accepted  *int   // number of accepted lines before the refused line; optional
 
 	// RetryAfter is the delay after which the client should retry; 0: the client should not retry. It
-	// is not a member of the JSON, but is sent as the header Retry-After or as an SSE field retry.
+	// is not a member of the JSON, but is sent as the header Retry-After or as the SSE field retry.
 	RetryAfter time.Duration
 }
 

@@ -28,8 +28,8 @@ const initialBody = 4 << 10 // bytes
 // the whole body, or each line of a body that consists of lines, has a time limit that grows with its
 // size; see intake.TimeFor. Only the time that is spent in reads is counted.
 //
-// Between two lines, the client may pause for any time, because the request then uses no memory except
-// that of its connection.
+// Between two lines, the client may pause for any length of time, because the request then uses no memory
+// except that of its connection.
 //
 // The errors of Read are io.EOF, a *problems.Problem, or the cause with which the request's context was
 // canceled.

@@ -226,8 +226,9 @@ func binaryAttributes(header http.Header, contentType *string) (map[string]strin
 // decodeHeader decodes the value of an attribute header, which is a quoted string or percent-encoded
 // (HTTP Protocol Binding for CloudEvents, section 3.1.3.2). Some senders, such as the CloudEvents SDK for
 // Go, do not encode values. Therefore decodeHeader returns a value with an invalid escape unchanged. A
-// URI may contain escapes of its own. Therefore decodeHeader decodes a URI only if all its escapes are
-// %25, because a sender that encodes values would have encoded every percent sign in the URI.
+// URI may contain escapes of its own. A sender that encodes values replaces the percent sign of each such
+// escape by %25. Therefore, if a URI contains an escape other than %25, it was not encoded, and decodeHeader
+// does not decode it.
 func decodeHeader(value string, isURI bool) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		var b strings.Builder
@@ -248,7 +249,7 @@ func decodeHeader(value string, isURI bool) string {
 	return value
 }
 
-// nameHeader returns err, in which the name of an attribute is replaced by the name of its header.
+// nameHeader returns a copy of err that names the header of an attribute instead of the attribute.
 func nameHeader(err error) error {
 	invalid, ok := errors.AsType[*hub.InvalidError](err)
 	if !ok {

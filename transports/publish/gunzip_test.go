@@ -32,7 +32,7 @@ func flushed(texts ...string) (parts [][]byte) {
 }
 
 // Each line of a compressed stream is published as soon as it has arrived. The client may pause for any
-// time between two lines, but not within a line.
+// length of time between two lines, but not within a line.
 func TestCompressedStream(t *testing.T) {
 	const limit = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {

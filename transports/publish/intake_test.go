@@ -19,8 +19,8 @@ import (
 	tt "github.com/trivium-hub/trivium/transports/internal/transporttest"
 )
 
-// slowly sends the beginning of a body and then pauses. The function stop ends the body and returns the
-// status of the answer.
+// slowly is a slow client: it sends the beginning of a body and then pauses. The returned function ends
+// the body and returns the status of the answer.
 func (f *fixture) slowly(t *testing.T, header http.Header, beginning string) (stop func() int) {
 	read, write := io.Pipe()
 	answered := make(chan int, 1)

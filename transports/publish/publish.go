@@ -24,8 +24,8 @@ const (
 	// maxEscape is the maximum number of bytes that one byte of text needs in JSON, for example in
 	// \u0000.
 	maxEscape = 6
-	// bodyOverhead limits the size of everything in a body except the data of the event: other members
-	// and white space.
+	// bodyOverhead limits the size of everything in a body except the data of the event: the other
+	// members of the envelope, and white space.
 	bodyOverhead = 64 << 10 // bytes
 	// minMaxBody is the minimum size limit for a body of envelopes. The limit is higher if a single
 	// envelope may be larger. The hub keeps the whole body in memory.
@@ -36,8 +36,8 @@ const (
 type Config struct {
 	Hub *hub.Hub // required
 	// LineTimeout is the timeout for receiving a line of a stream, and for each 16 KiB of a longer line
-	// or of another body. It applies only to the time that is spent waiting for the client. The client
-	// may pause for any time between two lines. 0: no timeout.
+	// or of a body that is not a stream. It applies only to the time that is spent waiting for the
+	// client. The client may pause for any length of time between two lines. 0: no timeout.
 	LineTimeout time.Duration
 	// Requests is a context that is canceled with the cause ErrShutdown when the handler must accept no
 	// more events; nil: this never occurs.
@@ -56,7 +56,6 @@ func LargestBody(maxEventSize int) int64 {
 }
 
 // maxLine returns the size limit for one envelope, in bytes.
-
 func maxLine(maxEventSize int) int {
 	return min(maxEventSize, math.MaxInt/maxEscape-bodyOverhead)*maxEscape + bodyOverhead
 }

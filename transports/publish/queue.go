@@ -17,8 +17,7 @@ import (
 // maxQueued is the size of waiting events, in bytes, above which a queue accepts no more events. The
 // number of waiting events is limited by MaxEvents. A stream may need this memory twice, for the waiting
 // events and for the events that are being published, and memory for one more event. The limit is high
-// because a publish may take milliseconds regardless of its size, so that many events should share one
-// publish, even if each has 10 KiB.
+// enough for many events of 10 KiB, because a publish may take milliseconds, even if it is small.
 const maxQueued = 1 << 20 // bytes
 
 // quickPublish is a limit for the duration of a publish. If the last publish was quicker, the stream
@@ -34,7 +33,7 @@ const eventOverhead = 256 // bytes
 type queue struct {
 	hub         *hub.Hub
 	access      auth.Access
-	ctx         context.Context // if it ends, waits for the rate limit end too
+	ctx         context.Context // when it ends, a wait for the rate limit is canceled
 	fail        func(error)     // called once, with the error, if publishing fails
 	reservation *intake.Reservation
 	published   *atomic.Uint64 // counts the published events; nil: they are not counted

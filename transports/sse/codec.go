@@ -10,8 +10,8 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// codec encodes the events and messages of a stream. The hub caches the SSE block of each event inside an
-// HTTP/1.1 chunk. Streams without chunks (HTTP/1.0, HTTP/2) use only the block.
+// codec encodes the events and messages of a stream. The cached encoding of an event is its SSE block,
+// framed as an HTTP/1.1 chunk. Streams without chunks (HTTP/1.0, HTTP/2) use only the block.
 type codec struct {
 	format  format
 	events  wire.CloudEvents // encodes events for ?format=cloudevents
@@ -34,7 +34,7 @@ const (
 	formatCount
 )
 
-// formatOf returns the format that the parameters envelope and format select.
+// formatOf returns the format that a client selects by the parameter envelope or the parameter format.
 func formatOf(q url.Values) (format, *problems.Problem) {
 	inEnvelope, problem := web.BoolParameter(q, "envelope")
 	if problem != nil {

@@ -29,7 +29,7 @@ type Config struct {
 	// CloudEventsSource is the source attribute, with ?format=cloudevents, of events that were not
 	// published as CloudEvents; "": urn:trivium:hub.
 	CloudEventsSource string
-	// Portable disables direct writes.
+	// Portable disables direct writes: non-blocking writes that bypass the runtime's network poller.
 	Portable bool
 
 	// transports.API sets these fields, because its transports share a registry. If Registry or Counters
@@ -161,8 +161,8 @@ func (h *Handler) parseRequest(r *http.Request, access auth.Access) (hub.Request
 	return request, h.codec(f, r.ProtoAtLeast(1, 1) && r.ProtoMajor == 1), problem
 }
 
-// contentType contains a charset, because the Python library requests would otherwise decode the text as
-// ISO-8859-1.
+// contentType contains a charset. Without one, some clients decode the text as ISO-8859-1, for example the
+// library "requests" for Python.
 const contentType = "text/event-stream; charset=utf-8"
 
 func setHeader(w http.ResponseWriter) {
@@ -219,7 +219,7 @@ func (h *Handler) abortBody(w http.ResponseWriter) {
 	panic(http.ErrAbortHandler)
 }
 
-// clientPosition returns the position in a request, or "" if the request contains no valid position.
+// clientPosition returns the cursor that a request contains, or "" if it contains no valid cursor.
 func clientPosition(r *http.Request) string {
 	q, _ := auth.Query(r) // if the query is malformed, returns its valid part
 	cursor, err := hub.ParseCursor(cmp.Or(wire.LastEventID(q, r.Header.Get("Last-Event-ID")), q.Get("cursor")))

@@ -249,7 +249,7 @@ func TestEndOfBody(t *testing.T) {
 	}
 }
 
-// endingStream requests a stream, over HTTP/2 if two is set, and returns its body.
+// endingStream requests a stream and returns its body. The parameter two selects HTTP/2.
 func endingStream(t *testing.T, s *tt.Server, two bool) io.Reader {
 	t.Helper()
 	if two {
@@ -263,8 +263,8 @@ func endingStream(t *testing.T, s *tt.Server, two bool) io.Reader {
 	return response.Body
 }
 
-// The error message of a temporary refusal contains the position in the request. Therefore a client that
-// stores the position of each message keeps its position.
+// The error message of a temporary refusal contains the cursor that the request contained. Therefore a
+// client that stores the cursor of each message keeps its position.
 func TestRefusedPosition(t *testing.T) {
 	s := tt.Start(t, tt.Config{})
 	s.Registry.Drain(context.Background(), time.Millisecond)

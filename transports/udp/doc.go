@@ -27,17 +27,18 @@
 // A signed datagram (Config.Secret) is accepted once. Skew is the maximum difference between the time
 // of the datagram and the hub's clock. The replay cache stores a datagram until its time is outside the
 // skew, and up to a sixteenth of the skew longer. The cache holds at most 2^21 datagrams; if it is full,
-// new datagrams are dropped as overload. If the senders' clocks are right, this suffices for 65,000
-// datagrams per second with the default skew of 30 s, and for 390,000 with a skew of 5 s, each with any
-// number of lines. Only senders that know the secret can fill the cache.
+// new datagrams are dropped and counted under overload. If the senders' clocks are right, the cache
+// suffices for 65,000 datagrams per second with the default skew of 30 s, and for 390,000 with a skew of
+// 5 s, each with any number of lines. Only senders that know the secret can fill the cache.
 //
 // The cache is only in memory. Therefore, after a restart, a datagram from before the restart may be
 // accepted again until its time is outside the skew. If the hub's clock is set back by more than the
-// skew, all datagrams are dropped as replayed until the clock has caught up or the hub is restarted. If
-// several hubs share a log, Config.PublishUnique makes the engine discard events that another hub has
-// already published. Each such event is counted as replayed.
+// skew, all datagrams are dropped and counted under replayed until the clock has caught up or the hub is
+// restarted. If several hubs share a log, Config.PublishUnique makes the engine discard events that
+// another hub has already published. Each such event is counted under replayed.
 //
 // When the context of Run ends, Run stops reading, publishes the queued events, closes the socket and
 // returns after its goroutines have ended. Publishing may take up to flushTimeout; events that are not
-// published by then are counted as engine. Datagrams that are still in the kernel's buffer are not read.
+// published by then are counted under engine. Datagrams that are still in the kernel's buffer are not
+// read.
 package udp

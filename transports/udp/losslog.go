@@ -38,7 +38,7 @@ func sampleOf(reason string, from netip.AddrPort, datagram []byte) *sample {
 }
 
 // lossLog logs, for each reason, the number of dropped JSON texts, lines or datagrams, and a sample. The
-// goroutine of run owns it.
+// goroutine that calls run owns the lossLog.
 type lossLog struct {
 	logger  *slog.Logger
 	dropped func() map[string]uint64    // returns the totals by reason

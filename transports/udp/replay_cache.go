@@ -61,8 +61,8 @@ func (c *replayCache) add(now time.Time, s *wire.SignedDatagram) (reason string)
 	return ""
 }
 
-// dropBefore deletes the buckets with numbers below first, which is the number of the bucket for the
-// oldest acceptable time.
+// dropBefore deletes each bucket whose number is less than the parameter first: the number of the bucket
+// for the oldest acceptable time.
 func (c *replayCache) dropBefore(first int64) {
 	if first <= c.oldest {
 		return

@@ -16,7 +16,7 @@ func TestQueuedEventsArePublishedAtShutdown(t *testing.T) {
 	synctest.Test(t, testQueuedEventsArePublishedAtShutdown)
 }
 
-// On the fake clock, flushTimeout cannot expire before the test closes release.
+// The test runs on a fake clock, so flushTimeout cannot expire before the test closes the channel release.
 func testQueuedEventsArePublishedAtShutdown(t *testing.T) {
 	entered, release := make(chan struct{}, 3), make(chan struct{})
 	r := start(t, listen(t, Config{Publish: func(ctx context.Context, _ ...*hub.Event) (hub.Cursor, error) {

@@ -68,7 +68,8 @@ func parseDeflateOffer(parameters string, present bool) (window, ok bool) {
 	return window, true
 }
 
-// unquote returns the content of a quoted string (RFC 6455, section 9.1), or the value unchanged.
+// unquote returns the content of a quoted string (RFC 6455, section 9.1). It returns any other value
+// unchanged.
 func unquote(value string) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		return value[1 : n-1]

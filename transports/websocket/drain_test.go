@@ -45,7 +45,7 @@ func TestPublishDuringDrainIsAnswered(t *testing.T) {
 		}()
 		time.Sleep(window - time.Second) // if the goaway did not wait for the acknowledgment, it would have been sent by this time
 		close(engine.gate)
-		// The event, whose Op is empty, arrives before or after its acknowledgement.
+		// The event, whose Op is empty, arrives before or after its acknowledgment.
 		require.ElementsMatch(t, []string{"", wire.OpAck}, []string{message(t, c).Op, message(t, c).Op})
 		require.Equal(t, wire.OpGoaway, message(t, c).Op)
 		requireClosed(t, c, 1001)

@@ -10,7 +10,8 @@ import (
 
 // frameReader parses the peer's frames (RFC 6455, section 5) incrementally, so that no goroutine has to
 // wait for the rest of a frame. Between messages it holds no buffer. It detects an error at the byte that
-// causes it. It detects that a message is too large at the end of a frame's header.
+// causes it. It detects that a message is too large as soon as it has parsed the header of the frame that
+// exceeds the limit.
 type frameReader struct {
 	// Static fields.
 
@@ -37,8 +38,8 @@ type frameReader struct {
 // receiver handles complete messages and control frames. Its methods must not keep the bytes after they
 // return.
 type receiver interface {
-	// reserve reserves memory for the current message. size is the total size of the memory, in bytes. It
-	// is called before the memory is allocated, and with 0 after the message was handled.
+	// reserve reserves memory for the current message. size is the total size of the memory, in bytes.
+	// reserve is called before the memory is allocated, and with size 0 after the message was handled.
 	reserve(size int) *violation
 	message(text []byte) *violation
 	control(opcode byte, payload []byte) *violation

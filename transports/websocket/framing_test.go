@@ -178,8 +178,9 @@ var small = limits{message: 300, fragments: 4, burst: 12}
 
 var anyPayload = rapid.Map(rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(120, 130), rapid.IntRange(290, 300)), of)
 
-// validFrames returns the frames of random messages that respect the limits in small, with control frames
-// between them. whole contains the messages and control frames, in the format of websocket.Received.
+// validFrames returns the frames of random messages, with control frames between them, that do not exceed
+// the limits of the variable small. whole contains the messages and control frames, in the format of
+// websocket.Received.
 func validFrames(t *rapid.T) (sent []byte, whole []string) {
 	for left := small.burst; left > 0; left-- {
 		control := func() {
@@ -269,7 +270,7 @@ func FuzzFraming(f *testing.F) {
 	})
 }
 
-// A client may send pings and pongs at the allowed rate for any time.
+// A client may send pings and pongs at the allowed rate for any length of time.
 func TestModeratePings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := &websocket.Config{MaxMessage: websocket.DefaultMaxMessage, MaxFragments: websocket.DefaultMaxFragments}

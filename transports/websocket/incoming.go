@@ -12,9 +12,9 @@ import (
 // Config.Intake.
 const uncountedSize = 4 << 10
 
-// incomingMessage holds the memory reservation and the timer of an incomplete message. A small message
-// that arrives in one read has no incomingMessage. The goroutine that reads creates and closes it.
-// lingeringConn.Close also closes it.
+// incomingMessage holds the memory reservation and the timer of an incomplete message. The goroutine that
+// reads creates and closes it; lingeringConn.Close also closes it. A small message that arrives in one
+// read has no incomingMessage.
 type incomingMessage struct {
 	reservation *intake.Reservation
 

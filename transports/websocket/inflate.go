@@ -109,8 +109,9 @@ func (d *inflater) write(b byte) {
 	}
 }
 
-// repeat appends length bytes, copied from the position distance bytes before the end of the message. The
-// copied bytes may include bytes that repeat itself has appended.
+// repeat copies bytes of the message to its end. The parameter length is the number of bytes to copy, and
+// distance is the offset of the first of them, counted back from the end. The copied bytes may include
+// bytes that repeat itself has appended.
 func (d *inflater) repeat(length, distance int) {
 	if !d.reserve(length) {
 		return

@@ -23,8 +23,9 @@ const closeTimeout = 5 * time.Second
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
 
-// readLoop handles early, the input that arrived together with the handshake. If the connection can be
-// watched for input, readLoop then returns. Otherwise it reads until the connection ends.
+// readLoop reads from the connection. The parameter early is input that arrived together with the
+// handshake; readLoop handles it first. If the connection can be watched for input, readLoop then
+// returns. Otherwise it reads until the connection ends.
 func (s *session) readLoop(early []byte) {
 	if !s.handleInput(early, nil) || s.out.NotifyReadable(s) {
 		return
@@ -157,8 +158,8 @@ func checkClose(payload []byte) *violation {
 
 // directionEnded records that one direction of the connection has ended: the hub has written its close
 // frame, or it discards further input because of a violation. When both have ended, directionEnded
-// closes the write side: the peer waits for this (RFC 6455, section 7.1.1), and the hub would no longer
-// recognize the peer's close frame.
+// closes the write side, because the peer waits for this (RFC 6455, section 7.1.1). It does not wait for
+// the peer's close frame, which the hub cannot recognize because it no longer parses input.
 func (s *session) directionEnded() {
 	if s.endedDirections.Add(1) == 2 {
 		_ = s.conn.CloseWrite() // fails only on a broken connection

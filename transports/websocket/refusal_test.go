@@ -77,8 +77,8 @@ func (s *watched) requireCounted(t *testing.T, v verdict, f func()) {
 
 const publishing = `{"op":"publish","topic":"t","data":1}`
 
-// The hub executes messages before a violation, and closes the connection at the byte that violates the
-// rule, however the input is split into segments. It does not execute messages after the violation.
+// The hub executes messages before a violation, and closes the connection at the byte that causes the
+// violation, however the input is split into segments. It does not execute messages after the violation.
 func TestHostileFrames(t *testing.T) {
 	s := watch(t, websocket.Config{})
 	run := func(t *testing.T, v verdict, writes ...string) {
@@ -310,7 +310,7 @@ func TestEndsInTime(t *testing.T) {
 	}
 }
 
-// bomb returns a compressed message that decompresses to size MiB.
+// bomb returns a compressed message. size is its decompressed size, in MiB.
 func bomb(t *testing.T, size int) string {
 	one := deflate(t, of(1<<20))
 	return strings.Repeat(one+"\x00\x00\xff\xff", size-1) + one

@@ -53,7 +53,7 @@ type Config struct {
 	// CloudEventsSource is the source attribute, with ?format=cloudevents, of events that were not
 	// published as CloudEvents; "": urn:trivium:hub.
 	CloudEventsSource string
-	// Portable disables direct writes.
+	// Portable disables direct writes: non-blocking writes that bypass the runtime's network poller.
 	Portable bool
 
 	Refusals  *Refusals      // counts connections that are closed because of invalid input; nil: they are not counted
@@ -292,7 +292,7 @@ func (f *rejectLimiter) release() { f.n.Add(-1) }
 const rejectedCloseTimeout = time.Second
 
 // sendLastMessage writes a message and a close frame to a connection that has no Writer. Then it waits
-// for the peer to close the connection, and closes it itself.
+// until the peer closes the connection, for at most rejectedCloseTimeout, and closes the connection.
 func sendLastMessage(conn connection.Duplex, last wire.Message) {
 	defer conn.Close() // does not block
 	defer time.AfterFunc(rejectedCloseTimeout, conn.Close).Stop()
