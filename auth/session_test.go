@@ -297,8 +297,8 @@ func TestRecheckDuringVerify(t *testing.T) {
 	require.ErrorIs(t, err, ErrTokenEnded)
 }
 
-// An unused session is deleted only when its rate limits are unused too, so that the limits of the
-// token are not reset between two requests.
+// An unused session is deleted only after its rate limits have recovered completely. Otherwise, the limits of the
+// token would be reset between two requests.
 func TestUnusedSessionsKeepLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBook()

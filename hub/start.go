@@ -89,8 +89,9 @@ func (h *Hub) findSince(set FilterSet, t time.Time, conflate bool) (position uin
 	return position
 }
 
-// inPieces calls piece with a read lock on Hub.mu until piece returns true. Before the second and each later call, it
-// waits for Hub.turns, which limits concurrent long searches to half of the processors.
+// inPieces calls piece repeatedly until it returns true, and holds a read lock on Hub.mu during each call only. For the
+// second and each later call, it takes a place in Hub.turns: at most half as many long searches as there are
+// processors run at the same time.
 func (h *Hub) inPieces(piece func() (done bool)) {
 	for long := false; ; long = true {
 		if long {

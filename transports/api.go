@@ -193,8 +193,8 @@ func WasParked(c net.Conn) bool { return connection.WasParked(c) }
 // for a connection in http.StateIdle.
 func ReleaseTLSBuffers(c net.Conn) { connection.ReleaseTLSBuffers(c) }
 
-// Context returns a context for http.Server.BaseContext. If the server uses it, Stats includes the
-// problems with which the API has answered requests.
+// Context returns a context for http.Server.BaseContext. If the server uses it, Stats also counts the
+// problem documents that the API has sent.
 func (a *API) Context() context.Context { return a.publishing }
 
 // IsDraining reports whether Drain has begun.

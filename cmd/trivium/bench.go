@@ -49,7 +49,7 @@ type BenchCmd struct {
 	Store       string        `placeholder:"DIR" help:"Directory in which the bench creates a directory for the events of engines, and removes it at the end. Default: the directory for temporary files, which may be in memory."`
 	NATSURL     string        `name:"nats-url" placeholder:"URL" help:"Running NATS servers to use instead of starting one. The bench creates and deletes streams trivium-bench-*."`
 	Replicas    int           `default:"1" help:"Number of servers of --nats-url that store each stream: 1, 3 or 5."`
-	NATSStream  string        `name:"nats-stream" hidden:"" help:"Stream of a child process (internal)."`
+	NATSStream  string        `name:"nats-stream" hidden:"" help:"Name of the NATS stream; set by the bench for its child processes (internal)."`
 	Goals       bool          `help:"Measure and print each performance goal with its measured value. Takes about seven minutes."`
 	JSON        bool          `name:"json" help:"Print the report as JSON."`
 	SVG         string        `name:"svg" placeholder:"FILE" help:"File for a chart of the CPU time and latency of hub and floor."`

@@ -133,7 +133,7 @@ func (e *Engine) Start(deliver func([]*hub.Event)) (_ hub.Cursor, err error) {
 		e.server.logLowSpace(&e.cfg, info.State.Bytes)
 	}
 	if err := e.learnErasures(ctx); err != nil {
-		e.cfg.Logger.Warn("cannot read the erasures; the hub retries when it reads a deleted range", "error", err.Error())
+		e.cfg.Logger.Warn("cannot read the list of erased events; the hub tries again when it reads a deleted range of the stream", "error", err.Error())
 	}
 	last := info.State.LastSeq
 	from := last - min(last, uint64(e.cfg.Window))

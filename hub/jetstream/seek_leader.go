@@ -29,9 +29,9 @@ type listing struct {
 // l.found contains seq.
 func (l *listing) covers(seq uint64) bool { return seq < l.first || seq >= l.low }
 
-// confirmNewest returns the sequences of the subject's newest messages in [1, upTo] on the leader, at most as
-// many as wanted. To check the listing, it sends the leader concurrent requests for each listed message and
-// for the ranges between them.
+// confirmNewest returns the sequences of the subject's newest messages up to upTo, as the leader stores them, and at
+// most the number that the parameter wanted specifies. To check the listing, it sends the leader concurrent
+// requests: one for each listed message, and one for each range between two of them.
 func (e *Engine) confirmNewest(ctx context.Context, subject string, l listing, upTo uint64, wanted int) ([]uint64, error) {
 	found := l.found
 	if e.cfg.Replicas == 1 && (len(found) == wanted || l.low <= l.first) {

@@ -151,8 +151,8 @@ var (
 // which HTTP/1.0 does not support.
 const maxImplicitLength = 2 << 10
 
-// write writes the body of an answer. The body starts with the content of buffer; length is its size in
-// bytes. write sends each large event separately, and small events in parts of at most maxCopied bytes.
+// write writes the body of an answer. The body starts with the content of buffer; length is the size of the whole
+// body in bytes. write sends each large event separately, and small events in parts of at most maxCopied bytes.
 // Over HTTP/1, the connection.Listener limits the time that a write may take without progress. Over
 // HTTP/2, a stream may stall while the connection makes progress with other streams, so each write gets a
 // deadline.

@@ -175,8 +175,8 @@ func (r *runner) consumerRound(s spec, log []string) (*round, error) {
 	return &round{events: child.Events, deliveries: child.Events, cpu: child.CPU, wall: child.Wall, nats: after - before, latency: newLatency()}, err
 }
 
-// relayLog starts a relay for each NATS server in the flags of a log, and returns the flags with the relays'
-// addresses. The caller closes the relays, also after an error.
+// relayLog starts a relay for each NATS server of --nats-url in log, which are command-line flags of a hub. It returns
+// a copy of the flags with the addresses of the relays. The caller must close the relays, also after an error.
 func relayLog(log []string, delay time.Duration) (relays []*relay, relayed []string, err error) {
 	relayed = slices.Clone(log)
 	at := 1 + slices.Index(relayed, "--nats-url")

@@ -239,7 +239,7 @@ func (s *station) act(r *http.Request) (value any, err error) {
 func (h *harness) serveFront(w http.ResponseWriter, r *http.Request) {
 	s := h.front.Load()
 	if s == nil {
-		http.Error(w, "no hub was selected by the action front", http.StatusBadGateway)
+		http.Error(w, "no hub is selected: the test must first call the action front", http.StatusBadGateway)
 		return
 	}
 	proxy := proxyTo(s.direct.Load().(string))

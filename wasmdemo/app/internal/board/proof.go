@@ -250,7 +250,8 @@ func (p *Proof) undoMissed(c int, e *entry) {
 	e.reported &^= bit
 }
 
-// hasPassed reports whether a column has passed an event's position.
+// hasPassed reports whether column c, which shows one transport, has received everything up to the event
+// with this seq.
 func (p *Proof) hasPassed(c int, l *epochLog, seq uint64) bool {
 	s := &p.columns[c]
 	if s.epochLog == l {

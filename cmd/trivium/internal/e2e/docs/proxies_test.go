@@ -24,7 +24,7 @@ import (
 	"github.com/trivium-hub/trivium/transports/problems"
 )
 
-// Each transport and each way to publish works through each proxy, configured by its recipe. A
+// Each transport and each way to publish works through each proxy with its configuration in docs/proxies.md. A
 // browser's EventSource reconnects by itself after a restart of the hub.
 func TestProxies(t *testing.T) {
 	skipUnlessChosen(t)
