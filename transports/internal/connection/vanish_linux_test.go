@@ -20,14 +20,9 @@ func TestVanishedPeerIsClosed(t *testing.T) {
 	for name, secure := range map[string]bool{"direct": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			timeout := 250 * time.Millisecond
-			err := vanish(t, secure, timeout)
-			for err != nil && timeout < 16*time.Second {
-				t.Log(err) // a busy machine may have paused the test for too long
-				timeout *= 2
-				err = vanish(t, secure, timeout)
-			}
-			require.NoError(t, err)
+			retryLonger(t, 250*time.Millisecond, 16*time.Second, func(timeout time.Duration) error {
+				return vanish(t, secure, timeout)
+			})
 		})
 	}
 }

@@ -219,15 +219,22 @@ func TestStalledPeerIsClosed(t *testing.T) {
 // send buffer stays full.
 func TestSlowReaderIsNotClosed(t *testing.T) {
 	allPaths(t, func(t *testing.T, p path) {
-		timeout := 500 * time.Millisecond
-		err := readSlowly(t, p, timeout)
-		for err != nil && timeout < 32*time.Second {
-			t.Log(err) // a busy machine may have paused the client for too long
-			timeout *= 2
-			err = readSlowly(t, p, timeout)
-		}
-		require.NoError(t, err)
+		retryLonger(t, 500*time.Millisecond, 32*time.Second, func(timeout time.Duration) error {
+			return readSlowly(t, p, timeout)
+		})
 	})
+}
+
+// retryLonger calls try with a timeout, and again with twice the timeout after an error, until the timeout has reached
+// longest. A short timeout may fail because a busy machine has paused the test for too long.
+func retryLonger(t *testing.T, timeout, longest time.Duration, try func(time.Duration) error) {
+	err := try(timeout)
+	for err != nil && timeout < longest {
+		t.Log(err)
+		timeout *= 2
+		err = try(timeout)
+	}
+	require.NoError(t, err)
 }
 
 // readSlowly reads slowly for longer than the write timeout, and then at full speed. It returns an error
